@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from dragonfly.models import (
-        DragonflyConfig as DragonflyConfig,
-        DragonflyForConditionalGeneration as DragonflyForConditionalGeneration,
-        DragonflyImageProcessor as DragonflyImageProcessor,
-        DragonflyModel as DragonflyModel,
-        DragonflyProcessor as DragonflyProcessor,
-    )
+    from dragonfly.models import DragonflyConfig as DragonflyConfig
+    from dragonfly.models import DragonflyForConditionalGeneration as DragonflyForConditionalGeneration
+    from dragonfly.models import DragonflyImageProcessor as DragonflyImageProcessor
+    from dragonfly.models import DragonflyModel as DragonflyModel
+    from dragonfly.models import DragonflyProcessor as DragonflyProcessor
 
 _HOMES = {
     "DragonflyConfig": "dragonfly.models",

@@ -1,0 +1,246 @@
+"""The one record of how a picture is cut: levels, grids, boxes, regions and token counts.
+
+`make_layout(size, spec)` is the only place where geometry is computed. Cropping, pooling, selection, placeholders,
+planning and drawing all read the `SubImageLayout` it returns. No pixel is looked at here.
+
+Order of sub-images everywhere: low, mid in raster order, high in raster order. A box is (left, top, right, bottom) in
+source pixels, half-open and real-valued; sizes and grids are (height, width) / (rows, cols).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Literal
+
+from dragonfly.vision.spec import LEVELS, EncoderSpec, Grid, LevelName, LevelSpec
+
+Box = tuple[float, float, float, float]
+Size = tuple[int, int]  # (height, width)
+
+# Codes of `SubImageLayout.codes`: a high sub-image carries its region's index (0, 1, ...), the others one of these.
+MID, LOW, PADDING = -1, -2, -3
+
+
+@dataclass(frozen=True)
+class LevelLayout:
+    """One level of one picture.
+
+    Args:
+        name: low, mid or high.
+        grid: (rows, cols) of sub-images.
+        content: (height, width) in canvas pixels that the picture covers; the whole canvas unless the picture is padded.
+        extent: (height, width) in source pixels that the whole canvas stands for; the picture's size unless padded.
+        tokens: tokens that one sub-image gives the language model, its separator not counted.
+    """
+
+    name: LevelName
+    grid: Grid
+    content: Size
+    extent: tuple[float, float]
+    tokens: int
+
+    @property
+    def num_sub_images(self) -> int:
+        return self.grid[0] * self.grid[1]
+
+    def box(self, index: int) -> Box:
+        """Source box of the sub-image at a raster index. Neighbours share their edge exactly."""
+        row, col = divmod(index, self.grid[1])
+        (rows, cols), (height, width) = self.grid, self.extent
+        return (width * col / cols, height * row / rows, width * (col + 1) / cols, height * (row + 1) / rows)
+
+
+@dataclass(frozen=True)
+class SubImageLayout:
+    """How one picture is cut, and what of it reaches the language model.
+
+    Args:
+        size: (height, width) of the picture after orientation.
+        resolution: side of every sub-image in pixels.
+        levels: the levels that are encoded, in order.
+        regions: for every high sub-image the raster index of the mid sub-image it is compared with (all 0 without mid).
+        num_kept_high: how many high sub-images reach the language model.
+    """
+
+    size: Size
+    resolution: int
+    levels: tuple[LevelLayout, ...]
+    regions: tuple[int, ...]
+    num_kept_high: int
+
+    def level(self, name: LevelName) -> LevelLayout | None:
+        return next((level for level in self.levels if level.name == name), None)
+
+    def count(self, name: LevelName) -> int:
+        """Sub-images of a level, kept or not."""
+        level = self.level(name)
+        return level.num_sub_images if level else 0
+
+    @property
+    def num_sub_images(self) -> int:
+        """All sub-images of the picture."""
+        return sum(level.num_sub_images for level in self.levels)
+
+    @property
+    def num_kept(self) -> int:
+        """Sub-images whose tokens reach the language model."""
+        return self.count("low") + self.count("mid") + self.num_kept_high
+
+    @cached_property
+    def token_counts(self) -> tuple[int, ...]:
+        """Tokens of each sub-image that reaches the language model, in order."""
+        counts: list[int] = []
+        for level in self.levels:
+            counts += [level.tokens] * (self.num_kept_high if level.name == "high" else level.num_sub_images)
+        return tuple(counts)
+
+    @property
+    def num_features(self) -> int:
+        """Rows that the model computes for this picture = image placeholders in the prompt."""
+        return sum(self.token_counts)
+
+    @property
+    def num_image_tokens(self) -> int:
+        """Tokens that the picture takes in the prompt: features plus one separator after each sub-image."""
+        return self.num_features + self.num_kept
+
+    @cached_property
+    def codes(self) -> tuple[int, ...]:
+        """One integer per sub-image: LOW, MID, or the region of a high one. The row that travels to the model."""
+        return (LOW,) * self.count("low") + (MID,) * self.count("mid") + self.regions
+
+    @cached_property
+    def boxes(self) -> tuple[Box, ...]:
+        """Source box of every sub-image, in order."""
+        return tuple(level.box(i) for level in self.levels for i in range(level.num_sub_images))
+
+    def level_boxes(self, name: LevelName) -> tuple[Box, ...]:
+        """Source boxes of one level's sub-images, in raster order."""
+        level = self.level(name)
+        return tuple(level.box(i) for i in range(level.num_sub_images)) if level else ()
+
+
+def make_layout(size: Size, spec: EncoderSpec) -> SubImageLayout:
+    """Choose the grids for a picture and lay out its sub-images (paper, section 3.1).
+
+    Args:
+        size: (height, width) of the picture in pixels, each at least 1.
+        spec: the encoder configuration.
+
+    Raises:
+        ValueError: if a side of the picture is smaller than 1.
+    """
+    height, width = size
+    if height < 1 or width < 1:
+        raise ValueError(f"a picture needs at least 1 x 1 pixels, got height {height}, width {width}")
+    mid, high = choose_grids(size, spec)
+    grids: dict[LevelName, Grid | None] = {"low": spec.low.grids[0] if spec.low else None, "mid": mid, "high": high}
+    levels: list[LevelLayout] = []
+    for name in LEVELS:
+        grid = grids[name]
+        if grid is None:
+            continue
+        if name != "low" and _over_enlarged(size, grid, spec):
+            break  # what mid would enlarge too far, high would enlarge further
+        content, extent = _fit(size, grid, spec)
+        levels.append(LevelLayout(name, grid, content, extent, spec.tokens(name)))
+    names = {level.name for level in levels}
+    regions = _regions(mid if "mid" in names else None, high, spec.regions) if "high" in names and high else ()
+    return SubImageLayout((height, width), spec.resolution, tuple(levels), regions, _num_kept_high(regions, spec))
+
+
+def choose_grids(size: Size, spec: EncoderSpec) -> tuple[Grid | None, Grid | None]:
+    """The mid and the high grid for a picture: mid first, then high among the mid grid's partners."""
+    rule = _RULES[spec.grid_rule]
+    mid = rule(size, spec.mid.grids, spec.resolution) if spec.mid else None
+    if spec.high is None:
+        return mid, None
+    highs = dict(spec.partners)[mid] if spec.partners is not None and mid is not None else spec.high.grids
+    return mid, rule(size, highs, spec.resolution)
+
+
+def closest_aspect(size: Size, grids: tuple[Grid, ...], resolution: int) -> Grid:
+    """The grid that minimises |log(W/H) - log(cols/rows)|, the first of several (paper, section 3.1).
+
+    Compared as exact fractions: the distance orders like the larger of ratio and 1/ratio. `resolution` plays no part.
+    """
+    height, width = size
+
+    def distortion(grid: Grid) -> Fraction:
+        rows, cols = grid
+        ratio = Fraction(width * rows, height * cols)
+        return max(ratio, 1 / ratio)
+
+    return min(grids, key=distortion)
+
+
+def most_useful_pixels(size: Size, grids: tuple[Grid, ...], resolution: int) -> Grid:
+    """The grid rule of the released weights (recorded behaviour, docs/fidelity.md items 4 and 5).
+
+    The picture is fitted inside each canvas; the useful pixels are the fitted area, but never more than the picture has.
+    Most useful pixels win, then least waste, then list order. The floating-point scale and the truncation to whole pixels
+    are part of the rule: exact arithmetic chooses differently for some sizes.
+    """
+    height, width = size
+
+    def merit(grid: Grid) -> tuple[int, int]:
+        canvas_height, canvas_width = grid[0] * resolution, grid[1] * resolution
+        scale = min(canvas_width / width, canvas_height / height)
+        useful = min(int(width * scale) * int(height * scale), width * height)
+        return useful, -(canvas_width * canvas_height - useful)
+
+    return max(grids, key=merit)  # max keeps the first of equals
+
+
+_RULES = {"aspect": closest_aspect, "released": most_useful_pixels}
+
+
+def _over_enlarged(size: Size, grid: Grid, spec: EncoderSpec) -> bool:
+    """Whether the canvas is more than `max_enlargement` times the picture per side (geometric mean of both sides)."""
+    if spec.max_enlargement is None:
+        return False
+    canvas = grid[0] * grid[1] * spec.resolution**2
+    return canvas > spec.max_enlargement**2 * size[0] * size[1]
+
+
+def _fit(size: Size, grid: Grid, spec: EncoderSpec) -> tuple[Size, tuple[float, float]]:
+    """(content in canvas pixels, extent in source pixels) of a level, both (height, width)."""
+    height, width = size
+    canvas_height, canvas_width = grid[0] * spec.resolution, grid[1] * spec.resolution
+    if spec.fit == "stretch":
+        return (canvas_height, canvas_width), (float(height), float(width))
+    scale = min(Fraction(canvas_height, height), Fraction(canvas_width, width))
+    content = (max(1, round(height * scale)), max(1, round(width * scale)))
+    return content, (canvas_height * height / content[0], canvas_width * width / content[1])
+
+
+def _regions(mid: Grid | None, high: Grid, rule: Literal["spatial", "raster"]) -> tuple[int, ...]:
+    rows, cols = high
+    if mid is None:
+        return (0,) * (rows * cols)
+    if rule == "raster":
+        run = rows * cols // (mid[0] * mid[1])
+        return tuple(i // run for i in range(rows * cols))
+    return tuple((r * mid[0] // rows) * mid[1] + c * mid[1] // cols for r in range(rows) for c in range(cols))
+
+
+def _num_kept_high(regions: tuple[int, ...], spec: EncoderSpec) -> int:
+    if not spec.selects or not regions:
+        return len(regions)
+    return spec.selection.keep * (len(set(regions)) if spec.selection.scope == "region" else 1)
+
+
+def level_counts(spec: EncoderSpec) -> dict[LevelName, int] | None:
+    """Sub-images per level if every picture gets the same numbers, else None (an enlargement cap, or unequal grids)."""
+    if spec.max_enlargement is not None:
+        return None
+    counts: dict[LevelName, int] = {}
+    for name in LEVELS:
+        level: LevelSpec | None = spec.level(name)
+        numbers = {rows * cols for rows, cols in level.grids} if level else {0}
+        if len(numbers) > 1:
+            return None
+        counts[name] = numbers.pop()
+    return counts

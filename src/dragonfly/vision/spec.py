@@ -1,0 +1,220 @@
+"""What an encoder configuration says: the tower's geometry, the levels with their grids, and the keep rule.
+
+An `EncoderSpec` is plain data: a preset is one, a checkpoint stores one (as a dictionary), and every count in the project
+follows from one. It knows no picture; `layout.make_layout` joins it with a picture's size.
+
+Sizes and grids are (height, width) / (rows, cols). The paper writes grids (columns, rows).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal, cast, get_args
+
+Grid = tuple[int, int]  # (rows, cols) of sub-images
+LevelName = Literal["low", "mid", "high"]
+LEVELS: tuple[LevelName, ...] = get_args(LevelName)
+Partners = tuple[tuple[Grid, tuple[Grid, ...]], ...]
+
+Policy = Literal["similarity", "centred", "detail", "random", "uniform", "oracle", "all"]
+Scope = Literal["region", "picture"]
+
+
+@dataclass(frozen=True)
+class LevelSpec:
+    """One level: its allowed grids in tie order, and the mean-pool window over its patch grid (1 keeps every token)."""
+
+    grids: tuple[Grid, ...]
+    pool: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.grids or any(rows < 1 or cols < 1 for rows, cols in self.grids):
+            raise ValueError(f"grids must be (rows, cols) of at least 1 each, got {list(self.grids)}")
+
+
+@dataclass(frozen=True)
+class SelectionSpec:
+    """The keep rule for high sub-images.
+
+    `keep` is the number kept per region (scope `region`) or of the whole picture (scope `picture`); `all` ignores it.
+    `seed` is used by `random` alone.
+    """
+
+    policy: Policy = "all"
+    scope: Scope = "region"
+    keep: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_choice("selection.policy", self.policy, get_args(Policy))
+        _check_choice("selection.scope", self.scope, get_args(Scope))
+        if self.policy != "all" and self.keep < 1:
+            raise ValueError(f"selection.keep must be at least 1 for policy '{self.policy}', got {self.keep}")
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """A complete encoder configuration.
+
+    Args:
+        resolution: side of a sub-image in pixels (R).
+        patch_size: side of a vision-transformer patch in pixels; divides `resolution`.
+        num_prefix_tokens: tokens before the patch tokens (1 for a tower with CLS, 0 for SigLIP); never pooled.
+        low, mid, high: the levels; a missing one is not encoded.
+        partners: for each mid grid the high grids it may be joined with, in tie order; None chooses the two freely.
+        grid_rule: `aspect` (closest to the picture's aspect ratio, exact arithmetic) or `released` (most useful pixels, in
+            floating point, as the released weights were trained with).
+        regions: `spatial` (a high sub-image belongs to the mid sub-image above it) or `raster` (equal runs in raster order).
+        fit: `stretch` the picture onto each level's canvas, or keep its aspect ratio and `pad` right and below.
+        max_enlargement: a mid or high level that would enlarge the picture by more than this factor per side is left out.
+        selection: which high sub-images reach the language model.
+    """
+
+    resolution: int
+    patch_size: int
+    num_prefix_tokens: int = 1
+    low: LevelSpec | None = LevelSpec(((1, 1),))
+    mid: LevelSpec | None = None
+    high: LevelSpec | None = None
+    partners: Partners | None = None
+    grid_rule: Literal["aspect", "released"] = "aspect"
+    regions: Literal["spatial", "raster"] = "spatial"
+    fit: Literal["stretch", "pad"] = "stretch"
+    max_enlargement: float | None = None
+    selection: SelectionSpec = field(default_factory=SelectionSpec)
+
+    def __post_init__(self) -> None:
+        _check_choice("grid_rule", self.grid_rule, ("aspect", "released"))
+        _check_choice("regions", self.regions, ("spatial", "raster"))
+        _check_choice("fit", self.fit, ("stretch", "pad"))
+        if self.low is None and self.mid is None and self.high is None:
+            raise ValueError("an encoder needs at least one of the levels low, mid, high; all three are missing")
+        if self.resolution % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} does not divide resolution {self.resolution}")
+        for name in LEVELS:
+            level = self.level(name)
+            if level and self.patch_side % level.pool:
+                raise ValueError(
+                    f"{name}.pool {level.pool} does not divide the {self.patch_side} x {self.patch_side} patch grid; "
+                    f"use one of {[n for n in range(1, self.patch_side + 1) if self.patch_side % n == 0]}"
+                )
+        _check_regions(self)
+        _check_keep(self)
+
+    @property
+    def patch_side(self) -> int:
+        """Patches along one side of a sub-image."""
+        return self.resolution // self.patch_size
+
+    @property
+    def selects(self) -> bool:
+        """Whether some high sub-images are left out."""
+        return self.high is not None and self.selection.policy != "all"
+
+    def level(self, name: LevelName) -> LevelSpec | None:
+        return {"low": self.low, "mid": self.mid, "high": self.high}[name]
+
+    def tokens(self, name: LevelName) -> int:
+        """Tokens of one sub-image of a level after pooling, its separator not counted."""
+        level = self.level(name)
+        assert level is not None, name
+        return self.num_prefix_tokens + (self.patch_side // level.pool) ** 2
+
+    def pairs(self) -> list[tuple[Grid | None, Grid | None]]:
+        """Every (mid grid, high grid) that a picture can be given."""
+        if self.partners is not None:
+            return [(mid, high) for mid, highs in self.partners for high in highs]
+        mids = self.mid.grids if self.mid else (None,)
+        highs = self.high.grids if self.high else (None,)
+        return [(mid, high) for mid in mids for high in highs]
+
+    def with_selection(self, **changes: Any) -> EncoderSpec:
+        """The same encoder with another keep rule; unknown names raise a ValueError with the nearest legal one."""
+        _check_names("selection", changes, SelectionSpec)
+        return replace(self, selection=replace(self.selection, **changes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary that JSON and YAML hold; `from_dict` reads it back to an equal spec."""
+        return _as_lists(asdict(self))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> EncoderSpec:
+        """Read `to_dict`'s form. Unknown keys raise a ValueError with the nearest legal name."""
+        _check_names("encoder", data, cls)
+        values = dict(data)
+        for name in LEVELS:
+            if isinstance(values.get(name), Mapping):
+                _check_names(f"encoder.{name}", values[name], LevelSpec)
+                values[name] = LevelSpec(_grids(values[name]["grids"]), int(values[name].get("pool", 1)))
+        if values.get("partners") is not None:
+            values["partners"] = tuple((_grids([mid])[0], _grids(highs)) for mid, highs in values["partners"])
+        if isinstance(values.get("selection"), Mapping):
+            _check_names("encoder.selection", values["selection"], SelectionSpec)
+            values["selection"] = SelectionSpec(**values["selection"])
+        return cls(**values)
+
+
+def _check_choice(name: str, value: str, legal: tuple[str, ...]) -> None:
+    if value not in legal:
+        near = get_close_matches(str(value), legal, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"{name} '{value}' is not one of {', '.join(legal)}{hint}")
+
+
+def _check_names(owner: str, data: Mapping[str, Any], cls: type) -> None:
+    legal = tuple(f.name for f in fields(cls))
+    for key in data:
+        _check_choice(f"{owner} key", key, legal)
+
+
+def _check_regions(spec: EncoderSpec) -> None:
+    """Every joinable pair of grids must split into equal regions, or the number kept would depend on the picture."""
+    if spec.partners is not None and (spec.mid is None or spec.high is None):
+        raise ValueError("partners need both a mid and a high level")
+    if spec.mid is None or spec.high is None:
+        return
+    for mid, high in spec.pairs():
+        assert mid is not None and high is not None
+        across = (high[0] / mid[0], high[1] / mid[1])
+        whole = high[0] % mid[0] == 0 and high[1] % mid[1] == 0
+        if spec.regions == "spatial" and not whole:
+            raise ValueError(
+                f"high grid {high} does not divide evenly among the regions of mid grid {mid}; "
+                "name partners that are whole multiples both ways, or use regions='raster'"
+            )
+        if spec.regions == "raster" and (high[0] * high[1]) % (mid[0] * mid[1]):
+            raise ValueError(f"the {high[0] * high[1]} sub-images of {high} do not split into {mid[0] * mid[1]} equal runs")
+        if spec.fit == "pad" and (not whole or across[0] != across[1]):
+            raise ValueError(
+                f"fit='pad' needs high grids that are their mid grid times one factor both ways; {high} is not of {mid}"
+            )
+
+
+def _check_keep(spec: EncoderSpec) -> None:
+    if not spec.selects:
+        return
+    assert spec.high is not None
+    if spec.selection.policy in ("similarity", "centred") and spec.mid is None:
+        raise ValueError(f"policy '{spec.selection.policy}' compares high with mid sub-images, and there is no mid level")
+    for mid, high in spec.pairs():
+        assert high is not None
+        total = high[0] * high[1]
+        regions = mid[0] * mid[1] if mid else 1
+        limit = total // regions if spec.selection.scope == "region" else total
+        if spec.selection.keep > limit:
+            raise ValueError(f"selection.keep {spec.selection.keep} is more than the {limit} of a {spec.selection.scope}")
+
+
+def _grids(values: Any) -> tuple[Grid, ...]:
+    return tuple((int(rows), int(cols)) for rows, cols in values)
+
+
+def _as_lists(value: Any) -> Any:
+    """Tuples become lists, so that what is written equals what JSON reads back."""
+    if isinstance(value, dict):
+        return {key: _as_lists(item) for key, item in cast(dict[str, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [_as_lists(item) for item in cast(list[Any], value)]
+    return value
