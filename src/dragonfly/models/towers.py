@@ -1,0 +1,70 @@
+"""What must be known of a vision tower before its weights are there: its configuration and its token order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from dragonfly.models.presets import CLIP_BASE, CLIP_LARGE
+
+# Published sizes of the two towers of the paper, so that no network is needed to build or read a checkpoint of it.
+_CLIP = {"model_type": "clip_vision_model", "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
+KNOWN_TOWERS: dict[str, dict[str, Any]] = {
+    CLIP_BASE: {
+        **_CLIP,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "image_size": 224,
+        "patch_size": 32,
+        "projection_dim": 512,
+    },
+    CLIP_LARGE: {
+        **_CLIP,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "image_size": 336,
+        "patch_size": 14,
+        "projection_dim": 768,
+    },
+}
+
+# Tokens before the patch tokens, by model type; towers with register tokens add theirs.
+_PREFIX_TOKENS = {
+    "clip_vision_model": 1,
+    "siglip_vision_model": 0,
+    "siglip2_vision_model": 0,
+    "vit": 1,
+    "deit": 2,
+    "dinov2": 1,
+    "dinov2_with_registers": 1,
+    "ijepa": 0,
+}
+
+
+def tower_config(description: PreTrainedConfig | dict[str, Any]) -> PreTrainedConfig:
+    """A vision tower's configuration from its dictionary form; a full CLIP or SigLIP configuration gives its vision half."""
+    if isinstance(description, PreTrainedConfig):
+        config = description
+    else:
+        values = dict(description)
+        config = AutoConfig.for_model(values.pop("model_type", "clip_vision_model"), **values)
+    return getattr(config, "vision_config", config)
+
+
+def num_prefix_tokens(config: PreTrainedConfig) -> int:
+    """Leading tokens of the tower's output that are not patches.
+
+    Raises:
+        ValueError: if the tower's type is not known here.
+    """
+    if config.model_type not in _PREFIX_TOKENS:
+        raise ValueError(
+            f"vision tower of type '{config.model_type}' is not known here ({', '.join(_PREFIX_TOKENS)}); "
+            "say how many tokens stand before its patch tokens: encoder={'num_prefix_tokens': N}"
+        )
+    return _PREFIX_TOKENS[config.model_type] + int(getattr(config, "num_register_tokens", 0))
