@@ -96,6 +96,17 @@ def test_pillows_own_limit_does_not_speak(recwarn: pytest.WarningsRecorder) -> N
     assert len(recwarn) == 0
 
 
+def test_a_decoder_that_asks_pillows_limit_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise Image.DecompressionBombError("Image size (268402689 pixels) exceeds limit")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", refuse)
+    with pytest.raises(
+        ValueError, match=r"^bytes has more pixels than Pillow allows \(Image size .*\); make it smaller$"
+    ):
+        load_picture(ENCODED["BMP"])
+
+
 def test_the_limit_itself_is_allowed() -> None:
     assert load_picture(ENCODED["PNG"], ImagePolicy(max_pixels=11 * 14)).size == (11, 14)
     with pytest.raises(ValueError, match="over the limit of 153"):

@@ -138,6 +138,8 @@ def test_paths_that_hold_no_picture(tmp_path: Path) -> None:
         load_picture(tmp_path / "empty.png")
     with pytest.raises(ValueError, match=r"cannot be read \(.*null byte"):
         load_picture("a\0b.png")
+    with pytest.raises(ValueError, match=r"^two\?lines\.png does not exist; check the path$"):
+        load_picture("two\nlines.png")
     with pytest.raises(ValueError, match=r"cannot be read \(File name too long\)"):
         load_picture("a" * 5000)
     os.mkfifo(tmp_path / "pipe")

@@ -78,13 +78,12 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
     (0, b"\x1f\x8b", "gzip"),
 )
 
-
 _HEADER_COUNTS = ("PNG", "WEBP", "AVIF")
 _GIF_COUNTED_BYTES = 4 * 2**20
 
 
 def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
-    """The first frame, loaded, and notes. Raises PictureError, or whatever Pillow raises (see `readable`)."""
+    """The first frame, loaded, and notes on the file. Raises PictureError."""
     if not data:
         raise PictureError("is empty (0 bytes); copy or export it again")
     kind = _kind(data)
@@ -147,6 +146,8 @@ def readable(what: str) -> Generator[None]:
             yield
     except PictureError:
         raise
+    except Image.DecompressionBombError as error:  # some decoders ask Pillow's global limit themselves
+        raise PictureError(f"has more pixels than Pillow allows ({error!s:.200}); make it smaller") from None
     except Exception as error:  # OSError, SyntaxError, struct.error, MemoryError, KeyError, zlib.error, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"is {what} ({reason:.200}); copy or export it again") from None

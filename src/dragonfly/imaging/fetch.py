@@ -49,7 +49,12 @@ def display_url(url: str) -> str:
         shown = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
     except ValueError:
         shown = url.partition("?")[0].rpartition("@")[2]
-    return "".join(character if character.isprintable() else "?" for character in shown)[:120]
+    return one_line(shown)[:120]
+
+
+def one_line(text: str) -> str:
+    """`text` with everything that a terminal or log would not print as itself replaced."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def is_public_address(address: str) -> bool:

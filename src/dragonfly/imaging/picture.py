@@ -21,7 +21,7 @@ from PIL import Image
 from dragonfly.files import sha256
 from dragonfly.imaging.convert import ORIENTATION_TAG, orientation, to_rgb, turned
 from dragonfly.imaging.decode import check_pixels, decode, readable
-from dragonfly.imaging.fetch import display_url, fetch
+from dragonfly.imaging.fetch import display_url, fetch, one_line
 from dragonfly.imaging.policy import DEFAULT_POLICY, ImagePolicy, PictureError
 
 Source = str | Path | bytes | Image.Image | NDArray[Any]
@@ -73,7 +73,7 @@ def _name(source: Any) -> str:
     if isinstance(source, str) and (match := _URL.match(source)):
         return f"{source[:40].partition(',')[0]}" if match[1].lower() == "data" else display_url(source)
     if isinstance(source, str | Path):
-        return str(source) or "''"
+        return one_line(str(source)) or "''"
     return "PIL image" if isinstance(source, Image.Image) else type(source).__name__
 
 
