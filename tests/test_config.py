@@ -187,9 +187,7 @@ values = st.recursive(
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    trainer=st.dictionaries(st.text(), values, max_size=4), note=st.none() | st.text(), rate=st.floats(1e-300, 1e300)
-)
+@given(trainer=st.dictionaries(st.text(), values, max_size=4), note=st.none() | st.text(), rate=st.floats(1e-300, 1e300))
 def test_dump_reads_back_to_the_same_configuration(
     tmp_path_factory: pytest.TempPathFactory, trainer: dict[str, Any], note: str | None, rate: float
 ) -> None:

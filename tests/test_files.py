@@ -138,9 +138,7 @@ def _checkout(folder: Path, *, track: bool) -> Path:
     return copy
 
 
-def test_the_commit_is_that_of_the_checkout_that_tracks_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_commit_is_that_of_the_checkout_that_tracks_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = _checkout(tmp_path / "ours", track=True)
     monkeypatch.setattr(files, "__file__", str(copy))
     clean = result_header()
@@ -150,9 +148,7 @@ def test_the_commit_is_that_of_the_checkout_that_tracks_the_package(
     assert (result_header()["commit"], result_header()["dirty"]) == (clean["commit"], True)
 
 
-def test_an_installed_copy_inside_another_repository_has_no_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_installed_copy_inside_another_repository_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "__file__", str(_checkout(tmp_path / "theirs", track=False)))
     assert (result_header()["commit"], result_header()["dirty"]) == (None, None)
 

@@ -43,7 +43,7 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
@@ -68,9 +68,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def load(
-        cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None
-    ) -> Self:
+    def load(cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None) -> Self:
         """Merge `base`, the YAML file at `path` and the `key.sub=value` overrides (later ones win), then validate.
 
         Raises one ValueError with every fault, one line each; faults of the file begin with its path.

@@ -76,9 +76,7 @@ def atomic_directory(path: str | Path) -> Generator[Path]:
     if path.exists() and not path.is_dir():
         raise ValueError(f"cannot write the folder {path}: a file has that name; choose another name")
     if path.is_dir() and any(path.iterdir()):
-        raise ValueError(
-            f"cannot write the folder {path}: it exists and is not empty; remove it or choose another name"
-        )
+        raise ValueError(f"cannot write the folder {path}: it exists and is not empty; remove it or choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_sibling(path)
     temporary.mkdir()

@@ -34,9 +34,7 @@ def in_mode(mode: str) -> Image.Image:
 @pytest.mark.parametrize("mode", MODES + SIXTEEN)
 def test_the_released_policy_is_pillows_own_conversion(mode: str) -> None:
     image = in_mode(mode)
-    plain = (
-        image.convert("LA").convert("RGB") if mode == "La" else image.convert("RGB")
-    )  # Pillow converts La only to LA
+    plain = image.convert("LA").convert("RGB") if mode == "La" else image.convert("RGB")  # Pillow converts La only to LA
     assert load_picture(image, RELEASED_POLICY).image.tobytes() == plain.tobytes()
 
 

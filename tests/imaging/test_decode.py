@@ -57,9 +57,7 @@ def test_every_accepted_format_opens_as_pillow_opens_it(kind: str) -> None:
     ],
 )
 def test_other_formats_are_refused_by_name(data: bytes, kind: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"^bytes is {kind}, which is not accepted; save it as PNG \(accepted: PNG, JPEG"
-    ):
+    with pytest.raises(ValueError, match=rf"^bytes is {kind}, which is not accepted; save it as PNG \(accepted: PNG, JPEG"):
         load_picture(data)
 
 
@@ -73,9 +71,7 @@ def test_bytes_that_are_no_picture_are_shown() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_truncated_file_is_refused_whole(kind: str) -> None:
     data = ENCODED[kind]
-    with pytest.raises(
-        ValueError, match=rf"^bytes is a damaged or truncated {kind} file \(.+\); copy or export it again$"
-    ):
+    with pytest.raises(ValueError, match=rf"^bytes is a damaged or truncated {kind} file \(.+\); copy or export it again$"):
         load_picture(data[: len(data) * 2 // 3])
 
 
@@ -101,9 +97,7 @@ def test_a_decoder_that_asks_pillows_limit_is_not_called_damaged(monkeypatch: py
         raise Image.DecompressionBombError("Image size (268402689 pixels) exceeds limit")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", refuse)
-    with pytest.raises(
-        ValueError, match=r"^bytes has more pixels than Pillow allows \(Image size .*\); make it smaller$"
-    ):
+    with pytest.raises(ValueError, match=r"^bytes has more pixels than Pillow allows \(Image size .*\); make it smaller$"):
         load_picture(ENCODED["BMP"])
 
 
@@ -190,9 +184,7 @@ def test_random_bytes_raise_only_value_errors(head: bytes, tail: bytes) -> None:
     only_a_value_error(head + tail)
 
 
-edits = st.lists(
-    st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1, max_size=6
-)
+edits = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), min_size=1, max_size=6)
 
 
 @settings(max_examples=400, deadline=None)

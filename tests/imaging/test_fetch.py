@@ -111,9 +111,7 @@ def test_addresses_that_are_public(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "169.254.169.254"])
 def test_private_hosts_are_refused_however_they_are_written(host: str) -> None:
-    with pytest.raises(
-        ValueError, match=r"^http://.* (leads to an address that is not public|names a host that cannot)"
-    ):
+    with pytest.raises(ValueError, match=r"^http://.* (leads to an address that is not public|names a host that cannot)"):
         load_picture(f"http://{host}/picture.png", PUBLIC)
 
 
@@ -184,9 +182,7 @@ def test_size_is_limited_with_and_without_an_announced_length(server: str, path:
 
 @pytest.mark.usefixtures("here_is_public")
 def test_a_server_that_never_finishes_is_left(server: str) -> None:
-    with pytest.raises(
-        ValueError, match=r"/dripping did not arrive within 0\.2 seconds; download it and give the path"
-    ):
+    with pytest.raises(ValueError, match=r"/dripping did not arrive within 0\.2 seconds; download it and give the path"):
         load_picture(server + "/dripping", ImagePolicy(urls="public", timeout=0.2))
 
 

@@ -151,9 +151,7 @@ def test_too_many_bytes_are_refused_unread(tmp_path: Path) -> None:
     huge = tmp_path / "huge.png"
     with huge.open("wb") as file:
         file.truncate(2**40)  # sparse: reading it would take all memory
-    with pytest.raises(
-        ValueError, match=r"huge\.png has 1,099,511,627,776 bytes, over the limit of 268,435,456; make it"
-    ):
+    with pytest.raises(ValueError, match=r"huge\.png has 1,099,511,627,776 bytes, over the limit of 268,435,456; make it"):
         load_picture(huge)
     small = ImagePolicy(max_bytes=10)
     for source in (DATA, "data:image/png;base64," + base64.b64encode(DATA).decode()):

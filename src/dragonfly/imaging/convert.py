@@ -60,9 +60,7 @@ def _scaled(image: Image.Image, notes: list[str], transparent: Any) -> Image.Ima
     if image.mode == "I":
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
-            raise PictureError(
-                f"holds grey values from {low} to {high}, beyond 16 bits; choose a window and save it as 8 bits"
-            )
+            raise PictureError(f"holds grey values from {low} to {high}, beyond 16 bits; choose a window and save it as 8 bits")
         if high <= 255 and image.format != "PPM":  # Pillow spreads every deep PGM over 16 bits, however dark
             notes.append("32-bit grey with values up to 255 taken as 8 bits")
             return Image.fromarray(values.astype(np.uint8))

@@ -34,9 +34,7 @@ def fetch(url: str, policy: ImagePolicy) -> bytes:
             url = urljoin(url, answer.location)
     except (OSError, HTTPException) as error:
         if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
-            raise PictureError(
-                f"did not arrive within {policy.timeout:g} seconds; download it and give the path"
-            ) from None
+            raise PictureError(f"did not arrive within {policy.timeout:g} seconds; download it and give the path") from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"cannot be fetched ({reason:.200}); download it and give the path") from None
     raise PictureError(f"redirects more than {_MAX_REDIRECTS} times; download it and give the path")

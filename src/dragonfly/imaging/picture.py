@@ -114,9 +114,7 @@ def _bytes_from(source: str | Path, policy: ImagePolicy) -> bytes:
     if scheme == "file":
         raise PictureError("is a file: URL, which is refused; give the path itself")
     if scheme not in ("http", "https"):
-        raise PictureError(
-            f"is a {scheme}: URL; only http, https and data URLs are read, so download it and give the path"
-        )
+        raise PictureError(f"is a {scheme}: URL; only http, https and data URLs are read, so download it and give the path")
     if policy.urls == "refuse":
         raise PictureError("is a URL, and fetching is off; download it and give the path, or set urls to 'public'")
     return fetch(source, policy)
@@ -158,11 +156,7 @@ def _from_array(array: NDArray[Any], policy: ImagePolicy) -> Image.Image:
     if not (dtype == np.uint8 or (dtype.kind == "u" and dtype.itemsize == 2 and len(shape) == 2)):
         raise PictureError(f"of {dtype} and shape {shape} is not accepted; use uint8, or uint16 (height, width)")
     if not is_grey and not (len(shape) == 3 and shape[2] in (3, 4)):
-        remedy = (
-            "transpose it with numpy.moveaxis(array, 0, -1)"
-            if len(shape) == 3 and shape[0] in (1, 3, 4)
-            else "change it"
-        )
+        remedy = "transpose it with numpy.moveaxis(array, 0, -1)" if len(shape) == 3 and shape[0] in (1, 3, 4) else "change it"
         raise PictureError(f"of shape {shape} is not (height, width) or (height, width, 1 | 3 | 4); {remedy}")
     if 0 in shape:
         raise PictureError(f"of shape {shape} holds no pixels; give at least one")
