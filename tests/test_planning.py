@@ -206,7 +206,7 @@ def test_mistakes_are_named(tmp_path: Any) -> None:
         plan(EncoderSpec(224, 14, 1, low=LevelSpec(((1, 1),))), (5, 5), AutoConfig.for_model("dinov2"))
     with pytest.raises(ValueError, match=r"did you mean 'meta-llama/Llama-3.1-8B-Instruct'\?; or give the path"):
         plan(v1, (5, 5), None, "meta-llama/Llama-3.1-8B-Instrukt")
-    with pytest.raises(ValueError, match=r"type 'gpt2'.*pass its sizes as a LanguageModelSize"):
+    with pytest.raises(ValueError, match=r"type 'gpt2'.*pass a LanguageModelSize"):
         plan(v1, (5, 5), None, AutoConfig.for_model("gpt2"))
     broken = tmp_path / "config.json"
     for text in ("{", "[]", "{}"):

@@ -1,6 +1,6 @@
 """What a preset costs on a picture, before any weights exist: tokens, encoder passes, FLOPs and parameters.
 
-`plan(spec, size, tower, language_model)` reads the layout and two configurations; no network is built or run. FLOPs are those
+`plan(spec, size, tower, language_model)` reads the layout and two configurations; no network is run. FLOPs are those
 of the matrix products and of the patch convolution, a multiply-add as 2, attention as the full square: the numbers that
 `torch.utils.flop_counter` reports for the same work. Normalisations, activations, means, rotary angles and a selection's own
 dot products are left out.
@@ -51,7 +51,7 @@ class LanguageModelSize:
         if text.model_type not in GATED_DECODERS:
             raise ValueError(
                 f"cannot count the FLOPs of a language model of type '{text.model_type}' "
-                f"(known: {', '.join(GATED_DECODERS)}); for another dense, gated decoder pass its sizes as a LanguageModelSize"
+                f"(known: {', '.join(GATED_DECODERS)}); for another gated decoder pass a LanguageModelSize"
             )
         heads = text.num_attention_heads
         return cls(
