@@ -42,6 +42,7 @@ def test_good_samples_pass(good: Sample) -> None:
         (Sample("s", "t", (), (*turns("q", "a"), Message("system", ()))), "role-order", "user assistant system"),
         (Sample("s", "t", (), (Message("system", ()),)), "role-order", "system;"),
         (Sample("s", "t", (), (Message("human", ()), *turns("q", "a"))), "unknown-role", "'human'; accepted: system"),
+        (Sample("s", "t", (), (Message("user", (Part("video"),)), *turns("q", "a")[1:])), "unknown-part", "'video'"),  # pyright: ignore[reportArgumentType]
         (sample("q", "a", evidence=((), ())), "evidence-count", "evidence for 2 turns but 1 answers"),
     ],
 )

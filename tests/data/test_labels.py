@@ -75,21 +75,23 @@ def test_a_picture_block_is_image_tokens_and_the_separators_between() -> None:
 
 def test_a_limit_drops_whole_trailing_turns_with_their_pictures(processor: Any) -> None:
     row = sample("<image>a", "b", "<image>c", "d", "e", "f", images=(REF, REF))
-    full = encode(processor, to_messages(row), [TALL, WIDE])
-    length = len(full["input_ids"])
+    length = len(encode(processor, to_messages(row), [TALL, WIDE])["input_ids"])
     last = len("e") + 1 + len("user") + 2 + HEADER + len("f") + 1
     for limit, dropped in ((length, 0), (length - 1, 1), (length - last, 1), (length - last - 1, 2)):
         cut = encode(processor, to_messages(row), [TALL, WIDE], max_length=limit)
+        pictures = [TALL, WIDE] if dropped < 2 else [TALL]
+        alone = encode(processor, to_messages(row)[: 6 - 2 * dropped], pictures)
+        assert {**alone, "num_truncated": dropped}.keys() == cut.keys()
         assert cut["num_truncated"] == dropped
+        assert all(torch.equal(cut[key], alone[key]) for key in cut if key != "num_truncated")
         assert len(cut["input_ids"]) <= limit
-        kept = len(cut["input_ids"])
-        for key in ("input_ids", "labels", "attention_mask"):
-            assert torch.equal(cut[key], full[key][:kept])
-        assert trained_text(processor, cut).count("<|eot|>") == 3 - dropped
-        pictures = 2 if dropped < 2 else 1
-        assert int((cut["input_ids"] == processor.image_token_id).sum()) == (15 if pictures == 2 else 6)
-        for key in ("pixel_values", "sub_image_regions", "num_sub_images"):
-            assert torch.equal(cut[key], full[key][:pictures])
+
+
+def test_all_is_limited_alike(processor: Any) -> None:
+    messages = to_messages(sample("<image>a", "b", "c", "d", images=(REF,)))
+    cut = encode(processor, messages, [TALL], train_on="all", max_length=50)
+    assert cut["num_truncated"] == 1
+    assert trained_text(processor, cut).endswith("b<|eot|>")
 
 
 def test_dropping_every_picture_leaves_a_text_row(processor: Any) -> None:

@@ -84,8 +84,8 @@ class Sample:
 def validate(sample: Sample) -> None:
     """Raise `BadSample` unless the sample can be trained on: [system], then user and assistant in turn, an answer last.
 
-    Reasons: empty-conversation, unknown-role, role-order, empty-answer, placeholder-without-picture,
-    picture-without-placeholder, evidence-count.
+    Reasons: empty-conversation, unknown-role, unknown-part, role-order, empty-answer, evidence-count,
+    placeholder-without-picture, picture-without-placeholder.
     """
     if not sample.messages:
         raise BadSample("empty-conversation", "no messages; at least a question and an answer are needed")
@@ -94,6 +94,9 @@ def validate(sample: Sample) -> None:
     for turn, answer in enumerate(answers):
         if not answer.text.strip():
             raise BadSample("empty-answer", f"assistant turn {turn} has no text")
+    for part in (part for message in sample.messages for part in message.content):
+        if part.type not in ("text", "image"):
+            raise BadSample("unknown-part", f"{part.type!r}; accepted: text, image")
     placeholders, pictures = sum(message.num_images for message in sample.messages), len(sample.images)
     if placeholders > pictures:
         raise BadSample("placeholder-without-picture", f"{placeholders} image placeholders but {pictures} pictures")

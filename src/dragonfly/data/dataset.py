@@ -36,9 +36,9 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     """Map-style: `dataset[i]` is what `labels.encode` returns for sample i of `samples` (a sequence or a `Mixture`).
 
     `transform(sample, random)` may change a sample by chance (augment, choose turns); its randomness comes from
-    (seed, epoch, index). A row that cannot be used is replaced by the next usable one, logged once and kept in `bad`;
-    ValueError once more than `max_bad_share` of the rows (each worker: of its part of them) are bad. `picture_policy`
-    goes to `imaging.load_picture`, `processor_kwargs` to the processor.
+    (seed, epoch, index). A row that cannot be used is replaced by the next usable one, logged once and kept in `bad`,
+    each process its own; ValueError once more than `max_bad_share` of the rows (of a worker's part of them) are bad.
+    `picture_policy` goes to `imaging.load_picture`, `processor_kwargs` to the processor.
     """
 
     def __init__(

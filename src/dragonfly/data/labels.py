@@ -50,13 +50,24 @@ def encode(
     )
     example = {key: value[0] if key in SEQUENCE_KEYS else value for key, value in output.items()}
     assistant = torch.as_tensor(example.pop("assistant_masks")).bool()
-    ends = _answer_ends(assistant)
+    ends = [end for _, end in runs(assistant)]
     answers = sum(message["role"] == "assistant" for message in messages)
     if len(ends) != answers and (train_on == "assistant" or max_length is not None):
         raise ValueError(
             f"the chat template marks {len(ends)} answers where the conversation has {answers}; "
             "put {% generation %} ... {% endgeneration %} around each answer and its end of turn"
         )
+    if max_length is not None and len(example["input_ids"]) > max_length:
+        kept = min(sum(end <= max_length for end in ends), answers - 1)
+        if kept < 1:
+            first = ends[0] if answers > 1 else len(example["input_ids"])
+            raise BadSample("too-long", f"the first turn takes {first} tokens, max_length is {max_length}; raise it")
+        turns, pictures = _kept_turns(messages, kept)
+        # Rendered anew rather than cut: that is right wherever a layout puts its pictures.
+        shorter = encode(
+            processor, turns, images[:pictures], train_on=train_on, max_length=max_length, **processor_kwargs
+        )
+        return {**shorter, "num_truncated": shorter["num_truncated"] + answers - kept}
     example["labels"] = supervise(
         example["input_ids"],
         assistant_mask=assistant if train_on == "assistant" else None,
@@ -64,7 +75,7 @@ def encode(
         image_token_id=processor.image_token_id,
         separator_token_id=processor.separator_token_id,
     )
-    return _within(example, ends, messages, max_length)
+    return {**example, "num_truncated": 0}
 
 
 def supervise(
@@ -105,38 +116,11 @@ def runs(mask: Tensor) -> list[tuple[int, int]]:
     return list(zip(starts, ends, strict=True))
 
 
-def _answer_ends(assistant: Tensor) -> list[int]:
-    return [end for _, end in runs(assistant)]
-
-
-def _within(
-    example: dict[str, Any], ends: list[int], messages: Sequence[Mapping[str, Any]], max_length: int | None
-) -> dict[str, Any]:
-    """The example up to its last answer that ends within `max_length`, with the pictures asked about so far.
-
-    Cutting the finished row at an answer's end, rather than rendering it anew, keeps ids, labels and pictures as one.
-    """
-    if max_length is None or len(example["input_ids"]) <= max_length:
-        return {**example, "num_truncated": 0}
-    kept = sum(end <= max_length for end in ends)
-    if not kept:
-        raise BadSample("too-long", f"the first turn takes {ends[0]} tokens, max_length is {max_length}; raise it")
-    pictures = _pictures_until(messages, kept)
-    cut = {key: value[: ends[kept - 1]] if key in SEQUENCE_KEYS else value[:pictures] for key, value in example.items()}
-    if not pictures:
-        cut = {key: value for key, value in cut.items() if key in SEQUENCE_KEYS}
-    return {**cut, "num_truncated": len(ends) - kept}
-
-
-def _pictures_until(messages: Sequence[Mapping[str, Any]], answers: int) -> int:
-    """How many pictures stand before the end of the `answers`-th answer."""
-    seen = pictures = 0
-    for message in messages:
-        pictures += sum(block["type"] == "image" for block in message["content"])
-        seen += message["role"] == "assistant"
-        if seen == answers:
-            break
-    return pictures
+def _kept_turns(messages: Sequence[Mapping[str, Any]], answers: int) -> tuple[Sequence[Mapping[str, Any]], int]:
+    """The messages up to the `answers`-th answer, and how many pictures they hold."""
+    replies = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
+    kept = messages[: replies[answers - 1] + 1]
+    return kept, sum(block["type"] == "image" for message in kept for block in message["content"])
 
 
 def _filled(messages: Sequence[Mapping[str, Any]], images: Sequence[Any]) -> list[dict[str, Any]]:

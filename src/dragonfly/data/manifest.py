@@ -6,6 +6,7 @@ read without reading its shard. Picture paths are stored relative to the folder.
 
 import json
 import os
+from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -179,7 +180,7 @@ class Manifest:
         if not -len(self) <= index < len(self):
             raise IndexError(f"row {index} of a manifest with {len(self)} rows")
         index %= len(self)
-        shard = next(number for number, end in enumerate(self._ends) if index < end)
+        shard = bisect_right(self._ends, index)
         row = index - (self._ends[shard - 1] if shard else 0)
         sample = from_row(self._row(shard, row))
         images = tuple(self._located(image) for image in sample.images)
@@ -192,7 +193,7 @@ class Manifest:
 
     def _row(self, shard: int, row: int) -> dict[str, Any]:
         file, ends = self._file(shard)
-        group = next(number for number, end in enumerate(ends) if row < end)
+        group = bisect_right(ends, row)
         key = (shard, group)
         if key not in self._groups:
             # One thread: pyarrow's pool does not survive the fork of a data-loader worker.

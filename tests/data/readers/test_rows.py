@@ -2,6 +2,8 @@
 
 import base64
 import io
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dragonfly.data import BadSample, ImageRef, Message, Part, Sample
+from dragonfly.data import BadSample, ImageRef, Message, Part, Sample, validate
 from dragonfly.data.readers.llama3 import parse_llama3
 from dragonfly.data.readers.pictures import image_ref, image_refs
 from dragonfly.data.readers.rows import message_row, released_row, turn_row
@@ -145,3 +147,25 @@ def test_a_decoded_picture_keeps_its_pixels(mode: str) -> None:
     data = image_ref(image, ROOT).bytes
     assert data is not None
     assert Image.open(io.BytesIO(data)).convert("RGB").tobytes() == image.convert("RGB").tobytes()
+
+
+GOLDEN = Path(os.environ.get("DRAGONFLY_GOLDEN", Path(__file__).parents[4] / "shared" / "golden" / "set_a"))
+
+
+@pytest.mark.skipif(not (GOLDEN / "MANIFEST.json").is_file(), reason="the recorded cases are not here")
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_strings_that_the_released_code_was_fed_are_taken_apart_and_put_together_again(version: str) -> None:
+    cases = json.loads((GOLDEN / "MANIFEST.json").read_text())[version]["cases"]
+    items = [item for case in cases.values() if case["kind"] == "train" for item in case["items"]]
+    ended = [item for item in items if item["conversations"].endswith("<|eot_id|>")]
+    assert 5 <= len(ended) < len(items)
+    for item in ended:
+        row = released_row(item, ROOT)
+        validate(row)
+        assert len(row.images) == ("image_url" in item)
+        text = "".join(f"<|start_header_id|>{m.role}<|end_header_id|>\n\n{m.text}<|eot_id|>" for m in row.messages)
+        assert text == item["conversations"].removeprefix("<|begin_of_text|>")
+    for item in items:
+        if item not in ended:
+            with pytest.raises(BadSample, match="outside-turns"):
+                released_row(item, ROOT)
