@@ -164,6 +164,7 @@ def test_the_legend_tells_what_happened() -> None:
     words = zoom._legend(layout, zoom._high_shown(layout, scores))
     assert words == [
         "The picture has 640 x 480 pixels.",
+        "Each sub-image is resized to 224 x 224 pixels.",
         "Kept 12 of 24 high sub-images (bright); the dark ones were left out.",
         "Frame colour: the mid sub-image (M0 to M3) that a sub-image belongs to.",
         "#1: the highest score of its colour, with the score beside it.",
