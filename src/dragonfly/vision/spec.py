@@ -122,6 +122,12 @@ class EncoderSpec:
         assert level is not None, name
         return self.num_prefix_tokens + (self.patch_side // level.pool) ** 2
 
+    def num_kept_high(self, mid: int, high: int) -> int:
+        """High sub-images that reach the language model, of a picture cut into `mid` and `high` sub-images."""
+        if not self.selects or not high:
+            return high
+        return self.selection.keep * (max(mid, 1) if self.selection.scope == "region" else 1)
+
     def pairs(self) -> list[tuple[Grid | None, Grid | None]]:
         """Every (mid grid, high grid) that a picture can be given."""
         if self.partners is not None:
