@@ -83,7 +83,7 @@ class Case:
     def pictures(self) -> list[Image.Image]:
         """The pictures that reach the model: none if any row lacks one (docs/fidelity.md, item 25)."""
         names = self.meta.get("images") or [None]
-        return [] if None in names else [self.golden.picture(name) for name in names]
+        return [] if None in names else [self.golden.picture(name) for name in names if name]
 
     def recorded(self, *names: str) -> dict[str, Tensor]:
         return {name: torch.from_numpy(self.tensors[name]).long() for name in names}
@@ -126,7 +126,7 @@ def smallest_picture_case(golden: Golden) -> Case:
 
 
 @cache
-def load(golden: Golden) -> tuple[DragonflyForConditionalGeneration, DragonflyProcessor]:
+def load(golden: Golden) -> tuple[Any, Any]:
     """Model and processor of a checkpoint, as found."""
     model = DragonflyForConditionalGeneration.from_pretrained(golden.checkpoint).eval()
     return model, DragonflyProcessor.from_pretrained(golden.checkpoint)

@@ -18,7 +18,7 @@ from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
 from dragonfly.vision.pooling import mean_pool
 from tests.models import golden as g
 from tests.models import released
-from tests.models.golden import Case
+from tests.models.golden import Case, Trace
 
 PICTURES = ("single_generate", "single_train_layout", "batch2_generate", "batch2_train_layout")
 NEW_TOKENS = 12

@@ -54,7 +54,7 @@ def test_loss_labels_and_gradients(case: Case) -> None:
 
 
 def compare_gradients(case: Case, gradients: dict[str, Tensor | None]) -> None:
-    """Norms and stored gradients; parameters without one are the same, except that ours are not built where they never have one."""
+    """Norms and stored gradients; the same parameters have none, ours by not being built where none ever has."""
     for name in (key for key in case.tensors if key.startswith("grad.")):
         gradient = gradients[name.removeprefix("grad.")]
         assert gradient is not None
