@@ -1,6 +1,7 @@
 """The released format against recorded behaviour of the released models.
 
-`DRAGONFLY_GOLDEN=DIR pytest tests/models/test_golden.py` tries any directory of the same form.
+`DRAGONFLY_GOLDEN=DIR pytest tests/models/test_golden.py` tries any directory of the same form. Pixels and training have files of
+their own, collected from here so that this one command tries everything.
 """
 
 from __future__ import annotations
@@ -19,6 +20,15 @@ from dragonfly.vision.pooling import mean_pool
 from tests.models import golden as g
 from tests.models import released
 from tests.models.golden import Case, Trace
+from tests.models.golden_pictures import (  # noqa: F401 - collected by pytest
+    test_odd_modes_are_converted_to_rgb_first,
+    test_sub_images_bit_for_bit,
+)
+from tests.models.golden_training import (  # noqa: F401
+    test_a_row_without_a_picture_costs_no_other_row_its_own,
+    test_loss_labels_and_gradients,
+    test_padding_left_out_of_the_loss,
+)
 
 PICTURES = ("single_generate", "single_train_layout", "batch2_generate", "batch2_train_layout")
 NEW_TOKENS = 12
