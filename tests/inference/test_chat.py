@@ -58,13 +58,11 @@ def test_later_turns_read_the_whole_conversation(engine: Engine, pictures: list[
     with say("A cat."):
         first = chat.ask("What?", max_new_tokens=20)
     second = chat.ask("Sure?", **SHORT)
-    turn = "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nSure?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+    turn = (
+        "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nSure?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+    )
     added = engine.tokenizer("A cat." + turn, add_special_tokens=False)["input_ids"]
     assert second.prompt_tokens == first.prompt_tokens + len(added)
-    other = engine.chat(pictures[0])
-    with say("A dog."):
-        other.ask("What?", max_new_tokens=20)
-    assert other.ask("Sure?", **SHORT).token_ids != second.token_ids or other.messages != chat.messages
     assert [message["role"] for message in chat.messages] == ["user", "assistant"] * 2
 
 
@@ -74,15 +72,19 @@ def test_a_turn_that_fails_changes_nothing(
 ) -> None:
     chat = engine.chat(pictures[0])
     reference = engine.chat(pictures[0])
-    with monkeypatch.context() as patch, pytest.raises((ValueError, RuntimeError)):
+    question = "What?"
+    arguments: dict[str, Any] = {"images": pictures[1]}
+    if fault == "picture":
+        arguments = {"images": ["no-such.png"]}
+    elif fault == "options":
+        arguments["top_p"] = 2
+    elif fault == "placeholder":
+        question = "<image>?"
+    with monkeypatch.context() as patch:
         if fault == "generation":
             patch.setattr(engine.model, "generate", _broken)
-        arguments: dict[str, Any] = {"images": pictures[1]}
-        if fault == "picture":
-            arguments = {"images": ["no-such.png"]}
-        elif fault == "options":
-            arguments["top_p"] = 2
-        chat.ask("<image>?" if fault == "placeholder" else "What?", **arguments)
+        with pytest.raises((ValueError, RuntimeError), match=r"does not exist|top_p|stands for a picture|out of memory"):
+            chat.ask(question, **arguments)
     assert (chat.messages, chat.pictures) == ([], [])
     for question in ("What?", "And?"):
         assert chat.ask(question, **SHORT).token_ids == reference.ask(question, **SHORT).token_ids

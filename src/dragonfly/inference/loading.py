@@ -57,9 +57,7 @@ def load(
         processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(path, **settings))
         apply_overrides(config, processor, changes)
         if config.spec != processor.image_processor.spec:
-            raise ValueError(
-                f"'{path}' has a processor made for another encoder than its model; save both from one configuration"
-            )
+            raise ValueError(f"'{path}' has a processor made for another encoder than its model; save both together")
         built = DragonflyForConditionalGeneration.from_pretrained(
             path,
             config=config,

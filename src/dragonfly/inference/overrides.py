@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from dragonfly.config import nearest, parse_overrides
-from dragonfly.models import DragonflyConfig, DragonflyProcessor
-from dragonfly.vision.spec import EncoderSpec
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
+from dragonfly.models import PRESETS, DragonflyConfig, DragonflyProcessor
+from dragonfly.vision.spec import EncoderSpec, SelectionSpec
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
@@ -26,16 +22,18 @@ def _positive(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
-# What a value must be; which words are legal is known where they are used.
-OVERRIDES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model.preset": (_text, "the name of a preset"),
+_SPEC, _RULE = get_type_hints(EncoderSpec), get_type_hints(SelectionSpec)
+
+# For each key either the legal words, or a test and what it asks for.
+OVERRIDES: dict[str, Sequence[str] | tuple[Callable[[Any], bool], str]] = {
+    "model.preset": list(PRESETS),
     "model.encoder_batch": (_optional(_whole(1)), "an integer of at least 1, or null for all at once"),
-    "model.fit": (_text, "stretch or pad"),
-    "model.grid_rule": (_text, "aspect or released"),
+    "model.fit": get_args(_SPEC["fit"]),
+    "model.grid_rule": get_args(_SPEC["grid_rule"]),
     "model.max_enlargement": (_optional(_positive), "a number above 0, or null for no limit"),
-    "model.regions": (_text, "spatial or raster"),
-    "model.selection.policy": (_text, "the name of a policy"),
-    "model.selection.scope": (_text, "region or picture"),
+    "model.regions": get_args(_SPEC["regions"]),
+    "model.selection.policy": get_args(_RULE["policy"]),
+    "model.selection.scope": get_args(_RULE["scope"]),
     "model.selection.keep": (_whole(1), "an integer of at least 1"),
     "model.selection.seed": (_whole(0), "an integer of at least 0"),
 }
@@ -52,13 +50,22 @@ def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         if "=" in override and key not in OVERRIDES:
             raise ValueError(f"unknown override: {nearest(key, OVERRIDES)}")
     changes = parse_overrides(overrides).get("model", {})
-    for key, (legal, wanted) in OVERRIDES.items():
+    for key, rule in OVERRIDES.items():
         value: Any = changes
         for part in key.split(".")[1:]:
             value = value.get(part, ...) if isinstance(value, dict) else ...
-        if value is not ... and not legal(value):
-            raise ValueError(f"{key} must be {wanted}, got {value!r}")
+        if value is not ...:
+            _check(key, value, rule)
     return changes
+
+
+def _check(key: str, value: Any, rule: Any) -> None:
+    if callable(rule[0]):
+        legal, wanted = rule
+        if not legal(value):
+            raise ValueError(f"{key} must be {wanted}, got {value!r}")
+    elif value not in rule:
+        raise ValueError(f"{key}: {nearest(str(value), rule)}")
 
 
 def apply_overrides(config: DragonflyConfig, processor: DragonflyProcessor, changes: dict[str, Any]) -> None:
