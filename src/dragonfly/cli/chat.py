@@ -16,7 +16,7 @@ Examples:
 
   dragonfly chat scan.png
 
-  dragonfly chat scan.png --model ./my-model --system "You are a careful radiologist."
+  dragonfly chat scan.png --model ./my-model --system "Answer briefly."
 """
 
 
