@@ -29,7 +29,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     def command(*arguments: object) -> Outcome:
         capsys.readouterr()
         code = main([str(argument) for argument in arguments])
-        return Outcome(code, *capsys.readouterr())
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
 
     return command
 

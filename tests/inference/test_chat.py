@@ -12,7 +12,7 @@ from PIL import Image
 from dragonfly.inference import Engine
 from tests.inference.conftest import Say
 
-SHORT = {"max_new_tokens": 5}
+SHORT: dict[str, Any] = {"max_new_tokens": 5}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dragonfly.vision.layout import make_layout
 from tests import tiny
 from tests.inference.conftest import Say
 
-LONG = {"max_new_tokens": 12}
+LONG: dict[str, Any] = {"max_new_tokens": 12}
 
 
 def same(a: Answer, b: Answer) -> bool:
@@ -45,8 +45,9 @@ def test_a_mixed_batch_equals_one_by_one(engine: Engine, pictures: list[Image.Im
 
 def test_confidence_is_the_geometric_mean_of_the_models_probabilities(engine: Engine, pictures: list[Image.Image]) -> None:
     answer = engine.ask(pictures[0], "What is it?", max_new_tokens=7)
+    content: Any = [{"type": "image", "image": pictures[0]}, {"type": "text", "text": "What is it?"}]
     inputs: Any = engine.processor.apply_chat_template(
-        [{"role": "user", "content": [{"type": "image", "image": pictures[0]}, {"type": "text", "text": "What is it?"}]}],
+        [{"role": "user", "content": content}],
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,

@@ -58,7 +58,8 @@ def test_a_checkpoints_sampling_settings_do_not_leak(copy: Path, engine: Engine,
 
 def test_number_formats(saved_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half = tmp_path / "half"
-    tiny.model().to(torch.bfloat16).save_pretrained(half)
+    model: Any = tiny.model()
+    model.to(torch.bfloat16).save_pretrained(half)
     tiny.processor().save_pretrained(half)
     assert load(half).model.dtype == torch.float32  # small and on a CPU
     assert load(half, dtype="float16").model.dtype == torch.float16
@@ -208,14 +209,16 @@ def test_a_released_checkpoint_end_to_end(folder: Path) -> None:
     picture = tiny.picture(640, 480)
     answer = engine.ask(picture, "What is in the picture?", max_new_tokens=6)
     assert answer.layouts[0].num_image_tokens == {"v1": 867, "v2": 2098}[folder.name]
+    content: Any = [{"type": "image", "image": picture}, {"type": "text", "text": "What is in the picture?"}]
     inputs: Any = engine.processor.apply_chat_template(
-        [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "What is in the picture?"}]}],
+        [{"role": "user", "content": content}],
         add_generation_prompt=True,
         tokenize=True,
         return_dict=True,
         return_tensors="pt",
     )
     tokens = inputs["input_ids"].shape[1]
-    new = engine.model.generate(**inputs, max_new_tokens=6, do_sample=False, eos_token_id=engine.end_ids)[0, tokens:]
+    model: Any = engine.model
+    new = model.generate(**inputs, max_new_tokens=6, do_sample=False, eos_token_id=engine.end_ids)[0, tokens:]
     assert (answer.prompt_tokens, answer.token_ids) == (tokens, tuple(new.tolist()))
     assert "".join(engine.stream(picture, "What is in the picture?", max_new_tokens=6)) == answer.text

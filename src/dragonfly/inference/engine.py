@@ -74,7 +74,8 @@ class Engine:
 
     @property
     def device(self) -> torch.device:
-        return self.model.get_input_embeddings().weight.device
+        weight: Any = self.model.get_input_embeddings().weight
+        return weight.device
 
     def ask(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Answer:
         """Answer one question about any number of pictures.
@@ -198,7 +199,8 @@ class Engine:
         if features:
             settings["mm_encoder_outputs"] = {"image": DragonflyImageFeatures(pooler_output=features)}  # pyright: ignore[reportArgumentType]
         with own_seed(self.device, options.seed):
-            output: Any = self.model.generate(
+            model: Any = self.model  # transformers' own types do not agree with each other on `generate`
+            output = model.generate(
                 input_ids=prompt["input_ids"],
                 attention_mask=prompt["attention_mask"],
                 max_new_tokens=options.max_new_tokens,
