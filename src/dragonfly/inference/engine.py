@@ -248,12 +248,11 @@ class Engine:
     def _cut_at_stop(
         self, ids: list[int], logprobs: list[float], stop: tuple[str, ...]
     ) -> tuple[list[int], list[float], str, bool]:
-        """In a batch a row runs on until all have stopped; what follows its own stop string is not part of its answer."""
+        """In a batch a stopped row is filled up until all have stopped; that filling is not part of its answer."""
         text, stopped = self._text(ids, stop)
         if stopped:
             end = next(n for n in range(1, len(ids) + 1) if self._text(ids[:n], stop)[1])
             ids, logprobs = ids[:end], logprobs[:end]
-            text, _ = self._text(ids, stop)  # what came later may hold another stop string, further ahead
         return ids, logprobs, text, stopped
 
     def _text(self, ids: list[int], stop: tuple[str, ...]) -> tuple[str, bool]:
