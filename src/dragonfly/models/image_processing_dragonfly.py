@@ -18,7 +18,7 @@ from transformers.processing_utils import ImagesKwargs
 from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_picture
 from dragonfly.models import conversion
 from dragonfly.models.presets import PRESETS, get_preset
-from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, make_layout
+from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, level_counts, make_layout
 from dragonfly.vision.selection import runs_before_tower, select_before_tower
 from dragonfly.vision.spec import EncoderSpec
 from dragonfly.vision.tiling import cut, normalise
@@ -45,7 +45,7 @@ class DragonflyImageProcessor(PilBackend):
     Returns per call:
         pixel_values: float32 (num_images, num_sub_images, 3, R, R), zero-padded in dim 1 where pictures differ.
         sub_image_regions: int64 (num_images, num_sub_images), `SubImageLayout.codes`; padding has its own code.
-        num_sub_images: int64 (num_images,), only where pictures may differ in number (an enlargement cap).
+        num_sub_images: int64 (num_images,), only where pictures may differ in number (an enlargement cap, unequal grids).
         selected_high: int64 (num_images, kept), only under policies that run before the tower; `pixel_values` then holds
             the kept high sub-images alone.
         layouts: list of `SubImageLayout`, one per picture; the processor uses and drops it.
@@ -126,7 +126,7 @@ class DragonflyImageProcessor(PilBackend):
         ]
         codes = [_codes(layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
         data: dict[str, Any] = {"pixel_values": _stack(rows, 0.0), "sub_image_regions": _stack(codes, PADDING)}
-        if spec.max_enlargement is not None:
+        if level_counts(spec) is None:
             data["num_sub_images"] = np.array([len(row) for row in rows], dtype=np.int64)
         if runs_before_tower(spec.selection):
             data["selected_high"] = _stack([np.array(keep, dtype=np.int64) for keep in kept], -1)
