@@ -84,6 +84,8 @@ class DragonflyProcessor(ProcessorMixin):
 
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
         """As transformers; under `block_first` each row becomes pictures, BOS, text (and EOS where asked for)."""
+        if isinstance(images, list | tuple) and all(isinstance(row, list | tuple) and not row for row in images):
+            images = None  # a batch in which no row has a picture
         images, text, videos, audio = super().prepare_inputs_layout(images=images, text=text, **kwargs)
         if not self.block_first or text is None:
             return images, text, videos, audio
