@@ -39,6 +39,11 @@ class DragonflyImagesKwargs(ImagesKwargs, total=False):
     evidence: list | None
 
 
+# Settings that decide what the model sees: fixed when the image processor is made, so that no call departs from it unnoticed.
+STEPS = ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb")
+FIXED = ("preset", "released_pictures", "size", *STEPS)
+
+
 class DragonflyImageProcessor(PilBackend):
     """Cuts pictures into sub-images.
 
@@ -72,6 +77,9 @@ class DragonflyImageProcessor(PilBackend):
         if kwargs.get("released_pictures") is None:
             preset = PRESETS.get(kwargs.get("preset") or "")
             kwargs["released_pictures"] = bool(preset and preset.released)
+        for name in STEPS:
+            if kwargs.get(name) is False:
+                raise ValueError(f"{name}=False is not possible: sub-images are always cut, rescaled and normalised; leave it out")
         side = EncoderSpec.from_dict(kwargs["encoder"]).resolution
         super().__init__(**{**kwargs, "size": {"height": side, "width": side}})
 
@@ -89,6 +97,17 @@ class DragonflyImageProcessor(PilBackend):
         """The layout of a picture of (height, width)."""
         return make_layout(size, self.spec)
 
+    def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
+        """As transformers; a setting that a call cannot change raises a ValueError instead of being passed over."""
+        for name in FIXED:
+            value, own = kwargs.get(name), getattr(self, name)
+            if value is not None and value != (dict(own) if name == "size" else own):
+                raise ValueError(
+                    f"{name}={value!r} cannot be given per call, this image processor has {own!r}; "
+                    "make another one: DragonflyImageProcessor(...)"
+                )
+        return super().preprocess(images, *args, **kwargs)
+
     def fetch_images(self, image_url_or_urls: Any) -> Any:
         """Paths, URLs, data URIs, bytes, arrays or pictures, nested or not, as RGB pictures through `imaging`."""
         if isinstance(image_url_or_urls, list | tuple):
@@ -96,6 +115,8 @@ class DragonflyImageProcessor(PilBackend):
         source = image_url_or_urls
         if hasattr(source, "detach"):  # a torch tensor
             source = source.detach().cpu().numpy()
+        if isinstance(source, np.ndarray) and source.ndim == 4:  # a batch
+            return [self.fetch_images(item) for item in source]
         if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[0] in (1, 3, 4) and source.shape[2] > 4:
             source = np.moveaxis(source, 0, -1)  # channels first, as transformers' own processors accept
         return load_picture(source, self.picture_policy).image
