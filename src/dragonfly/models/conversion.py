@@ -42,7 +42,7 @@ def is_released(config: dict[str, Any]) -> bool:
     return config.get("model_type") == "dragonfly" and "image_encoder" in config and not config.get("vision_config")
 
 
-def translate_config(config: dict[str, Any], folder: str | None) -> dict[str, Any]:
+def translate_config(config: dict[str, Any], folder: str | None, preset: str | None = None) -> dict[str, Any]:
     """A released config.json in our form.
 
     Kept: the language model (`text_config` as found, docs/fidelity.md item 30), the special ids, dtype and architecture.
@@ -51,17 +51,12 @@ def translate_config(config: dict[str, Any], folder: str | None) -> dict[str, An
     Args:
         config: the parsed config.json.
         folder: the checkpoint's directory or name, to look for the tower in and beside it.
+        preset: overrules the preset that the tower implies.
 
     Raises:
-        ValueError: if the tower cannot be found or no preset belongs to it.
+        ValueError: if the tower cannot be found, or no preset belongs to it and none is given.
     """
     vision = resolve_tower(config["image_encoder"], folder)
-    key = (vision.image_size, vision.patch_size)
-    if key not in RELEASED_BY_TOWER:
-        known = ", ".join(f"{name} for {size} px / {patch} px" for (size, patch), name in RELEASED_BY_TOWER.items())
-        raise ValueError(
-            f"no released preset has a tower of {key[0]} px sub-images with {key[1]} px patches ({known}); say preset='...'"
-        )
     text = dict(config["text_config"])
     tied = bool(config.get("tie_word_embeddings", False))
     translated: dict[str, Any] = {
@@ -69,7 +64,7 @@ def translate_config(config: dict[str, Any], folder: str | None) -> dict[str, An
         "architectures": ["DragonflyForConditionalGeneration"],
         "vision_config": vision.to_dict(),
         "text_config": {**text, "tie_word_embeddings": tied},
-        "preset": RELEASED_BY_TOWER[key],
+        "preset": preset or _preset_of(vision),
         "tie_word_embeddings": tied,
     }
     for name in ("torch_dtype", "dtype", "bos_token_id", "eos_token_id", "pad_token_id", "name_or_path"):
@@ -78,6 +73,16 @@ def translate_config(config: dict[str, Any], folder: str | None) -> dict[str, An
     if folder is not None:
         translated.update(_special_ids(Path(folder)))
     return translated
+
+
+def _preset_of(vision: PreTrainedConfig) -> str:
+    key = (vision.image_size, vision.patch_size)
+    if key not in RELEASED_BY_TOWER:
+        known = ", ".join(f"{name} for {size} px / {patch} px" for (size, patch), name in RELEASED_BY_TOWER.items())
+        raise ValueError(
+            f"no released preset has a tower of {key[0]} px sub-images with {key[1]} px patches ({known}); say preset='...'"
+        )
+    return RELEASED_BY_TOWER[key]
 
 
 def resolve_tower(image_encoder: str, folder: str | None) -> PreTrainedConfig:
@@ -104,20 +109,24 @@ def resolve_tower(image_encoder: str, folder: str | None) -> PreTrainedConfig:
     )
 
 
-def released_preset(name_or_path: str, *, missing_ok: bool = False) -> str | None:
-    """The preset of a checkpoint in the released format.
-
-    Raises:
-        ValueError: if the checkpoint is in another format, unless `missing_ok`, which then gives None.
-    """
+def released_config(name_or_path: str) -> dict[str, Any] | None:
+    """The config.json of a checkpoint in the released format; None if it is in another format, or absent."""
     try:
         config, _ = PreTrainedConfig.get_config_dict(name_or_path)
     except OSError:
-        config = {}
-    if is_released(config):
-        return translate_config(config, name_or_path)["preset"]
-    if missing_ok:
         return None
+    return config if is_released(config) else None
+
+
+def released_preset(name_or_path: str, preset: str | None = None) -> str:
+    """The preset of a checkpoint in the released format: `preset`, or else the one that its tower implies.
+
+    Raises:
+        ValueError: if the checkpoint is in another format.
+    """
+    config = released_config(name_or_path)
+    if config is not None:
+        return preset or _preset_of(resolve_tower(config["image_encoder"], name_or_path))
     raise ValueError(
         f"'{name_or_path}' holds neither a Dragonfly processor nor a checkpoint in the released format; "
         "load the directory that `save_pretrained` or `dragonfly convert` wrote"

@@ -165,7 +165,7 @@ class DragonflyImageProcessor(PilBackend):
         preset = kwargs.pop("preset", None)
         if "encoder" not in values:
             values = {key: values[key] for key in ("image_mean", "image_std", "rescale_factor") if key in values}
-            values["preset"] = conversion.released_preset(str(pretrained_model_name_or_path))
+            values["preset"] = conversion.released_preset(str(pretrained_model_name_or_path), preset)
         if preset is not None:
             values = {**values, "preset": preset, "encoder": None, "released_pictures": None}
         return values, kwargs

@@ -125,7 +125,7 @@ class DragonflyProcessor(ProcessorMixin):
     def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path: Any, processor_dict: Any = None, **kwargs: Any) -> Any:
         """As transformers; released directories name a CLIP image processor, which ours replaces."""
         preset = kwargs.pop("preset", None)
-        if conversion.released_preset(str(pretrained_model_name_or_path), missing_ok=True) is None and preset is None:
+        if conversion.released_config(str(pretrained_model_name_or_path)) is None and preset is None:
             return super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
         image_processor = DragonflyImageProcessor.from_pretrained(pretrained_model_name_or_path, preset=preset, **kwargs)
         tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)
@@ -134,7 +134,7 @@ class DragonflyProcessor(ProcessorMixin):
     @classmethod
     def get_processor_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
         values, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
-        if conversion.released_preset(str(pretrained_model_name_or_path), missing_ok=True) is not None:
+        if conversion.released_config(str(pretrained_model_name_or_path)) is not None:
             values = conversion.translate_processor(values)
         return values, kwargs
 
