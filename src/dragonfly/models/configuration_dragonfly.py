@@ -13,7 +13,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dragonfly.models import conversion
 from dragonfly.models.presets import get_preset
-from dragonfly.models.towers import num_prefix_tokens, tower_config
+from dragonfly.models.towers import PREFIX_TOKENS, num_prefix_tokens, tower_config
 from dragonfly.vision.spec import EncoderSpec
 
 
@@ -88,6 +88,11 @@ class DragonflyConfig(PreTrainedConfig):
             raise ValueError(
                 f"the encoder is for sub-images of {spec.resolution} px with patches of {spec.patch_size} px, the vision tower "
                 f"for {vision.image_size} px with {vision.patch_size} px; choose a preset made for this tower"
+            )
+        if vision.model_type in PREFIX_TOKENS and spec.num_prefix_tokens != num_prefix_tokens(vision):
+            raise ValueError(
+                f"the encoder expects {spec.num_prefix_tokens} tokens before the patch tokens, a tower of type "
+                f"'{vision.model_type}' gives {num_prefix_tokens(vision)}; leave num_prefix_tokens out"
             )
         return spec
 
