@@ -79,7 +79,9 @@ class DragonflyImageProcessor(PilBackend):
             kwargs["released_pictures"] = bool(preset and preset.released)
         for name in STEPS:
             if kwargs.get(name) is False:
-                raise ValueError(f"{name}=False is not possible: sub-images are always cut, rescaled and normalised; leave it out")
+                raise ValueError(
+                    f"{name}=False is not possible: sub-images are always cut, rescaled and normalised; leave it out"
+                )
         side = EncoderSpec.from_dict(kwargs["encoder"]).resolution
         super().__init__(**{**kwargs, "size": {"height": side, "width": side}})
 

@@ -6,70 +6,23 @@ model fit. The geometry comes from the image processor as tensors with one row p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.connector import LevelCounts, connect, keep_high
+from dragonfly.models.connector import LevelCounts, SharedMean, connect, keep_high
+from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
 from dragonfly.models.towers import build_tower, unused_weights
 from dragonfly.vision.layout import LOW, MID, level_counts
 from dragonfly.vision.selection import Selection
 
 HEAD = r"^lm_head\."
-
-
-@dataclass
-class DragonflyImageFeatures(BaseModelOutputWithPooling):
-    """`pooler_output`: one (features, hidden) tensor per picture. `selection`: what was kept, if the model chose."""
-
-    selection: Any = None
-
-
-@dataclass
-class DragonflyModelOutputWithPast(BaseModelOutputWithPast):
-    """`image_hidden_states`: (all features, hidden) that were put in place of the placeholders."""
-
-    image_hidden_states: Tensor | None = None
-
-
-@dataclass
-class DragonflyCausalLMOutputWithPast(ModelOutput):
-    """`logits` (batch, length, vocabulary) and, where labels were given, their mean cross-entropy `loss`."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    image_hidden_states: Tensor | None = None
-
-
-class SharedMean(nn.Module):
-    """The mean of all sub-image summaries seen so far (`mean`, float32) and their number (`count`); policy `centred`."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(hidden, dtype=torch.float32))
-        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
-
-    def value(self) -> Tensor | None:
-        """The mean, or None while nothing has been counted."""
-        return self.mean if self.count > 0 else None
-
-    @torch.no_grad()
-    def update(self, summaries: Tensor) -> None:
-        """Take in (n, hidden) detached summaries."""
-        total = self.count + len(summaries)
-        self.mean += (summaries.float() - self.mean).sum(dim=0) / total
-        self.count.copy_(total)
 
 
 class DragonflyPreTrainedModel(PreTrainedModel):
@@ -333,7 +286,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
-        """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all) and, given labels, the loss."""
+        """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all) and the loss of `labels`."""
         outputs = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,
