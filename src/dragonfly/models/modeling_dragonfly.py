@@ -124,9 +124,11 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if num_sub_images is not None:
             return self._uneven_features(pixel_values, sub_image_regions, num_sub_images, selected_high)
         counts = self._level_counts(pixel_values.shape[1])
-        if selected_high is not None and counts.high > counts.kept:
-            pixel_values = keep_high(pixel_values, selected_high, counts)
-            counts = LevelCounts(counts.low, counts.mid, counts.kept, counts.kept)
+        if selected_high is not None:
+            _check_selected(selected_high, (pixel_values.shape[0], counts.kept))
+            if counts.high > counts.kept:
+                pixel_values = keep_high(pixel_values, selected_high, counts)
+                counts = LevelCounts(counts.low, counts.mid, counts.kept, counts.kept)
         encoded = self.encode(pixel_values.flatten(0, 1)).unflatten(0, pixel_values.shape[:2])
         tokens, selection = self._connect(encoded, sub_image_regions, counts)
         return DragonflyImageFeatures(pooler_output=list(tokens.unbind()), selection=selection)  # pyright: ignore[reportArgumentType]
@@ -165,6 +167,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         counts = [_count_codes(row[:n].tolist(), self._num_kept) for row, n in zip(codes, numbers, strict=True)]
         rows = [row[:n] for row, n in zip(pixel_values, numbers, strict=True)]
         if selected_high is not None:
+            _check_selected(selected_high, (len(rows), max(count.kept for count in counts)))
             for index, count in enumerate(counts):
                 if count.high > count.kept:
                     rows[index] = keep_high(rows[index][None], selected_high[index][None, : count.kept], count)[0]
@@ -183,10 +186,12 @@ class DragonflyModel(DragonflyPreTrainedModel):
         """(batch, length, 1) mask of the placeholders, checked against the number of features.
 
         Raises:
-            ValueError: with both numbers, if they differ.
+            ValueError: with both numbers, if they differ, or if the configuration names no placeholder.
         """
+        if self.config.image_token_id is None:
+            raise ValueError("config.image_token_id is not set; give it the processor's image_token_id")
         if input_ids is None:
-            token = torch.full((), self.config.image_token_id, dtype=torch.long, device=inputs_embeds.device)  # pyright: ignore[reportArgumentType]
+            token = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
             mask = (inputs_embeds == self.get_input_embeddings()(token)).all(-1)
         else:
             mask = input_ids == self.config.image_token_id
@@ -329,6 +334,15 @@ def _refuse_faults(name: str, info: dict[str, Any]) -> None:
     ]
     if faults:
         raise ValueError(f"checkpoint '{name}' does not fit the model: {'; '.join(faults)}")
+
+
+def _check_selected(selected_high: Tensor, expected: tuple[int, int]) -> None:
+    """The number kept is part of the encoder configuration (placeholders are counted from it), so no caller may change it."""
+    if selected_high.shape != expected:
+        raise ValueError(
+            f"selected_high has shape {tuple(selected_high.shape)}, this encoder keeps {expected[1]} high sub-images of each of "
+            f"{expected[0]} pictures: give {expected}"
+        )
 
 
 def _count_codes(codes: list[int], num_kept: Any) -> LevelCounts:
