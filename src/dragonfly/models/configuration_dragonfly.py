@@ -7,7 +7,7 @@ change its meaning in a later version without changing any model that was saved.
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
@@ -37,7 +37,7 @@ class DragonflyConfig(PreTrainedConfig):
     """
 
     model_type = "dragonfly"
-    sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig}  # noqa: RUF012 - the name transformers reads
+    sub_configs: ClassVar[Any] = {"text_config": AutoConfig, "vision_config": AutoConfig}
 
     vision_config: Any = None
     text_config: Any = None

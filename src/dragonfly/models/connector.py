@@ -37,6 +37,9 @@ class LevelCounts:
 class SharedMean(nn.Module):
     """The mean of all sub-image summaries seen so far (`mean`, float32) and their number (`count`); policy `centred`."""
 
+    mean: Tensor
+    count: Tensor
+
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(hidden, dtype=torch.float32))

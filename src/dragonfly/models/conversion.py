@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedConfig
-from transformers.core_model_loading import WeightRenaming
+from transformers.core_model_loading import WeightConverter, WeightRenaming
 
 from dragonfly.models.presets import RELEASED_BY_TOWER
 from dragonfly.models.towers import KNOWN_TOWERS, tower_config
@@ -23,7 +23,7 @@ RELEASED_IMAGE_TOKEN = "<|reserved_special_token_0|>"
 RELEASED_SEPARATOR_TOKEN = "<|reserved_special_token_1|>"
 
 
-def _renames(prefix: str) -> list[WeightRenaming]:
+def _renames(prefix: str) -> list[WeightConverter | WeightRenaming]:
     """Released tensor names on the left, ours on the right."""
     return [
         WeightRenaming(source_patterns=r"^image_encoder\.vision_model\.", target_patterns=f"{prefix}vision_tower."),

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_backends import PilBackend
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.processing_utils import ImagesKwargs
+from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_picture
 from dragonfly.models import conversion
@@ -83,7 +83,8 @@ class DragonflyImageProcessor(PilBackend):
                     f"{name}=False is not possible: sub-images are always cut, rescaled and normalised; leave it out"
                 )
         side = EncoderSpec.from_dict(kwargs["encoder"]).resolution
-        super().__init__(**{**kwargs, "size": {"height": side, "width": side}})
+        kwargs["size"] = {"height": side, "width": side}
+        super().__init__(**kwargs)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -141,10 +142,10 @@ class DragonflyImageProcessor(PilBackend):
         spec = EncoderSpec.from_dict(encoder or {})
         layouts = [make_layout((image.height, image.width), spec) for image in images]
         kept = _select_early(images, layouts, spec, evidence)
-        fill = tuple(round(255 * mean) for mean in image_mean)
+        red, green, blue = (round(255 * mean) for mean in image_mean)
         filters = Image.Resampling(resample if resample is not None else Image.Resampling.BICUBIC)
         rows = [
-            normalise(cut(image, layout, keep, resample=filters, fill=fill), rescale_factor, image_mean, image_std)
+            normalise(cut(image, layout, keep, resample=filters, fill=(red, green, blue)), rescale_factor, image_mean, image_std)
             for image, layout, keep in zip(images, layouts, kept, strict=True)
         ]
         codes = [_codes(layout, keep) for layout, keep in zip(layouts, kept, strict=True)]

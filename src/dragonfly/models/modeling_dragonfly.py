@@ -29,7 +29,7 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     config_class = DragonflyConfig
     config: DragonflyConfig
     base_model_prefix = "model"
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _keep_in_fp32_modules_strict = {"shared_mean"}  # noqa: RUF012
@@ -60,7 +60,9 @@ class DragonflyPreTrainedModel(PreTrainedModel):
         wants_info = kwargs.pop("output_loading_info", False)
         if strict:
             kwargs["ignore_mismatched_sizes"] = True  # so that they are named below, with the other faults
-        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        kwargs["output_loading_info"] = True
+        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model, info = loaded
         if strict:
             _refuse_faults(str(pretrained_model_name_or_path), info)
         return (model, info) if wants_info else model
@@ -225,23 +227,22 @@ class DragonflyModel(DragonflyPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        encoded = (mm_encoder_outputs or {}).get("image")
+        encoded: Any = (mm_encoder_outputs or {}).get("image")
         if pixel_values is not None and encoded is not None:
             raise ValueError("give pixel_values or mm_encoder_outputs, not both: they are the same pictures")
-        if inputs_embeds is None:
-            inputs_embeds = self.get_input_embeddings()(input_ids)
+        embeds: Tensor = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         if pixel_values is not None:
             encoded = self.get_image_features(pixel_values, sub_image_regions, num_sub_images, selected_high, return_dict=True)
         features = None
         if encoded is not None:
-            features = torch.cat(list(encoded.pooler_output)).to(inputs_embeds.device, inputs_embeds.dtype)
-            mask = self.get_placeholder_mask(input_ids, inputs_embeds, features)
-            inputs_embeds = inputs_embeds.masked_scatter(mask, features)
+            features = torch.cat(list(encoded.pooler_output)).to(embeds.device, embeds.dtype)
+            mask = self.get_placeholder_mask(input_ids, embeds, features)
+            embeds = embeds.masked_scatter(mask, features)
         outputs = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
+            inputs_embeds=embeds,
             **kwargs,
         )
         return DragonflyModelOutputWithPast(
@@ -265,7 +266,8 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         text = config.get_text_config()
         self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
         self.post_init()
-        self._keys_to_ignore_on_load_unexpected -= {HEAD}  # here a stray head tensor is a fault
+        ignored: Any = self._keys_to_ignore_on_load_unexpected  # what the parts ignore, collected by post_init
+        self._keys_to_ignore_on_load_unexpected = {key for key in ignored if key != HEAD}  # a stray head is a fault here
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head

@@ -26,7 +26,8 @@ class DragonflyTextKwargs(TextKwargs, total=False):
 class DragonflyProcessorKwargs(ProcessingKwargs, total=False):
     text_kwargs: DragonflyTextKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
     images_kwargs: DragonflyImagesKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
-    _defaults = {"text_kwargs": {"padding": False}}  # noqa: RUF012
+    # transformers before 5.23 reads this attribute; a TypedDict does not inherit it.
+    _defaults = {}  # noqa: RUF012  # pyright: ignore[reportGeneralTypeIssues]
 
 
 class DragonflyProcessor(ProcessorMixin):
@@ -84,9 +85,8 @@ class DragonflyProcessor(ProcessorMixin):
 
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
         """As transformers; under `block_first` each row becomes pictures, BOS, text (and EOS where asked for)."""
-        if isinstance(images, list | tuple) and all(isinstance(row, list | tuple) and not row for row in images):
-            images = None  # a batch in which no row has a picture
-        images, text, videos, audio = super().prepare_inputs_layout(images=images, text=text, **kwargs)
+        given = None if _no_pictures(images) else images
+        images, text, videos, audio = super().prepare_inputs_layout(images=given, text=text, **kwargs)
         if not self.block_first or text is None:
             return images, text, videos, audio
         options = {**kwargs, **(kwargs.get("text_kwargs") or {})}
@@ -155,6 +155,11 @@ def _single_id(tokenizer: Any, token: str) -> int:
             f"(image_token=..., separator_token=...), such as '{conversion.RELEASED_IMAGE_TOKEN}'"
         )
     return index
+
+
+def _no_pictures(images: Any) -> bool:
+    """Whether `images` is [] or [[], []]: a batch in which no row has a picture."""
+    return isinstance(images, list | tuple) and all(isinstance(row, list | tuple) and not row for row in images)
 
 
 def _pictures_per_row(images: Any, text: list[str], image_token: str) -> list[int]:
