@@ -81,17 +81,17 @@ def test_an_encoder_for_another_tower_is_one_clear_line() -> None:
 
 def test_wrong_number_of_prefix_tokens() -> None:
     encoder = {**(tiny.config().encoder or {}), "num_prefix_tokens": 1}
-    with pytest.raises(ValueError, match="expects 1 tokens before the patch tokens.*'siglip_vision_model' gives 0"):
+    with pytest.raises(ValueError, match=r"expects 1 tokens before the patch tokens.*'siglip_vision_model' gives 0"):
         tiny.config(tower="siglip", encoder=encoder)
 
 
 def test_unknown_encoder_key_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match="encoder key 'grid_rul'.*did you mean 'grid_rule'"):
+    with pytest.raises(ValueError, match=r"encoder key 'grid_rul'.*did you mean 'grid_rule'"):
         tiny.config(encoder={"grid_rul": "aspect"})
 
 
 def test_a_pool_window_that_does_not_divide() -> None:
-    with pytest.raises(ValueError, match="mid.pool 3 does not divide the 4 x 4 patch grid"):
+    with pytest.raises(ValueError, match=r"mid.pool 3 does not divide the 4 x 4 patch grid"):
         tiny.config(encoder={"mid": {"grids": [[2, 2]], "pool": 3}})
 
 
@@ -108,7 +108,7 @@ def test_feature_layer_out_of_bounds(layer: int) -> None:
 
 def test_an_unknown_tower_type_must_say_its_prefix_tokens() -> None:
     other = AutoConfig.for_model("beit", image_size=32, patch_size=8)
-    with pytest.raises(ValueError, match="vision tower of type 'beit' is not known here.*num_prefix_tokens"):
+    with pytest.raises(ValueError, match=r"vision tower of type 'beit' is not known here.*num_prefix_tokens"):
         num_prefix_tokens(other)
     settings = tiny.config(vision_config=other, encoder={"num_prefix_tokens": 1})
     assert settings.spec.num_prefix_tokens == 1 and settings.spec.resolution == 32
@@ -155,7 +155,7 @@ def test_released_config_with_a_tower_no_preset_belongs_to(tmp_path: Path) -> No
 
 def test_released_config_with_an_unknown_tower_lists_the_places(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match="names the vision tower 'no/such', which is neither known .*looked for .*config.json"
+        ValueError, match=r"names the vision tower 'no/such', which is neither known .*looked for .*config.json"
     ) as caught:
         DragonflyConfig.from_pretrained(released(tmp_path, "no/such"))
     assert "\n" not in str(caught.value)
@@ -166,5 +166,5 @@ def test_released_towers_are_not_looked_for_outside(tmp_path: Path) -> None:
     tiny.config().vision_config.save_pretrained(tmp_path / "secret")
     (tmp_path / "a" / "checkpoint").mkdir(parents=True)
     config = json.loads((released(tmp_path / "a" / "checkpoint", "../../secret") / "config.json").read_text(encoding="utf-8"))
-    with pytest.raises(ValueError, match="neither known"):
+    with pytest.raises(ValueError, match=r"neither known"):
         translate_config(config, str(tmp_path / "a" / "checkpoint"))

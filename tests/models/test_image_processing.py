@@ -1,4 +1,4 @@
-"""DragonflyImageProcessor: every form of picture gives the same sub-images; options are honoured or refused, never passed over."""
+"""DragonflyImageProcessor: every form of picture gives the same sub-images; options are honoured or refused."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_preset_argument(tmp_path: Path) -> None:
 
 
 def test_unknown_preset() -> None:
-    with pytest.raises(ValueError, match="unknown preset 'v3'"):
+    with pytest.raises(ValueError, match=r"unknown preset 'v3'"):
         DragonflyImageProcessor(preset="v3")
 
 
@@ -138,7 +138,7 @@ def test_what_a_call_cannot_change_is_refused(option: dict[str, Any]) -> None:
 
 
 def test_a_step_cannot_be_switched_off() -> None:
-    with pytest.raises(ValueError, match="do_rescale=False is not possible"):
+    with pytest.raises(ValueError, match=r"do_rescale=False is not possible"):
         DragonflyImageProcessor(do_rescale=False)
 
 
