@@ -169,7 +169,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
         counts = [_count_codes(row[:n].tolist(), self._num_kept) for row, n in zip(codes, numbers, strict=True)]
         rows = [row[:n] for row, n in zip(pixel_values, numbers, strict=True)]
         if selected_high is not None:
-            _check_selected(selected_high, (len(rows), max(count.kept for count in counts)))
+            width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
+            _check_selected(selected_high[:, :width], (len(rows), width))
             for index, count in enumerate(counts):
                 if count.high > count.kept:
                     rows[index] = keep_high(rows[index][None], selected_high[index][None, : count.kept], count)[0]
