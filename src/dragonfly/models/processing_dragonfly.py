@@ -87,7 +87,11 @@ class DragonflyProcessor(ProcessorMixin):
         """As transformers; under `block_first` each row becomes pictures, BOS, text (and EOS where asked for)."""
         given = None if _no_pictures(images) else images
         images, text, videos, audio = super().prepare_inputs_layout(images=given, text=text, **kwargs)
-        if not self.block_first or text is None:
+        if text is None:
+            return images, text, videos, audio
+        if not self.block_first:
+            if not kwargs.get("sanitize_control_tokens"):  # transformers then counts: only it knows what is the user's text
+                _check_placeholders(images, text, self.image_token)
             return images, text, videos, audio
         options = {**kwargs, **(kwargs.get("text_kwargs") or {})}
         limit = options.get("max_length") if options.get("truncation") else None
@@ -160,6 +164,19 @@ def _single_id(tokenizer: Any, token: str) -> int:
 def _no_pictures(images: Any) -> bool:
     """Whether `images` is [] or [[], []]: a batch in which no row has a picture."""
     return isinstance(images, list | tuple) and all(isinstance(row, list | tuple) and not row for row in images)
+
+
+def _check_placeholders(images: Any, text: list[str], image_token: str) -> None:
+    """One picture for each placeholder; transformers before 5.23 does not check it."""
+    found, given = sum(row.count(image_token) for row in text), 0 if images is None else len(_flat(images))
+    if found != given:
+        raise ValueError(f"found {found} '{image_token}' in the text and {given} pictures; give one picture for each")
+
+
+def _flat(images: Any) -> list[Any]:
+    if not isinstance(images, list | tuple):
+        return [images]
+    return [image for item in images for image in _flat(item)]
 
 
 def _pictures_per_row(images: Any, text: list[str], image_token: str) -> list[int]:
