@@ -322,7 +322,7 @@ def test_tuples_instead_of_outputs() -> None:
 def test_placeholders_and_features_that_differ() -> None:
     model, processor = make()
     inputs = encode(processor)
-    with pytest.raises(ValueError, match="Image features and image tokens do not match, tokens: 279, features: 289"):
+    with pytest.raises(ValueError, match="Image features and image tokens do not match, tokens: 278, features: 289"):
         model(**{**inputs, "input_ids": inputs["input_ids"][:, :295], "attention_mask": None})
 
 

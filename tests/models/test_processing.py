@@ -65,9 +65,9 @@ def test_no_pictures(images: Any) -> None:
 
 
 def test_pictures_and_placeholders_must_agree() -> None:
-    with pytest.raises(ValueError, match=r"2 <image> tokens and 1 images"):
+    with pytest.raises(ValueError, match=r"found 2 '<image>' in the text and 1 pictures"):
         processor()(text="<image><image>", images=[tiny.picture()])
-    with pytest.raises(ValueError, match=r"no images were passed"):
+    with pytest.raises(ValueError, match=r"found 1 '<image>' in the text and 0 pictures"):
         processor()(text="<image>")
 
 
