@@ -145,19 +145,13 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if counts is None:
             raise ValueError("pictures differ in their number of sub-images under this encoder; pass num_sub_images")
         high = num_sub_images - counts["low"] - counts["mid"]
-        kept = self._num_kept(counts["mid"], counts["high"])
+        kept = self.spec.num_kept_high(counts["mid"], counts["high"])
         if high not in (counts["high"], kept):
             raise ValueError(
                 f"pixel_values has {num_sub_images} sub-images per picture; this encoder makes {sum(counts.values())} "
                 f"(or {counts['low'] + counts['mid'] + kept} after selection); use the model's own image processor"
             )
         return LevelCounts(counts["low"], counts["mid"], high, kept)
-
-    def _num_kept(self, mid: int, high: int) -> int:
-        rule = self.spec.selection
-        if not self.spec.selects or high == 0:
-            return high
-        return rule.keep * (max(mid, 1) if rule.scope == "region" else 1)
 
     def _uneven_features(
         self, pixel_values: Tensor, codes: Tensor | None, num_sub_images: Tensor, selected_high: Tensor | None
@@ -166,7 +160,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if codes is None:
             raise ValueError("num_sub_images needs sub_image_regions, which the image processor makes beside it")
         numbers = num_sub_images.tolist()
-        counts = [_count_codes(row[:n].tolist(), self._num_kept) for row, n in zip(codes, numbers, strict=True)]
+        counts = [_count_codes(row[:n].tolist(), self.spec.num_kept_high) for row, n in zip(codes, numbers, strict=True)]
         rows = [row[:n] for row, n in zip(pixel_values, numbers, strict=True)]
         if selected_high is not None:
             width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
@@ -294,7 +288,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
-        """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all) and the loss of `labels`."""
+        """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all); given labels, the loss."""
         outputs = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,

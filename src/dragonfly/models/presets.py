@@ -16,8 +16,8 @@ from dragonfly.vision.spec import EncoderSpec, Grid, LevelSpec, Partners, Select
 class Preset:
     """A named encoder configuration, its tower and one line on what it is.
 
-    `block_first` puts the pictures before BOS, as the released weights were trained; `released` also selects their
-    picture policy (no EXIF orientation, alpha dropped, 16-bit grey saturated).
+    `released` marks what the released weights were trained with: pictures before BOS, and their picture policy (no EXIF
+    orientation, alpha dropped, 16-bit grey saturated).
     """
 
     name: str
@@ -100,5 +100,5 @@ RELEASED_BY_TOWER = {(224, 32): "v1-released", (336, 14): "v2-released"}
 def get_preset(name: str) -> Preset:
     """The preset of that name; an unknown one raises a ValueError with the nearest."""
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {nearest(name, PRESETS)}")
+        raise ValueError(f"unknown preset: {nearest(name, PRESETS)}")
     return PRESETS[name]
