@@ -89,9 +89,7 @@ _ALL = (
     Preset("v1-high48", CLIP_BASE, _zoom(HIGH_48), "low, 4 mid, the best 3 of each region's 12 high"),
     Preset("v1-released", CLIP_BASE, _v1_released(), "v1 as the released weights were trained", released=True),
     Preset("v2", CLIP_LARGE, _large(), "low, 4 mid, 36 high; mid and high mean-pooled, nothing left out"),
-    Preset(
-        "v2-released", CLIP_LARGE, _large(grid_rule="released"), "v2 as the released weights were trained", released=True
-    ),
+    Preset("v2-released", CLIP_LARGE, _large(grid_rule="released"), "v2 as the released weights were trained", released=True),
 )
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
 

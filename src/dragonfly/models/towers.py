@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
 from dragonfly.models.presets import CLIP_BASE, CLIP_LARGE
 
@@ -68,3 +70,30 @@ def num_prefix_tokens(config: PreTrainedConfig) -> int:
             "say how many tokens stand before its patch tokens: encoder={'num_prefix_tokens': N}"
         )
     return _PREFIX_TOKENS[config.model_type] + int(getattr(config, "num_register_tokens", 0))
+
+
+def build_tower(config: PreTrainedConfig, num_layers: int) -> nn.Module:
+    """A vision tower of the lowest `num_layers` layers whose output is the plain hidden state after the last of them.
+
+    The released weights use the second-to-last hidden state, without the final norm; what lies above it is not built, so it
+    costs no time, holds no memory and leaves no parameter without a gradient.
+    """
+    shortened = copy.deepcopy(config)
+    shortened.num_hidden_layers = num_layers
+    if hasattr(shortened, "vision_use_head"):
+        shortened.vision_use_head = False
+    tower = AutoModel.from_config(shortened)
+    for name in ("post_layernorm", "layernorm"):
+        if isinstance(getattr(tower, name, None), nn.Module):
+            setattr(tower, name, nn.Identity())
+    if isinstance(getattr(tower, "pooler", None), nn.Module):
+        tower.pooler = None
+    return tower
+
+
+def unused_weights(config: PreTrainedConfig, num_layers: int) -> list[str]:
+    """Patterns of tower weights that full checkpoints carry and `build_tower` does not build."""
+    above = "|".join(str(index) for index in range(num_layers, config.num_hidden_layers))
+    layers = [rf"vision_tower\.(vision_model\.)?encoder\.layers?\.({above})\."] if above else []
+    rest = r"vision_tower\.(vision_model\.)?(post_layernorm|layernorm|head|pooler|embeddings\.position_ids)"
+    return [*layers, rest]

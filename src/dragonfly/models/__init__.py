@@ -1,0 +1,37 @@
+"""Dragonfly for transformers: importing this room registers its classes with the Auto classes."""
+
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+)
+from transformers.conversion_mapping import register_checkpoint_conversion_mapping
+
+from dragonfly.models.configuration_dragonfly import DragonflyConfig
+from dragonfly.models.conversion import BASE_WEIGHT_RENAMES, WEIGHT_RENAMES
+from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
+from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration, DragonflyModel
+from dragonfly.models.presets import PRESETS, get_preset
+from dragonfly.models.processing_dragonfly import DragonflyProcessor
+
+AutoConfig.register("dragonfly", DragonflyConfig, exist_ok=True)
+AutoModel.register(DragonflyConfig, DragonflyModel, exist_ok=True)
+AutoModelForImageTextToText.register(DragonflyConfig, DragonflyForConditionalGeneration, exist_ok=True)
+AutoModelForMultimodalLM.register(DragonflyConfig, DragonflyForConditionalGeneration, exist_ok=True)
+AutoImageProcessor.register(DragonflyConfig, image_processor_classes={"pil": DragonflyImageProcessor}, exist_ok=True)
+AutoProcessor.register(DragonflyConfig, DragonflyProcessor, exist_ok=True)
+register_checkpoint_conversion_mapping("DragonflyForConditionalGeneration", WEIGHT_RENAMES, overwrite=True)
+register_checkpoint_conversion_mapping("DragonflyModel", BASE_WEIGHT_RENAMES, overwrite=True)
+
+__all__ = [
+    "PRESETS",
+    "DragonflyConfig",
+    "DragonflyForConditionalGeneration",
+    "DragonflyImageProcessor",
+    "DragonflyModel",
+    "DragonflyProcessor",
+    "get_preset",
+]

@@ -1,0 +1,128 @@
+"""DragonflyConfig: a vision tower, a language model, and the encoder configuration that joins them.
+
+The encoder configuration (`encoder`, a dictionary form of `vision.EncoderSpec`) is stored in the checkpoint, so a preset may
+change its meaning in a later version without changing any model that was saved.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+
+from dragonfly.models import conversion
+from dragonfly.models.presets import get_preset
+from dragonfly.models.towers import num_prefix_tokens, tower_config
+from dragonfly.vision.spec import EncoderSpec
+
+
+class DragonflyConfig(PreTrainedConfig):
+    """Configuration of a Dragonfly model.
+
+    Args:
+        vision_config: any Hugging Face vision tower's configuration (object or dictionary with `model_type`).
+        text_config: any Hugging Face causal language model's configuration.
+        preset: name of a preset (`dragonfly presets`); gives `encoder` where that is not given.
+        encoder: dictionary form of `vision.EncoderSpec`. Resolution, patch size and prefix tokens follow the tower where absent.
+        image_token_id: id of the placeholder, one per feature of a picture.
+        separator_token_id: id of the ordinary token after each sub-image.
+        vision_feature_layer: index into the tower's hidden states; -2 is the output of the last layer but one. Layers
+            above it are not built.
+        encoder_batch: most sub-images in one call of the tower; None for all at once.
+        tie_word_embeddings: whether head and input embeddings are one matrix.
+
+    Raises:
+        ValueError: for an unknown preset, or an encoder that does not fit the tower.
+    """
+
+    model_type = "dragonfly"
+    sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig}  # noqa: RUF012 - the name transformers reads
+
+    vision_config: Any = None
+    text_config: Any = None
+    preset: str | None = None
+    encoder: dict[str, Any] | None = None
+    image_token_id: int | None = None
+    separator_token_id: int | None = None
+    vision_feature_layer: int = -2
+    encoder_batch: int | None = None
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.vision_config is None:
+            self.vision_config = {"model_type": "clip_vision_model"}
+        if self.text_config is None:
+            self.text_config = {"model_type": "llama"}
+        self.vision_config = tower_config(self.vision_config)
+        if isinstance(self.text_config, dict):
+            values = dict(self.text_config)
+            self.text_config = AutoConfig.for_model(values.pop("model_type", "llama"), **values)
+        self.encoder = self._complete_encoder().to_dict()
+        self._check_feature_layer()
+        super().__post_init__(**kwargs)
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The encoder configuration as an object."""
+        return EncoderSpec.from_dict(self.encoder or {})
+
+    @property
+    def num_tower_layers(self) -> int:
+        """Layers of the tower that are built: those below the hidden state that is used."""
+        layer, layers = self.vision_feature_layer, self.vision_config.num_hidden_layers
+        return layer if layer >= 0 else layers + 1 + layer
+
+    def _complete_encoder(self) -> EncoderSpec:
+        """The encoder configuration with the tower's own geometry, checked against it."""
+        vision = self.vision_config
+        values = dict(self.encoder) if self.encoder else get_preset(self.preset or "v1").spec.to_dict()
+        values.setdefault("resolution", vision.image_size)
+        values.setdefault("patch_size", vision.patch_size)
+        if "num_prefix_tokens" not in values:
+            values["num_prefix_tokens"] = num_prefix_tokens(vision)
+        if not self.encoder:
+            values = fit_to_tower(values, vision)
+        spec = EncoderSpec.from_dict(values)
+        if (spec.resolution, spec.patch_size) != (vision.image_size, vision.patch_size):
+            raise ValueError(
+                f"the encoder is for sub-images of {spec.resolution} px with patches of {spec.patch_size} px, the vision tower "
+                f"for {vision.image_size} px with {vision.patch_size} px; choose a preset made for this tower"
+            )
+        return spec
+
+    def _check_feature_layer(self) -> None:
+        layers = self.vision_config.num_hidden_layers
+        if not 0 < self.num_tower_layers <= layers:
+            raise ValueError(
+                f"vision_feature_layer {self.vision_feature_layer} is outside a tower of {layers} layers; "
+                f"use 1 to {layers}, or -{layers} to -1"
+            )
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Any:
+        # The folder is needed to find the tower that a released config.json names; Auto classes pass it the same way.
+        kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))
+        return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        preset = kwargs.pop("preset", None)
+        if conversion.is_released(config_dict):
+            config_dict = conversion.translate_config(config_dict, kwargs.get("name_or_path"))
+        if preset is not None:
+            config_dict = {**config_dict, "preset": preset, "encoder": None}
+        return super().from_dict(config_dict, **kwargs)
+
+
+def fit_to_tower(values: dict[str, Any], vision: PreTrainedConfig) -> dict[str, Any]:
+    """A preset's encoder with another tower's geometry: grids and keep rule stay, R and patches are the tower's.
+
+    A pool window that does not divide the other tower's patch grid is left for `EncoderSpec` to refuse.
+    """
+    geometry = {
+        "resolution": vision.image_size,
+        "patch_size": vision.patch_size,
+        "num_prefix_tokens": num_prefix_tokens(vision),
+    }
+    return {**values, **geometry}

@@ -1,0 +1,186 @@
+"""DragonflyImageProcessor: pictures -> sub-images and the record of how they were cut. Pillow and numpy, no torchvision.
+
+Every picture comes through `imaging`, whatever its form, so its limits hold for chat templates and servers too. Policies that
+need no tower run here: what they drop is neither cut nor encoded.
+"""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.image_processing_backends import PilBackend
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers.processing_utils import ImagesKwargs
+
+from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_picture
+from dragonfly.models import conversion
+from dragonfly.models.presets import PRESETS, get_preset
+from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, make_layout
+from dragonfly.vision.selection import runs_before_tower, select_before_tower
+from dragonfly.vision.spec import EncoderSpec
+from dragonfly.vision.tiling import cut, normalise
+
+
+class DragonflyImagesKwargs(ImagesKwargs, total=False):
+    """Options beyond the usual ones; `evidence` is given per call, the others are saved.
+
+    preset: name of a preset; gives `encoder` and the picture policy where these are not given.
+    encoder: dictionary form of `vision.EncoderSpec`.
+    released_pictures: treat odd pictures as the released code did (no EXIF orientation, alpha dropped, 16 bits saturated).
+    evidence: per picture the boxes that hold the answer, in source pixels (policy `oracle`).
+    """
+
+    preset: str | None
+    encoder: dict | None
+    released_pictures: bool | None
+    evidence: list | None
+
+
+class DragonflyImageProcessor(PilBackend):
+    """Cuts pictures into sub-images.
+
+    Returns per call:
+        pixel_values: float32 (num_images, num_sub_images, 3, R, R), zero-padded in dim 1 where pictures differ.
+        sub_image_regions: int64 (num_images, num_sub_images), `SubImageLayout.codes`; padding has its own code.
+        num_sub_images: int64 (num_images,), only where pictures may differ in number (an enlargement cap).
+        selected_high: int64 (num_images, kept), only under policies that run before the tower; `pixel_values` then holds
+            the kept high sub-images alone.
+        layouts: list of `SubImageLayout`, one per picture; the processor uses and drops it.
+    """
+
+    valid_kwargs = DragonflyImagesKwargs
+    model_input_names = ["pixel_values", "sub_image_regions", "num_sub_images", "selected_high"]  # noqa: RUF012
+    resample = Image.Resampling.BICUBIC
+    image_mean = OPENAI_CLIP_MEAN
+    image_std = OPENAI_CLIP_STD
+    rescale_factor = 1 / 255
+    do_resize = True
+    do_rescale = True
+    do_normalize = True
+    do_convert_rgb = True
+    preset = None
+    encoder = None
+    released_pictures = None
+    evidence = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        if kwargs.get("encoder") is None:
+            kwargs["encoder"] = get_preset(kwargs.get("preset") or "v1").spec.to_dict()
+        if kwargs.get("released_pictures") is None:
+            preset = PRESETS.get(kwargs.get("preset") or "")
+            kwargs["released_pictures"] = bool(preset and preset.released)
+        side = EncoderSpec.from_dict(kwargs["encoder"]).resolution
+        super().__init__(**{**kwargs, "size": {"height": side, "width": side}})
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The encoder configuration as an object."""
+        return EncoderSpec.from_dict(self.encoder)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def picture_policy(self) -> Any:
+        """How pictures are decoded: `imaging.RELEASED_POLICY` for released weights, else `imaging.DEFAULT_POLICY`."""
+        return RELEASED_POLICY if self.released_pictures else DEFAULT_POLICY
+
+    def layout(self, size: Size) -> SubImageLayout:
+        """The layout of a picture of (height, width)."""
+        return make_layout(size, self.spec)
+
+    def fetch_images(self, image_url_or_urls: Any) -> Any:
+        """Paths, URLs, data URIs, bytes, arrays or pictures, nested or not, as RGB pictures through `imaging`."""
+        if isinstance(image_url_or_urls, list | tuple):
+            return [self.fetch_images(item) for item in image_url_or_urls]
+        source = image_url_or_urls
+        if hasattr(source, "detach"):  # a torch tensor
+            source = source.detach().cpu().numpy()
+        if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[0] in (1, 3, 4) and source.shape[2] > 4:
+            source = np.moveaxis(source, 0, -1)  # channels first, as transformers' own processors accept
+        return load_picture(source, self.picture_policy).image
+
+    def process_image(self, image: Any, *args: Any, **kwargs: Any) -> Image.Image:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.fetch_images(image)
+
+    def _preprocess(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        images: list[Image.Image],
+        rescale_factor: float,
+        image_mean: Sequence[float],
+        image_std: Sequence[float],
+        resample: Any = None,
+        encoder: dict[str, Any] | None = None,
+        evidence: Sequence[Sequence[Box]] | None = None,
+        return_tensors: Any = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        spec = EncoderSpec.from_dict(encoder or {})
+        layouts = [make_layout((image.height, image.width), spec) for image in images]
+        kept = _select_early(images, layouts, spec, evidence)
+        fill = tuple(round(255 * mean) for mean in image_mean)
+        filters = Image.Resampling(resample if resample is not None else Image.Resampling.BICUBIC)
+        rows = [
+            normalise(cut(image, layout, keep, resample=filters, fill=fill), rescale_factor, image_mean, image_std)
+            for image, layout, keep in zip(images, layouts, kept, strict=True)
+        ]
+        codes = [_codes(layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
+        data: dict[str, Any] = {"pixel_values": _stack(rows, 0.0), "sub_image_regions": _stack(codes, PADDING)}
+        if spec.max_enlargement is not None:
+            data["num_sub_images"] = np.array([len(row) for row in rows], dtype=np.int64)
+        if runs_before_tower(spec.selection):
+            data["selected_high"] = _stack([np.array(keep, dtype=np.int64) for keep in kept], -1)
+        data["layouts"] = layouts
+        return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["layouts"])
+
+    def get_number_of_image_tokens(self, height: int, width: int) -> int:
+        """Prompt tokens that a picture of this size takes, separators included."""
+        return self.layout((height, width)).num_image_tokens
+
+    @classmethod
+    def get_image_processor_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        """As transformers; a directory in the released format gives its preset's configuration."""
+        values, kwargs = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+        preset = kwargs.pop("preset", None)
+        if "encoder" not in values:
+            values = {key: values[key] for key in ("image_mean", "image_std", "rescale_factor") if key in values}
+            values["preset"] = conversion.released_preset(str(pretrained_model_name_or_path))
+        if preset is not None:
+            values = {**values, "preset": preset, "encoder": None, "released_pictures": None}
+        return values, kwargs
+
+
+def _select_early(
+    images: list[Image.Image], layouts: list[SubImageLayout], spec: EncoderSpec, evidence: Sequence[Sequence[Box]] | None
+) -> list[tuple[int, ...] | None]:
+    """Kept high indices per picture for policies that need no tower; None where the model decides."""
+    if not runs_before_tower(spec.selection):
+        return [None] * len(images)
+    if spec.selection.policy == "oracle" and (evidence is None or len(evidence) != len(images)):
+        given = "none" if evidence is None else f"{len(evidence)} lists"
+        raise ValueError(f"policy 'oracle' needs evidence, one list of boxes for each of {len(images)} pictures; got {given}")
+    boxes = evidence or [()] * len(images)
+    return [
+        select_before_tower(layout, spec.selection, checksum=zlib.crc32(image.tobytes()), evidence=truth)
+        if layout.regions
+        else ()
+        for image, layout, truth in zip(images, layouts, boxes, strict=True)
+    ]
+
+
+def _codes(layout: SubImageLayout, keep: Sequence[int] | None) -> np.ndarray:
+    if keep is None:
+        return np.array(layout.codes, dtype=np.int64)
+    others = len(layout.codes) - len(layout.regions)
+    return np.array([*layout.codes[:others], *(layout.regions[index] for index in keep)], dtype=np.int64)
+
+
+def _stack(rows: list[np.ndarray], fill: float) -> np.ndarray:
+    """Stack along a new first axis, filling shorter rows up to the longest."""
+    longest = max(len(row) for row in rows)
+    if all(len(row) == longest for row in rows):
+        return np.stack(rows)
+    stacked = np.full((len(rows), longest, *rows[0].shape[1:]), fill, dtype=rows[0].dtype)
+    for index, row in enumerate(rows):
+        stacked[index, : len(row)] = row
+    return stacked

@@ -1,0 +1,173 @@
+"""DragonflyProcessor: text and pictures -> model inputs. Placeholders are counted from each picture's layout, here only.
+
+Two places for a picture's block of placeholders: where the conversation puts it, or (`block_first`, the released weights)
+before BOS. In the second case the processor writes BOS itself.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
+
+from dragonfly.models import conversion
+from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
+from dragonfly.vision.layout import SubImageLayout
+
+TEMPLATE_FILE = Path(__file__).with_name("chat_template.jinja")
+
+
+class DragonflyTextKwargs(TextKwargs, total=False):
+    """add_end_of_text: append the tokenizer's EOS to every row, as the released weights were trained (`block_first` only)."""
+
+    add_end_of_text: bool
+
+
+class DragonflyProcessorKwargs(ProcessingKwargs, total=False):
+    text_kwargs: DragonflyTextKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
+    images_kwargs: DragonflyImagesKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
+    _defaults = {"text_kwargs": {"padding": False}}  # noqa: RUF012
+
+
+class DragonflyProcessor(ProcessorMixin):
+    """Joins a `DragonflyImageProcessor` and a tokenizer.
+
+    Args:
+        image_token: the placeholder; in text it stands once per picture, in the ids once per feature.
+        separator_token: the ordinary token after each sub-image.
+        block_first: put all pictures before BOS and write BOS (released weights).
+
+    Raises:
+        ValueError: if the tokenizer does not know one of the two tokens as a single id.
+    """
+
+    valid_processor_kwargs = DragonflyProcessorKwargs
+
+    def __init__(
+        self,
+        image_processor: DragonflyImageProcessor | None = None,
+        tokenizer: Any = None,
+        chat_template: str | None = None,
+        image_token: str = "<image>",
+        separator_token: str = "<separator>",
+        block_first: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.image_token, self.separator_token, self.block_first = image_token, separator_token, block_first
+        self.image_token_id = _single_id(tokenizer, image_token)
+        self.separator_token_id = _single_id(tokenizer, separator_token)
+        template = chat_template or default_chat_template(image_token, block_first)
+        super().__init__(image_processor, tokenizer, chat_template=template, **kwargs)
+
+    def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
+        """The whole block of one picture: for each sub-image its placeholders and a separator."""
+        return self.placeholders(image_inputs["layouts"][image_idx])
+
+    def placeholders(self, layout: SubImageLayout) -> str:
+        """The text of a picture's block."""
+        return "".join(self.image_token * count + self.separator_token for count in layout.token_counts)
+
+    @property
+    def unused_input_names(self) -> list[str]:
+        return ["layouts"]
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return [*self.tokenizer.model_input_names, *self.image_processor.model_input_names]
+
+    def _get_num_multimodal_tokens(self, image_sizes: Sequence[tuple[int, int]] | None = None, **kwargs: Any) -> MultiModalData:
+        """Prompt tokens (separators included) and rows of `pixel_values` of pictures of (height, width); no pixels needed."""
+        if image_sizes is None:
+            return MultiModalData()
+        tokens = [self.image_processor.get_number_of_image_tokens(height, width) for height, width in image_sizes]
+        return MultiModalData(num_image_tokens=tokens, num_image_patches=[1] * len(tokens))
+
+    def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
+        """As transformers; under `block_first` each row becomes pictures, BOS, text (and EOS where asked for)."""
+        images, text, videos, audio = super().prepare_inputs_layout(images=images, text=text, **kwargs)
+        if not self.block_first or text is None:
+            return images, text, videos, audio
+        options = {**kwargs, **(kwargs.get("text_kwargs") or {})}
+        limit = options.get("max_length") if options.get("truncation") else None
+        blocks = _pictures_per_row(images, text, self.image_token)
+        rows = [
+            self._released_row(row, pictures, limit, bool(options.get("add_end_of_text")))
+            for row, pictures in zip(text, blocks, strict=True)
+        ]
+        return images, rows, videos, audio
+
+    def _released_row(self, text: str, pictures: int, limit: int | None, end_of_text: bool) -> str:
+        bos, eos = self.tokenizer.bos_token or "", self.tokenizer.eos_token or ""
+        text = text.replace(self.image_token, "")
+        text = text if bos and text.startswith(bos) else bos + text
+        if limit is not None:
+            text = self._cut(text, limit // 2 - 1)
+        return self.image_token * pictures + text + (eos if end_of_text else "")
+
+    def _cut(self, text: str, limit: int) -> str:
+        """The longest beginning of at most `limit` tokens. No merge crosses a token's edge, so its ids stay the same."""
+        offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return text if len(offsets) <= limit else text[: offsets[limit - 1][1]]
+
+    def _merge_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, dict]:
+        merged = super()._merge_kwargs(*args, **kwargs)
+        options = merged["text_kwargs"]
+        if options.pop("add_end_of_text", False) and not self.block_first:
+            raise ValueError("add_end_of_text belongs to released weights (block_first); the chat template ends turns itself")
+        if self.block_first:  # BOS is written and the text is cut already; the tokenizer must do neither again
+            options.update(add_special_tokens=False, truncation=False)
+            options.pop("max_length", None)
+        return merged
+
+    @classmethod
+    def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path: Any, processor_dict: Any = None, **kwargs: Any) -> Any:
+        """As transformers; released directories name a CLIP image processor, which ours replaces."""
+        preset = kwargs.pop("preset", None)
+        if conversion.released_preset(str(pretrained_model_name_or_path), missing_ok=True) is None and preset is None:
+            return super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
+        image_processor = DragonflyImageProcessor.from_pretrained(pretrained_model_name_or_path, preset=preset, **kwargs)
+        tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)
+        return [image_processor, tokenizer]
+
+    @classmethod
+    def get_processor_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        values, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if conversion.released_preset(str(pretrained_model_name_or_path), missing_ok=True) is not None:
+            values = conversion.translate_processor(values)
+        return values, kwargs
+
+
+def default_chat_template(image_token: str, block_first: bool) -> str:
+    """The project's chat template for a placeholder and a place of the pictures."""
+    head = f'{{%- set image_token = "{image_token}" -%}}{{%- set block_first = {str(block_first).lower()} -%}}\n'
+    return head + TEMPLATE_FILE.read_text(encoding="utf-8")
+
+
+def _single_id(tokenizer: Any, token: str) -> int:
+    if tokenizer is None:
+        raise ValueError("a Dragonfly processor needs a tokenizer, got None")
+    index = tokenizer.convert_tokens_to_ids(token)
+    if index is None or index == tokenizer.unk_token_id:
+        raise ValueError(
+            f"the tokenizer does not know '{token}'; add it as a special token, or name one it has "
+            f"(image_token=..., separator_token=...), such as '{conversion.RELEASED_IMAGE_TOKEN}'"
+        )
+    return index
+
+
+def _pictures_per_row(images: Any, text: list[str], image_token: str) -> list[int]:
+    """How many pictures go before each row: as its placeholders say, else as `images` is nested, else one for each row."""
+    counts = [row.count(image_token) for row in text]
+    if images is None or any(counts):
+        return counts
+    if not isinstance(images, list | tuple):
+        images = [images]
+    if images and isinstance(images[0], list | tuple):
+        if len(images) != len(text):
+            raise ValueError(f"got pictures for {len(images)} rows and {len(text)} texts; give one list of pictures per text")
+        return [len(row) for row in images]
+    if len(text) == 1:
+        return [len(images)]
+    if len(images) != len(text):
+        raise ValueError(f"got {len(images)} pictures and {len(text)} texts; give one each, or nested lists")
+    return [1] * len(text)
