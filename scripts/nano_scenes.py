@@ -8,7 +8,7 @@ Does not know: how a model cuts the picture, tokens, or training.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -91,6 +91,17 @@ def make_scene(seed: int, grid: tuple[int, int] | None = None, scale: int = 1, c
         cell = (col * width / cols, row * height / rows, (col + 1) * width / cols, (row + 1) * height / rows)
         things.append(_draw_thing(rng, draw, colour, shape, cell, scale))
     return Scene(picture, grid, tuple(things))
+
+
+def close_up(scene: Scene, thing: Thing) -> Scene:
+    """The one cell that holds `thing`, as a scene of its own (boxes in its own pixels)."""
+    (rows, cols), (width, height) = scene.grid, scene.picture.size
+    col = int((thing.box[0] + thing.box[2]) / 2 / width * cols)
+    row = int((thing.box[1] + thing.box[3]) / 2 / height * rows)
+    edges = [round(x) for x in (col * width / cols, row * height / rows, (col + 1) * width / cols, (row + 1) * height / rows)]
+    left, top, right, bottom = thing.box
+    box = (left - edges[0], top - edges[1], right - edges[0], bottom - edges[1])
+    return Scene(scene.picture.crop((edges[0], edges[1], edges[2], edges[3])), (1, 1), (replace(thing, box=box),))
 
 
 def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
