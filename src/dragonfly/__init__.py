@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from dragonfly.inference import Answer as Answer
+    from dragonfly.inference import Engine as Engine
+    from dragonfly.inference import load as load
     from dragonfly.models import DragonflyConfig as DragonflyConfig
     from dragonfly.models import DragonflyForConditionalGeneration as DragonflyForConditionalGeneration
     from dragonfly.models import DragonflyImageProcessor as DragonflyImageProcessor
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from dragonfly.models import DragonflyProcessor as DragonflyProcessor
 
 _HOMES = {
+    "Answer": "dragonfly.inference",
+    "Engine": "dragonfly.inference",
+    "load": "dragonfly.inference",
     "DragonflyConfig": "dragonfly.models",
     "DragonflyForConditionalGeneration": "dragonfly.models",
     "DragonflyImageProcessor": "dragonfly.models",

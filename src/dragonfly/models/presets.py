@@ -100,5 +100,5 @@ RELEASED_BY_TOWER = {(224, 32): "v1-released", (336, 14): "v2-released"}
 def get_preset(name: str) -> Preset:
     """The preset of that name; an unknown one raises a ValueError with the nearest."""
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {nearest(name, PRESETS)}")
+        raise ValueError(f"unknown preset: {nearest(name, PRESETS)}")
     return PRESETS[name]

@@ -138,9 +138,7 @@ def _uniform(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> S
     size = same.sum(dim=2)
     before = torch.tril(same, diagonal=-1).sum(dim=2)  # position among its mates
     # Cell p of n is chosen when floor((p + 1) k / n) steps over an integer: k chosen cells, evenly spaced.
-    chosen = ((before + 1) * spec.keep).div(size, rounding_mode="floor") > (before * spec.keep).div(
-        size, rounding_mode="floor"
-    )
+    chosen = ((before + 1) * spec.keep).div(size, rounding_mode="floor") > (before * spec.keep).div(size, rounding_mode="floor")
     return chosen.float()
 
 

@@ -1,0 +1,169 @@
+"""Files that are whole or absent, and the header of every result file.
+
+Promises: a reader never sees a half-written file or folder, because each is made under a temporary name beside its
+target, flushed to the disk and renamed; a failure removes the temporary name and leaves the old target as it was.
+Parent folders are created. Does not know what is in the files. Loads neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any, Literal
+
+
+def _temporary_sibling(path: Path) -> Path:
+    # Not tempfile: mkstemp and mkdtemp make private files (0600), and results should get the usual permissions.
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Generator[IO[Any]]:
+    """Yield an open file that becomes `path` when the block ends well, and leaves no trace when it does not.
+
+    Text is UTF-8 with `\\n` line ends. Parent folders are created. Raises ValueError if `path` is a folder; faults of
+    the file system (no space, no permission) stay OSError.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder; name a file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_sibling(path)
+    encoding, newline = ("utf-8", "\n") if mode == "w" else (None, None)
+    try:
+        with temporary.open(mode, encoding=encoding, newline=newline) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(text)
+
+
+def write_json(path: str | Path, obj: Any) -> None:
+    """Write `obj` as JSON (two spaces, trailing newline), whole or not at all.
+
+    Raises ValueError on NaN and infinity, which JSON cannot hold: write None instead.
+    """
+    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Generator[Path]:
+    """Yield a new folder beside `path` that becomes `path` when the block ends well, and is removed when it does not.
+
+    Raises ValueError, before anything is written, if `path` exists and is not an empty folder.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"cannot write the folder {path}: a file has that name; choose another name")
+    if path.is_dir() and any(path.iterdir()):
+        raise ValueError(f"cannot write the folder {path}: it exists and is not empty; remove it or choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary_sibling(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.is_dir():
+            path.rmdir()  # only succeeds while still empty; some systems do not rename onto an empty folder
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def sha256(source: str | Path | bytes) -> str:
+    """The SHA-256 of bytes, or of the file at a path, as 64 hexadecimal digits. A `str` is a path."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with Path(source).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def result_header() -> dict[str, Any]:
+    """What every committed result file starts with: date (UTC), commit, dirty, versions and hardware.
+
+    `commit` and `dirty` are None when the package does not run from a git checkout that tracks it. The GPU is named
+    only if torch is loaded already: a header must not cost seconds.
+    """
+    commit, dirty = _commit()
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "dirty": dirty,
+        "versions": _versions(),
+        "hardware": _hardware(),
+    }
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+    try:
+        # An installed copy may lie inside somebody else's repository; only a tracked file makes the commit ours.
+        git("ls-files", "--error-unmatch", here.name)
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def _versions() -> dict[str, str | None]:
+    from dragonfly import __version__
+
+    versions: dict[str, str | None] = {"python": platform.python_version(), "dragonfly": __version__}
+    for name in ("torch", "transformers", "pillow", "numpy"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def _hardware() -> dict[str, Any]:
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "memory_gib": _memory_gib(), "gpu": _gpu()}
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _gpu() -> str | None:
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return str(torch.cuda.get_device_name())

@@ -1,0 +1,159 @@
+"""Bytes of a picture on the public internet, without becoming a way into a private network.
+
+Promises: the address that was checked is the address that is connected to, so a name that resolves differently the
+second time gains nothing; every redirect is checked again; size and time are bounded. Proxies, cookies and credentials
+are not used. Does not know pictures.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from dragonfly.imaging.policy import ImagePolicy, PictureError
+
+_MAX_REDIRECTS = 5
+_CHUNK = 2**16
+
+
+def fetch(url: str, policy: ImagePolicy) -> bytes:
+    """The body behind an http(s) URL. Raises PictureError, whatever goes wrong."""
+    deadline = time.monotonic() + policy.timeout
+    try:
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = _get(_Target.of(url), deadline, policy)
+            if isinstance(answer, bytes):
+                return answer
+            url = urljoin(url, answer.location)
+    except (OSError, HTTPException) as error:
+        if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
+            raise PictureError(f"did not arrive within {policy.timeout:g} seconds; download it and give the path") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(f"cannot be fetched ({reason:.200}); download it and give the path") from None
+    raise PictureError(f"redirects more than {_MAX_REDIRECTS} times; download it and give the path")
+
+
+def display_url(url: str) -> str:
+    """The URL without user, password and query, which may hold secrets, and not too long."""
+    try:
+        parts = urlsplit(url)
+        shown = f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+    except ValueError:
+        shown = url.partition("?")[0].rpartition("@")[2]
+    return one_line(shown)[:120]
+
+
+def one_line(text: str) -> str:
+    """`text` with everything that a terminal or log would not print as itself replaced."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def is_public_address(address: str) -> bool:
+    """False for private, loopback, link-local, multicast and reserved addresses, and IPv6 that wraps an IPv4 one."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour or ip.teredo):
+        return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+@dataclass(frozen=True)
+class _Target:
+    secure: bool
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> _Target:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise PictureError(f"is not a valid URL ({error}); check it") from None
+        if parts.scheme not in ("http", "https"):
+            raise PictureError(f"leads to a {parts.scheme or 'nameless'}: URL; only http and https are fetched")
+        if not host:
+            raise PictureError("names no host; check it")
+        if parts.username is not None or parts.password is not None:
+            raise PictureError("holds a user name or password, which is not accepted; download it and give the path")
+        secure = parts.scheme == "https"
+        path = quote(urlunsplit(("", "", parts.path or "/", parts.query, "")), safe="/?%:@!$&'()*+,;=~")
+        return cls(secure, host, port or (443 if secure else 80), path)
+
+
+@dataclass(frozen=True)
+class _Redirect:
+    location: str
+
+
+def _checked_address(target: _Target) -> str:
+    """One address of the host, all of which must be public: a name with one private address is not to be trusted."""
+    try:
+        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise PictureError("names a host that cannot be resolved; check it") from None
+    addresses = [str(entry[4][0]) for entry in found]
+    if not addresses or not all(map(is_public_address, addresses)):
+        # The address itself is not shown: a served model must not answer questions about its network.
+        raise PictureError("leads to an address that is not public (private, loopback, link-local or reserved)")
+    return addresses[0]
+
+
+def _get(target: _Target, deadline: float, policy: ImagePolicy) -> bytes | _Redirect:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    sock = socket.create_connection((_checked_address(target), target.port), timeout=left)
+    connection = (HTTPSConnection if target.secure else HTTPConnection)(target.host, target.port)
+    connection.sock = sock  # so that http.client resolves nothing itself
+    with closing(connection):
+        if target.secure:
+            context = ssl.create_default_context()
+            sock = context.wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
+            connection.sock = sock
+        # A socket's timeout starts anew with every byte that drips in; the watchdog ends the whole exchange in time.
+        watchdog = threading.Timer(max(0.0, deadline - time.monotonic()), _hang_up, (sock,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
+            connection.request("GET", target.path, headers={"User-Agent": "dragonfly-vlm", "Accept": "image/*"})
+            with connection.getresponse() as response:
+                return _answer(response, deadline, policy)
+        finally:
+            watchdog.cancel()
+
+
+def _hang_up(sock: socket.socket) -> None:
+    with suppress(OSError):  # closed meanwhile
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # SSLSocket's own would pull its state from under the reader
+
+
+def _answer(response: HTTPResponse, deadline: float, policy: ImagePolicy) -> bytes | _Redirect:
+    location = response.getheader("Location")
+    if response.status in (301, 302, 303, 307, 308) and location:
+        return _Redirect(location)
+    if response.status != 200:
+        raise PictureError(f"answered with HTTP status {response.status}; check the address")
+    expected = response.length
+    body = bytearray()
+    while expected is None or len(body) < expected:
+        if len(body) > policy.max_bytes or (expected or 0) > policy.max_bytes:
+            raise PictureError(f"has more than {policy.max_bytes:,} bytes, the limit; make it smaller")
+        chunk = response.read(_CHUNK)
+        if not chunk:
+            break
+        body += chunk
+    if time.monotonic() >= deadline:
+        raise TimeoutError
+    if expected is not None and len(body) < expected:
+        raise PictureError(f"broke off after {len(body):,} of {expected:,} bytes; try again")
+    return bytes(body)

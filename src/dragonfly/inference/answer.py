@@ -1,0 +1,100 @@
+"""What comes back from a question: the text, how sure the model was, and which sub-images it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dragonfly.vision.layout import Box, SubImageLayout
+
+
+@dataclass(frozen=True)
+class SubImageScore:
+    """One high sub-image: raster `index`, source `box`, the policy's `score` (None if it gave none), `kept`, `region`."""
+
+    index: int
+    box: Box
+    score: float | None
+    kept: bool
+    region: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The outcome of one question.
+
+    Args:
+        text: the answer, without special tokens and cut at a stop string.
+        token_ids: the generated ids, the end of turn included if it was reached.
+        confidence: geometric mean of the probabilities the model gave to these tokens, 0 to 1. It says how sure the model
+            was of its words, not whether they are true.
+        prompt_tokens: length of the prompt, picture tokens included.
+        layouts: one per picture, in the order given.
+        selections: one per picture: every high sub-image, kept or not.
+        timings: seconds spent in `pictures` (decode and cut), `encode` (vision tower to selection), `generate`, and in `total`.
+            In a batch they are the batch's, shared by its rows.
+        notes: what was done to a picture that a user should know ("animated GIF: first of 12 frames").
+        finish: `stop` (the model or a stop string ended it) or `length` (max_new_tokens was reached).
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    confidence: float
+    prompt_tokens: int
+    layouts: tuple[SubImageLayout, ...]
+    selections: tuple[tuple[SubImageScore, ...], ...]
+    timings: dict[str, float]
+    notes: tuple[str, ...] = ()
+    finish: str = "stop"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that JSON holds; `selections` is one flat list whose entries also name their `picture`."""
+        return {
+            "text": self.text,
+            "token_ids": list(self.token_ids),
+            "confidence": self.confidence,
+            "prompt_tokens": self.prompt_tokens,
+            "layouts": [describe_layout(layout) for layout in self.layouts],
+            "selections": [
+                {
+                    "picture": picture,
+                    "index": item.index,
+                    "box": list(item.box),
+                    "score": item.score,
+                    "kept": item.kept,
+                    "region": item.region,
+                }
+                for picture, items in enumerate(self.selections)
+                for item in items
+            ],
+            "timings": self.timings,
+            "notes": list(self.notes),
+            "finish": self.finish,
+        }
+
+
+def describe_layout(layout: SubImageLayout) -> dict[str, Any]:
+    """A layout for JSON: size and grids are (height, width) and (rows, cols)."""
+    return {
+        "size": list(layout.size),
+        "resolution": layout.resolution,
+        "levels": [
+            {"name": level.name, "grid": list(level.grid), "sub_images": level.num_sub_images, "tokens": level.tokens}
+            for level in layout.levels
+        ],
+        "num_sub_images": layout.num_sub_images,
+        "num_kept": layout.num_kept,
+        "num_image_tokens": layout.num_image_tokens,
+    }
+
+
+def describe_selection(
+    layout: SubImageLayout, indices: Sequence[int] | None, scores: Sequence[float] | None
+) -> tuple[SubImageScore, ...]:
+    """Every high sub-image of a picture with its fate; `indices` None means that all are kept."""
+    kept = set(range(len(layout.regions)) if indices is None else indices)
+    return tuple(
+        SubImageScore(index, box, None if scores is None else float(scores[index]), index in kept, region)
+        for index, (box, region) in enumerate(zip(layout.level_boxes("high"), layout.regions, strict=True))
+    )

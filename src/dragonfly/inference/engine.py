@@ -1,0 +1,339 @@
+"""The Engine: pictures are cut and encoded once, then questions are answered, alone, in batches, streamed or in a chat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from transformers.generation.streamers import BaseStreamer
+
+from dragonfly.imaging import load_picture
+from dragonfly.inference.answer import Answer, SubImageScore, describe_selection
+from dragonfly.inference.stream import Stream
+from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
+from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
+from dragonfly.vision.layout import SubImageLayout
+
+Images = Any  # one picture (path, URL, bytes, PIL, array) or a sequence of them, or None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question of a batch."""
+
+    images: Images
+    question: str
+    system: str | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to generate. Greedy where `temperature` is 0; else sampling, reproducible by `seed`."""
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"temperature must not be negative and top_p in (0, 1], got temperature {self.temperature}, top_p {self.top_p}"
+            )
+        if isinstance(self.stop, str):
+            object.__setattr__(self, "stop", (self.stop,))
+
+
+@dataclass(frozen=True)
+class EncodedPicture:
+    """A picture after the vision tower: everything that later questions need of it."""
+
+    features: torch.Tensor
+    layout: SubImageLayout
+    selection: tuple[SubImageScore, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Clock:
+    """Seconds per phase."""
+
+    started: float = field(default_factory=time.perf_counter)
+    phases: dict[str, float] = field(default_factory=dict)
+
+    def timed(self, phase: str, work: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = work()
+        self.phases[phase] = self.phases.get(phase, 0.0) + time.perf_counter() - start
+        return result
+
+    def report(self) -> dict[str, float]:
+        return {**self.phases, "total": time.perf_counter() - self.started}
+
+
+class Engine:
+    """A loaded model with its processor. Made by `dragonfly.load`.
+
+    Args:
+        model: in evaluation mode, on its device.
+        processor: of the same encoder.
+        name: what to call the model in messages.
+    """
+
+    def __init__(self, model: DragonflyForConditionalGeneration, processor: DragonflyProcessor, name: str = "model") -> None:
+        self.model, self.processor, self.name = model, processor, name
+        self.tokenizer = processor.tokenizer
+        self.end_ids = _end_ids(model, self.tokenizer)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.get_input_embeddings().weight.device
+
+    def ask(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Answer:
+        """Answer one question about any number of pictures.
+
+        Args:
+            images: a picture or a sequence of pictures, or None for a question without one.
+            question: the user's text.
+            system: an optional system message.
+            options: `max_new_tokens`, `temperature`, `top_p`, `seed`, `stop` (`Options`).
+        """
+        return self.ask_batch([Row(images, question, system)], **options)[0]
+
+    def ask_batch(self, rows: Iterable[Row | tuple[Images, str]], *, batch_size: int = 8, **options: Any) -> list[Answer]:
+        """Answer many questions; equal to asking one by one. Sampled answers are drawn row by row, each with the same seed."""
+        return list(self.ask_many(rows, batch_size=batch_size, **options))
+
+    def ask_many(self, rows: Iterable[Row | tuple[Images, str]], *, batch_size: int = 8, **options: Any) -> Iterator[Answer]:
+        """As `ask_batch`, but yields answers as their batch is done."""
+        chosen = Options(**options)
+        pending = iter(rows)
+        size = 1 if chosen.temperature > 0 else batch_size
+        while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, size)]:
+            clock = _Clock()
+            pictures = self._encode_rows([_as_list(row.images) for row in block], clock)
+            messages = [_conversation(row, len(_as_list(row.images))) for row in block]
+            yield from self._answer(messages, pictures, chosen, clock)
+
+    def stream(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Stream:
+        """Answer piece by piece: iterate over the text, then read `.answer`. The pieces joined are `ask`'s text."""
+        chosen, clock, row = Options(**options), _Clock(), Row(images, question, system)
+        pictures = self._encode_rows([_as_list(images)], clock)
+        messages = [_conversation(row, len(pictures[0]))]
+
+        def generate(streamer: BaseStreamer) -> Answer:
+            return self._answer(messages, pictures, chosen, clock, streamer)[0]
+
+        hold = max((len(stop) - 1 for stop in chosen.stop), default=0)
+        return Stream(generate, lambda ids: self._text(ids, chosen.stop)[0], hold)
+
+    def chat(self, images: Images = None, *, system: str | None = None) -> Chat:
+        """A conversation of several turns; every picture is encoded once."""
+        return Chat(self, images, system)
+
+    def encode(self, images: Sequence[Any], clock: _Clock | None = None) -> list[EncodedPicture]:
+        """Cut pictures, run the vision tower over all their sub-images, select, project."""
+        if not images:
+            return []
+        clock = clock or _Clock()
+        policy = self.processor.image_processor.picture_policy
+        pictures = clock.timed("pictures", lambda: [load_picture(image, policy) for image in images])
+        batch = clock.timed(
+            "pictures", lambda: self.processor.image_processor([picture.image for picture in pictures], return_tensors="pt")
+        )
+        layouts = batch.pop("layouts")
+        output = clock.timed("encode", lambda: self._image_features(batch))
+        chosen = _chosen(output, batch.get("selected_high"), len(pictures))
+        return [
+            EncodedPicture(features, layout, describe_selection(layout, *pick), _named_notes(picture))
+            for features, layout, pick, picture in zip(output.pooler_output, layouts, chosen, pictures, strict=True)  # pyright: ignore[reportArgumentType]
+        ]
+
+    @torch.inference_mode()
+    def _image_features(self, batch: Any) -> DragonflyImageFeatures:
+        return self.model.get_image_features(**batch.to(self.device), return_dict=True)
+
+    def _encode_rows(self, rows: list[list[Any]], clock: _Clock) -> list[list[EncodedPicture]]:
+        encoded = iter(self.encode([image for row in rows for image in row], clock))
+        return [list(islice(encoded, len(row))) for row in rows]
+
+    def _answer(
+        self,
+        conversations: list[list[dict[str, Any]]],
+        pictures: list[list[EncodedPicture]],
+        options: Options,
+        clock: _Clock,
+        streamer: BaseStreamer | None = None,
+    ) -> list[Answer]:
+        """Generate for conversations whose pictures are encoded."""
+        prompt = self._prompt(conversations, pictures)
+        lengths = prompt["attention_mask"].sum(dim=1).tolist()
+        features = [picture.features for row in pictures for picture in row]
+        ids, logprobs = clock.timed("generate", lambda: self._generate(prompt, features, options, streamer))
+        timings = clock.report()
+        return [
+            self._finish(row, row_logprobs, length, row_pictures, options, timings)
+            for row, row_logprobs, length, row_pictures in zip(ids, logprobs, lengths, pictures, strict=True)
+        ]
+
+    def _prompt(self, conversations: list[list[dict[str, Any]]], pictures: list[list[EncodedPicture]]) -> Any:
+        """Ids of the conversations, left-padded. The chat template writes BOS itself."""
+        texts = [self.processor.apply_chat_template(turns, add_generation_prompt=True) for turns in conversations]
+        for text, row in zip(texts, pictures, strict=True):
+            if text.count(self.processor.image_token) != len(row):
+                raise ValueError(
+                    f"the text contains '{self.processor.image_token}', which stands for a picture; write it another way"
+                )
+        blocks = [self.processor.placeholders(picture.layout) for row in pictures for picture in row]
+        texts, _ = self.processor.get_text_with_replacements(texts, blocks)
+        prompt = self.tokenizer(texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and prompt["input_ids"].shape[1] >= limit:
+            raise ValueError(
+                f"the prompt has {prompt['input_ids'].shape[1]} tokens and the model takes {limit}; "
+                "ask with fewer pictures or a shorter text, or choose a preset with fewer tokens (`dragonfly presets`)"
+            )
+        return prompt.to(self.device)
+
+    @torch.inference_mode()
+    def _generate(
+        self, prompt: Any, features: list[torch.Tensor], options: Options, streamer: BaseStreamer | None
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """Generated ids and their log-probabilities, per row up to and with the first end id."""
+        settings: dict[str, Any] = {"do_sample": options.temperature > 0}
+        if options.temperature > 0:
+            settings.update(temperature=options.temperature, top_p=options.top_p, top_k=0)
+        if options.stop:
+            settings.update(stop_strings=list(options.stop), tokenizer=self.tokenizer)
+        if features:
+            settings["mm_encoder_outputs"] = {"image": DragonflyImageFeatures(pooler_output=features)}  # pyright: ignore[reportArgumentType]
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(options.seed)
+            output = self.model.generate(
+                input_ids=prompt["input_ids"],
+                attention_mask=prompt["attention_mask"],
+                max_new_tokens=options.max_new_tokens,
+                eos_token_id=self.end_ids,
+                pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.end_ids[0],
+                return_dict_in_generate=True,
+                output_logits=True,
+                streamer=streamer,
+                **settings,
+            )
+        new = output.sequences[:, prompt["input_ids"].shape[1] :]  # pyright: ignore[reportAttributeAccessIssue]
+        logits = torch.stack(output.logits, dim=1).float()  # pyright: ignore[reportAttributeAccessIssue]
+        logprobs = logits.log_softmax(dim=-1).gather(2, new.unsqueeze(2)).squeeze(2)
+        rows, row_logprobs = new.tolist(), logprobs.tolist()
+        ends = [next((i + 1 for i, token in enumerate(row) if token in self.end_ids), len(row)) for row in rows]
+        return (
+            [row[:end] for row, end in zip(rows, ends, strict=True)],
+            [row[:end] for row, end in zip(row_logprobs, ends, strict=True)],
+        )
+
+    def _finish(
+        self,
+        ids: list[int],
+        logprobs: list[float],
+        prompt_tokens: int,
+        pictures: list[EncodedPicture],
+        options: Options,
+        timings: dict[str, float],
+    ) -> Answer:
+        ids, logprobs, text, stopped = self._cut_at_stop(ids, logprobs, options.stop)
+        confidence = float(torch.tensor(logprobs).mean().exp()) if logprobs else 0.0
+        return Answer(
+            text=text,
+            token_ids=tuple(ids),
+            confidence=confidence,
+            prompt_tokens=prompt_tokens,
+            layouts=tuple(picture.layout for picture in pictures),
+            selections=tuple(picture.selection for picture in pictures),
+            timings=timings,
+            notes=tuple(note for picture in pictures for note in picture.notes),
+            finish="stop" if stopped or (ids and ids[-1] in self.end_ids) else "length",
+        )
+
+    def _cut_at_stop(
+        self, ids: list[int], logprobs: list[float], stop: tuple[str, ...]
+    ) -> tuple[list[int], list[float], str, bool]:
+        """In a batch a row runs on until all have stopped; what follows its own stop string is not part of its answer."""
+        text, stopped = self._text(ids, stop)
+        if stopped:
+            end = next(n for n in range(1, len(ids) + 1) if self._text(ids[:n], stop)[1])
+            ids, logprobs = ids[:end], logprobs[:end]
+        return ids, logprobs, text, stopped
+
+    def _text(self, ids: list[int], stop: tuple[str, ...]) -> tuple[str, bool]:
+        """Decoded ids up to the earliest stop string, and whether there was one."""
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)  # pyright: ignore[reportAssignmentType]
+        found = [text.index(mark) for mark in stop if mark and mark in text]
+        return (text[: min(found)], True) if found else (text, False)
+
+
+class Chat:
+    """A conversation: `ask` adds a turn, with or without new pictures. Earlier pictures are not encoded again."""
+
+    def __init__(self, engine: Engine, images: Images, system: str | None) -> None:
+        self.engine = engine
+        self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+        self.pictures: list[EncodedPicture] = []
+        self._waiting = engine.encode(_as_list(images))
+
+    def ask(self, question: str, images: Images = None, **options: Any) -> Answer:
+        """The next turn. If it fails, the conversation is as before."""
+        clock = _Clock()
+        new = self._waiting + self.engine.encode(_as_list(images), clock)
+        messages = [*self.messages, _turn(question, len(new))]
+        pictures = self.pictures + new
+        answer = self.engine._answer([messages], [pictures], Options(**options), clock)[0]
+        self.messages = [*messages, {"role": "assistant", "content": answer.text}]
+        self.pictures, self._waiting = pictures, []
+        return answer
+
+
+def _as_list(images: Images) -> list[Any]:
+    if images is None:
+        return []
+    return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def _turn(question: str, pictures: int) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(pictures)]
+    return {"role": "user", "content": [*parts, {"type": "text", "text": question}]}
+
+
+def _conversation(row: Row, pictures: int) -> list[dict[str, Any]]:
+    system = [{"role": "system", "content": row.system}] if row.system else []
+    return [*system, _turn(row.question, pictures)]
+
+
+def _chosen(output: DragonflyImageFeatures, selected_high: Any, count: int) -> list[tuple[Any, Any]]:
+    """(kept indices, scores) per picture, from wherever the choice was made; None where nothing was chosen or scored."""
+    selection = output.selection
+    if isinstance(selection, list):
+        return [(None, None) if one is None else (one.indices[0].tolist(), one.scores[0].tolist()) for one in selection]
+    if selection is not None:
+        return list(zip(selection.indices.tolist(), selection.scores.tolist(), strict=True))
+    if selected_high is not None:
+        return [([index for index in row if index >= 0], None) for row in selected_high.tolist()]
+    return [(None, None)] * count
+
+
+def _named_notes(picture: Any) -> tuple[str, ...]:
+    return tuple(f"{picture.source}: {note}" for note in picture.notes)
+
+
+def _end_ids(model: DragonflyForConditionalGeneration, tokenizer: Any) -> list[int]:
+    """Ids that end an answer: the model's own, the tokenizer's EOS, and the chat template's end of turn."""
+    own = model.generation_config.eos_token_id if model.generation_config else None
+    ids = list(own) if isinstance(own, list | tuple) else [own]
+    ids += [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|eot_id|>")]
+    return sorted({index for index in ids if index is not None and index != tokenizer.unk_token_id})

@@ -1,0 +1,73 @@
+"""Text as it is generated: pieces that joined are exactly the answer's text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+from transformers.generation.streamers import BaseStreamer
+
+from dragonfly.inference.answer import Answer
+
+
+class _Tokens(BaseStreamer):
+    """Hands generated ids to a queue; the first `put` is the prompt."""
+
+    def __init__(self, queue: Queue[Any]) -> None:
+        self.queue, self.prompt = queue, True
+
+    def put(self, value: Any) -> None:
+        if self.prompt:
+            self.prompt = False
+            return
+        self.queue.put(int(value.reshape(-1)[0]))
+
+    def end(self) -> None:
+        """The answer itself ends the stream."""
+
+
+class Stream(Iterator[str]):
+    """An iterator over pieces of text; when it is exhausted, `answer` holds the whole `Answer`.
+
+    Args:
+        generate: runs the generation with a streamer and returns the answer; called in a thread.
+        decode: ids -> text with stop strings cut.
+        hold: characters to hold back, because they may turn out to begin a stop string.
+    """
+
+    def __init__(self, generate: Callable[[BaseStreamer], Answer], decode: Callable[[list[int]], str], hold: int) -> None:
+        self.answer: Answer | None = None
+        self._queue: Queue[Any] = Queue()
+        self._decode, self._hold = decode, hold
+        self._ids: list[int] = []
+        self._sent = 0
+        self._done = False
+        self._thread = Thread(target=self._run, args=(generate,), daemon=True)
+        self._thread.start()
+
+    def _run(self, generate: Callable[[BaseStreamer], Answer]) -> None:
+        try:
+            self._queue.put(generate(_Tokens(self._queue)))
+        except BaseException as error:  # whatever it is, the reader must see it
+            self._queue.put(error)
+
+    def __next__(self) -> str:
+        while not self._done:
+            item = self._queue.get()
+            if isinstance(item, BaseException):
+                self._done = True
+                raise item
+            if isinstance(item, Answer):
+                self.answer, self._done = item, True
+                text, ready = item.text, len(item.text)
+            else:
+                self._ids.append(item)
+                text = self._decode(self._ids)
+                # A trailing replacement character is a letter whose bytes are not all there yet.
+                ready = len(text.rstrip("\ufffd")) - self._hold
+            if ready > self._sent:
+                piece, self._sent = text[self._sent : ready], ready
+                return piece
+        raise StopIteration

@@ -1,0 +1,158 @@
+"""Files are whole or absent; headers name where a number came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dragonfly import __version__, files
+from dragonfly.files import atomic_directory, atomic_write, result_header, sha256, write_json, write_text
+
+
+def test_a_written_file_holds_the_text_and_nothing_lies_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "notes.txt"
+    write_text(target, "größer\nsecond\n")
+    assert target.read_bytes() == "größer\nsecond\n".encode()
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_the_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    target.write_bytes(b"old")
+    with atomic_write(target, "wb") as file:
+        file.write(b"new")
+        file.flush()
+        assert target.read_bytes() == b"old"
+    assert target.read_bytes() == b"new"
+
+
+def test_a_failure_keeps_the_old_file_and_removes_the_temporary_one(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def interrupted() -> None:
+        with atomic_write(target) as file:
+            file.write("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    write_text(tmp_path / "ours.txt", "x")
+    (tmp_path / "plain.txt").write_text("x")
+    assert (tmp_path / "ours.txt").stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"cannot write .*: it is a folder; name a file"):
+        write_text(tmp_path, "x")
+
+
+def test_json_is_indented_keeps_letters_and_ends_with_a_newline(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": [1], "a": "é"})
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "b": [\n    1\n  ],\n  "a": "é"\n}\n'
+
+
+def test_json_refuses_nan_and_leaves_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+    assert (tmp_path / "a.json").read_text() == "1\n"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_sha256_of_bytes_and_of_a_file_agree(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"dragonfly")
+    expected = hashlib.sha256(b"dragonfly").hexdigest()
+    assert sha256(b"dragonfly") == sha256(tmp_path / "a") == sha256(str(tmp_path / "a")) == expected
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_appears_whole(tmp_path: Path, exists: bool) -> None:
+    target = tmp_path / "model"
+    if exists:
+        target.mkdir()
+    with atomic_directory(target) as temporary:
+        assert temporary.parent == tmp_path
+        (temporary / "config.json").write_text("{}")
+        assert not (target / "config.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert [path.name for path in target.iterdir()] == ["config.json"]
+
+
+def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
+    def failing() -> None:
+        with atomic_directory(tmp_path / "model") as temporary:
+            (temporary / "half").write_text("x")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        failing()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_content_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "keep.txt").write_text("mine")
+    with (
+        pytest.raises(ValueError, match=r"it exists and is not empty; remove it or choose another name"),
+        atomic_directory(tmp_path),
+    ):
+        pytest.fail("the block ran")
+    with pytest.raises(ValueError, match="a file has that name"), atomic_directory(tmp_path / "keep.txt"):
+        pytest.fail("the block ran")
+    assert (tmp_path / "keep.txt").read_text() == "mine"
+
+
+def test_a_result_header_names_date_commit_versions_and_hardware() -> None:
+    header = result_header()
+    assert list(header) == ["date", "commit", "dirty", "versions", "hardware"]
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(header["date"])).total_seconds()) < 3600
+    assert list(header["versions"]) == ["python", "dragonfly", "torch", "transformers", "pillow", "numpy"]
+    assert header["versions"]["dragonfly"] == __version__
+    assert header["versions"]["pillow"].split(".")[0].isdigit()
+    assert list(header["hardware"]) == ["cpu", "cores", "memory_gib", "gpu"]
+    assert header["hardware"]["cores"] >= 1
+    assert json.loads(json.dumps(header)) == header
+
+
+def _checkout(folder: Path, *, track: bool) -> Path:
+    """A git repository holding a copy of files.py, tracked or not."""
+    folder.mkdir()
+    copy = folder / "files.py"
+    copy.write_bytes(Path(files.__file__).read_bytes())
+    (folder / "other.txt").write_text("x")
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "files.py" if track else "other.txt"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
+    return copy
+
+
+def test_the_commit_is_that_of_the_checkout_that_tracks_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = _checkout(tmp_path / "ours", track=True)
+    monkeypatch.setattr(files, "__file__", str(copy))
+    clean = result_header()
+    assert len(clean["commit"]) == 40
+    assert clean["dirty"] is False
+    copy.write_text("changed")
+    assert (result_header()["commit"], result_header()["dirty"]) == (clean["commit"], True)
+
+
+def test_an_installed_copy_inside_another_repository_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "__file__", str(_checkout(tmp_path / "theirs", track=False)))
+    assert (result_header()["commit"], result_header()["dirty"]) == (None, None)
+
+
+def test_files_and_its_header_load_neither_torch_nor_numpy() -> None:
+    code = "import sys, dragonfly.files as f; f.result_header(); print({'torch', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
