@@ -15,7 +15,7 @@ Promises: every example follows from its seed. Does not know: any picture but th
 from __future__ import annotations
 
 import argparse
-import json
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from nano_scenes import COLOURS, MID_GRIDS, SHAPES, Question, Scene, ask_about, close_up, make_scene
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_model, save_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,14 +38,17 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+from transformers.trainer_utils import get_last_checkpoint
 
-from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration
+from dragonfly.files import atomic_directory
+from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.presets import HIGH_24, MID
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
 from dragonfly.vision.tiling import cut
 
+ROOT = Path(__file__).resolve().parents[1]
+STEPS = {"read": 3000, "close": 400, "full": 800}
 SIZE, PATCH, POOL = 64, 16, 2
 LOW = LevelSpec(((1, 1),))
 CLOSE = EncoderSpec(SIZE, PATCH, low=LevelSpec(((1, 1),), POOL))
@@ -60,13 +63,6 @@ FULL = EncoderSpec(
 )
 PAD, BEGIN, END, IMAGE, SEPARATOR = "<|pad|>", "<|begin_of_text|>", "<|eot_id|>", "<image>", "<separator>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
-TEMPLATE = """\
-{{- bos_token -}}
-{%- for message in messages -%}
-  {{- "<|" + message.role + "|>" -}}
-  {%- generation -%}{%- endgeneration -%}
-{%- endfor -%}
-"""
 TEMPLATE = (
     "{{- bos_token -}}{%- for message in messages -%}{{- '<|' + message.role + '|>' -}}"
     "{%- if message.role == 'assistant' -%}{%- generation -%}"
@@ -282,3 +278,79 @@ def collate(rows: Sequence[dict[str, Tensor]], pad: int) -> dict[str, Tensor]:
         "pixel_values": scale_pixels(torch.cat([row["pixel_values"] for row in rows])),
         "sub_image_regions": torch.cat([row["sub_image_regions"] for row in rows]),
     }
+
+
+# --- the run ------------------------------------------------------------------------------------------------------------
+
+
+def train(model: nn.Module, data: Dataset, collator: Any, folder: Path, steps: int, batch: int, rate: float) -> None:
+    """Train with transformers' Trainer, or read the finished stage from `folder`; a stopped run goes on where it was."""
+    done = folder / "finished.safetensors"
+    if not done.exists():
+        arguments = TrainingArguments(
+            output_dir=str(folder),
+            max_steps=steps,
+            per_device_train_batch_size=batch,
+            learning_rate=rate,
+            lr_scheduler_type="cosine",
+            warmup_steps=50,
+            weight_decay=0.05,
+            adam_beta2=0.98,
+            optim="adamw_torch_fused",
+            bf16=True,
+            use_cpu=True,
+            seed=0,
+            report_to=[],
+            logging_steps=50,
+            save_steps=250,
+            save_total_limit=1,
+            remove_unused_columns=False,
+            disable_tqdm=True,
+        )
+        trainer = Trainer(model, arguments, data_collator=collator, train_dataset=data)
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+        save_model(model, str(done))
+    load_model(model, str(done))
+
+
+def train_all(out: Path, steps: dict[str, int]) -> tuple[DragonflyForConditionalGeneration, PreTrainedTokenizerFast]:
+    """Stages read, close and full."""
+    torch.manual_seed(0)
+    reader = Reader()
+    joined: Any = lambda rows: {key: torch.cat([row[key] for row in rows]) for key in rows[0]}  # noqa: E731
+    train(reader, ReadScenes(steps["read"] * 16), joined, out / "read", steps["read"], 16, 1e-3)
+    tokenizer = build_tokenizer()
+    pad = partial(collate, pad=tokenizer.pad_token_id)
+    model = build_model(tokenizer, CLOSE)
+    model.model.vision_tower.load_state_dict(reader.tower.state_dict(), strict=False)
+    for stage, spec, batch in (("close", CLOSE, 32), ("full", FULL, 16)):
+        before, model = model, build_model(tokenizer, spec)
+        model.load_state_dict(before.state_dict())
+        model.model.vision_tower.requires_grad_(False)
+        train(model, AskScenes(stage, steps[stage] * batch, tokenizer), pad, out / stage, steps[stage], batch, 1e-3)
+    return model, tokenizer
+
+
+def export(model: DragonflyForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, target: Path) -> None:
+    """Weights in bfloat16, processor, tokenizer and chat template: what `dragonfly.load` reads."""
+    images = DragonflyImageProcessor(encoder=FULL.to_dict(), image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    shutil.rmtree(target, ignore_errors=True)
+    with atomic_directory(target) as folder:
+        model.to(torch.bfloat16).save_pretrained(folder)
+        DragonflyProcessor(images, tokenizer, chat_template=TEMPLATE).save_pretrained(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run: logs, checkpoints, the stages' weights")
+    parser.add_argument("--target", type=Path, default=ROOT / "src/dragonfly/assets/nano", help="folder of the model")
+    for stage, count in STEPS.items():
+        parser.add_argument(f"--{stage}-steps", type=int, default=count)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model, tokenizer = train_all(options.out, {stage: getattr(options, f"{stage}_steps") for stage in STEPS})
+    export(model, tokenizer, options.target)
+
+
+if __name__ == "__main__":
+    main()
