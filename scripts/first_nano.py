@@ -48,7 +48,7 @@ from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
 from dragonfly.vision.tiling import cut
 
 ROOT = Path(__file__).resolve().parents[1]
-STEPS = {"read": 3000, "close": 400, "full": 800}
+STEPS = {"read": 1300, "close": 350, "full": 700}
 SIZE, PATCH, POOL = 64, 16, 2
 LOW = LevelSpec(((1, 1),))
 CLOSE = EncoderSpec(SIZE, PATCH, low=LevelSpec(((1, 1),), POOL))
