@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,14 +15,18 @@ from transformers.utils import logging as transformers_logging
 from dragonfly.config import nearest, parse_overrides
 from dragonfly.inference.engine import Engine
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
+from dragonfly.vision.layout import make_layout
 from dragonfly.vision.spec import EncoderSpec
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")
 SELECTION_KEYS = ("policy", "scope", "keep", "seed")
 SPEC_KEYS = ("fit", "grid_rule", "max_enlargement", "regions")
-OVERRIDES = ("model.preset", "model.encoder_batch", *(f"model.{key}" for key in SPEC_KEYS)) + tuple(
-    f"model.selection.{key}" for key in SELECTION_KEYS
+OVERRIDES = (
+    "model.preset",
+    "model.encoder_batch",
+    *(f"model.{key}" for key in SPEC_KEYS),
+    *(f"model.selection.{key}" for key in SELECTION_KEYS),
 )
 
 
@@ -148,3 +153,36 @@ def _quantization(quantization: Any) -> Any:
     return TorchAoConfig(
         Int8WeightOnlyConfig(), modules_to_not_convert=["model.vision_tower", "model.multi_modal_projector", "lm_head"]
     )
+
+
+def describe(model: str | Path | None = None) -> dict[str, Any]:
+    """What a model directory holds, from its configuration alone: parts, encoder, tokens per picture, size, origin."""
+    path = _locate(model)
+    config = DragonflyConfig.from_pretrained(path)
+    with torch.device("meta"):
+        built = DragonflyForConditionalGeneration(config)
+    parts = {
+        "vision_tower": built.model.vision_tower,
+        "projector": built.model.multi_modal_projector,
+        "language_model": built.model.language_model,
+    }
+    layout = make_layout((1000, 1000), config.spec)
+    weights = [file for file in Path(path).glob("*") if file.suffix in (".safetensors", ".bin")]
+    origin = Path(path) / "dragonfly.json"
+    return {
+        "model": str(model or "nano (bundled)"),
+        "preset": config.preset or "its own encoder",
+        "vision_tower": config.vision_config.model_type,
+        "language_model": config.get_text_config().model_type,
+        "parameters": {name: _count(part) for name, part in parts.items()} | {"total": _count(built)},
+        "sub_images": {"resolution": config.spec.resolution, "encoded": layout.num_sub_images, "kept": layout.num_kept},
+        "tokens_per_picture": layout.num_image_tokens,
+        "selection": config.spec.to_dict()["selection"],
+        "weights_mib": round(sum(file.stat().st_size for file in weights) / 2**20, 1),
+        "dtype": str(config.dtype or "float32").removeprefix("torch."),
+        "origin": json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else None,
+    }
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

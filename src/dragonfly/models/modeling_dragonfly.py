@@ -333,7 +333,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
-        """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all) and, given labels, the loss."""
+        """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all); given labels, the loss."""
         outputs = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,

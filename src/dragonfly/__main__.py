@@ -1,0 +1,34 @@
+"""The `dragonfly` command: runs the application and turns faults into one line and an exit code.
+
+0: done. 1: a fault of the program or of some rows of a batch. 2: something the user can mend, said in one line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code. `DRAGONFLY_DEBUG=1` shows tracebacks."""
+    from dragonfly.cli import run
+
+    try:
+        return run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get("DRAGONFLY_DEBUG"):
+            raise
+        print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        return 2
+
+
+def entry() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

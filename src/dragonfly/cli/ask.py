@@ -1,0 +1,124 @@
+"""`dragonfly ask`: one question, or a file of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dragonfly.cli import common
+
+EXAMPLES = """
+Ask one question about any number of pictures, or (--batch) a file of questions.
+
+Examples:
+
+  dragonfly ask scan.png "Is there a fracture?"
+
+  dragonfly ask before.png after.png "What changed?" --zoom where.png
+
+  dragonfly ask receipt.jpg "What is the total?" --json --set model.selection.policy=detail
+
+  dragonfly ask --batch rows.jsonl -o answers.jsonl
+
+A row of a batch is {"image": PATH or "images": [PATH, ...], "question": TEXT, "system": TEXT, "id": ANY}; paths are relative
+to the file. Run it again to go on where it stopped.
+"""
+
+
+def ask(
+    words: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...] QUESTION", help="Pictures, then the question.")] = None,
+    model: common.Model = None,
+    zoom: Annotated[Path | None, typer.Option(help="Write a picture of where the model looked.")] = None,
+    json: common.Json = False,
+    batch: Annotated[Path | None, typer.Option(help="A JSONL file of questions.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where a batch's answers go.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Questions answered together in a batch.")] = 8,
+    system: common.System = None,
+    max_new_tokens: common.MaxNewTokens = 256,
+    temperature: common.Temperature = 0.0,
+    top_p: common.TopP = 1.0,
+    seed: common.Seed = 0,
+    stop: common.Stop = None,
+    device: common.Device = "auto",
+    dtype: common.Dtype = "auto",
+    set: common.Overrides = None,
+) -> int:
+    options = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "seed": seed,
+        "stop": tuple(stop or ()),
+    }
+    loading: dict[str, Any] = {"model": model, "device": device, "dtype": dtype, "overrides": set or ()}
+    if batch is not None:
+        if words:
+            raise ValueError("--batch reads its questions from the file; leave the question and the pictures out")
+        if output is None:
+            raise ValueError("--batch needs a file for the answers: -o answers.jsonl")
+        return _ask_batch(batch, output, batch_size, loading, options)
+    if not words:
+        raise ValueError('nothing to ask; write: dragonfly ask PICTURE "QUESTION"')
+    *images, question = words
+    return _ask_one(images, question, system, zoom, json, loading, options)
+
+
+ask.__doc__ = EXAMPLES
+
+
+def _ask_one(
+    images: list[str], question: str, system: str | None, zoom: Path | None, as_json: bool, loading: Any, options: Any
+) -> int:
+    from dragonfly.imaging import load_picture
+    from dragonfly.inference import load
+
+    if not images and Path(question).is_file():
+        raise ValueError(f"'{question}' is a picture and the question is missing; write: dragonfly ask {question} \"QUESTION\"")
+    if zoom is not None and not images:
+        raise ValueError("--zoom draws where the model looked in a picture, and no picture is given")
+    for image in images:  # before the model is loaded, so that a wrong name costs no time
+        load_picture(image)
+    engine = load(**loading)
+    answer = engine.ask(images, question, system=system, **options)
+    for note in answer.notes:
+        common.say(f"note: {note}")
+    if zoom is not None:
+        _write_zoom(engine, images, question, answer, zoom)
+    if as_json:
+        common.print_json(answer.to_dict())
+    else:
+        typer.echo(answer.text)
+    return 0
+
+
+def _write_zoom(engine: Any, images: list[str], question: str, answer: Any, path: Path) -> None:
+    from dragonfly.cli.inspect import draw_answer
+    from dragonfly.imaging import load_picture
+
+    policy = engine.processor.image_processor.picture_policy
+    for index, image in enumerate(images):
+        target = common.numbered(path, index, len(images))
+        picture = load_picture(image, policy).image
+        draw_answer(picture, answer.layouts[index], answer.selections[index], target, title=question)
+        common.say(f"zoom picture: {target}")
+
+
+def _ask_batch(rows: Path, output: Path, batch_size: int, loading: Any, options: Any) -> int:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from dragonfly.inference import load
+    from dragonfly.inference.batch import open_batch
+
+    work = open_batch(rows, output)  # faults of the file show before the model is loaded
+    if work.done:
+        common.say(f"{work.done} of {work.total} answered before; going on")
+    engine = load(**loading)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("asking", total=work.total, completed=work.done)
+        for _ in work.run(engine, batch_size, options):
+            progress.advance(bar)
+    common.say(f"{work.total} rows: {work.total - work.failed} answered, {work.failed} with errors -> {output}")
+    return 1 if work.failed else 0

@@ -1,0 +1,46 @@
+"""What several commands share: options that mean the same everywhere, and output that does not mix with answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[str | None, typer.Option("--model", "-m", help="Model directory or hub name; the bundled model if not given.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Change the model's configuration: model.selection.policy=detail. Repeatable.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+MaxNewTokens = Annotated[int, typer.Option(help="Longest answer in tokens.")]
+Temperature = Annotated[float, typer.Option(help="0 answers greedily; above 0 samples.")]
+TopP = Annotated[float, typer.Option(help="Sample from the most probable tokens that add up to this share.")]
+Seed = Annotated[int, typer.Option(help="Seed of the sampling.")]
+Stop = Annotated[list[str] | None, typer.Option(help="End the answer before this text. Repeatable.")]
+System = Annotated[str | None, typer.Option(help="System message.")]
+
+
+def say(message: str) -> None:
+    """A line for the person at the terminal, apart from the output."""
+    typer.echo(message, err=True)
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`1024x768` (width x height, as people write it) -> (768, 1024)."""
+    match = re.fullmatch(r"\s*([1-9]\d*)\s*[x×X]\s*([1-9]\d*)\s*", text)
+    if not match:
+        raise ValueError(f"size '{text}' is not WIDTHxHEIGHT in pixels, such as 1024x768")
+    return int(match[2]), int(match[1])
+
+
+def numbered(path: Path, index: int, count: int) -> Path:
+    """The path itself for one picture; with several, a number before the suffix."""
+    return path if count == 1 else path.with_name(f"{path.stem}-{index + 1}{path.suffix}")

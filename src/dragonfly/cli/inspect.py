@@ -1,0 +1,175 @@
+"""`dragonfly zoom`, `plan` and `presets`: what a picture becomes, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dragonfly.cli import common
+
+
+def zoom(
+    image: Annotated[str, typer.Argument(help="The picture.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it; IMAGE.zoom.png if not given.")] = None,
+    model: common.Model = None,
+    preset: Annotated[str | None, typer.Option(help="Draw this preset's layout, without a model.")] = None,
+    json: common.Json = False,
+    device: common.Device = "auto",
+    dtype: common.Dtype = "auto",
+    set: common.Overrides = None,
+) -> int:
+    """
+    Draw how a picture is cut and which sub-images the model is given.
+
+    Examples:
+
+      dragonfly zoom scan.png -o where.png
+
+      dragonfly zoom scan.png --preset v2
+
+      dragonfly zoom scan.png --set model.selection.policy=detail --json
+    """
+    from dragonfly.imaging import load_picture
+
+    picture = load_picture(image)
+    for note in picture.notes:
+        common.say(f"note: {picture.source}: {note}")
+    if preset is not None:
+        layout, selection = _layout_of(picture.image, preset, model, set)
+    else:
+        from dragonfly.inference import load
+
+        encoded = load(model, device=device, dtype=dtype, overrides=set or ()).encode([image])[0]
+        layout, selection = encoded.layout, encoded.selection
+        picture = load_picture(image) if (picture.image.height, picture.image.width) == layout.size else picture
+    target = output or Path(f"{Path(picture.source).stem}.zoom.png")
+    draw_answer(picture.image, layout, selection, target, title=Path(picture.source).name)
+    if json:
+        from dragonfly.inference.answer import Answer
+
+        empty = Answer("", (), 0.0, 0, (layout,), (selection,), {}).to_dict()
+        common.print_json({key: empty[key] for key in ("layouts", "selections")})
+    common.say(f"zoom picture: {target}")
+    return 0
+
+
+def _layout_of(image: Any, preset: str, model: str | None, overrides: Sequence[str] | None) -> tuple[Any, Any]:
+    """A preset's layout; which high sub-images are kept is the model's choice, so none is marked unless all are."""
+    from dragonfly.inference.answer import describe_selection
+    from dragonfly.models.presets import get_preset
+    from dragonfly.vision.layout import make_layout
+
+    if model is not None or overrides:
+        raise ValueError("--preset draws a layout without a model; leave --model and --set out, or use --set model.preset=...")
+    layout = make_layout((image.height, image.width), get_preset(preset).spec)
+    return layout, describe_selection(layout, None, None)
+
+
+def draw_answer(image: Any, layout: Any, selection: Any, path: Path, title: str) -> None:
+    """Write the zoom picture of one source picture."""
+    from dragonfly.files import atomic_write
+    from dragonfly.visualization import draw_zoom
+
+    kept = [item.index for item in selection if item.kept]
+    scores = [item.score for item in selection] if selection and selection[0].score is not None else None
+    drawn = draw_zoom(image, layout, kept, scores, title=title)
+    with atomic_write(path, "wb") as file:
+        drawn.save(file, format="PNG")
+
+
+def plan(
+    preset: Annotated[str, typer.Option(help="Name of a preset; see `dragonfly presets`.")],
+    image: Annotated[str, typer.Option(metavar="WxH", help="Size of the picture, such as 1024x768.")],
+    language_model: Annotated[
+        str, typer.Option(help="A known name, or the path of a config.json.")
+    ] = "meta-llama/Meta-Llama-3-8B-Instruct",
+    text_tokens: Annotated[int, typer.Option(help="Tokens of the prompt besides the picture.")] = 64,
+    json: common.Json = False,
+) -> int:
+    """
+    Tokens, encoder passes and FLOPs of a preset on a picture, without any weights.
+
+    Examples:
+
+      dragonfly plan --preset v1 --image 1024x768
+
+      dragonfly plan --preset v2 --image 2480x3508 --json
+    """
+    from dragonfly.models.presets import get_preset
+    from dragonfly.models.towers import KNOWN_TOWERS, tower_config
+    from dragonfly.planning import plan as cost_of
+
+    chosen = get_preset(preset)
+    cost = cost_of(chosen.spec, common.parse_size(image), tower_config(KNOWN_TOWERS[chosen.tower]), language_model, text_tokens)
+    if json:
+        common.print_json({"preset": preset, "tower": chosen.tower, "language_model": language_model, **cost.to_dict()})
+        return 0
+    _print_plan(preset, chosen.tower, language_model, cost)
+    return 0
+
+
+def _print_plan(preset: str, tower: str, language_model: str, cost: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    levels = Table("level", "grid (rows x cols)", "sub-images", "encoded", "kept", "tokens each")
+    for level in cost.levels:
+        rows, cols = level.grid
+        levels.add_row(level.name, f"{rows} x {cols}", *map(str, (level.sub_images, level.encoded, level.kept, level.tokens)))
+    console = Console()
+    console.print(f"{preset}: {tower} -> {language_model}")
+    console.print(levels)
+    facts = {
+        "encoder passes": f"{cost.num_encoded:,}",
+        "picture tokens, separators included": f"{cost.num_image_tokens:,}",
+        "prompt tokens": f"{cost.prompt_tokens:,}",
+        "vision tower": f"{cost.tower_flops / 1e9:,.1f} GFLOP",
+        "projector": f"{cost.projector_flops / 1e9:,.1f} GFLOP",
+        "language model, prompt": f"{cost.prefill_flops / 1e9:,.1f} GFLOP",
+        "language model, each new token": f"{cost.flops_per_generated_token / 1e9:,.1f} GFLOP",
+    }
+    for name, value in facts.items():
+        console.print(f"  {name:<36} {value}")
+
+
+def presets(json: common.Json = False) -> int:
+    """
+    All presets: tower, levels, what is kept, and tokens to the language model.
+
+    Examples:
+
+      dragonfly presets
+
+      dragonfly presets --json
+    """
+    from dragonfly.models.presets import PRESETS
+    from dragonfly.vision.layout import make_layout
+
+    rows: list[dict[str, Any]] = []
+    for preset in PRESETS.values():
+        layout = make_layout((1000, 1000), preset.spec)  # the counts do not depend on the picture
+        counts = {name: layout.count(name) for name in ("low", "mid", "high")}
+        rows.append(
+            {
+                "name": preset.name,
+                "tower": preset.tower,
+                **counts,
+                "kept": layout.num_kept,
+                "tokens": layout.num_image_tokens,
+                "about": preset.about,
+            }
+        )
+    if json:
+        common.print_json(rows)
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console().print(table)
+    return 0

@@ -1,0 +1,110 @@
+"""A file of questions -> a file of answers, one JSON object per line, resumable.
+
+Every row of the input gets one line of output, an answer or an `error`, under its `id` (its line number if it has none).
+Answers are appended and flushed batch by batch; run again, the answered rows are kept and the others asked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dragonfly.files import atomic_write
+from dragonfly.inference.engine import Engine, Row
+
+
+@dataclass
+class Batch:
+    """The rows still to ask. `run` yields once per row and counts those that failed."""
+
+    rows: list[tuple[Any, Row]]
+    output: Path
+    total: int
+    done: int
+    failed: int = field(default=0)
+
+    def run(self, engine: Engine, batch_size: int, options: dict[str, Any]) -> Iterator[None]:
+        """Ask the remaining rows and append their answers."""
+        with self.output.open("a", encoding="utf-8") as file:
+            for start in range(0, len(self.rows), batch_size):
+                block = self.rows[start : start + batch_size]
+                for record in _ask_block(engine, block, batch_size, options):
+                    self.failed += "error" in record
+                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                    yield
+                file.flush()
+
+
+def open_batch(rows_file: Path, output: Path) -> Batch:
+    """Read the questions and what is answered already.
+
+    Raises:
+        ValueError: naming file and line of a row that cannot be read, or two rows of one id.
+    """
+    rows = _read_rows(rows_file)
+    kept = _answered(output, {json.dumps(key) for key, _ in rows})
+    with atomic_write(output) as file:  # drops errors and a half-written last line
+        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in kept.values())
+    todo = [(key, row) for key, row in rows if json.dumps(key) not in kept]
+    return Batch(todo, output, total=len(rows), done=len(kept))
+
+
+def _ask_block(engine: Engine, block: list[tuple[Any, Row]], batch_size: int, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Answers of one block. If it fails, its rows are asked one by one, so that a bad row harms no other."""
+    try:
+        answers = engine.ask_batch([row for _, row in block], batch_size=batch_size, **options)
+    except ValueError as error:
+        if len(block) == 1:
+            return [{"id": block[0][0], "error": str(error)}]
+        return [record for pair in block for record in _ask_block(engine, [pair], 1, options)]
+    return [{"id": key, **answer.to_dict()} for (key, _), answer in zip(block, answers, strict=True)]
+
+
+def _read_rows(path: Path) -> list[tuple[Any, Row]]:
+    if not path.is_file():
+        raise ValueError(f"no such file: {path}; give a JSONL file of questions")
+    rows: list[tuple[Any, Row]] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        key, row = _parse(line, path, number)
+        if (first := seen.setdefault(json.dumps(key), number)) != number:
+            raise ValueError(f"{path}, line {number}: id {key!r} stands in line {first} too; ids must differ")
+        rows.append((key, row))
+    return rows
+
+
+def _parse(line: str, path: Path, number: int) -> tuple[Any, Row]:
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {number}: not JSON ({error.msg})") from None
+    if not isinstance(data, dict) or not isinstance(data.get("question"), str):
+        raise ValueError(f'{path}, line {number}: a row needs a text under "question"')
+    images = data.get("images", data.get("image", []))
+    images = images if isinstance(images, list) else [images]
+    resolved = [image if "://" in image or image.startswith("data:") else str(path.parent / image) for image in images]
+    return data.get("id", number), Row(resolved, data["question"], data.get("system"))
+
+
+def _answered(output: Path, keys: set[str]) -> dict[str, dict[str, Any]]:
+    """Finished records of an earlier run, by id."""
+    kept: dict[str, dict[str, Any]] = {}
+    lines = output.read_text(encoding="utf-8").splitlines() if output.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines):
+                continue  # the run was stopped while it wrote this line
+            raise ValueError(f"{output}, line {number}: not JSON, so it is no earlier run; choose another output") from None
+        key = json.dumps(record.get("id")) if isinstance(record, dict) else ""
+        if key not in keys:
+            raise ValueError(f"{output}, line {number}: answers a row that is not in the questions; choose another output")
+        if "error" not in record:
+            kept[key] = record
+    return kept

@@ -1,0 +1,284 @@
+"""What a preset costs on a picture, before any weights exist: tokens, encoder passes, FLOPs and parameters.
+
+`plan(spec, size, tower, language_model)` reads the layout and two configurations; no network is run. FLOPs are those
+of the matrix products and of the patch convolution, a multiply-add as 2, attention as the full square: the numbers that
+`torch.utils.flop_counter` reports for the same work. Normalisations, activations, means, rotary angles and a selection's own
+dot products are left out.
+
+It knows no time and no memory: FLOPs are work, not seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from dragonfly.config import nearest
+from dragonfly.vision.layout import Size, SubImageLayout, make_layout
+from dragonfly.vision.selection import NEEDS, runs_before_tower
+from dragonfly.vision.spec import EncoderSpec, Grid, LevelName
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+# Decoders whose layers are q, k, v, o and a gated feed-forward of three matrices: what `LanguageModelSize` counts.
+GATED_DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "olmo2", "smollm3", "granite")
+
+
+@dataclass(frozen=True)
+class LanguageModelSize:
+    """The sizes of a dense decoder with grouped-query attention and a gated feed-forward network."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    tied_embeddings: bool = False
+
+    @classmethod
+    def from_config(cls, config: PreTrainedConfig) -> Self:
+        """The sizes of a transformers configuration; a vision-language one gives its text half.
+
+        Raises:
+            ValueError: if the architecture is not one that the FLOP formulas hold for.
+        """
+        text = config.get_text_config()
+        if text.model_type not in GATED_DECODERS:
+            raise ValueError(
+                f"cannot count the FLOPs of a language model of type '{text.model_type}' "
+                f"(known: {', '.join(GATED_DECODERS)}); for another gated decoder pass a LanguageModelSize"
+            )
+        heads = text.num_attention_heads
+        return cls(
+            hidden_size=text.hidden_size,
+            intermediate_size=text.intermediate_size,
+            num_layers=text.num_hidden_layers,
+            num_heads=heads,
+            num_key_value_heads=getattr(text, "num_key_value_heads", None) or heads,
+            head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
+            vocab_size=text.vocab_size,
+            tied_embeddings=bool(text.tie_word_embeddings),
+        )
+
+    @property
+    def layer_matrix_parameters(self) -> int:
+        """Elements of one layer's matrices: q and o, k and v, gate, up and down."""
+        attention = 2 * self.hidden_size * self.head_dim * (self.num_heads + self.num_key_value_heads)
+        return attention + 3 * self.hidden_size * self.intermediate_size
+
+    @property
+    def parameters(self) -> int:
+        """All weights. Exact for Llama and Mistral; biases and extra norms of other families are not counted."""
+        norms = (2 * self.num_layers + 1) * self.hidden_size
+        embeddings = self.vocab_size * self.hidden_size * (1 if self.tied_embeddings else 2)
+        return self.num_layers * self.layer_matrix_parameters + norms + embeddings
+
+    def flops(self, new_tokens: int, context: int) -> int:
+        """One forward pass over `new_tokens` that attend to `context` tokens, themselves included.
+
+        Only the last position gets logits, as in generation.
+        """
+        attention = 4 * new_tokens * context * self.num_heads * self.head_dim
+        layers = self.num_layers * (2 * new_tokens * self.layer_matrix_parameters + attention)
+        return layers + 2 * self.hidden_size * self.vocab_size
+
+
+_LLAMA_8B = LanguageModelSize(4096, 14336, 32, 32, 8, 128, 128256)  # the models' published config.json
+LANGUAGE_MODELS: dict[str, LanguageModelSize] = {
+    "meta-llama/Meta-Llama-3-8B-Instruct": _LLAMA_8B,
+    "meta-llama/Llama-3.1-8B-Instruct": _LLAMA_8B,
+}
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """One level: its grid (rows, cols), sub-images cut, encoded and kept, and tokens of each, separator not counted."""
+
+    name: LevelName
+    grid: Grid
+    sub_images: int
+    encoded: int
+    kept: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cost of one picture and one prompt. What was not named (a tower, a language model) has None for its costs.
+
+    Args:
+        size: (height, width) of the picture.
+        levels: the levels that the picture gets.
+        num_encoded: sub-images that go through the tower (encoder passes).
+        num_kept: sub-images whose tokens reach the language model.
+        num_features: rows that the model computes for the picture, one per image placeholder.
+        num_image_tokens: tokens that the picture takes in the prompt, separators included.
+        prompt_tokens: image tokens and text tokens.
+        tower_flops: the vision tower up to its second-to-last hidden state, over all encoded sub-images.
+        projector_flops: the projector, over what is kept and what the selection looks at.
+        prefill_flops: the language model over the prompt.
+        flops_per_generated_token: the language model over the first generated token, everything before it cached.
+        tower_parameters, projector_parameters, language_model_parameters: weights; the tower's as they are stored.
+    """
+
+    size: Size
+    levels: tuple[LevelPlan, ...]
+    num_encoded: int
+    num_kept: int
+    num_features: int
+    num_image_tokens: int
+    prompt_tokens: int
+    tower_flops: int | None
+    projector_flops: int | None
+    prefill_flops: int | None
+    flops_per_generated_token: int | None
+    tower_parameters: int | None
+    projector_parameters: int | None
+    language_model_parameters: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary that JSON holds."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+def plan(
+    spec: EncoderSpec,
+    size: Size,
+    tower: PreTrainedConfig | None = None,
+    language_model: LanguageModelSize | PreTrainedConfig | str | Path | None = None,
+    text_tokens: int = 64,
+) -> Plan:
+    """The cost of a picture under an encoder configuration.
+
+    Args:
+        spec: the encoder configuration, for example `PRESETS["v1"].spec`.
+        size: (height, width) of the picture in pixels.
+        tower: the vision tower's configuration; None leaves its costs out.
+        language_model: sizes, a transformers configuration, a name from `LANGUAGE_MODELS`, or the path of a config.json
+            or of the directory that holds one; None leaves its costs out.
+        text_tokens: tokens of the prompt besides the picture.
+
+    Raises:
+        ValueError: if the picture is empty, the tower does not fit the spec, or the language model is unknown.
+    """
+    if text_tokens < 0:
+        raise ValueError(f"text_tokens must be 0 or more, got {text_tokens}")
+    layout = make_layout(size, spec)
+    levels = _levels(layout, spec)
+    encoded = sum(level.encoded for level in levels)
+    head = None if language_model is None else language_model_size(language_model)
+    prompt = layout.num_image_tokens + text_tokens
+    width = tower.hidden_size if tower else None
+    return Plan(
+        size=layout.size,
+        levels=levels,
+        num_encoded=encoded,
+        num_kept=layout.num_kept,
+        num_features=layout.num_features,
+        num_image_tokens=layout.num_image_tokens,
+        prompt_tokens=prompt,
+        tower_flops=encoded * tower_flops(tower, spec) if tower else None,
+        projector_flops=2 * projected_rows(layout, spec) * width * head.hidden_size if width and head else None,
+        prefill_flops=head.flops(prompt, prompt) if head else None,
+        flops_per_generated_token=head.flops(1, prompt + 1) if head else None,
+        tower_parameters=_tower_parameters(tower) if tower else None,
+        projector_parameters=(width + 1) * head.hidden_size if width and head else None,
+        language_model_parameters=head.parameters if head else None,
+    )
+
+
+def _levels(layout: SubImageLayout, spec: EncoderSpec) -> tuple[LevelPlan, ...]:
+    early = runs_before_tower(spec.selection)
+    plans: list[LevelPlan] = []
+    for level in layout.levels:
+        count = level.num_sub_images
+        kept = layout.num_kept_high if level.name == "high" else count
+        plans.append(LevelPlan(level.name, level.grid, count, kept if early else count, kept, level.tokens))
+    return tuple(plans)
+
+
+def projected_rows(layout: SubImageLayout, spec: EncoderSpec) -> int:
+    """Rows that go through the projector for one picture.
+
+    Tokens are pooled first and only what is kept is projected. A policy on tokens also looks at the projected summary of
+    every mid and high sub-image, and `detail` at every patch token of the high ones.
+    """
+    rows = layout.num_features
+    high = layout.count("high")
+    if not high or not spec.selects or NEEDS[spec.selection.policy] != "tokens":
+        return rows
+    rows += layout.count("mid") + high
+    return rows + high * spec.patch_side**2 if spec.selection.policy == "detail" else rows
+
+
+def tower_flops(tower: PreTrainedConfig, spec: EncoderSpec) -> int:
+    """FLOPs of one sub-image: patch embedding and all layers but the last (features are the second-to-last hidden state).
+
+    Raises:
+        ValueError: if the tower's picture or patch size is not the spec's, or its feed-forward is not two matrices.
+    """
+    _check_tower(tower, spec)
+    patches = spec.patch_side**2
+    tokens, hidden = patches + spec.num_prefix_tokens, tower.hidden_size
+    embedding = 2 * patches * getattr(tower, "num_channels", 3) * spec.patch_size**2 * hidden
+    projections = 8 * tokens * hidden**2
+    attention = 4 * tokens**2 * hidden
+    feed_forward = 4 * tokens * hidden * tower.intermediate_size
+    return embedding + (tower.num_hidden_layers - 1) * (projections + attention + feed_forward)
+
+
+def _check_tower(tower: PreTrainedConfig, spec: EncoderSpec) -> None:
+    if not hasattr(tower, "intermediate_size"):
+        raise ValueError(
+            f"cannot count the FLOPs of a vision tower of type '{tower.model_type}': its configuration has no "
+            "intermediate_size (CLIP, SigLIP and ViT have one)"
+        )
+    for name, ours in (("image_size", spec.resolution), ("patch_size", spec.patch_size)):
+        if getattr(tower, name, ours) != ours:
+            raise ValueError(
+                f"the vision tower's {name} {getattr(tower, name)} is not the encoder's {ours}; use the preset's tower"
+            )
+
+
+def _tower_parameters(tower: PreTrainedConfig) -> int:
+    """Weights of the tower as stored, the unused last layer included: counted on a model without storage."""
+    import torch
+    from transformers import AutoModel
+
+    with torch.device("meta"):
+        model = AutoModel.from_config(tower)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def language_model_size(model: LanguageModelSize | PreTrainedConfig | str | Path) -> LanguageModelSize:
+    """Sizes from what a caller has: the sizes themselves, a configuration, a known name, or a path."""
+    if isinstance(model, LanguageModelSize):
+        return model
+    if not isinstance(model, str | Path):
+        return LanguageModelSize.from_config(model)
+    if str(model) in LANGUAGE_MODELS:
+        return LANGUAGE_MODELS[str(model)]
+    path = Path(model)
+    path = path / "config.json" if path.is_dir() else path
+    if not path.is_file():
+        raise ValueError(f"unknown language model {nearest(str(model), LANGUAGE_MODELS)}; or give the path of a config.json")
+    return LanguageModelSize.from_config(_read_config(path))
+
+
+def _read_config(path: Path) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values = dict(values.get("text_config") or values)
+        kind = values.pop("model_type")
+    except (ValueError, AttributeError, KeyError) as error:
+        raise ValueError(f"{path} is not a model's config.json (a JSON object with a model_type): {error}") from None
+    if kind not in GATED_DECODERS:
+        raise ValueError(f"{path}: cannot count a language model of type '{kind}' (known: {', '.join(GATED_DECODERS)})")
+    return AutoConfig.for_model(kind, **values)

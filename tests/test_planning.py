@@ -1,0 +1,218 @@
+"""Plans: FLOPs equal to torch's own counter, token totals of every preset, and what selection saves and costs."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig
+
+from dragonfly.models.presets import CLIP_BASE, CLIP_LARGE, PRESETS
+from dragonfly.models.towers import KNOWN_TOWERS, tower_config
+from dragonfly.planning import (
+    GATED_DECODERS,
+    LANGUAGE_MODELS,
+    LanguageModelSize,
+    language_model_size,
+    plan,
+    projected_rows,
+    tower_flops,
+)
+from dragonfly.vision import EncoderSpec, LevelSpec, make_layout
+
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+TOKENS = {  # DESIGN.md, section 5: (sub-images kept, tokens to the language model with separators)
+    "low-only": (1, 51),
+    "baseline-1": (5, 5 * 51),
+    "baseline-2": (17, 17 * 51),
+    "baseline-3": (25, 25 * 51),
+    "v1": (17, 867),
+    "v1-global": (17, 867),
+    "v1-high16": (17, 867),
+    "v1-high48": (17, 867),
+    "v1-released": (17, 867),
+    "v2": (41, 2098),
+    "v2-released": (41, 2098),
+}
+TINY_TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
+
+
+def counted(model: torch.nn.Module, *args: Any, **kwargs: Any) -> tuple[int, Any]:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        output = model(*args, **kwargs)
+    return counter.get_total_flops(), output
+
+
+def on_meta(config: PreTrainedConfig, auto: Any = AutoModel) -> torch.nn.Module:
+    with torch.device("meta"):
+        return auto.from_config(config)
+
+
+def counted_tower(config: PreTrainedConfig, resolution: int) -> int:
+    """What torch counts for one sub-image through all layers but the last."""
+    short = copy.deepcopy(config)
+    short.num_hidden_layers -= 1
+    return counted(on_meta(short), torch.zeros(1, 3, resolution, resolution, device="meta"))[0]
+
+
+@pytest.mark.parametrize("preset", ["v1", "v2"])
+def test_tower_flops_are_what_torch_counts(preset: str) -> None:
+    config = tower_config(KNOWN_TOWERS[PRESETS[preset].tower])
+    spec = PRESETS[preset].spec
+    assert tower_flops(config, spec) == counted_tower(config, spec.resolution)
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("clip_vision_model", 1), ("vit", 1), ("siglip_vision_model", 0)])
+def test_tower_flops_hold_for_other_towers(kind: str, prefix: int) -> None:
+    config = AutoConfig.for_model(kind, image_size=48, patch_size=8, **TINY_TOWER)
+    if kind == "siglip_vision_model":
+        config.vision_use_head = False  # the pooling head comes after the features that are used
+    spec = EncoderSpec(48, 8, prefix)
+    expected = counted_tower(config, 48)
+    # ViT's pooler runs on the truncated tower too and is no part of the features.
+    pooler = 2 * config.hidden_size**2 if kind == "vit" else 0
+    assert tower_flops(config, spec) == expected - pooler
+
+
+def tiny_decoder(kind: str) -> PreTrainedConfig:
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 128}
+    return AutoConfig.for_model(kind, num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2, **sizes)
+
+
+@pytest.mark.parametrize("kind", GATED_DECODERS)
+def test_language_model_flops_are_what_torch_counts(kind: str) -> None:
+    config = tiny_decoder(kind)
+    costs = plan(PRESETS["low-only"].spec, (480, 640), None, config, text_tokens=13)
+    model = on_meta(config, AutoModelForCausalLM)
+    ids = torch.zeros(1, costs.prompt_tokens, dtype=torch.long, device="meta")
+    prefill, output = counted(model, ids, use_cache=True, logits_to_keep=1)
+    step, _ = counted(model, ids[:, :1], past_key_values=output.past_key_values, logits_to_keep=1)
+    assert (costs.prefill_flops, costs.flops_per_generated_token) == (prefill, step)
+    assert costs.language_model_parameters == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.01)
+
+
+def test_llama_8b_is_counted_exactly_at_v1s_prompt() -> None:
+    size = LANGUAGE_MODELS[LLAMA]
+    config = AutoConfig.for_model(
+        "llama",
+        hidden_size=size.hidden_size,
+        intermediate_size=size.intermediate_size,
+        num_hidden_layers=size.num_layers,
+        num_attention_heads=size.num_heads,
+        num_key_value_heads=size.num_key_value_heads,
+        vocab_size=size.vocab_size,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    model = on_meta(config, AutoModelForCausalLM)
+    costs = plan(PRESETS["v1"].spec, (480, 640), None, LLAMA)
+    assert costs.prompt_tokens == 867 + 64
+    ids = torch.zeros(1, costs.prompt_tokens, dtype=torch.long, device="meta")
+    assert costs.prefill_flops == counted(model, ids, logits_to_keep=1)[0]
+    assert costs.language_model_parameters == sum(p.numel() for p in model.parameters()) == 8_030_261_248
+
+
+def test_parameters_of_tower_and_projector() -> None:
+    tower = tower_config(KNOWN_TOWERS[CLIP_BASE])
+    costs = plan(PRESETS["v1"].spec, (480, 640), tower, LLAMA)
+    assert costs.tower_parameters == 87_456_000  # the published vision half of ViT-B/32, its projection head aside
+    assert costs.projector_parameters == sum(p.numel() for p in torch.nn.Linear(768, 4096, device="meta").parameters())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_token_totals_of_every_preset(preset: str) -> None:
+    costs = plan(PRESETS[preset].spec, (480, 640))
+    assert (costs.num_kept, costs.num_image_tokens) == TOKENS[preset]
+    assert costs.num_image_tokens == costs.num_features + costs.num_kept
+    assert (costs.tower_flops, costs.projector_flops, costs.prefill_flops, costs.tower_parameters) == (None,) * 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(PRESETS)), st.integers(1, 20_000), st.integers(1, 20_000), st.integers(0, 500))
+def test_any_size_gets_the_presets_totals(preset: str, height: int, width: int, text: int) -> None:
+    costs = plan(PRESETS[preset].spec, (height, width), None, LLAMA, text)
+    assert (costs.num_kept, costs.num_image_tokens) == TOKENS[preset]
+    assert costs.prompt_tokens == costs.num_image_tokens + text
+    assert sum(level.kept * (level.tokens + 1) for level in costs.levels) == costs.num_image_tokens
+    assert all(level.kept <= level.encoded <= level.sub_images == level.grid[0] * level.grid[1] for level in costs.levels)
+    assert json.loads(json.dumps(costs.to_dict())) == costs.to_dict()
+
+
+def test_a_policy_before_the_tower_encodes_only_what_it_keeps() -> None:
+    spec, tower = PRESETS["v1"].spec, tower_config(KNOWN_TOWERS[CLIP_BASE])
+    after = plan(spec, (480, 640), tower, LLAMA)
+    before = plan(spec.with_selection(policy="random"), (480, 640), tower, LLAMA)
+    assert (after.num_encoded, before.num_encoded) == (29, 17)
+    assert after.tower_flops == 29 * tower_flops(tower, spec) and before.tower_flops == 17 * tower_flops(tower, spec)
+    assert after.prefill_flops == before.prefill_flops
+
+
+def test_the_projector_sees_what_is_kept_and_what_the_policy_compares() -> None:
+    spec = PRESETS["v1"].spec
+    layout = make_layout((480, 640), spec)
+    kept = 17 * 50
+    for policy, rows in (
+        ("random", kept),
+        ("uniform", kept),
+        ("similarity", kept + 4 + 24),
+        ("centred", kept + 4 + 24),
+        ("detail", kept + 4 + 24 + 24 * 49),
+    ):
+        assert projected_rows(layout, spec.with_selection(policy=policy)) == rows, policy
+    everything = spec.with_selection(policy="all")
+    assert projected_rows(make_layout((480, 640), everything), everything) == 29 * 50
+    pooled = PRESETS["v2"].spec
+    assert projected_rows(make_layout((480, 640), pooled), pooled) == 577 + 40 * 37
+    tower = tower_config(KNOWN_TOWERS[CLIP_LARGE])
+    rows = torch.zeros(577 + 40 * 37, 1024, device="meta")
+    expected, _ = counted(torch.nn.Linear(1024, 4096, device="meta"), rows)
+    assert plan(pooled, (480, 640), tower, LLAMA).projector_flops == expected
+
+
+def test_a_level_left_out_costs_nothing() -> None:
+    spec = replace(PRESETS["v1"].spec, max_enlargement=1.5)
+    costs = plan(spec, (100, 100), None, LLAMA)
+    assert [level.name for level in costs.levels] == ["low"]
+    assert costs.num_encoded == costs.num_kept == 1
+    assert projected_rows(make_layout((100, 100), spec), spec) == 50
+
+
+def test_a_language_model_is_read_from_its_directory(tmp_path: Any) -> None:
+    config = tiny_decoder("llama")
+    config.save_pretrained(tmp_path)
+    expected = LanguageModelSize(64, 96, 2, 4, 2, 16, 128)
+    assert language_model_size(tmp_path) == language_model_size(str(tmp_path / "config.json")) == expected
+    nested = tmp_path / "nested.json"
+    nested.write_text(json.dumps({"model_type": "dragonfly", "text_config": config.to_dict()}), encoding="utf-8")
+    assert language_model_size(nested) == expected
+
+
+def test_mistakes_are_named(tmp_path: Any) -> None:
+    v1 = PRESETS["v1"].spec
+    with pytest.raises(ValueError, match="at least 1 x 1"):
+        plan(v1, (0, 5))
+    with pytest.raises(ValueError, match="text_tokens must be 0 or more, got -1"):
+        plan(v1, (5, 5), text_tokens=-1)
+    with pytest.raises(ValueError, match="image_size 336 is not the encoder's 224"):
+        plan(v1, (5, 5), tower_config(KNOWN_TOWERS[CLIP_LARGE]))
+    with pytest.raises(ValueError, match=r"type 'dinov2'.*no intermediate_size"):
+        plan(EncoderSpec(224, 14, 1, low=LevelSpec(((1, 1),))), (5, 5), AutoConfig.for_model("dinov2"))
+    with pytest.raises(ValueError, match=r"did you mean 'meta-llama/Llama-3.1-8B-Instruct'\?; or give the path"):
+        plan(v1, (5, 5), None, "meta-llama/Llama-3.1-8B-Instrukt")
+    with pytest.raises(ValueError, match=r"type 'gpt2'.*pass a LanguageModelSize"):
+        plan(v1, (5, 5), None, AutoConfig.for_model("gpt2"))
+    broken = tmp_path / "config.json"
+    for text in ("{", "[]", "{}"):
+        broken.write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"config.json is not a model's config.json"):
+            plan(v1, (5, 5), None, tmp_path)
+    broken.write_text('{"model_type": "gpt2"}', encoding="utf-8")
+    with pytest.raises(ValueError, match="cannot count a language model of type 'gpt2'"):
+        plan(v1, (5, 5), None, broken)
