@@ -8,8 +8,10 @@ Does not know: how a model cuts the picture, tokens, or training.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -200,3 +202,24 @@ def ask_about(scene: Scene, seed: int) -> list[Question]:
             side = "left" if middle < 0.5 else "right"
             asked.append(Question("side", f"Is the {thing.name} on the left or on the right?", side))
     return [asked[i] for i in rng.permutation(len(asked))]
+
+
+EXAMPLES = {"first": 10_500_000, "second": 10_500_001, "third": 10_500_002}  # seeds far from training and measuring
+
+
+def write_examples(folder: Path) -> None:
+    """Example pictures for people, three times as large, with questions and answers; `first.txt` is the demo's question."""
+    folder.mkdir(parents=True, exist_ok=True)
+    listed = []
+    for name, seed in EXAMPLES.items():
+        scene = make_scene(seed, scale=3)
+        scene.picture.save(folder / f"{name}.png", optimize=True)
+        by_kind = {question.kind: question for question in ask_about(scene, seed)}
+        chosen = [by_kind[kind] for kind in ("number", "shape", "exists") if kind in by_kind]
+        listed.append({"picture": f"{name}.png", "questions": [{"question": q.text, "answer": q.answer} for q in chosen]})
+    (folder / "questions.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+    (folder / "first.txt").write_text(listed[0]["questions"][0]["question"] + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_examples(Path(__file__).resolve().parents[1] / "examples/pictures")
