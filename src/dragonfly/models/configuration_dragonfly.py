@@ -109,7 +109,7 @@ class DragonflyConfig(PreTrainedConfig):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         preset = kwargs.pop("preset", None)
         if conversion.is_released(config_dict):
-            config_dict = conversion.translate_config(config_dict, kwargs.get("name_or_path"))
+            config_dict = conversion.translate_config(config_dict, kwargs.get("name_or_path"), preset)
         if preset is not None:
             config_dict = {**config_dict, "preset": preset, "encoder": None}
         return super().from_dict(config_dict, **kwargs)

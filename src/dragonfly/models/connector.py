@@ -97,4 +97,4 @@ def _select(
         else:
             summaries = project(features[:, counts.low :].mean(dim=2))
             inputs = SelectionInputs(summaries[:, : counts.mid], summaries[:, counts.mid :], shared_mean=shared_mean)
-        return select(inputs, codes[:, first:], spec.selection)
+        return select(inputs, codes[:, first:], spec.selection, counts.kept)

@@ -17,6 +17,7 @@ from transformers.processing_utils import ImagesKwargs
 
 from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_picture
 from dragonfly.models import conversion
+from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.presets import PRESETS, get_preset
 from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, make_layout
 from dragonfly.vision.selection import runs_before_tower, select_before_tower
@@ -142,11 +143,19 @@ class DragonflyImageProcessor(PilBackend):
         """As transformers; a directory in the released format gives its preset's configuration."""
         values, kwargs = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
         preset = kwargs.pop("preset", None)
-        if "encoder" not in values:
+        name = str(pretrained_model_name_or_path)
+        released = conversion.read_released(name)
+        if released is None and "encoder" not in values:
+            raise ValueError(
+                f"'{name}' holds neither a Dragonfly processor nor a checkpoint in the released format; "
+                "load the directory that `save_pretrained` or `dragonfly convert` wrote"
+            )
+        if released is not None:  # its own file describes CLIP's processor: only the normalisation means the same
+            config = DragonflyConfig.from_pretrained(name, preset=preset)
             values = {key: values[key] for key in ("image_mean", "image_std", "rescale_factor") if key in values}
-            values["preset"] = conversion.released_preset(str(pretrained_model_name_or_path))
-        if preset is not None:
-            values = {**values, "preset": preset, "encoder": None, "released_pictures": None}
+            values |= {"preset": config.preset, "encoder": config.encoder}
+        elif preset is not None:
+            values |= {"preset": preset, "encoder": None, "released_pictures": None}
         return values, kwargs
 
 

@@ -17,6 +17,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutp
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
+from dragonfly.models import conversion
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import LevelCounts, connect, keep_high
 from dragonfly.models.towers import build_tower, unused_weights
@@ -110,6 +111,8 @@ class DragonflyPreTrainedModel(PreTrainedModel):
         model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
         if strict:
             _refuse_faults(str(pretrained_model_name_or_path), info)
+        if model.can_generate() and "generation_config" not in kwargs:
+            _end_at_turns(model, str(pretrained_model_name_or_path))
         return (model, info) if wants_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, save_original_format: bool = False, **kwargs: Any) -> None:
@@ -188,19 +191,13 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if counts is None:
             raise ValueError("pictures differ in their number of sub-images under this encoder; pass num_sub_images")
         high = num_sub_images - counts["low"] - counts["mid"]
-        kept = self._num_kept(counts["mid"], counts["high"])
+        kept = self.spec.num_kept_high(counts["mid"], counts["high"])
         if high not in (counts["high"], kept):
             raise ValueError(
                 f"pixel_values has {num_sub_images} sub-images per picture; this encoder makes {sum(counts.values())} "
                 f"(or {counts['low'] + counts['mid'] + kept} after selection); use the model's own image processor"
             )
         return LevelCounts(counts["low"], counts["mid"], high, kept)
-
-    def _num_kept(self, mid: int, high: int) -> int:
-        rule = self.spec.selection
-        if not self.spec.selects or high == 0:
-            return high
-        return rule.keep * (max(mid, 1) if rule.scope == "region" else 1)
 
     def _uneven_features(
         self, pixel_values: Tensor, codes: Tensor | None, num_sub_images: Tensor, selected_high: Tensor | None
@@ -209,7 +206,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if codes is None:
             raise ValueError("num_sub_images needs sub_image_regions, which the image processor makes beside it")
         numbers = num_sub_images.tolist()
-        counts = [_count_codes(row[:n].tolist(), self._num_kept) for row, n in zip(codes, numbers, strict=True)]
+        counts = [_count_codes(row[:n].tolist(), self.spec.num_kept_high) for row, n in zip(codes, numbers, strict=True)]
         rows = [row[:n] for row, n in zip(pixel_values, numbers, strict=True)]
         if selected_high is not None:
             for index, count in enumerate(counts):
@@ -230,8 +227,10 @@ class DragonflyModel(DragonflyPreTrainedModel):
         """(batch, length, 1) mask of the placeholders, checked against the number of features.
 
         Raises:
-            ValueError: with both numbers, if they differ.
+            ValueError: with both numbers, if they differ; or if the configuration does not say which token is the placeholder.
         """
+        if self.config.image_token_id is None:
+            raise ValueError("config.image_token_id is not set and no tokenizer lay beside the weights; set it to use pictures")
         if input_ids is None:
             token = torch.full((), self.config.image_token_id, dtype=torch.long, device=inputs_embeds.device)  # pyright: ignore[reportArgumentType]
             mask = (inputs_embeds == self.get_input_embeddings()(token)).all(-1)
@@ -360,6 +359,15 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
         )
+
+
+def _end_at_turns(model: Any, name: str) -> None:
+    """Released generation configurations stop at the end of the text only, which a chat answer never reaches."""
+    released = conversion.read_released(name)
+    if released is not None:
+        end_of_text = released.get("eos_token_id")
+        model.generation_config.eos_token_id = conversion.end_ids(name, end_of_text) or None
+        model.generation_config.pad_token_id = end_of_text
 
 
 def _refuse_faults(name: str, info: dict[str, Any]) -> None:
