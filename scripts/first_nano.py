@@ -15,7 +15,6 @@ Promises: every example follows from its seed. Does not know: any picture but th
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
@@ -49,9 +48,9 @@ from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
 from dragonfly.vision.tiling import cut
 
 ROOT = Path(__file__).resolve().parents[1]
-INIT = float(os.environ.get("INIT", "0.09"))
-RATE = float(os.environ.get("RATE", "1e-3"))
-STEPS = {"read": 1300, "close": 350, "full": 700}
+STEPS = {"read": 1300, "close": 1500, "full": 2800}
+BATCH = {"read": 16, "close": 8, "full": 4}  # pictures; small batches learn to look things up from far fewer pictures
+RATE = {"read": 1e-3, "close": 1.5e-3, "full": 1.5e-3}
 SIZE, PATCH, POOL = 64, 16, 2
 LOW = LevelSpec(((1, 1),))
 CLOSE = EncoderSpec(SIZE, PATCH, low=LevelSpec(((1, 1),), POOL))
@@ -211,7 +210,7 @@ def build_model(tokenizer: Any, spec: EncoderSpec) -> DragonflyForConditionalGen
         num_key_value_heads=4,
         max_position_embeddings=4096,
         tie_word_embeddings=True,
-        initializer_range=INIT,
+        initializer_range=0.09,  # 1 / sqrt(hidden): transformers' 0.02 is meant for widths in the thousands
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -235,7 +234,7 @@ def speak(model: DragonflyForConditionalGeneration, reader: Reader, tokenizer: A
     Looking something up is then comparing words with words, which the language model learns far sooner. Units are the digit's
     embedding shifted by one place, or 42 and 24 would be the same sum.
     """
-    table = model.get_input_embeddings().weight
+    table: Any = model.get_input_embeddings().weight
 
     def ids(words: Sequence[str]) -> Tensor:
         rows = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
@@ -246,7 +245,7 @@ def speak(model: DragonflyForConditionalGeneration, reader: Reader, tokenizer: A
         table[ids(words)] = table[ids([" " + word for word in words])]  # the same word at the beginning of an answer
     digits = table[ids([str(digit) for digit in range(10)])]
     vectors = (table[ids(list(COLOURS))], table[ids(SHAPES)], digits, digits.roll(1, dims=1))
-    projector = model.model.multi_modal_projector
+    projector: Any = model.model.multi_modal_projector
     projector.weight.zero_()
     projector.bias.zero_()
     for vector, weight, bias in zip(
@@ -315,15 +314,16 @@ def collate(rows: Sequence[dict[str, Tensor]], pad: int) -> dict[str, Tensor]:
 # --- the run ------------------------------------------------------------------------------------------------------------
 
 
-def train(model: nn.Module, data: Dataset, collator: Any, folder: Path, steps: int, batch: int, rate: float) -> None:
-    """Train with transformers' Trainer, or read the finished stage from `folder`; a stopped run goes on where it was."""
+def train(stage: str, model: nn.Module, data: Dataset, collator: Any, out: Path, steps: int) -> None:
+    """Train with transformers' Trainer, or read the finished stage from `out`; a stopped run goes on where it was."""
+    folder = out / stage
     done = folder / "finished.safetensors"
     if not done.exists():
         arguments = TrainingArguments(
             output_dir=str(folder),
             max_steps=steps,
-            per_device_train_batch_size=batch,
-            learning_rate=rate,
+            per_device_train_batch_size=BATCH[stage],
+            learning_rate=RATE[stage],
             lr_scheduler_type="cosine",
             warmup_steps=50,
             weight_decay=0.05,
@@ -351,20 +351,17 @@ def train_all(out: Path, steps: dict[str, int]) -> tuple[DragonflyForConditional
     torch.manual_seed(0)
     reader = Reader()
     joined: Any = lambda rows: {key: torch.cat([row[key] for row in rows]) for key in rows[0]}  # noqa: E731
-    train(reader, ReadScenes(steps["read"] * 16), joined, out / "read", steps["read"], 16, 1e-3)
+    train("read", reader, ReadScenes(steps["read"] * BATCH["read"]), joined, out, steps["read"])
     tokenizer = build_tokenizer()
     pad = partial(collate, pad=tokenizer.pad_token_id)
     model = build_model(tokenizer, CLOSE)
     model.model.vision_tower.load_state_dict(reader.tower.state_dict(), strict=False)
     speak(model, reader, tokenizer)
-    for stage, spec, batch in (
-        ("close", CLOSE, int(os.environ.get("CB", "32"))),
-        ("full", FULL, int(os.environ.get("FB", "16"))),
-    ):
+    for stage, spec in (("close", CLOSE), ("full", FULL)):
         before, model = model, build_model(tokenizer, spec)
         model.load_state_dict(before.state_dict())
         model.model.vision_tower.requires_grad_(False)
-        train(model, AskScenes(stage, steps[stage] * batch, tokenizer), pad, out / stage, steps[stage], batch, RATE)
+        train(stage, model, AskScenes(stage, steps[stage] * BATCH[stage], tokenizer), pad, out, steps[stage])
     return model, tokenizer
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 import dragonfly
 from dragonfly.files import result_header, write_json, write_text
 from dragonfly.inference import Engine, Row
-from dragonfly.inference.loading import bundled_model
+from dragonfly.inference.locate import bundled_model
 
 HELD_OUT = 10_000_000  # `first_nano.py` trains on lower seeds only
 ANSWERS = {  # what a guesser who knows the kind of question would draw from

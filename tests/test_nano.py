@@ -9,7 +9,7 @@ import pytest
 
 import dragonfly
 from dragonfly.inference import Engine
-from dragonfly.inference.loading import bundled_model
+from dragonfly.inference.locate import bundled_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import measure_nano  # pyright: ignore[reportMissingImports]
