@@ -40,7 +40,8 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from dragonfly.files import atomic_directory
+import dragonfly
+from dragonfly.files import atomic_directory, result_header, write_json
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.presets import HIGH_24, MID
 from dragonfly.vision.layout import make_layout
@@ -365,25 +366,31 @@ def train_all(out: Path, steps: dict[str, int]) -> tuple[DragonflyForConditional
     return model, tokenizer
 
 
-def export(model: DragonflyForConditionalGeneration, tokenizer: Any, target: Path) -> None:
-    """Weights in bfloat16, processor, tokenizer and chat template: what `dragonfly.load` reads."""
+def export(model: DragonflyForConditionalGeneration, tokenizer: Any, target: Path, record: dict[str, Any]) -> None:
+    """Weights in bfloat16, processor, tokenizer and chat template: what `dragonfly.load` reads; `dragonfly.json` says whence."""
     images = DragonflyImageProcessor(encoder=FULL.to_dict(), image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    header = result_header()
     shutil.rmtree(target, ignore_errors=True)
     with atomic_directory(target) as folder:
         model.bfloat16().save_pretrained(folder)
         DragonflyProcessor(images, tokenizer, chat_template=TEMPLATE).save_pretrained(folder)
+        origin = {key: header[key] for key in ("date", "commit", "dirty", "versions")}
+        write_json(folder / "dragonfly.json", {"version": dragonfly.__version__, **record, **origin})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: logs, checkpoints, the stages' weights")
     parser.add_argument("--target", type=Path, default=ROOT / "src/dragonfly/assets/nano", help="folder of the model")
+    parser.add_argument("--note", default="", help="what was special about this run, for dragonfly.json")
     for stage, count in STEPS.items():
         parser.add_argument(f"--{stage}-steps", type=int, default=count)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model, tokenizer = train_all(options.out, {stage: getattr(options, f"{stage}_steps") for stage in STEPS})
-    export(model, tokenizer, options.target)
+    steps = {stage: getattr(options, f"{stage}_steps") for stage in STEPS}
+    model, tokenizer = train_all(options.out, steps)
+    record = {"made_by": "scripts/first_nano.py", "steps": steps, "batch": BATCH, "learning_rate": RATE, "seeds": FIRST_SEED}
+    export(model, tokenizer, options.target, {**record, "note": options.note})
 
 
 if __name__ == "__main__":
