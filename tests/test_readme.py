@@ -68,7 +68,8 @@ def test_the_bundled_models_numbers_are_those_of_its_result_file():
     accuracy = result["accuracy"]
     text = " ".join(README.split())
     shown = re.search(
-        r"On (\d+) questions about (\d+) pictures .*? \*\*([\d.]+) %\*\* exactly, ([\d.]+) % when .*? ([\d.]+) % against ([\d.]+) %",
+        r"On (\d+) questions about (\d+) pictures .*? \*\*([\d.]+) %\*\* exactly, ([\d.]+) % when .*? "
+        r"([\d.]+) % against ([\d.]+) %",
         text,
     )
     assert shown
