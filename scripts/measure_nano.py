@@ -179,10 +179,12 @@ library_name: transformers
 The small model that comes with the package, so that `dragonfly ask` answers without a download. It was trained from nothing
 on drawn scenes: three to eight coloured shapes on a light page, each with a two-digit number about 13 pixels high.
 
-**It can** tell, in such scenes, the number beside a shape, a shape's colour, which shape has a colour, whether something is
-there, how many shapes there are, which side one is on; and it says "not in the picture" about shapes that are absent.
+**It can** tell, in such scenes, a shape's colour, which shape has a colour, whether something is there, how many shapes there
+are and, about two times in three, the number beside a shape; it says "not in the picture" about shapes that are absent.
 
-**It cannot** do anything else. It knows no photographs, no documents, no medical images and no general language; about those
+**It cannot** tell left from right: it was asked in training and did not learn it.
+
+It can do nothing else. It knows no photographs, no documents, no medical images and no general language; about those
 it answers with words of its scenes, and such answers mean nothing. Shapes: circle, square, triangle, star, diamond, cross.
 Colours: red, orange, yellow, green, blue, purple, black. It was trained on questions worded as in `scripts/nano_scenes.py`,
 on pictures whose shapes do not straddle two sub-images, and with one font.
