@@ -83,7 +83,7 @@ def test_a_turn_that_fails_changes_nothing(
     with monkeypatch.context() as patch:
         if fault == "generation":
             patch.setattr(engine.model, "generate", _broken)
-        with pytest.raises((ValueError, RuntimeError), match=r"does not exist|top_p|stands for a picture|out of memory"):
+        with pytest.raises((ValueError, RuntimeError), match=r"does not exist|top_p|control token|out of memory"):
             chat.ask(question, **arguments)
     assert (chat.messages, chat.pictures) == ([], [])
     for question in ("What?", "And?"):

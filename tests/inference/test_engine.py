@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -195,9 +196,10 @@ def test_options_that_cannot_be_meant(engine: Engine, options: dict[str, Any], m
         engine.ask_batch([Row(None, "Who?")], **options)
 
 
-def test_a_placeholder_in_the_text_is_refused(engine: Engine, pictures: list[Image.Image]) -> None:
-    with pytest.raises(ValueError, match="the text contains '<image>', which stands for a picture; write it another way"):
-        engine.ask(pictures[0], "What does <image> mean?")
+@pytest.mark.parametrize("token", ["<image>", "<separator>", "<|eot_id|>"])
+def test_a_control_token_in_the_text_is_refused(engine: Engine, pictures: list[Image.Image], token: str) -> None:
+    with pytest.raises(ValueError, match=f"the text contains '{re.escape(token)}', which is a control token"):
+        engine.ask(pictures[0], f"What does {token} mean?")
 
 
 def test_a_prompt_that_is_too_long(engine: Engine) -> None:

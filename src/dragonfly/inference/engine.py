@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers.generation.streamers import BaseStreamer
 
+from dragonfly.data.labels import control_token_in
 from dragonfly.imaging import load_picture
 from dragonfly.inference.answer import Answer, SubImageScore, describe_selection
 from dragonfly.inference.options import Options, StopAt, own_seed
@@ -168,12 +169,10 @@ class Engine:
 
     def _prompt(self, conversations: list[list[dict[str, Any]]], pictures: list[list[EncodedPicture]]) -> Any:
         """Ids of the conversations, left-padded. The chat template writes BOS itself."""
+        for message in (message for turns in conversations for message in turns):
+            if token := control_token_in(self.processor, _text_of(message)):
+                raise ValueError(f"the text contains '{token}', which is a control token of the model; write it another way")
         texts = [self.processor.apply_chat_template(turns, add_generation_prompt=True) for turns in conversations]
-        for text, row in zip(texts, pictures, strict=True):
-            if text.count(self.processor.image_token) != len(row):
-                raise ValueError(
-                    f"the text contains '{self.processor.image_token}', which stands for a picture; write it another way"
-                )
         blocks = [self.processor.placeholders(picture.layout) for row in pictures for picture in row]
         texts, _ = self.processor.get_text_with_replacements(texts, blocks)
         prompt = self.tokenizer(texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
@@ -281,6 +280,11 @@ class Chat:
         self.messages = [*messages, {"role": "assistant", "content": answer.text}]
         self.pictures, self._waiting = pictures, []
         return answer
+
+
+def _text_of(message: dict[str, Any]) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def _as_list(images: Images) -> list[Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedConfig
-from transformers.core_model_loading import WeightRenaming
+from transformers.core_model_loading import WeightConverter, WeightRenaming
 from transformers.utils.hub import cached_file
 
 from dragonfly.models.presets import RELEASED_BY_TOWER
@@ -25,7 +25,7 @@ RELEASED_SEPARATOR_TOKEN = "<|reserved_special_token_1|>"
 END_OF_TURN = "<|eot_id|>"
 
 
-def _renames(prefix: str) -> list[WeightRenaming]:
+def _renames(prefix: str) -> list[WeightConverter | WeightRenaming]:
     """Released tensor names on the left, ours on the right."""
     return [
         WeightRenaming(source_patterns=r"^image_encoder\.vision_model\.", target_patterns=f"{prefix}vision_tower."),
@@ -53,18 +53,12 @@ def translate_config(config: dict[str, Any], folder: str | None, preset: str | N
     Args:
         config: the parsed config.json.
         folder: the checkpoint's directory or name, to look for the tower in and beside it.
-        preset: overrules the one that belongs to the tower.
+        preset: overrules the preset that the tower implies.
 
     Raises:
-        ValueError: if the tower cannot be found, or no preset is given and none belongs to it.
+        ValueError: if the tower cannot be found, or no preset belongs to it and none is given.
     """
     vision = resolve_tower(config["image_encoder"], folder)
-    key = (vision.image_size, vision.patch_size)
-    if preset is None and key not in RELEASED_BY_TOWER:
-        known = ", ".join(f"{name} for {size} px / {patch} px" for (size, patch), name in RELEASED_BY_TOWER.items())
-        raise ValueError(
-            f"no released preset has a tower of {key[0]} px sub-images with {key[1]} px patches ({known}); say preset='...'"
-        )
     text = dict(config["text_config"])
     tied = bool(config.get("tie_word_embeddings", False))
     translated: dict[str, Any] = {
@@ -72,7 +66,7 @@ def translate_config(config: dict[str, Any], folder: str | None, preset: str | N
         "architectures": ["DragonflyForConditionalGeneration"],
         "vision_config": vision.to_dict(),
         "text_config": {**text, "tie_word_embeddings": tied},
-        "preset": preset or RELEASED_BY_TOWER[key],
+        "preset": preset or _preset_of(vision),
         "tie_word_embeddings": tied,
     }
     for name in ("torch_dtype", "dtype", "bos_token_id", "eos_token_id", "pad_token_id", "name_or_path"):
@@ -81,6 +75,16 @@ def translate_config(config: dict[str, Any], folder: str | None, preset: str | N
     if folder is not None:
         translated.update(_special_ids(folder))
     return translated
+
+
+def _preset_of(vision: PreTrainedConfig) -> str:
+    key = (vision.image_size, vision.patch_size)
+    if key not in RELEASED_BY_TOWER:
+        known = ", ".join(f"{name} for {size} px / {patch} px" for (size, patch), name in RELEASED_BY_TOWER.items())
+        raise ValueError(
+            f"no released preset has a tower of {key[0]} px sub-images with {key[1]} px patches ({known}); say preset='...'"
+        )
+    return RELEASED_BY_TOWER[key]
 
 
 def resolve_tower(image_encoder: str, folder: str | None) -> PreTrainedConfig:

@@ -6,7 +6,7 @@ before BOS. In the second case the processor writes BOS itself.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
@@ -28,7 +28,8 @@ class DragonflyTextKwargs(TextKwargs, total=False):
 class DragonflyProcessorKwargs(ProcessingKwargs, total=False):
     text_kwargs: DragonflyTextKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
     images_kwargs: DragonflyImagesKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
-    _defaults = {"text_kwargs": {"padding": False}}  # noqa: RUF012
+    # transformers before 5.23 reads this attribute; a TypedDict does not inherit it.
+    _defaults = {}  # noqa: RUF012  # pyright: ignore[reportGeneralTypeIssues]
 
 
 class DragonflyProcessor(ProcessorMixin):
@@ -44,6 +45,10 @@ class DragonflyProcessor(ProcessorMixin):
     """
 
     valid_processor_kwargs = DragonflyProcessorKwargs
+
+    if TYPE_CHECKING:  # transformers' own signature does not list a processor's options
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def __init__(
         self,
@@ -86,9 +91,14 @@ class DragonflyProcessor(ProcessorMixin):
 
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
         """As transformers; under `block_first` each row becomes pictures, BOS, text (and EOS where asked for)."""
-        images, text, videos, audio = super().prepare_inputs_layout(images=images, text=text, **kwargs)
-        images = None if _is_empty(images) else images
-        if not self.block_first or text is None:
+        images, text, videos, audio = super().prepare_inputs_layout(
+            images=None if _is_empty(images) else images, text=text, **kwargs
+        )
+        if text is None:
+            return images, text, videos, audio
+        if not self.block_first:
+            if not kwargs.get("sanitize_control_tokens"):  # transformers then counts: only it knows what is the user's text
+                _check_placeholders(images, text, self.image_token)
             return images, text, videos, audio
         options = {**kwargs, **(kwargs.get("text_kwargs") or {})}
         limit = options.get("max_length") if options.get("truncation") else None
@@ -168,6 +178,19 @@ def _single_id(tokenizer: Any, token: str) -> int:
 def _is_empty(images: Any) -> bool:
     """Whether a list holds no picture at any depth: text alone."""
     return isinstance(images, list | tuple) and all(_is_empty(item) for item in images)
+
+
+def _check_placeholders(images: Any, text: list[str], image_token: str) -> None:
+    """One picture for each placeholder; transformers before 5.23 does not check it."""
+    found, given = sum(row.count(image_token) for row in text), 0 if images is None else len(_flat(images))
+    if found != given:
+        raise ValueError(f"found {found} '{image_token}' in the text and {given} pictures; give one picture for each")
+
+
+def _flat(images: Any) -> list[Any]:
+    if not isinstance(images, list | tuple):
+        return [images]
+    return [image for item in images for image in _flat(item)]
 
 
 def _pictures_per_row(images: Any, text: list[str], image_token: str) -> list[int]:
