@@ -2,7 +2,7 @@
 
     python scripts/first_nano.py --out runs/nano
 
-About an hour of one processor core. Four stages, each resumed from its last checkpoint and skipped once finished:
+About 40 minutes of one processor core. Four stages, each resumed from its last checkpoint and skipped once finished:
 
 read    the vision tower alone learns what stands in a sub-image, at all three levels (a throw-away linear head says it);
 close   tower frozen; the language model answers about one to four close-ups, each one sub-image;

@@ -16,7 +16,7 @@ import measure_nano  # pyright: ignore[reportMissingImports]
 import nano_scenes  # pyright: ignore[reportMissingImports]
 
 SEED = 11_000_000  # neither trained on nor part of the published measurement
-MARGIN = 0.2  # what the picture must add at least; the measured margin stands in benchmarks/results/first_nano.json
+MARGIN = 0.3  # what the picture must add at least; measured on 200 pictures: benchmarks/results/first_nano.json
 
 
 @pytest.fixture(scope="module")
