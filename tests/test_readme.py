@@ -76,8 +76,8 @@ def test_the_bundled_models_numbers_are_those_of_its_result_file():
     assert (int(shown[1]), int(shown[2])) == (result["questions"], result["pictures"])
     expected = [
         accuracy["picture"]["all"],
-        accuracy["no picture"]["all"],
+        accuracy["empty picture"]["all"],
         accuracy["picture"]["number"],
-        accuracy["no picture"]["number"],
+        accuracy["empty picture"]["number"],
     ]
     assert [float(value) for value in shown.groups()[2:]] == [round(100 * cell["exact"], 1) for cell in expected]
