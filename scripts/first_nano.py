@@ -1,13 +1,16 @@
-"""Make the bundled model `assets/nano` from nothing: pictures, tokenizer, training, weights, measured numbers.
+"""Make the bundled model `assets/nano` from nothing: tokenizer, training, weights. `measure_nano.py` then measures it.
 
     python scripts/first_nano.py --out runs/nano
 
 About 40 minutes of one processor core. Four stages, each resumed from its last checkpoint and skipped once finished:
 
-read    the vision tower alone learns what stands in a sub-image, at all three levels (a throw-away linear head says it);
-close   tower frozen; the language model answers about one to four close-ups, each one sub-image;
+read    the vision tower alone learns what stands in a sub-image, at all three levels (a linear head says it);
+close   tower frozen, projector begun as that head; the language model answers about one close-up, then two, three, four;
 full    the same model on whole pictures: low, mid and the high sub-images that the selection keeps;
-export  bfloat16 weights, processor and tokenizer, then the evaluation on pictures of seeds never trained on.
+export  bfloat16 weights, processor and tokenizer.
+
+What was tried and did not learn in this budget: stage `close` with one to four close-ups from the beginning, batches of 32,
+transformers' initial weights of 0.02, and whole pictures straight after single close-ups. All stay at guessing.
 
 Promises: every example follows from its seed. Does not know: any picture but those of `nano_scenes.py`.
 """
