@@ -91,7 +91,8 @@ def _meteor(meant: dict[int, list[str]], said: dict[int, list[str]]) -> tuple[fl
         return scorer.compute_score(_one_line_each(meant), _one_line_each(said))
     finally:  # it closes only its input by itself
         for pipe in (scorer.meteor_p.stdout, scorer.meteor_p.stderr):
-            pipe.close()
+            if pipe is not None:
+                pipe.close()
 
 
 def _ptb(texts: dict[int, list[str]]) -> dict[int, list[str]]:

@@ -19,9 +19,8 @@ def mmmu_open(reply: str, answers: Sequence[str]) -> float:
     """1 where an accepted text stands in a part of the reply, or a number of the reply is an accepted number."""
     meant = [form for answer in answers for form in _forms(answer)]
     said = _meanings(reply)
-    numbers = {form for form in meant if isinstance(form, float)}
     texts = [form for form in meant if isinstance(form, str)]
-    return float(any(value in numbers if isinstance(value, float) else any(t in value for t in texts) for value in said))
+    return float(any(any(t in value for t in texts) if isinstance(value, str) else value in meant for value in said))
 
 
 def _meanings(reply: str) -> set[Value]:

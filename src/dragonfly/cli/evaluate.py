@@ -1,0 +1,139 @@
+"""`dragonfly eval` and `rescore`: benchmarks asked, scored, and set beside what a guess would get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dragonfly.cli import common
+
+EXAMPLES = """
+Ask a model the questions of one or more tasks and score its answers, with intervals and baselines.
+
+Examples:
+
+  dragonfly eval --tasks manifest:data/dev --out runs/dev
+
+  dragonfly eval --model ./my-model --tasks vqa_rad --data ./vqa_rad --limit 50
+
+  dragonfly eval --tasks manifest:data/dev --by kind --set model.selection.policy=detail --json
+
+The folder named by --out gets run.json, scores.json, cost.json, report.md and every prediction. Run the same command again to
+go on where it stopped.
+"""
+
+
+def evaluate(
+    tasks: Annotated[str, typer.Option(help="Names, comma-separated: vqa_rad, chartqa, manifest:PATH, jsonl:PATH, ...")],
+    model: common.Model = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the tasks' files, or with one folder per task.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Ask only the first questions of each task.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; eval-MODEL if not given.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Ask this way, not in the task's words: '{question}'.")] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer in tokens; the task's own if not given.")
+    ] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Break scores down by this meta key. Repeatable.")] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Also ask without and with other pictures.")
+    ] = True,
+    batch_size: Annotated[int, typer.Option(min=1, help="Questions asked together.")] = 8,
+    json: common.Json = False,
+    device: common.Device = "auto",
+    dtype: common.Dtype = "auto",
+    set: common.Overrides = None,
+) -> int:
+    from dragonfly.evaluation import Settings, describe_model, load_questions, run
+    from dragonfly.inference import load
+
+    names = tuple(name for name in (part.strip() for part in tasks.split(",")) if name)
+    asked: dict[str, Any] = {
+        "tasks": names,
+        "data": str(data) if data else None,
+        "limit": limit,
+        "prompt": prompt,
+        "max_new_tokens": max_new_tokens,
+        "by": tuple(by or ()),
+        "batch_size": batch_size,
+        "with_baselines": baselines,
+    }
+    settings = Settings(**asked)
+    work = load_questions(settings)  # faults of tasks and data show before the model is loaded
+    engine = load(model, device=device, dtype=dtype, overrides=set or ())
+    folder = out or Path(f"eval-{Path(engine.name).name}")
+    known = describe_model(engine)
+    scores = _with_progress(lambda progress: run.evaluate(engine, known, settings, work, folder, progress))
+    return _show(scores, folder, json)
+
+
+evaluate.__doc__ = EXAMPLES
+
+
+def rescore(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `dragonfly eval` wrote.")],
+    json: common.Json = False,
+) -> int:
+    """
+    Score a run's predictions again, without a model and without its data.
+
+    Examples:
+
+      dragonfly rescore runs/dev
+    """
+    from dragonfly.evaluation import run
+
+    return _show(run.rescore(folder), folder, json)
+
+
+def _with_progress(work: Any) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        known: dict[str, Any] = {}
+
+        def progress(label: str, done: int, total: int) -> None:
+            bar = known.setdefault(label, None)
+            if bar is None:
+                bar = known[label] = bars.add_task(label, total=total)
+            bars.update(bar, completed=done)
+
+        return work(progress)
+
+
+def _show(scores: dict[str, Any], folder: Path, as_json: bool) -> int:
+    """Print the scores, write report.md; 1 where questions could not be asked."""
+    from dragonfly.evaluation import report
+
+    report.write_markdown(scores, folder / "report.md")
+    broken = [(name, row) for name, task in scores["tasks"].items() for row in task["broken"]]
+    if as_json:
+        common.print_json(scores)
+    else:
+        _print_tables(scores)
+    for name, row in broken:
+        common.say(f"{name} {row['id']}: {row['error']}")
+    if broken:
+        common.say(f"{len(broken)} questions could not be asked and count as wrong")
+    common.say(f"scores, report and predictions: {folder}")
+    return 1 if broken else 0
+
+
+def _print_tables(scores: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dragonfly.evaluation import report
+
+    console = Console()
+    for name, task in scores["tasks"].items():
+        typer.echo(report.headline(name, task))
+    for name, task in scores["tasks"].items():
+        tables = [report.rows(task), *(report.breakdown_rows(task, key) for key in task["breakdown"])]
+        for number, (head, *body) in enumerate(tables):
+            table = Table(*head, title=name if number == 0 else f"{name} by {head[0]}", title_justify="left")
+            for row in body:
+                table.add_row(*row)
+            console.print(table)

@@ -1,0 +1,67 @@
+"""Scores as people read them: a Markdown page and a table for the terminal, from scores.json alone."""
+
+from pathlib import Path
+from typing import Any
+
+from dragonfly.files import write_text
+
+TITLES = {"majority": "majority answer", "no_picture": "no picture", "shuffled_picture": "another picture"}
+
+
+def percent(score: dict[str, Any] | None) -> str:
+    """`53.8 [47.1, 60.2]`: the score and its 95 % interval, in percent."""
+    if score is None:
+        return "-"
+    value = f"{100 * score['value']:.1f}"
+    return value if score["low"] is None else f"{value} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+
+
+def headline(name: str, task: dict[str, Any]) -> str:
+    """One line: overall exact match where the task has it, else its first metric."""
+    metric = "exact_match" if "exact_match" in task["scores"] else next(iter(task["scores"]))
+    score = task["scores"][metric]
+    return f"{name}: {metric.replace('_', ' ')} {percent(score)} % (n = {score['n']}, {task['pictures']} pictures)"
+
+
+def rows(task: dict[str, Any]) -> list[list[str]]:
+    """The table of one task: a row per metric, the model first, then each baseline with its p value."""
+    table = [["metric", "n", "model", *(TITLES[name] for name in task["baselines"])]]
+    for metric, score in task["scores"].items():
+        cells = [percent(score)]
+        for baseline in task["baselines"].values():
+            other = baseline["scores"].get(metric)
+            p = "" if other is None or other["p"] is None else f" (p {other['p']:.3f})"
+            cells.append(percent(other) + p)
+        table.append([metric, str(score["n"]), *cells])
+    return table
+
+
+def breakdown_rows(task: dict[str, Any], key: str) -> list[list[str]]:
+    """The table of one breakdown: a row per value, a column per metric; n is that of the widest metric."""
+    metrics = list(task["scores"])
+    table = [[key, "n", *metrics]]
+    for value, scores in task["breakdown"][key].items():
+        n = max((score["n"] for score in scores.values()), default=0)
+        table.append([value, str(n), *(percent(scores.get(metric)) for metric in metrics)])
+    return table
+
+
+def write_markdown(scores: dict[str, Any], path: Path) -> None:
+    """report.md: for every task its scores, baselines, broken rows and breakdowns."""
+    parts = ["# Evaluation", "Scores in percent with 95 % bootstrap intervals over pictures; p of a paired permutation test."]
+    for name, task in scores["tasks"].items():
+        parts += [f"## {name}", headline(name, task) + f"; split: {task['split']}.", _markdown(rows(task))]
+        if "majority" in task["baselines"]:
+            majority = task["baselines"]["majority"]
+            parts.append(f"Majority answer: `{majority['answer']}`, counted in the {majority['origin']}.")
+        if task["broken"]:
+            parts.append(f"{len(task['broken'])} questions could not be asked and count as wrong:")
+            parts.append("\n".join(f"- {row['id']}: {row['error']}" for row in task["broken"]))
+        for key in task["breakdown"]:
+            parts += [f"### By {key}", _markdown(breakdown_rows(task, key))]
+    write_text(path, "\n\n".join(parts) + "\n")
+
+
+def _markdown(table: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in table]
+    return "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]])

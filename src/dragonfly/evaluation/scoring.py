@@ -1,0 +1,115 @@
+"""From predictions to scores: every metric with its interval, beside the baselines, and broken down.
+
+Promises that scores depend on the predictions alone, to the last digit written: no time, no path, no randomness.
+Knows no model.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import intervals
+from .questions import Question
+from .scorers import Metric, Reply
+from .tasks import TaskSpec
+
+Records = list[dict[str, Any]]
+FEW_VALUES = 20  # a meta key with more values than this breaks nothing down unless it is asked for
+
+
+def score_task(
+    task: TaskSpec, variants: dict[str, Records | None], majority: dict[str, str] | None, by: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """One task's part of scores.json.
+
+    `variants` holds the predictions of `model`, `no_picture` and `shuffled_picture` where they were asked. ValueError
+    where the model's are missing or a baseline answers other questions.
+    """
+    records = variants.get("model")
+    if not records:
+        raise ValueError(f"task {task.name!r} has no predictions; run `dragonfly eval` first")
+    questions, replies = [_question(record) for record in records], [record.get("reply") for record in records]
+    scored = [metric for metric in task.metrics if metric.columns(questions, replies)[:, -1].any()]
+    result: dict[str, Any] = {
+        "questions": len(records),
+        "pictures": len({question.group for question in questions if question.images}),
+        "split": task.split,
+        "source": task.source,
+        "broken": [{"id": record["id"], "error": record["error"]} for record in records if "error" in record],
+        "scores": _scores(scored, questions, replies),
+        "baselines": {},
+    }
+    if majority:
+        constant: list[Reply] = [majority["answer"]] * len(questions)
+        result["baselines"]["majority"] = {**majority, **_against(scored, questions, replies, constant)}
+    for variant in ("no_picture", "shuffled_picture"):
+        if theirs := variants.get(variant):
+            if [record["id"] for record in theirs] != [record["id"] for record in records]:
+                raise ValueError(f"task {task.name!r}: {variant} does not answer the model's questions; finish the run")
+            others = [record.get("reply") for record in theirs]
+            result["baselines"][variant] = _against(scored, questions, replies, others)
+    keys = by or task.breakdown or _few_valued(questions)
+    result["breakdown"] = {key: table for key in keys if (table := _breakdown(scored, questions, replies, key))}
+    return result
+
+
+def _question(record: dict[str, Any]) -> Question:
+    return Question(
+        id=record["id"],
+        text=record["question"],
+        answers=tuple(record["answers"]),
+        images=tuple(record["pictures"]),
+        group=record["group"],
+        options=tuple(record["options"]),
+        meta=record["meta"],
+    )
+
+
+def _scores(metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply]) -> dict[str, Any]:
+    groups = [question.group for question in questions]
+    return {metric.name: _score(metric, metric.columns(questions, replies), groups) for metric in metrics}
+
+
+def _score(metric: Metric, columns: intervals.Columns, groups: Sequence[str]) -> dict[str, Any]:
+    """{value, low, high, n}; low and high are None where one picture leaves nothing to draw."""
+    found = intervals.interval(columns, groups, metric.value)
+    low, high = (None, None) if found is None else (round(found[0], 6), round(found[1], 6))
+    value = round(float(metric.value(columns.sum(axis=0))), 6)
+    return {"value": value, "low": low, "high": high, "n": int((columns[:, -1] > 0).sum())}
+
+
+def _against(
+    metrics: Sequence[Metric], questions: Sequence[Question], ours: Sequence[Reply], theirs: Sequence[Reply]
+) -> dict[str, Any]:
+    """A baseline's scores, and for each metric the p of the model differing from it by chance."""
+    groups = [question.group for question in questions]
+    scores: dict[str, Any] = {}
+    for metric in metrics:
+        columns = metric.columns(questions, theirs)
+        p = intervals.paired_p(metric.columns(questions, ours), columns, groups, metric.value)
+        scores[metric.name] = {**_score(metric, columns, groups), "p": None if p is None else round(p, 6)}
+    return {"scores": scores}
+
+
+def _few_valued(questions: Sequence[Question]) -> tuple[str, ...]:
+    """Meta keys with 2 to `FEW_VALUES` plain values."""
+    values: dict[str, set[str]] = {}
+    for question in questions:
+        for key, value in question.meta.items():
+            if isinstance(value, str | int | float | bool):
+                values.setdefault(key, set()).add(str(value))
+    return tuple(sorted(key for key, found in values.items() if 2 <= len(found) <= FEW_VALUES))
+
+
+def _breakdown(metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply], key: str) -> dict[str, Any]:
+    """Scores of the questions that share a value of `key`; a list (several capabilities) counts under each of its values."""
+    rows: dict[str, list[int]] = {}
+    for index, question in enumerate(questions):
+        value = question.meta.get(key)
+        for one in [] if value is None else value if isinstance(value, list) else [value]:
+            rows.setdefault(str(one), []).append(index)
+    table: dict[str, Any] = {}
+    for value in sorted(rows):
+        some, their_replies = [questions[i] for i in rows[value]], [replies[i] for i in rows[value]]
+        scored = [metric for metric in metrics if metric.columns(some, their_replies)[:, -1].any()]
+        table[value] = _scores(scored, some, their_replies)
+    return table
