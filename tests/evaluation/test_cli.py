@@ -10,7 +10,6 @@ from tests import tiny
 
 from .fakes import write_qa, yes_no_rows
 
-
 SHORT = ("--max-new-tokens", "2")  # a random model does not stop by itself
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from dragonfly.files import result_header, sha256, write_json
 from dragonfly.inference import Answer, Row
 
-from . import baselines, intervals
+from . import baselines
 from .cost import block_cost, summarize
 from .questions import Question
 from .scoring import score_task
@@ -82,7 +82,6 @@ def evaluate(
     `model` describes the engine (JSON-able, equal only for an equal model); `work` is `load_questions(settings)`.
     ValueError where `out` holds a run of another model or with other settings.
     """
-    intervals.require()
     _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})))
     for task, questions, train in work:
         folder = out / folder_name(task.name)
@@ -102,6 +101,7 @@ def load_questions(settings: Settings) -> Work:
     data = Path(settings.data) if settings.data else None
     for name in settings.tasks:
         task = find_task(name)
+        task.check()
         questions = task.read(data)[: settings.limit]
         if not questions:
             raise ValueError(f"task {name!r} has no questions in {task.source}")
@@ -241,7 +241,6 @@ def _keep_whole_blocks(path: Path, questions: list[Question], template: str) -> 
 
 def rescore(out: Path) -> dict[str, Any]:
     """Score the predictions of a finished run again, write scores.json and return it. Needs no model and no data."""
-    intervals.require()
     settings = read_run(out)["settings"]
     scores: dict[str, Any] = {"version": 1, "tasks": {}}
     for name in settings["tasks"]:
@@ -249,6 +248,7 @@ def rescore(out: Path) -> dict[str, Any]:
         replies = {variant: read_predictions(folder / _file(variant)) for variant in VARIANTS}
         majority = folder / "majority.json"
         chosen = json.loads(majority.read_text(encoding="utf-8")) if majority.is_file() else None
+        find_task(name).check()
         scores["tasks"][name] = score_task(find_task(name), replies, chosen, tuple(settings["by"]))
     write_json(out / "scores.json", scores)
     return scores

@@ -65,28 +65,35 @@ def _question(record: dict[str, Any]) -> Question:
 
 
 def _scores(metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply]) -> dict[str, Any]:
-    groups = [question.group for question in questions]
-    return {metric.name: _score(metric, metric.columns(questions, replies), groups) for metric in metrics}
+    return {metric.name: _score(metric, questions, replies) for metric in metrics}
 
 
-def _score(metric: Metric, columns: intervals.Columns, groups: Sequence[str]) -> dict[str, Any]:
-    """{value, low, high, n}; low and high are None where one picture leaves nothing to draw."""
-    found = intervals.interval(columns, groups, metric.value)
+def _score(metric: Metric, questions: Sequence[Question], replies: Sequence[Reply]) -> dict[str, Any]:
+    """{value, low, high, n}; low and high are None where one picture leaves nothing to draw, or a score has no interval."""
+    columns = metric.columns(questions, replies)
+    n = int((columns[:, -1] > 0).sum())
+    if metric.whole is not None:
+        return {"value": round(metric.whole(questions, replies), 6), "low": None, "high": None, "n": n}
+    found = intervals.interval(columns, _groups(questions), metric.value)
     low, high = (None, None) if found is None else (round(found[0], 6), round(found[1], 6))
-    value = round(float(metric.value(columns.sum(axis=0))), 6)
-    return {"value": value, "low": low, "high": high, "n": int((columns[:, -1] > 0).sum())}
+    return {"value": round(float(metric.value(columns.sum(axis=0))), 6), "low": low, "high": high, "n": n}
+
+
+def _groups(questions: Sequence[Question]) -> list[str]:
+    return [question.group for question in questions]
 
 
 def _against(
     metrics: Sequence[Metric], questions: Sequence[Question], ours: Sequence[Reply], theirs: Sequence[Reply]
 ) -> dict[str, Any]:
     """A baseline's scores, and for each metric the p of the model differing from it by chance."""
-    groups = [question.group for question in questions]
     scores: dict[str, Any] = {}
     for metric in metrics:
-        columns = metric.columns(questions, theirs)
-        p = intervals.paired_p(metric.columns(questions, ours), columns, groups, metric.value)
-        scores[metric.name] = {**_score(metric, columns, groups), "p": None if p is None else round(p, 6)}
+        p = None
+        if metric.whole is None:
+            sides = metric.columns(questions, ours), metric.columns(questions, theirs)
+            p = intervals.paired_p(*sides, _groups(questions), metric.value)
+        scores[metric.name] = {**_score(metric, questions, theirs), "p": None if p is None else round(p, 6)}
     return {"scores": scores}
 
 

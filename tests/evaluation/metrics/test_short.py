@@ -29,6 +29,7 @@ from dragonfly.evaluation.metrics import (
         ("yes, it is!", "yes it is"),
         ("dont", "don't"),
         ("its", "its"),
+        ("A.", "a"),  # an option, not an article
         ("-5", "5"),  # the rules' known weakness
     ],
 )
@@ -38,7 +39,7 @@ def test_normalize_vqa(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("Yeah", "yes"), ("False.", "no"), ("X-Ray (chest)", "xray"), ("x rays", "xrays"), ("Axial", "axial")],
+    [("Yeah", "yes"), ("False.", "no"), ("X-Ray (chest)", "xray"), ("chest x-ray", "chest x ray"), ("Axial", "axial")],
 )
 def test_normalize_slake(text: str, expected: str) -> None:
     assert normalize_slake(text) == expected
@@ -101,7 +102,8 @@ def test_closed_accuracy_as_llava_med(reply: str, answer: str, score: float) -> 
         ("lung", "lung lung", 2 / 3, 1.0),
         ("heart", "lung", 0.0, 0.0),
         ("", "lung", 0.0, 0.0),
-        ("the", "a", 1.0, 1.0),  # both empty after normalisation
+        ("the", "a", 0.0, 0.0),
+        ("?", "!", 1.0, 1.0),  # both empty after normalisation
     ],
 )
 def test_token_f1(reply: str, answer: str, clipped: float, unclipped: float) -> None:

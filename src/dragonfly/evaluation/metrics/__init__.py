@@ -1,6 +1,7 @@
 """Scores as pure functions of texts; no model, no files. Caption metrics run pycocoevalcap and Java."""
 
 from .captions import CaptionScores, caption_scores
+from .captions import require as require_captions
 from .choices import LETTERS, ai2d_letter, mmmu_choice, mmmu_letter, science_qa_letter, science_qa_letter_lmms
 from .mmmu_open import mmmu_open
 from .pope import pope_answer, pope_answer_lmms, pope_outcome
@@ -38,6 +39,7 @@ __all__ = [
     "pope_answer_lmms",
     "pope_outcome",
     "relaxed_accuracy",
+    "require_captions",
     "science_qa_letter",
     "science_qa_letter_lmms",
     "token_f1",

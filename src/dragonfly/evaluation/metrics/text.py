@@ -5,6 +5,7 @@ Promises pure functions of one text. Knows no metric.
 """
 
 import re
+import string
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _ARTICLES = {"a", "an", "the"}
@@ -20,7 +21,7 @@ _WITH_APOSTROPHE = {word.replace("'", ""): word for word in _CONTRACTIONS.split(
 
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _FULL_STOP = re.compile(r"\.(?!\d)")
-_X_RAY = re.compile(r"\bx ray(s?)\b")
+_ASCII_MARKS = re.compile(f"[{re.escape(string.punctuation)}]")
 _YES = {"yes", "yeah", "yep", "true"}
 _NO = {"no", "nope", "false"}
 
@@ -29,7 +30,8 @@ def normalize_vqa(text: str) -> str:
     """The VQA challenge's form of an answer: lower case, digits for number words, no articles, no punctuation.
 
     Full stops go unless a digit follows; other marks go where a space is beside them (or the text holds a number such
-    as 1,000) and become a space elsewhere. A known weakness of these rules: "-5" becomes "5".
+    as 1,000) and become a space elsewhere. Ours alone: articles stay where nothing else is left. A known weakness of
+    these rules: "-5" becomes "5".
     """
     text = re.sub(r"\s+", " ", text).strip().lower()
     joined = _COMMA_IN_NUMBER.search(text) is not None
@@ -38,16 +40,16 @@ def normalize_vqa(text: str) -> str:
         beside_space = f"{mark} " in original or f" {mark}" in original
         text = text.replace(mark, "" if joined or beside_space else " ")
     text = _FULL_STOP.sub("", text)
-    words = (_NUMBER_WORDS.get(word, word) for word in text.split() if word not in _ARTICLES)
-    return " ".join(_WITH_APOSTROPHE.get(word, word) for word in words)
+    every = text.split()
+    kept = [word for word in every if word not in _ARTICLES] or every  # the answer "A" is an option, not an article
+    return " ".join(_WITH_APOSTROPHE.get(word, word) for word in (_NUMBER_WORDS.get(word, word) for word in kept))
 
 
 def normalize_slake(text: str) -> str:
-    """lmms-eval's form for SLAKE: lower case, bracketed parts dropped, marks to spaces, one word for each way to say yes."""
-    text = re.sub(r"\([^)]*\)|\[[^\]]*\]", " ", text.lower())
-    text = " ".join(re.sub(r"[^\w\s]|_", " ", text).split())
-    text = _X_RAY.sub(r"xray\1", text)
-    return "yes" if text in _YES else "no" if text in _NO else text
+    """lmms-eval's form for SLAKE: lower case, (bracketed) parts dropped, marks to spaces, one word for yes."""
+    text = _ASCII_MARKS.sub(" ", re.sub(r"\([^)]*\)", " ", text.lower()))
+    text = " ".join(text.split())
+    return "yes" if text in _YES else "no" if text in _NO else "xray" if text == "x ray" else text
 
 
 def words(text: str) -> list[str]:
