@@ -89,7 +89,14 @@ def pope(folder: Path) -> None:
 
 def pope_hub(folder: Path) -> None:
     rows = [
-        {"question_id": str(n), "question": f"q{n}", "answer": ("yes", "no")[n % 2], "category": "random", "image": png(n)}
+        {
+            "id": str(n % 3),
+            "question_id": str(n),
+            "question": f"q{n}",
+            "answer": ("yes", "no")[n % 2],
+            "category": "random",
+            "image": png(n),
+        }
         for n in range(6)
     ]
     parquet(folder, "data/test-00000-of-00001.parquet", rows)
@@ -99,7 +106,7 @@ def hallusion(folder: Path) -> None:
     """Set 0: figure 1 with two yes, figure 2 with yes and no, and a row without a picture. Questions 0 and 1 on both."""
     answers = {("1", "0"): "1", ("1", "1"): "1", ("2", "0"): "1", ("2", "1"): "0", ("3", "0"): "1"}
     common = {"category": "VS", "subcategory": "chart", "set_id": "0", "sample_note": "", "gt_answer_details": ""}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             **common,
             "figure_id": figure,

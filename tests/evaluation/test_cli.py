@@ -82,3 +82,14 @@ def test_a_changed_model_does_not_continue_a_run(model: str, tmp_path: Path, cap
     assert main(command) == 0
     assert main([*command, "--set", "model.selection.policy=detail"]) == 2
     assert "holds a run with another model" in capsys.readouterr().err
+
+
+def test_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks"]) == 0
+    assert "vqa_rad              exact_match            test (451 questions" in capsys.readouterr().out
+    assert main(["tasks", "slake"]) == 0
+    assert "1,053 test questions, which is its validation count" in capsys.readouterr().out
+    assert main(["tasks", "pope", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["metrics"][0] == "f1_official"
+    assert main(["tasks", "slacke"]) == 2
+    assert "did you mean 'slake'" in capsys.readouterr().err

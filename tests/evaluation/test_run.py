@@ -179,7 +179,7 @@ def test_a_folder_of_something_else_is_left_alone(task: str, tmp_path: Path) -> 
     [
         ({"tasks": ()}, "no task to run"),
         ({"tasks": ("vqa_rat",)}, "did you mean 'vqa_rad'"),
-        ({"tasks": ("vqa_rad",)}, "name it: --data DIR"),
+        ({"tasks": ("vqa_rad",)}, "'vqa_rad' reads flaviagiammarino/vqa-rad, .*: --data DIR"),
         ({"tasks": ("vqa_rad",), "data": "/nowhere"}, "no folder /nowhere"),
         ({"tasks": ("manifest:",)}, "write manifest:PATH"),
         ({"tasks": ("jsonl:gone.jsonl",)}, "no such file: gone.jsonl"),

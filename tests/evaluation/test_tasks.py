@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dragonfly.evaluation import TASKS, Settings, evaluate, find_task, load_questions
+from dragonfly.evaluation.scorers.short import is_closed
 from dragonfly.evaluation.tasks import render
 from dragonfly.imaging import load_picture
 from tests.conftest import SHARED
@@ -145,3 +146,28 @@ def test_real_samples(task: str, folder: str, count: int, reply: str, hits: int 
 
         found = evaluate(Blind(lambda _: reply), {}, settings, work, tmp_path / "out")["tasks"][task]
         assert found["scores"]["exact_match"]["value"] == pytest.approx(hits / count, abs=1e-6)
+
+
+PUBLISHED = [
+    # (task, folder of the published file, questions, clusters); pictures are not needed to count
+    ("slake", "slake", 1061, None),
+    ("hallusion_bench", "hallusionbench", 951, None),
+    ("pope", "pope", 9000, 500),
+]
+
+
+@pytest.mark.parametrize(("task", "folder", "count", "pictures"), PUBLISHED, ids=[row[0] for row in PUBLISHED])
+def test_parity_counts_of_published_files(task: str, folder: str, count: int, pictures: int | None) -> None:
+    path = SHARED / "realdata" / "metric_parity" / folder
+    if not path.is_dir():
+        pytest.skip("the published file is not here")
+    questions = TASKS[task].read(path)
+    assert len(questions) == count == len({question.id for question in questions})
+    if task == "slake":
+        assert sum(map(is_closed, questions)) == 416
+    if task == "hallusion_bench":  # the paper: 346 figures, 455 control pairs
+        keys = ("category", "subcategory", "set_id")
+        for last, expected in (("figure_id", 346), ("question_id", 455)):
+            assert len({tuple(question.meta[key] for key in (*keys, last)) for question in questions}) == expected
+    if pictures:
+        assert len({question.group for question in questions}) == pictures

@@ -27,7 +27,17 @@ def _root(
         typer.echo(context.get_help())
 
 
-for command in (ask.ask, chat.chat, inspect.zoom, inspect.plan, inspect.presets, models.info, models.convert, evaluate.rescore):
+for command in (
+    ask.ask,
+    chat.chat,
+    inspect.zoom,
+    inspect.plan,
+    inspect.presets,
+    models.info,
+    models.convert,
+    evaluate.rescore,
+    evaluate.tasks,
+):
     app.command()(command)
 app.command("eval")(evaluate.evaluate)
 

@@ -1,4 +1,4 @@
-"""`dragonfly eval` and `rescore`: benchmarks asked, scored, and set beside what a guess would get."""
+"""`dragonfly eval`, `rescore` and `tasks`: benchmarks asked, scored, and set beside what a guess would get."""
 
 from __future__ import annotations
 
@@ -85,6 +85,45 @@ def rescore(
     from dragonfly.evaluation import run
 
     return _show(run.rescore(folder), folder, json)
+
+
+def tasks(
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Tell all about one task.")] = None,
+    json: common.Json = False,
+) -> int:
+    """
+    The benchmarks that `dragonfly eval` knows: metrics, split, where the data come from, what to know of them.
+
+    Examples:
+
+      dragonfly tasks
+
+      dragonfly tasks vqa_rad
+    """
+    from dragonfly.evaluation import TASKS, find_task
+
+    chosen = [find_task(name)] if name else list(TASKS.values())
+    facts = [
+        {
+            "name": task.name,
+            "metrics": [metric.name for metric in task.metrics],
+            "split": task.split,
+            "source": task.source,
+            "citation": task.citation,
+            "prompt": task.prompt,
+            "notes": task.notes,
+        }
+        for task in chosen
+    ]
+    if json:
+        common.print_json(facts)
+    elif name:
+        for key, value in facts[0].items():
+            typer.echo(f"{key:<9} {', '.join(value) if isinstance(value, list) else value}")
+    else:
+        for fact in facts:
+            typer.echo(f"{fact['name']:<20} {fact['metrics'][0]:<22} {fact['split']}")
+    return 0
 
 
 def _with_progress(work: Any) -> dict[str, Any]:

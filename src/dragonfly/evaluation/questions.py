@@ -101,7 +101,7 @@ def _question(row: dict[str, Any], fields: dict[str, Any], folder: Path, default
     images = tuple(_picture(image, folder, place) for image in _listed(merged.get("images", merged.get("image"))))
     options = next((merged[key] for key in OPTION_KEYS if merged.get(key) is not None), ())
     meta = {key: value for key, value in merged.items() if key not in _OWN and isinstance(value, str | int | float | bool)}
-    identity = str(merged.get("id", default_id))
+    identity = default_id if merged.get("id") is None else str(merged["id"])
     return Question(
         id=identity,
         text=text.strip(),

@@ -7,7 +7,6 @@ again. predictions.jsonl holds all that scoring needs, so `rescore` needs neithe
 """
 
 import json
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,11 +18,11 @@ from dragonfly.inference import Answer, Row
 
 from . import baselines
 from .cost import block_cost, summarize
+from .predictions import BLOCK, append, keep_whole_blocks, read_predictions, record_of
 from .questions import Question
 from .scoring import score_task
-from .tasks import TaskSpec, find_task, render
+from .tasks import TASKS, MissingDataError, TaskSpec, find_task, render
 
-BLOCK = 32
 VARIANTS = ("model", "no_picture", "shuffled_picture")
 
 
@@ -98,10 +97,12 @@ def evaluate(
 def load_questions(settings: Settings) -> Work:
     """The questions of every task. All faults of the data but broken pictures show here, before a model is loaded."""
     work: Work = []
-    data = Path(settings.data) if settings.data else None
     for name in settings.tasks:
         task = find_task(name)
         task.check()
+        if settings.data is None and name in TASKS:
+            raise ValueError(f"task {name!r} reads {task.source}; name the folder that holds it: --data DIR")
+        data = Path(settings.data or ".")
         questions = task.read(data)[: settings.limit]
         if not questions:
             raise ValueError(f"task {name!r} has no questions in {task.source}")
@@ -121,10 +122,10 @@ def _check(name: str, task: TaskSpec, questions: list[Question], settings: Setti
             raise ValueError(f"task {name!r} has no meta key {key!r} to break down by; known: {', '.join(known) or 'none'}")
 
 
-def _train(task: TaskSpec, data: Path | None) -> list[Question] | None:
+def _train(task: TaskSpec, data: Path) -> list[Question] | None:
     try:
         return task.train(data) if task.train else None
-    except ValueError:  # the train split need not lie beside the test split; the report says what was counted
+    except MissingDataError:  # the train split need not lie beside the test split; the report says what was counted
         return None
 
 
@@ -172,16 +173,16 @@ def _ask_all(
     """Append the blocks that are not there yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
     template = settings.prompt or task.prompt
-    done = _keep_whole_blocks(path, questions, template)
+    done = keep_whole_blocks(path, questions, template)
     label = f"{task.name} {path.stem.partition('-')[2].replace('_', ' ')}".strip()
     for start in range(done, len(questions), BLOCK):
         progress(label, start, len(questions))
         block = questions[start : start + BLOCK]
         rows = [Row(list(question.images), render(template, question), question.system) for question in block]
         answers = _ask_block(engine, rows, settings.batch_size, settings.max_new_tokens or task.max_new_tokens)
-        records = [_record(*item) for item in zip(block, rows, answers, strict=True)]
-        _append(path.with_name(f"cost{path.stem.removeprefix('predictions')}.jsonl"), [block_cost(start, answers)])
-        _append(path, records)
+        records = [record_of(question, row.question, answer) for question, row, answer in zip(block, rows, answers, strict=True)]
+        append(path.with_name(f"cost{path.stem.removeprefix('predictions')}.jsonl"), [block_cost(start, answers)])
+        append(path, records)
     progress(label, len(questions), len(questions))
 
 
@@ -193,50 +194,6 @@ def _ask_block(engine: Asker, rows: list[Row], batch_size: int, max_new_tokens: 
         if len(rows) == 1:
             return [" ".join(str(error).split())]
     return [answer for row in rows for answer in _ask_block(engine, [row], 1, max_new_tokens)]
-
-
-def _record(question: Question, row: Row, answer: Answer | str) -> dict[str, Any]:
-    outcome = {"error": answer} if isinstance(answer, str) else {"reply": answer.text}
-    return {
-        "id": question.id,
-        "group": question.group,
-        "question": question.text,
-        "prompt": row.question,
-        "answers": list(question.answers),
-        "options": list(question.options),
-        "meta": question.meta,
-        "pictures": [image if isinstance(image, str) else f"{len(image)} bytes" for image in question.images],
-        **outcome,
-    }
-
-
-def _append(path: Path, records: list[dict[str, Any]]) -> None:
-    """One write and one flush to the disk per block, so that a block is there whole or can be told to be cut."""
-    with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write("".join(json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n" for record in records))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _keep_whole_blocks(path: Path, questions: list[Question], template: str) -> int:
-    """How many questions are answered already; what follows the last whole block is cut off the file."""
-    if not path.is_file():
-        return 0
-    lines = path.read_bytes().splitlines(keepends=True)
-    whole = len(lines) if lines and lines[-1].endswith(b"\n") else max(0, len(lines) - 1)
-    if whole > len(questions):
-        raise ValueError(
-            f"{path} answers {whole} questions and there are {len(questions)}; the data changed: choose another --out"
-        )
-    kept = whole if whole == len(questions) else whole // BLOCK * BLOCK
-    for line, question in zip(lines[:kept], questions, strict=False):
-        record = json.loads(line)
-        known = (record["id"], record["prompt"], record["answers"])
-        if known != (question.id, render(template, question), list(question.answers)):
-            raise ValueError(f"{path} answers other questions (id {record['id']!r}); the data changed: choose another --out")
-    with path.open("r+b") as file:
-        file.truncate(sum(map(len, lines[:kept])))
-    return kept
 
 
 def rescore(out: Path) -> dict[str, Any]:
@@ -252,13 +209,3 @@ def rescore(out: Path) -> dict[str, Any]:
         scores["tasks"][name] = score_task(find_task(name), replies, chosen, tuple(settings["by"]))
     write_json(out / "scores.json", scores)
     return scores
-
-
-def read_predictions(path: Path) -> list[dict[str, Any]] | None:
-    """The lines of a predictions file; None where there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    except ValueError as error:
-        raise ValueError(f"{path} holds a line that is not JSON ({error}); finish the run with `dragonfly eval`") from None

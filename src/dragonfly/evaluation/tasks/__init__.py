@@ -14,9 +14,9 @@ from ..scorers import short
 from .general import GENERAL
 from .medical import MEDICAL
 from .reports import REPORTS
-from .spec import TaskSpec, render
+from .spec import MissingDataError, TaskSpec, render
 
-__all__ = ["OWN_DATA", "TASKS", "TaskSpec", "find_task", "render"]
+__all__ = ["OWN_DATA", "TASKS", "MissingDataError", "TaskSpec", "find_task", "render"]
 
 TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *MEDICAL, *REPORTS)}
 

@@ -1,5 +1,8 @@
 """The general benchmarks of the paper and two local samples. Judge-free protocols only: MM-Vet needs a judge and is not here."""
 
+from pathlib import Path
+
+from ..questions import Question
 from ..scorers import choice, presence, short
 from . import layouts
 from .spec import SHORT_ANSWER, Reader, TaskSpec, files, hub, locate
@@ -10,12 +13,13 @@ LOCAL = ("qa.jsonl", "dev/qa.jsonl", "test/qa.jsonl")
 
 def _pope() -> Reader:
     """The official files where they are, else the rows of the hub."""
-    from_hub = files("pope", *hub("test"))
+    from_hub = files("pope", *hub("test"), change=layouts.pope_hub)
     official = "coco_pope_*.json"
 
-    def read(data):
-        here = [root for root in ((data, data / "pope") if data else ()) if any(root.glob(official))]
-        return [*layouts.pope_files(locate(data, "pope", (official,)))] if here else from_hub(data)
+    def read(data: Path) -> list[Question]:
+        if any(any(root.glob(official)) for root in (data, data / "pope")):
+            return [*layouts.pope_files(locate(data, "pope", (official,)))]
+        return from_hub(data)
 
     return read
 

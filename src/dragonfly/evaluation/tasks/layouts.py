@@ -76,6 +76,11 @@ def coco_hub(row: Row, _: Path) -> Row:
     return {"id": str(row["question_id"]), "question": ONE_SENTENCE}
 
 
+def pope_hub(_row: Row, _: Path) -> Row:
+    """lmms-lab/POPE: its ids are counted per category, so the row's place is the id."""
+    return {"id": None}
+
+
 def pope_files(files: list[Path]) -> Iterator[Question]:
     """RUCAIBox/POPE: coco_pope_{random,popular,adversarial}.json, one object a line, beside val2014/."""
     for file in files:

@@ -1,6 +1,9 @@
 """Captions and reports. COCO is scored with PTB tokenisation, reports that come cleaned without; metric names say which."""
 
+from pathlib import Path
+
 from .. import intervals, metrics
+from ..questions import Question
 from ..scorers import captions
 from . import layouts
 from .spec import Reader, TaskSpec, files, hub, locate, special
@@ -16,11 +19,10 @@ def _coco_2017() -> Reader:
     patterns = ("captions_val2017.json", "annotations/captions_val2017.json")
     from_hub = files("coco2017_val", *hub("val"), change=layouts.coco_hub)
 
-    def read(data):
-        here = [
-            1 for root in ((data, data / "coco2017_val") if data else ()) for pattern in patterns if (root / pattern).is_file()
-        ]
-        return [*layouts.coco_2017(locate(data, "coco2017_val", patterns)[0])] if here else from_hub(data)
+    def read(data: Path) -> list[Question]:
+        if any((root / pattern).is_file() for root in (data, data / "coco2017_val") for pattern in patterns):
+            return [*layouts.coco_2017(locate(data, "coco2017_val", patterns)[0])]
+        return from_hub(data)
 
     return read
 

@@ -9,7 +9,13 @@ from ..metrics import LETTERS
 from ..questions import Question, RowReader, read_rows
 from ..scorers import Metric
 
-Reader = Callable[[Path | None], list[Question]]
+Reader = Callable[[Path], list[Question]]
+"""The folder given with --data -> the questions."""
+
+
+class MissingDataError(ValueError):
+    """The files that a task reads are not where they were looked for."""
+
 
 SHORT_ANSWER = "{question}\nAnswer the question using a single word or phrase."
 
@@ -47,20 +53,18 @@ def render(template: str, question: Question) -> str:
         raise ValueError(f"prompt {template!r} is not a template; it may hold {{question}} and {{options}}") from None
 
 
-def locate(data: Path | None, task: str, patterns: Sequence[str]) -> list[Path]:
+def locate(data: Path, task: str, patterns: Sequence[str]) -> list[Path]:
     """The files of the first pattern that matches in `data` or in its folder named like the task.
 
-    ValueError naming what was looked for.
+    MissingDataError naming what was looked for.
     """
-    if data is None:
-        raise ValueError(f"task {task!r} reads its data from a folder; name it: --data DIR")
     if not data.is_dir():
-        raise ValueError(f"no folder {data}; give the folder of task {task!r} with --data")
+        raise MissingDataError(f"no folder {data}; give the folder of task {task!r} with --data")
     for root in (data, data / task):
         for pattern in patterns:
             if found := sorted(path for path in root.glob(pattern) if path.is_file()):
                 return found
-    raise ValueError(f"task {task!r}: none of {', '.join(patterns)} is in {data} or {data / task}; see --data")
+    raise MissingDataError(f"task {task!r}: none of {', '.join(patterns)} is in {data} or {data / task}; see --data")
 
 
 def files(task: str, *patterns: str, change: RowReader | None = None) -> Reader:
