@@ -82,10 +82,15 @@ def test_a_half_written_block_is_asked_again_and_no_other(task: str, tmp_path: P
     run(RuleEngine(), tmp_path / "out", tasks=(task,), with_baselines=False)
     before = (tmp_path / "out" / "scores.json").read_bytes()
     predictions = next((tmp_path / "out").glob("*/predictions.jsonl"))
+    costs = predictions.with_name("cost.jsonl")
+    costs.write_text(costs.read_text()[:-20])
     predictions.write_bytes(predictions.read_bytes()[:-30].rpartition(b"\n")[0] + b'\n{"id": "q6')
+    with pytest.raises(ValueError, match="holds a line that is not JSON"):
+        rescore(tmp_path / "out")
     engine = RuleEngine()
     run(engine, tmp_path / "out", tasks=(task,), with_baselines=False)
     assert engine.asked == 6
+    assert json.loads((tmp_path / "out" / "cost.json").read_text())[task]["model"]["questions"] == 70
     assert (tmp_path / "out" / "scores.json").read_bytes() == before
     assert len(predictions.read_text().splitlines()) == 70
     again = RuleEngine()
@@ -127,6 +132,13 @@ def test_rescore_needs_no_data(task: str, tmp_path: Path) -> None:
         file.unlink()
     assert rescore(tmp_path / "out") == first
     assert (tmp_path / "out" / "scores.json").read_bytes() == before
+
+
+def test_an_unfinished_run_is_not_scored(task: str, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(RuleEngine(stop_after=64), tmp_path / "out", tasks=(task,))
+    with pytest.raises(ValueError, match=r"predictions.jsonl answers 64 of 70 questions; finish it"):
+        rescore(tmp_path / "out")
 
 
 def test_a_prompt_and_a_breakdown_of_ones_own(task: str, tmp_path: Path) -> None:

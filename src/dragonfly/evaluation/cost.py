@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dragonfly.files import write_text
 from dragonfly.inference import Answer
 
 
@@ -30,11 +31,18 @@ def block_cost(start: int, answers: Sequence[Answer | str]) -> dict[str, Any]:
     }
 
 
+def keep_costs(path: Path, done: int) -> None:
+    """Keep the costs of the blocks before question `done`; a line that was cut off goes with its block."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        write_text(path, "".join(f"{line}\n" for line in lines if line.endswith("}") and json.loads(line)["start"] < done))
+
+
 def summarize(folder: Path) -> dict[str, Any]:
     """Means per question of each variant's cost, and the greatest memory seen."""
     found: dict[str, Any] = {}
     for path in sorted(folder.glob("cost*.jsonl")):
-        blocks = {line["start"]: line for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())}.values()
+        blocks = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         questions = sum(block["questions"] for block in blocks)
         keys = ("sub_images", "visual_tokens", "prompt_tokens", "new_tokens")
         means = {key: round(sum(block[key] for block in blocks) / max(1, questions), 2) for key in keys}

@@ -17,7 +17,7 @@ from dragonfly.files import result_header, sha256, write_json
 from dragonfly.inference import Answer, Row
 
 from . import baselines
-from .cost import block_cost, summarize
+from .cost import block_cost, keep_costs, summarize
 from .predictions import BLOCK, append, keep_whole_blocks, read_predictions, record_of
 from .questions import Question
 from .scoring import score_task
@@ -81,7 +81,8 @@ def evaluate(
     `model` describes the engine (JSON-able, equal only for an equal model); `work` is `load_questions(settings)`.
     ValueError where `out` holds a run of another model or with other settings.
     """
-    _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})))
+    counts = {task.name: len(questions) for task, questions, _ in work}
+    _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})), counts)
     for task, questions, train in work:
         folder = out / folder_name(task.name)
         for variant in VARIANTS if settings.with_baselines else VARIANTS[:1]:
@@ -129,7 +130,7 @@ def _train(task: TaskSpec, data: Path) -> list[Question] | None:
         return None
 
 
-def _open_run(out: Path, mine: dict[str, Any]) -> None:
+def _open_run(out: Path, mine: dict[str, Any], counts: dict[str, int]) -> None:
     """Write run.json, or check that the one that is there belongs to the same run."""
     path = out / "run.json"
     if path.is_file():
@@ -139,7 +140,7 @@ def _open_run(out: Path, mine: dict[str, Any]) -> None:
     elif out.is_dir() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty and holds no run; choose another folder with --out")
     else:
-        write_json(path, {**result_header(), "settings": mine})
+        write_json(path, {**result_header(), "settings": mine, "questions": counts})
 
 
 def read_run(out: Path) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def read_run(out: Path) -> dict[str, Any]:
         raise ValueError(f"no run.json in {out}; give the folder that `dragonfly eval` wrote")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        document["settings"]["tasks"]
+        _ = [document["questions"][name] for name in document["settings"]["tasks"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not describe a run ({error!r}); run the evaluation again") from None
     return document
@@ -174,6 +175,8 @@ def _ask_all(
     path.parent.mkdir(parents=True, exist_ok=True)
     template = settings.prompt or task.prompt
     done = keep_whole_blocks(path, questions, template)
+    costs = path.with_name(f"cost{path.stem.removeprefix('predictions')}.jsonl")
+    keep_costs(costs, done)
     label = f"{task.name} {path.stem.partition('-')[2].replace('_', ' ')}".strip()
     for start in range(done, len(questions), BLOCK):
         progress(label, start, len(questions))
@@ -181,7 +184,7 @@ def _ask_all(
         rows = [Row(list(question.images), render(template, question), question.system) for question in block]
         answers = _ask_block(engine, rows, settings.batch_size, settings.max_new_tokens or task.max_new_tokens)
         records = [record_of(question, row.question, answer) for question, row, answer in zip(block, rows, answers, strict=True)]
-        append(path.with_name(f"cost{path.stem.removeprefix('predictions')}.jsonl"), [block_cost(start, answers)])
+        append(costs, [block_cost(start, answers)])
         append(path, records)
     progress(label, len(questions), len(questions))
 
@@ -198,11 +201,18 @@ def _ask_block(engine: Asker, rows: list[Row], batch_size: int, max_new_tokens: 
 
 def rescore(out: Path) -> dict[str, Any]:
     """Score the predictions of a finished run again, write scores.json and return it. Needs no model and no data."""
-    settings = read_run(out)["settings"]
+    run = read_run(out)
+    settings = run["settings"]
     scores: dict[str, Any] = {"version": 1, "tasks": {}}
     for name in settings["tasks"]:
         folder = out / folder_name(name)
         replies = {variant: read_predictions(folder / _file(variant)) for variant in VARIANTS}
+        for variant, records in replies.items():
+            answered, total = len(records or []), run["questions"][name]
+            if answered != total and (records is not None or variant == "model"):
+                raise ValueError(
+                    f"{folder / _file(variant)} answers {answered} of {total} questions; finish it with `dragonfly eval`"
+                )
         majority = folder / "majority.json"
         chosen = json.loads(majority.read_text(encoding="utf-8")) if majority.is_file() else None
         find_task(name).check()
