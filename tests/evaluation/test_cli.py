@@ -1,6 +1,8 @@
 """`dragonfly eval` and `rescore` as a person types them, on a tiny random model."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,25 @@ def test_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)[0]["metrics"][0] == "f1_official"
     assert main(["tasks", "slacke"]) == 2
     assert "did you mean 'slake'" in capsys.readouterr().err
+
+
+def test_two_runs_side_by_side(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_qa(tmp_path / "data", yes_no_rows(4))
+    for name, prompt in (("first", "{question}"), ("second", "{question} Say yes or no.")):
+        common = ["-m", model, "--tasks", f"jsonl:{file}", "--no-baselines", *SHORT]
+        assert main(["eval", *common, "--out", str(tmp_path / name), "--prompt", prompt]) == 0
+    capsys.readouterr()
+    page = tmp_path / "page.md"
+    assert main(["report", str(tmp_path / "first"), str(tmp_path / "second"), "-o", str(page), "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["tasks"][f"jsonl:{file}"]["exact_match"]
+    assert "p" not in first and second["p"] == 1.0
+    assert f"| metric | n | {tmp_path / 'first'} | {tmp_path / 'second'} |" in page.read_text()
+    assert main(["report", str(tmp_path / "first")]) == 2
+    assert "needs two runs" in capsys.readouterr().err
+
+
+def test_help_loads_no_torch() -> None:
+    code = "import sys; from dragonfly.__main__ import main; main(['eval', '--help']); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "dragonfly eval --tasks manifest:data/dev --out runs/dev" in done.stdout

@@ -36,6 +36,7 @@ for command in (
     models.info,
     models.convert,
     evaluate.rescore,
+    evaluate.report,
     evaluate.tasks,
 ):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""`dragonfly eval`, `rescore` and `tasks`: benchmarks asked, scored, and set beside what a guess would get."""
+"""`dragonfly eval`, `rescore`, `report` and `tasks`: benchmarks asked, scored, and set beside what a guess would get."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ import typer
 from dragonfly.cli import common
 
 EXAMPLES = """
-Ask a model the questions of one or more tasks and score its answers, with intervals and baselines.
+Ask a model the questions of one or more tasks and score its answers, with
+intervals over pictures and beside what a guess would get.
 
 Examples:
 
   dragonfly eval --tasks manifest:data/dev --out runs/dev
 
-  dragonfly eval --model ./my-model --tasks vqa_rad --data ./vqa_rad --limit 50
+  dragonfly eval --model ./mine --tasks vqa_rad --data ./vqa_rad --limit 50
 
-  dragonfly eval --tasks manifest:data/dev --by kind --set model.selection.policy=detail --json
+  dragonfly eval --tasks manifest:data/dev --by kind --no-baselines --json
 
-The folder named by --out gets run.json, scores.json, cost.json, report.md and every prediction. Run the same command again to
-go on where it stopped.
+The folder named by --out gets run.json, scores.json, cost.json, report.md and
+every prediction. Run the same command again to go on where it stopped.
+`dragonfly tasks` lists the tasks.
 """
 
 
@@ -85,6 +87,36 @@ def rescore(
     from dragonfly.evaluation import run
 
     return _show(run.rescore(folder), folder, json)
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders that `dragonfly eval` wrote.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a Markdown page too.")] = None,
+    json: common.Json = False,
+) -> int:
+    """
+    Set runs side by side, each tested against the first on the same questions.
+
+    Examples:
+
+      dragonfly report runs/before runs/after -o comparison.md
+    """
+    from dragonfly.evaluation import compare
+    from dragonfly.evaluation.report import comparison_markdown, comparison_rows
+    from dragonfly.files import write_text
+
+    found = compare(folders)
+    if output is not None:
+        write_text(output, comparison_markdown(found))
+        common.say(f"comparison: {output}")
+    if json:
+        common.print_json(found)
+    else:
+        for task in found["tasks"]:
+            _print_table(task, comparison_rows(found, task))
+    for task in found["left_out"]:
+        common.say(f"note: {task} is not in every run")
+    return 0
 
 
 def tasks(
@@ -161,18 +193,22 @@ def _show(scores: dict[str, Any], folder: Path, as_json: bool) -> int:
 
 
 def _print_tables(scores: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from dragonfly.evaluation import report
 
-    console = Console()
     for name, task in scores["tasks"].items():
         typer.echo(report.headline(name, task))
     for name, task in scores["tasks"].items():
-        tables = [report.rows(task), *(report.breakdown_rows(task, key) for key in task["breakdown"])]
-        for number, (head, *body) in enumerate(tables):
-            table = Table(*head, title=name if number == 0 else f"{name} by {head[0]}", title_justify="left")
-            for row in body:
-                table.add_row(*row)
-            console.print(table)
+        _print_table(name, report.rows(task))
+        for key in task["breakdown"]:
+            _print_table(f"{name} by {key}", report.breakdown_rows(task, key))
+
+
+def _print_table(title: str, rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    head, *body = rows
+    table = Table(*head, title=title, title_justify="left")
+    for row in body:
+        table.add_row(*row)
+    Console().print(table)

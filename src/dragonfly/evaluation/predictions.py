@@ -62,10 +62,10 @@ def keep_whole_blocks(path: Path, questions: list[Question], template: str) -> i
     return kept
 
 
-def read_predictions(path: Path) -> list[dict[str, Any]] | None:
-    """The lines of a predictions file; None where there is no such file."""
+def read_predictions(path: Path) -> list[dict[str, Any]]:
+    """The lines of a predictions file; none where there is no such file yet."""
     if not path.is_file():
-        return None
+        return []
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     except ValueError as error:

@@ -30,8 +30,7 @@ def rows(task: dict[str, Any]) -> list[list[str]]:
         cells = [percent(score)]
         for baseline in task["baselines"].values():
             other = baseline["scores"].get(metric)
-            p = "" if other is None or other["p"] is None else f" (p {other['p']:.3f})"
-            cells.append(percent(other) + p)
+            cells.append(percent(other) + _p(other or {}))
         table.append([metric, str(score["n"]), *cells])
     return table
 
@@ -44,6 +43,31 @@ def breakdown_rows(task: dict[str, Any], key: str) -> list[list[str]]:
         n = max((score["n"] for score in scores.values()), default=0)
         table.append([value, str(n), *(percent(scores.get(metric)) for metric in metrics)])
     return table
+
+
+def comparison_rows(comparison: dict[str, Any], task: str) -> list[list[str]]:
+    """The table of one task over several runs: a row per metric, a column per run, p against the first run."""
+    table = [["metric", "n", *(run["folder"] for run in comparison["runs"])]]
+    for metric, scores in comparison["tasks"][task].items():
+        table.append([metric, str(scores[0]["n"]), *(percent(score) + _p(score) for score in scores)])
+    return table
+
+
+def comparison_markdown(comparison: dict[str, Any]) -> str:
+    """Runs side by side as a page."""
+    parts = ["# Comparison", "\n".join(f"- {run['folder']}: {run['model']}" for run in comparison["runs"])]
+    parts.append(
+        "Scores in percent with 95 % bootstrap intervals over pictures; p of a paired permutation test against the first."
+    )
+    for task in comparison["tasks"]:
+        parts += [f"## {task}", _markdown(comparison_rows(comparison, task))]
+    if comparison["left_out"]:
+        parts.append(f"Not in every run, so left out: {', '.join(comparison['left_out'])}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _p(score: dict[str, Any]) -> str:
+    return "" if score.get("p") is None else f" (p {score['p']:.3f})"
 
 
 def write_markdown(scores: dict[str, Any], path: Path) -> None:

@@ -201,21 +201,24 @@ def _ask_block(engine: Asker, rows: list[Row], batch_size: int, max_new_tokens: 
 
 def rescore(out: Path) -> dict[str, Any]:
     """Score the predictions of a finished run again, write scores.json and return it. Needs no model and no data."""
-    run = read_run(out)
-    settings = run["settings"]
+    settings = read_run(out)["settings"]
     scores: dict[str, Any] = {"version": 1, "tasks": {}}
     for name in settings["tasks"]:
         folder = out / folder_name(name)
-        replies = {variant: read_predictions(folder / _file(variant)) for variant in VARIANTS}
-        for variant, records in replies.items():
-            answered, total = len(records or []), run["questions"][name]
-            if answered != total and (records is not None or variant == "model"):
-                raise ValueError(
-                    f"{folder / _file(variant)} answers {answered} of {total} questions; finish it with `dragonfly eval`"
-                )
+        variants = [variant for variant in VARIANTS if variant == "model" or (folder / _file(variant)).is_file()]
+        replies = {variant: predictions_of(out, name, variant) for variant in variants}
         majority = folder / "majority.json"
         chosen = json.loads(majority.read_text(encoding="utf-8")) if majority.is_file() else None
         find_task(name).check()
         scores["tasks"][name] = score_task(find_task(name), replies, chosen, tuple(settings["by"]))
     write_json(out / "scores.json", scores)
     return scores
+
+
+def predictions_of(out: Path, task: str, variant: str = "model") -> list[dict[str, Any]]:
+    """What a finished run answered. ValueError where the run is not finished."""
+    path, total = out / folder_name(task) / _file(variant), read_run(out)["questions"][task]
+    records = read_predictions(path)
+    if len(records) != total:
+        raise ValueError(f"{path} answers {len(records)} of {total} questions; finish it with `dragonfly eval`")
+    return records

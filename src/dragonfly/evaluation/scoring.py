@@ -17,39 +17,42 @@ FEW_VALUES = 20  # a meta key with more values than this breaks nothing down unl
 
 
 def score_task(
-    task: TaskSpec, variants: dict[str, Records | None], majority: dict[str, str] | None, by: tuple[str, ...] = ()
+    task: TaskSpec, variants: dict[str, Records], majority: dict[str, str] | None, by: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """One task's part of scores.json.
 
     `variants` holds the predictions of `model`, `no_picture` and `shuffled_picture` where they were asked. ValueError
-    where the model's are missing or a baseline answers other questions.
+    where a baseline answers other questions.
     """
-    records = variants.get("model")
-    if not records:
-        raise ValueError(f"task {task.name!r} has no predictions; run `dragonfly eval` first")
-    questions, replies = [_question(record) for record in records], [record.get("reply") for record in records]
-    scored = [metric for metric in task.metrics if metric.columns(questions, replies)[:, -1].any()]
+    records = variants["model"]
+    questions, replies = read_records(records)
+    scored = applicable(task.metrics, questions, replies)
     result: dict[str, Any] = {
         "questions": len(records),
         "pictures": len({question.group for question in questions if question.images}),
         "split": task.split,
         "source": task.source,
         "broken": [{"id": record["id"], "error": record["error"]} for record in records if "error" in record],
-        "scores": _scores(scored, questions, replies),
+        "scores": scores_of(scored, questions, replies),
         "baselines": {},
     }
     if majority:
         constant: list[Reply] = [majority["answer"]] * len(questions)
-        result["baselines"]["majority"] = {**majority, **_against(scored, questions, replies, constant)}
+        result["baselines"]["majority"] = {**majority, **against(scored, questions, replies, constant)}
     for variant in ("no_picture", "shuffled_picture"):
         if theirs := variants.get(variant):
             if [record["id"] for record in theirs] != [record["id"] for record in records]:
                 raise ValueError(f"task {task.name!r}: {variant} does not answer the model's questions; finish the run")
             others = [record.get("reply") for record in theirs]
-            result["baselines"][variant] = _against(scored, questions, replies, others)
+            result["baselines"][variant] = against(scored, questions, replies, others)
     keys = by or task.breakdown or _few_valued(questions)
     result["breakdown"] = {key: table for key in keys if (table := _breakdown(scored, questions, replies, key))}
     return result
+
+
+def read_records(records: Records) -> tuple[list[Question], list[Reply]]:
+    """The questions and replies that predictions hold."""
+    return [_question(record) for record in records], [record.get("reply") for record in records]
 
 
 def _question(record: dict[str, Any]) -> Question:
@@ -64,7 +67,13 @@ def _question(record: dict[str, Any]) -> Question:
     )
 
 
-def _scores(metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply]) -> dict[str, Any]:
+def applicable(metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply]) -> list[Metric]:
+    """The metrics that say something of these questions."""
+    return [metric for metric in metrics if metric.columns(questions, replies)[:, -1].any()]
+
+
+def scores_of(metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply]) -> dict[str, Any]:
+    """{metric: {value, low, high, n}}."""
     return {metric.name: _score(metric, questions, replies) for metric in metrics}
 
 
@@ -83,10 +92,10 @@ def _groups(questions: Sequence[Question]) -> list[str]:
     return [question.group for question in questions]
 
 
-def _against(
+def against(
     metrics: Sequence[Metric], questions: Sequence[Question], ours: Sequence[Reply], theirs: Sequence[Reply]
 ) -> dict[str, Any]:
-    """A baseline's scores, and for each metric the p of the model differing from it by chance."""
+    """The scores of `theirs`, and for each metric the p of `ours` differing from them by chance."""
     scores: dict[str, Any] = {}
     for metric in metrics:
         p = None
@@ -117,6 +126,5 @@ def _breakdown(metrics: Sequence[Metric], questions: Sequence[Question], replies
     table: dict[str, Any] = {}
     for value in sorted(rows):
         some, their_replies = [questions[i] for i in rows[value]], [replies[i] for i in rows[value]]
-        scored = [metric for metric in metrics if metric.columns(some, their_replies)[:, -1].any()]
-        table[value] = _scores(scored, some, their_replies)
+        table[value] = scores_of(applicable(metrics, some, their_replies), some, their_replies)
     return table
