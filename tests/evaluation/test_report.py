@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from dragonfly.evaluation.report import breakdown_rows, headline, percent, rows, write_markdown
+from dragonfly.evaluation.report import breakdown_rows, headline, percent, rows, short_rows, write_markdown
 
 
 def score(value: float, low: float | None = None, high: float | None = None, n: int = 10, **more: Any) -> dict[str, Any]:
@@ -34,10 +34,15 @@ def test_cells() -> None:
 
 def test_tables_set_the_model_beside_its_baselines() -> None:
     assert rows(TASK) == [
-        ["metric", "n", "model", "majority answer", "no picture"],
+        ["metric", "n", "model", "majority", "no picture"],
         ["relaxed_accuracy", "10", "50.0 [25.0, 75.0]", "10.0 [0.0, 20.0] (p 0.031)", "50.0 [20.0, 80.0]"],
         ["exact_match", "8", "40.0", "-", "-"],
     ]
+    assert short_rows(TASK)[1:] == [
+        ["relaxed_accuracy", "10", "50.0 [25.0, 75.0]", "10.0", "50.0"],
+        ["exact_match", "8", "40.0", "-", "-"],
+    ]
+    assert breakdown_rows(TASK, "kind", ["exact_match"])[1:] == [["x", "0", "-"], ["y|z", "1", "0.0"]]
     assert breakdown_rows(TASK, "kind") == [
         ["kind", "n", "relaxed_accuracy", "exact_match"],
         ["x", "3", "100.0", "-"],

@@ -1,5 +1,6 @@
 """Every task reads its published layout, asks what it says it asks, and scores a constant answer at its base rate."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from dragonfly.evaluation import TASKS, Settings, evaluate, find_task, load_questions
 from dragonfly.evaluation.scorers.short import is_closed
 from dragonfly.evaluation.tasks import render
+from dragonfly.evaluation.tasks.layouts import DISCIPLINES
 from dragonfly.imaging import load_picture
 from tests.conftest import SHARED
 
@@ -80,6 +82,22 @@ def test_pictures_and_references_belong_together(tmp_path: Path) -> None:
         number = int(question.id)
         assert question.images == (str(tmp_path / "val2017" / f"{number:012}.jpg"),)
         assert question.answers == tuple(f"caption {k} of {number}" for k in range(5))
+
+
+def test_pictures_of_one_patient_are_one_unit(tmp_path: Path) -> None:
+    next(layout for layout in LAYOUTS if layout.task == "cxr").write(tmp_path)
+    rows = [{"image": f"images/{n}.png", "patient": str(n // 2)} for n in range(4)]
+    (tmp_path / "dev" / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    groups = [question.group for question in TASKS["cxr"].read(tmp_path)]
+    assert groups == ["patient 0", "patient 0", "patient 1", "patient 1", "4.png"]
+
+
+def test_mmmu_subjects_belong_to_six_disciplines(tmp_path: Path) -> None:
+    assert (len(DISCIPLINES), len(set(DISCIPLINES.values()))) == (30, 6)
+    next(layout for layout in LAYOUTS if layout.task == "mmmu_val").write(tmp_path)
+    question = TASKS["mmmu_val"].read(tmp_path)[0]
+    assert (question.meta["subject"], question.meta["discipline"]) == ("Art", "Art and Design")
+    assert len(question.images) == 2
 
 
 def test_a_line_without_a_caption_is_named(tmp_path: Path) -> None:

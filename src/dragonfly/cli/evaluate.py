@@ -124,7 +124,10 @@ def tasks(
     json: common.Json = False,
 ) -> int:
     """
-    The benchmarks that `dragonfly eval` knows: metrics, split, where the data come from, what to know of them.
+    List the benchmarks of `dragonfly eval`: metrics, split, source, notes.
+
+    A data set of the Hugging Face hub is read from its downloaded folder:
+    hf download lmms-lab/POPE --repo-type dataset --local-dir data/pope
 
     Examples:
 
@@ -193,14 +196,15 @@ def _show(scores: dict[str, Any], folder: Path, as_json: bool) -> int:
 
 
 def _print_tables(scores: dict[str, Any]) -> None:
+    """The overall scores, then a table per task and the headline metric of each breakdown; report.md has all metrics."""
     from dragonfly.evaluation import report
 
     for name, task in scores["tasks"].items():
         typer.echo(report.headline(name, task))
     for name, task in scores["tasks"].items():
-        _print_table(name, report.rows(task))
+        _print_table(name, report.short_rows(task))
         for key in task["breakdown"]:
-            _print_table(f"{name} by {key}", report.breakdown_rows(task, key))
+            _print_table(f"{name} by {key}", report.breakdown_rows(task, key, [report.headline_metric(task)]))
 
 
 def _print_table(title: str, rows: list[list[str]]) -> None:
@@ -208,7 +212,10 @@ def _print_table(title: str, rows: list[list[str]]) -> None:
     from rich.table import Table
 
     head, *body = rows
-    table = Table(*head, title=title, title_justify="left")
+    table = Table(*head, title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for row in body:
         table.add_row(*row)
-    Console().print(table)
+    console = Console(highlight=False)
+    console.width = max(console.width, 100)  # a longer line is easier to read than a folded table
+    console.print()
+    console.print(table)

@@ -1,11 +1,16 @@
 """Scores as people read them: a Markdown page and a table for the terminal, from scores.json alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dragonfly.files import write_text
 
-TITLES = {"majority": "majority answer", "no_picture": "no picture", "shuffled_picture": "another picture"}
+INTERVALS = (
+    "Scores in percent with 95 % bootstrap intervals over pictures; p of a paired permutation test. An interval without width "
+    "says that every picture agrees; with few pictures that is no certainty."
+)
+TITLES = {"majority": "majority", "no_picture": "no picture", "shuffled_picture": "other picture"}
 
 
 def percent(score: dict[str, Any] | None) -> str:
@@ -16,9 +21,14 @@ def percent(score: dict[str, Any] | None) -> str:
     return value if score["low"] is None else f"{value} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
 
 
+def headline_metric(task: dict[str, Any]) -> str:
+    """Exact match where the task has it, else its first metric."""
+    return "exact_match" if "exact_match" in task["scores"] else next(iter(task["scores"]))
+
+
 def headline(name: str, task: dict[str, Any]) -> str:
-    """One line: overall exact match where the task has it, else its first metric."""
-    metric = "exact_match" if "exact_match" in task["scores"] else next(iter(task["scores"]))
+    """One line: the overall score."""
+    metric = headline_metric(task)
     score = task["scores"][metric]
     return f"{name}: {metric.replace('_', ' ')} {percent(score)} % (n = {score['n']}, {task['pictures']} pictures)"
 
@@ -35,12 +45,22 @@ def rows(task: dict[str, Any]) -> list[list[str]]:
     return table
 
 
-def breakdown_rows(task: dict[str, Any], key: str) -> list[list[str]]:
-    """The table of one breakdown: a row per value, a column per metric; n is that of the widest metric."""
-    metrics = list(task["scores"])
+def short_rows(task: dict[str, Any]) -> list[list[str]]:
+    """As `rows` for a terminal's width: of the baselines the bare score."""
+    table = [["metric", "n", "model", *(TITLES[name] for name in task["baselines"])]]
+    for metric, score in task["scores"].items():
+        others = (baseline["scores"].get(metric) for baseline in task["baselines"].values())
+        cells = ["-" if other is None else f"{100 * other['value']:.1f}" for other in others]
+        table.append([metric, str(score["n"]), percent(score), *cells])
+    return table
+
+
+def breakdown_rows(task: dict[str, Any], key: str, metrics: Sequence[str] = ()) -> list[list[str]]:
+    """The table of one breakdown: a row per value, a column per metric (all if none is named); n is that of the widest."""
+    metrics = metrics or list(task["scores"])
     table = [[key, "n", *metrics]]
     for value, scores in task["breakdown"][key].items():
-        n = max((score["n"] for score in scores.values()), default=0)
+        n = max((scores[metric]["n"] for metric in metrics if metric in scores), default=0)
         table.append([value, str(n), *(percent(scores.get(metric)) for metric in metrics)])
     return table
 
@@ -72,7 +92,7 @@ def _p(score: dict[str, Any]) -> str:
 
 def write_markdown(scores: dict[str, Any], path: Path) -> None:
     """report.md: for every task its scores, baselines, broken rows and breakdowns."""
-    parts = ["# Evaluation", "Scores in percent with 95 % bootstrap intervals over pictures; p of a paired permutation test."]
+    parts = ["# Evaluation", INTERVALS]
     for name, task in scores["tasks"].items():
         parts += [f"## {name}", headline(name, task) + f"; split: {task['split']}.", _markdown(rows(task))]
         if "majority" in task["baselines"]:

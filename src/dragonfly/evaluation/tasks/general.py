@@ -70,7 +70,7 @@ GENERAL = (
         citation="Yue et al. 2023, MMMU (arXiv 2311.16502)",
         prompt="{question}",
         max_new_tokens=128,
-        breakdown=("subject",),
+        breakdown=("discipline", "subject"),
         notes="Official prompt and parser; all pictures of a question are shown, the official LLaVA script shows the first. "
         "An unreadable reply is drawn at random, from the question's id.",
     ),

@@ -7,6 +7,7 @@ the task is marked with `skip`. Nothing is downloaded here.
 import ast
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,17 @@ from ..metrics import LETTERS
 from ..questions import Question
 
 Row = dict[str, Any]
+
+_SUBJECTS = {  # MMMU's own grouping of its 30 subjects
+    "Art and Design": "Art Art_Theory Design Music",
+    "Business": "Accounting Economics Finance Manage Marketing",
+    "Science": "Biology Chemistry Geography Math Physics",
+    "Health and Medicine": "Basic_Medical_Science Clinical_Medicine Diagnostics_and_Laboratory_Medicine Pharmacy Public_Health",
+    "Humanities and Social Science": "History Literature Sociology Psychology",
+    "Tech and Engineering": "Agriculture Architecture_and_Engineering Computer_Science Electronics Energy_and_Power Materials "
+    "Mechanical_Engineering",
+}
+DISCIPLINES = {subject: discipline for discipline, subjects in _SUBJECTS.items() for subject in subjects.split()}
 
 ONE_SENTENCE = "Provide a one-sentence caption for the provided image."
 BRIEFLY = "Describe the image briefly."
@@ -45,7 +57,21 @@ def mmmu(row: Row, _: Path) -> Row:
         answer = ast.literal_eval(answer) if answer.startswith("[") else answer
     images = [row[key] for key in (f"image_{n}" for n in range(1, 8)) if row.get(key) is not None]
     subject = row["id"].partition("_")[2].rpartition("_")[0]
-    return {"question": asked, "options": options, "answers": answer, "images": images, "meta": {"subject": subject}}
+    meta = {"subject": subject, "discipline": DISCIPLINES.get(subject, "other")}
+    return {"question": asked, "options": options, "answers": answer, "images": images, "meta": meta}
+
+
+def cxr(row: Row, folder: Path) -> Row:
+    """qa_derived.jsonl; labels.jsonl beside it says which pictures are of one patient."""
+    patient = _patients(folder).get(row["image"])
+    return {} if patient is None else {"group": f"patient {patient}"}
+
+
+@lru_cache(maxsize=2)
+def _patients(folder: Path) -> dict[str, str]:
+    path = folder / "labels.jsonl"
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+    return {row["image"]: row["patient"] for row in rows}
 
 
 def text_vqa(row: Row, _: Path) -> Row:

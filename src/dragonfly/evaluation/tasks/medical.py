@@ -52,7 +52,7 @@ MEDICAL = (
     ),
     TaskSpec(
         name="cxr",
-        read=files("cxr", "qa_derived.jsonl", "dev/qa_derived.jsonl", *LOCAL),
+        read=files("cxr", "qa_derived.jsonl", "dev/qa_derived.jsonl", *LOCAL, change=layouts.cxr),
         metrics=(short.EXACT, short.CLOSED, short.F1, short.F1_OPEN),
         split="as given",
         source="a folder with qa_derived.jsonl: projection and finding of chest X-rays",
