@@ -13,7 +13,7 @@ from .fakes import write_qa, yes_no_rows
 
 
 def test_rows_become_questions_with_their_meta(tmp_path: Path) -> None:
-    (first, *_), n = (found := read_rows([write_qa(tmp_path, yes_no_rows(4))])), len(found)
+    (first, *_), n = (found := list(read_rows([write_qa(tmp_path, yes_no_rows(4))]))), len(found)
     assert n == 4
     assert first == Question(
         id="q0",
@@ -31,7 +31,7 @@ def test_parquet_with_bytes_as_hugging_face_keeps_them(tmp_path: Path) -> None:
         for data in (b"one", b"two", b"one")
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "test-0.parquet")
-    found = read_rows([tmp_path / "test-0.parquet"])
+    found = list(read_rows([tmp_path / "test-0.parquet"]))
     assert [question.id for question in found] == ["test-0-0", "test-0-1", "test-0-2"]
     assert (found[0].images, found[0].answers, found[0].options) == ((b"one",), ("a", "A"), ("a", "b"))
     assert found[0].group == found[2].group != found[1].group
@@ -49,10 +49,10 @@ def test_a_faulty_row_is_named(row: dict, message: str, tmp_path: Path) -> None:
     good = '{"question": "q", "answer": "a"}\n'
     (tmp_path / "qa.jsonl").write_text(good + __import__("json").dumps(row) + "\n")
     with pytest.raises(ValueError, match=message):
-        read_rows([tmp_path / "qa.jsonl"])
+        list(read_rows([tmp_path / "qa.jsonl"]))
     (tmp_path / "qa.jsonl").write_text(good + "{broken\n")
     with pytest.raises(ValueError, match=r"row 1: .*repair the row"):
-        read_rows([tmp_path / "qa.jsonl"])
+        list(read_rows([tmp_path / "qa.jsonl"]))
 
 
 def turn(role: str, text: str, pictures: int = 0) -> Message:

@@ -134,6 +134,16 @@ def test_rescore_needs_no_data(task: str, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "scores.json").read_bytes() == before
 
 
+def test_rows_beyond_the_limit_are_not_read(tmp_path: Path) -> None:
+    file = write_qa(tmp_path, yes_no_rows(4))
+    with file.open("a") as rows:
+        rows.write("{broken\n")
+    ((_, questions, train),) = load_questions(Settings(tasks=(f"jsonl:{file}",), limit=3))
+    assert ([question.id for question in questions], train) == (["q0", "q1", "q2"], None)
+    with pytest.raises(ValueError, match=r"row 4: .*repair the row"):
+        load_questions(Settings(tasks=(f"jsonl:{file}",)))
+
+
 def test_an_unfinished_run_is_not_scored(task: str, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(RuleEngine(stop_after=64), tmp_path / "out", tasks=(task,))

@@ -5,7 +5,7 @@ here and opened only when they are asked about, so that a broken one is counted 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,10 @@ class Question:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-def from_manifest(path: Path) -> list[Question]:
+def from_manifest(path: Path) -> Iterator[Question]:
     """Every question of a manifest, each to be asked alone with the pictures shown up to it."""
-    return [question for sample in Manifest.open(path) for question in _turns(sample)]
+    manifest = Manifest.open(path)
+    return (question for sample in manifest for question in _turns(sample))
 
 
 def _turns(sample: Sample) -> list[Question]:
@@ -75,13 +76,12 @@ RowReader = Callable[[dict[str, Any], Path], dict[str, Any]]
 """A row of a published file and its folder -> the fields of a `Question` that differ from `read_rows`' own."""
 
 
-def read_rows(files: Iterable[Path], change: RowReader | None = None) -> list[Question]:
+def read_rows(files: Iterable[Path], change: RowReader | None = None) -> Iterator[Question]:
     """Questions of .jsonl, .json and .parquet files whose rows hold `question`, `answer` (or `answers`) and `image(s)`.
 
     `id`, `options` or `choices` are used where present, all other plain values become `meta`. `change` says what a
     published layout has elsewhere; the key `skip` with a true value leaves a row out that is no part of the task.
     """
-    questions: list[Question] = []
     for file in files:
         for number, row in enumerate(file_rows(file)):
             place = f"{file} row {number}"
@@ -89,8 +89,7 @@ def read_rows(files: Iterable[Path], change: RowReader | None = None) -> list[Qu
                 raise ValueError(f"{place}: {row if isinstance(row, BadSample) else 'not an object'}; repair the row")
             fields = change(row, file.parent) if change else {}
             if not fields.pop("skip", False):
-                questions.append(_question(row, fields, file.parent, f"{file.stem}-{number}", place))
-    return questions
+                yield _question(row, fields, file.parent, f"{file.stem}-{number}", place)
 
 
 def _question(row: dict[str, Any], fields: dict[str, Any], folder: Path, default_id: str, place: str) -> Question:

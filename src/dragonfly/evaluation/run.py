@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -104,7 +105,7 @@ def load_questions(settings: Settings) -> Work:
         if settings.data is None and name in TASKS:
             raise ValueError(f"task {name!r} reads {task.source}; name the folder that holds it: --data DIR")
         data = Path(settings.data or ".")
-        questions = task.read(data)[: settings.limit]
+        questions = list(islice(task.read(data), settings.limit))
         if not questions:
             raise ValueError(f"task {name!r} has no questions in {task.source}")
         _check(name, task, questions, settings)
@@ -125,7 +126,7 @@ def _check(name: str, task: TaskSpec, questions: list[Question], settings: Setti
 
 def _train(task: TaskSpec, data: Path) -> list[Question] | None:
     try:
-        return task.train(data) if task.train else None
+        return list(task.train(data)) if task.train else None
     except MissingDataError:  # the train split need not lie beside the test split; the report says what was counted
         return None
 

@@ -4,7 +4,7 @@ The first metric is the headline. Protocols are those of the harness named in th
 variant is part of a metric's or a task's name. `manifest:PATH` and `jsonl:PATH` make a task of a person's own data.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dragonfly.config import nearest
@@ -21,13 +21,13 @@ __all__ = ["OWN_DATA", "TASKS", "MissingDataError", "TaskSpec", "find_task", "re
 TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *MEDICAL, *REPORTS)}
 
 
-def _rows(path: Path) -> list[Question]:
+def _rows(path: Path) -> Iterable[Question]:
     if not path.is_file():
         raise ValueError(f"no such file: {path}; give a file of rows with question, answer and image")
     return read_rows([path])
 
 
-OWN_DATA: dict[str, Callable[[Path], list[Question]]] = {"manifest": from_manifest, "jsonl": _rows}
+OWN_DATA: dict[str, Callable[[Path], Iterable[Question]]] = {"manifest": from_manifest, "jsonl": _rows}
 
 
 def find_task(name: str) -> TaskSpec:

@@ -1,5 +1,6 @@
 """The general benchmarks of the paper and two local samples. Judge-free protocols only: MM-Vet needs a judge and is not here."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..questions import Question
@@ -16,9 +17,9 @@ def _pope() -> Reader:
     from_hub = files("pope", *hub("test"), change=layouts.pope_hub)
     official = "coco_pope_*.json"
 
-    def read(data: Path) -> list[Question]:
+    def read(data: Path) -> Iterable[Question]:
         if any(any(root.glob(official)) for root in (data, data / "pope")):
-            return [*layouts.pope_files(locate(data, "pope", (official,)))]
+            return layouts.pope_files(locate(data, "pope", (official,)))
         return from_hub(data)
 
     return read

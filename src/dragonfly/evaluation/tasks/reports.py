@@ -1,5 +1,6 @@
 """Captions and reports. COCO is scored with PTB tokenisation, reports that come cleaned without; metric names say which."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from .. import intervals, metrics
@@ -19,9 +20,9 @@ def _coco_2017() -> Reader:
     patterns = ("captions_val2017.json", "annotations/captions_val2017.json")
     from_hub = files("coco2017_val", *hub("val"), change=layouts.coco_hub)
 
-    def read(data: Path) -> list[Question]:
+    def read(data: Path) -> Iterable[Question]:
         if any((root / pattern).is_file() for root in (data, data / "coco2017_val") for pattern in patterns):
-            return [*layouts.coco_2017(locate(data, "coco2017_val", patterns)[0])]
+            return layouts.coco_2017(locate(data, "coco2017_val", patterns)[0])
         return from_hub(data)
 
     return read

@@ -9,8 +9,8 @@ from ..metrics import LETTERS
 from ..questions import Question, RowReader, read_rows
 from ..scorers import Metric
 
-Reader = Callable[[Path], list[Question]]
-"""The folder given with --data -> the questions."""
+Reader = Callable[[Path], Iterable[Question]]
+"""The folder given with --data -> the questions, read as they are taken."""
 
 
 class MissingDataError(ValueError):
@@ -74,7 +74,7 @@ def files(task: str, *patterns: str, change: RowReader | None = None) -> Reader:
 
 def special(task: str, read: Callable[[Path], Iterable[Question]], *patterns: str) -> Reader:
     """A reader of a layout of its own: `read` gets the first file of the first pattern that is there."""
-    return lambda data: [*read(locate(data, task, patterns)[0])]
+    return lambda data: read(locate(data, task, patterns)[0])
 
 
 def hub(split: str, folder: str = "data") -> tuple[str, ...]:
