@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, inspect, models
+from dragonfly.cli import ask, chat, evaluate, inspect, models
 
 app = typer.Typer(
     name="dragonfly",
@@ -27,8 +27,20 @@ def _root(
         typer.echo(context.get_help())
 
 
-for command in (ask.ask, chat.chat, inspect.zoom, inspect.plan, inspect.presets, models.info, models.convert):
+for command in (
+    ask.ask,
+    chat.chat,
+    inspect.zoom,
+    inspect.plan,
+    inspect.presets,
+    models.info,
+    models.convert,
+    evaluate.rescore,
+    evaluate.report,
+    evaluate.tasks,
+):
     app.command()(command)
+app.command("eval")(evaluate.evaluate)
 
 
 def run(arguments: list[str] | None = None) -> int:
