@@ -1,0 +1,68 @@
+"""Rows out of .json, .jsonl and .parquet files, one at a time where the format allows.
+
+Promises to name the file that cannot be read. A damaged line of a .jsonl file is one bad row, not the end.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..faults import BadSample
+from ..parquet import import_pyarrow
+
+SUFFIXES = (".json", ".jsonl", ".parquet")
+
+_BATCH_ROWS = 256
+
+
+def data_files(path: Path) -> list[Path]:
+    """The data file itself, or a folder's data files by name. ValueError when there is none."""
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"cannot read {path}; accepted: {', '.join(SUFFIXES)}, a folder of them, or a manifest")
+        return [path]
+    if not path.is_dir():
+        raise ValueError(f"no file or folder {path}; give the data file's path")
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    if not files:
+        raise ValueError(f"no data files in {path}; accepted: {', '.join(SUFFIXES)}, or a manifest")
+    return files
+
+
+def file_rows(path: Path) -> Iterator[Any]:
+    """The file's rows in order; a line that is not JSON comes as the `BadSample` that says so."""
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        return _jsonl_rows(path)
+    return _parquet_rows(path) if suffix == ".parquet" else _json_rows(path)
+
+
+def _jsonl_rows(path: Path) -> Iterator[Any]:
+    with path.open("rb") as file:
+        for line in file:
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except ValueError as error:  # not JSON, or not UTF-8
+                    yield BadSample("not-json", str(error))
+
+
+def _json_rows(path: Path) -> Iterator[Any]:
+    try:
+        rows = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}; a file with one object per line is named .jsonl") from None
+    if not isinstance(rows, list):
+        raise ValueError(f"{path} holds a {type(rows).__name__}; expected a list of rows")
+    yield from rows
+
+
+def _parquet_rows(path: Path) -> Iterator[Any]:
+    pyarrow = import_pyarrow()
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+                yield from batch.to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is not readable Parquet: {error}; fetch or write it again") from None

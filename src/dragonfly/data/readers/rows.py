@@ -1,0 +1,135 @@
+"""One row of each dialect as a `Sample`: LLaVA and ShareGPT turns, OpenAI and TRL messages, the released sets.
+
+Row functions are pure: (row, folder of relative pictures) -> Sample, or `BadSample`. They leave `id` and `source`
+empty where the row does not say, and do not judge the conversation: `validate` does.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..conversation import ImageRef, Message, Part, Sample
+from ..faults import BadSample
+from .llama3 import parse_llama3
+from .pictures import image_ref, image_refs
+
+PLACEHOLDER = "<image>"
+
+_SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_SPLIT = re.compile(rf"\n?{re.escape(PLACEHOLDER)}\n?")  # the line break that sets a placeholder apart is not text
+_PICTURE_KEYS = ("image", "path", "url", "bytes", "base64")
+_TAKEN = {"id", "source", "image", "images", "image_url", "messages", "conversations", "system", "group", "meta"}
+
+
+def turn_row(row: dict[str, Any], root: Path | None) -> Sample:
+    """LLaVA / ShareGPT: `conversations` of {from, value}, `<image>` anywhere, `image` or `images`, maybe `system`."""
+    pictures = row.get("image") if row.get("image") is not None else row.get("images")
+    return _sample(row, image_refs(pictures, root, _group(row)), _turns(row))
+
+
+def released_row(row: dict[str, Any], root: Path | None) -> Sample:
+    """The released sets: {image_url, conversations, source}; the picture stands first and has no placeholder.
+
+    `conversations` is text rendered with Llama 3's template, or a list of {from, value}.
+    """
+    told = row.get("conversations")
+    if isinstance(told, str):
+        messages = tuple(Message(role, _parts(text)) for role, text in parse_llama3(told))
+    else:
+        messages = _turns(row)
+    images = image_refs(row.get("image_url"), root, _group(row))
+    return _sample(row, images, _pictures_first(messages, len(images)))
+
+
+def message_row(row: dict[str, Any], root: Path | None) -> Sample:
+    """OpenAI / TRL: `messages` of {role, content}; content is text or blocks, pictures inside blocks or in `images`.
+
+    Pictures without any placeholder stand before the first user text, as TRL does it.
+    """
+    told = row["messages"] if isinstance(row.get("messages"), list) else None
+    if told is None:
+        raise BadSample("bad-messages", f"messages is {type(row.get('messages')).__name__}; a list is expected")
+    listed = row.get("images") if row.get("images") is not None else row.get("image")
+    waiting = iter(image_refs(listed, root, _group(row)))
+    images: list[ImageRef] = []
+    messages: list[Message] = []
+    for message in told:
+        if not isinstance(message, dict):
+            raise BadSample("bad-messages", f"a message is {type(message).__name__}; an object is expected")
+        parts = tuple(_blocks(message.get("content"), root, _group(row), waiting, images))
+        messages.append(Message(str(message.get("role")), parts))
+    placed = any(message.num_images for message in messages)
+    rest = list(waiting)
+    return _sample(row, (*images, *rest), tuple(messages) if placed else _pictures_first(tuple(messages), len(rest)))
+
+
+def _blocks(
+    content: Any, root: Path | None, group: str | None, waiting: Iterator[ImageRef], images: list[ImageRef]
+) -> Iterator[Part]:
+    """The parts of one message; its pictures go to `images`, in place or from those `waiting` in the row."""
+    for block in [{"type": "text", "text": content}] if isinstance(content, str) else content or []:
+        if not isinstance(block, dict):
+            raise BadSample("bad-messages", f"a content block is {type(block).__name__}; an object is expected")
+        kind = block.get("type")
+        if kind == "text":
+            parts = _parts(block.get("text") or "")
+        elif kind in ("image", "image_url"):
+            parts = (Part("image"),)
+            inline = block.get("image_url") or next((block[k] for k in _PICTURE_KEYS if block.get(k) is not None), None)
+            if inline is not None:
+                images.append(image_ref(inline, root, group))
+                yield from parts
+                continue
+        else:
+            raise BadSample("unknown-block", f"{kind!r}; accepted: text, image, image_url")
+        for part in parts:
+            if part.type == "image" and (image := next(waiting, None)) is not None:
+                images.append(image)
+            yield part
+
+
+def _turns(row: dict[str, Any]) -> tuple[Message, ...]:
+    told = row.get("conversations")
+    if not isinstance(told, list) or not all(isinstance(turn, dict) for turn in told):
+        raise BadSample("bad-conversations", f"{type(told).__name__}; a list of {{from, value}} is expected")
+    system = [{"from": "system", "value": row["system"]}] if row.get("system") else []
+    return tuple(_turn(turn) for turn in [*system, *told])
+
+
+def _turn(turn: dict[str, Any]) -> Message:
+    speaker = str(turn.get("from", turn.get("role")))
+    if speaker not in _SPEAKERS:
+        raise BadSample("unknown-role", f"{speaker!r}; accepted: {', '.join(_SPEAKERS)}")
+    text = turn.get("value", turn.get("content"))
+    return Message(_SPEAKERS[speaker], _parts("" if text is None else str(text)))
+
+
+def _parts(text: str) -> tuple[Part, ...]:
+    """Text cut at its placeholders; empty pieces are left out."""
+    parts: list[Part] = []
+    for number, piece in enumerate(_SPLIT.split(text)):
+        parts += [Part("image")] if number else []
+        parts += [Part("text", piece)] if piece else []
+    return tuple(parts)
+
+
+def _pictures_first(messages: tuple[Message, ...], count: int) -> tuple[Message, ...]:
+    """The same conversation with `count` placeholders before the first user text, unless it places its own."""
+    first = next((i for i, message in enumerate(messages) if message.role == "user"), None)
+    if first is None or any(message.num_images for message in messages):
+        return messages
+    user = Message("user", (*(Part("image") for _ in range(count)), *messages[first].content))
+    return (*messages[:first], user, *messages[first + 1 :])
+
+
+def _group(row: dict[str, Any]) -> str | None:
+    return None if row.get("group") is None else str(row["group"])
+
+
+def _sample(row: dict[str, Any], images: tuple[ImageRef, ...], messages: tuple[Message, ...]) -> Sample:
+    """The row's own meta and every further plain field go along; what is not plain is left to the file."""
+    plain = {k: v for k, v in row.items() if k not in _TAKEN and isinstance(v, str | int | float | bool)}
+    meta = {**plain, **row["meta"]} if isinstance(row.get("meta"), dict) else plain
+    name = "" if row.get("id") is None else str(row["id"])
+    return Sample(name, str(row.get("source") or ""), images, messages, meta=meta)
