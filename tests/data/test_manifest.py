@@ -170,3 +170,10 @@ def test_relative_paths_are_those_of_the_current_folder(tmp_path: Path, monkeypa
     (found,) = Manifest.open("sub/out")[0].images
     assert found.path is not None
     assert Path(found.path).samefile("a.png")
+
+
+def test_few_row_groups_are_kept_in_memory(tmp_path: Path) -> None:
+    write_manifest((sample("q", str(i)) for i in range(600)), tmp_path / "out", store_images="bytes")
+    manifest = Manifest.open(tmp_path / "out")
+    assert sum(1 for _ in manifest) == 600
+    assert len(manifest._groups) == 8 < 600 / 32
