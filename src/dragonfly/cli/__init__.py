@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, inspect, models
+from dragonfly.cli import ask, chat, inspect, models, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -29,6 +29,9 @@ def _root(
 
 for command in (ask.ask, chat.chat, inspect.zoom, inspect.plan, inspect.presets, models.info, models.convert):
     app.command()(command)
+for command in (train.train, train.merge):
+    app.command()(command)
+app.add_typer(train.inspect_app)
 
 
 def run(arguments: list[str] | None = None) -> int:

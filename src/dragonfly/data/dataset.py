@@ -78,7 +78,11 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         Examples over `max_length` are counted as `max_length`. The processor's `_get_num_multimodal_tokens` must
         count a picture's whole block, separators included.
         """
-        return [self._first_usable(index, self._length) for index in range(len(self))]
+        return [self.length(index) for index in range(len(self))]
+
+    def length(self, index: int) -> int:
+        """Tokens of one example; see `lengths`."""
+        return self._first_usable(index, self._length)
 
     def sample(self, index: int) -> Sample:
         """Sample `index` with its chance applied, pictures still closed."""

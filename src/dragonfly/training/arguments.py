@@ -1,0 +1,81 @@
+"""A recipe as transformers' TrainingArguments: one place where their names meet."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from .recipe import RECIPES, Recipe
+
+
+def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
+    """Arguments of a run of `steps` optimiser steps. ValueError when the batch does not fit the number of processes."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    optim, on_gpu = recipe.optim, torch.cuda.is_available()
+    rest: dict[str, Any] = {}
+    if recipe.deepspeed is not None:
+        rest["deepspeed"] = str(deepspeed_file(recipe.deepspeed))
+    if world_size > 1:
+        rest["ddp_backend"] = "nccl" if on_gpu else "gloo"
+    return TrainingArguments(
+        output_dir=recipe.output,
+        run_name=recipe.name,
+        max_steps=steps,
+        per_device_train_batch_size=recipe.batch.per_device,
+        per_device_eval_batch_size=recipe.batch.per_device,
+        gradient_accumulation_steps=recipe.batch.accumulation_for(world_size),
+        average_tokens_across_devices=True,
+        learning_rate=optim.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if optim.schedule == "constant" else optim.schedule,
+        warmup_steps=warmup_steps(optim.warmup, steps),
+        weight_decay=optim.weight_decay,
+        max_grad_norm=optim.max_grad_norm,
+        adam_beta1=optim.betas[0],
+        adam_beta2=optim.betas[1],
+        bf16=recipe.precision == "bfloat16",
+        use_cpu=not on_gpu,
+        ddp_find_unused_parameters=False,  # every trained parameter has a gradient, pictures or not
+        dataloader_num_workers=recipe.data.workers,
+        dataloader_pin_memory=on_gpu,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        prediction_loss_only=True,
+        eval_strategy="steps" if recipe.log.eval_every else "no",
+        eval_steps=recipe.log.eval_every,
+        save_strategy="steps" if recipe.save.every else "no",
+        save_steps=recipe.save.every or steps,
+        logging_steps=recipe.log.every,
+        logging_nan_inf_filter=False,  # a loss that is not a number ends the run; hiding it would not
+        include_num_input_tokens_seen="no" if recipe.objective == "read" else "non_padding",
+        report_to=[name for name in ("tensorboard", "wandb") if getattr(recipe.log, name)] or "none",
+        disable_tqdm=True,  # `progress` has its own bar
+        seed=recipe.seed,
+        **rest,
+    )
+
+
+def warmup_steps(warmup: float, steps: int) -> int:
+    """Steps of warm-up: a share of all below 1, else their number."""
+    return math.ceil(warmup * steps) if warmup < 1 else int(warmup)
+
+
+def deepspeed_file(name: str) -> Path:
+    """A DeepSpeed configuration: a shipped one by name, or a path. ValueError where there is neither, or no DeepSpeed."""
+    shipped = RECIPES / "deepspeed" / f"{name}.json"
+    path = shipped if shipped.is_file() else Path(name)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in shipped.parent.glob("*.json")))
+        raise ValueError(f"deepspeed {name!r} is neither a file nor one of: {known}")
+    try:
+        import deepspeed  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ValueError(
+            f"the recipe asks for DeepSpeed ({name}), which is not installed: pip install 'dragonfly-vlm[cluster]', "
+            "or run on one device with deepspeed=null"
+        ) from None
+    return path
