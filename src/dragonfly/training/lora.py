@@ -66,6 +66,8 @@ def merge(adapter: str | Path, target: str | Path, base: str | Path | None = Non
     with atomic_directory(target) as folder:
         model: Any = DragonflyForConditionalGeneration.from_pretrained(base, dtype="auto")
         merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        for parameter in merged.parameters():
+            parameter.data = parameter.data.to(merged.config.dtype)  # adapters are float32, whatever the base is
         merged.save_pretrained(folder)
         AutoProcessor.from_pretrained(adapter).save_pretrained(folder)
         write_json(folder / ORIGIN, {**about, "merged_from": str(adapter)})

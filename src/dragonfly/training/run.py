@@ -112,7 +112,7 @@ def model_of(model: Any) -> Any:
 
 def _prepared_model(recipe: Recipe, processor: Any) -> Any:
     model: Any = build_model(recipe, processor)
-    model.config.use_cache = False
+    _use_cache(model, False)
     if recipe.lora is not None:
         model = add_adapter(model, recipe.lora, recipe.trainable)
     else:
@@ -127,7 +127,7 @@ def _prepared_model(recipe: Recipe, processor: Any) -> Any:
 
 def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, Any], output: Path) -> None:
     """The finished model as one directory: weights, processor, `dragonfly.json` last. Checkpoints are kept."""
-    model_of(model).config.use_cache = True
+    _use_cache(model_of(model), True)
     if trainer.recipe.objective == "read":  # the head stays behind
         if trainer.args.should_save:
             model.save_pretrained(output)
@@ -136,8 +136,14 @@ def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, 
         trainer.save_model(str(output))
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
-        (output / "training_args.bin").unlink(missing_ok=True)  # a pickle; recipe.yaml says the same
+        for name in ("training_args.bin", "README.md"):  # a pickle, and PEFT's empty form; recipe.yaml says it better
+            (output / name).unlink(missing_ok=True)
         write_json(output / ORIGIN, about)
+
+
+def _use_cache(model: Any, value: bool) -> None:
+    """Training has no use for keys and values of earlier tokens; the model that is written has."""
+    model.config.use_cache = model.config.get_text_config().use_cache = value
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:
