@@ -78,7 +78,10 @@ def test_two_processes_give_the_numbers_of_one(shared: Path, single: Path) -> No
 def test_zero_gives_the_numbers_of_one_process(shared: Path, single: Path, stage: int) -> None:
     config = shared / f"zero{stage}.json"
     config.write_text(json.dumps({**CPU_ZERO, "gradient_clipping": 1.0, "zero_optimization": {"stage": stage}}))
-    assert_equal(torchrun(shared, f"zero{stage}", deepspeed=str(config), **options()), single)
+    changes = options()
+    if stage == 2:  # one batch per step: with more, DeepSpeed loses gradients, and we refuse
+        changes["batch"] = {"global_size": 4, "per_device": 2}
+    assert_equal(torchrun(shared, f"zero{stage}", deepspeed=str(config), **changes), single)
 
 
 def test_a_process_whose_batches_are_all_text_does_not_hang(shared: Path) -> None:

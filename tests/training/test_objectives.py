@@ -16,7 +16,6 @@ from tests.data.fakes import sample
 from tests.training import small
 
 
-
 def marked(folder: Path, number: int = 4) -> Path:
     """Pictures with a black square, in a manifest, as `synthetic` makes them."""
     from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest

@@ -65,7 +65,10 @@ def start_and_kill(shared: Path, output: str, at_step: int, delay: float) -> Non
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "dragonfly", "train", str(shared / f"{output}.yaml")]
     losses, until = shared / output / "loss.jsonl", time.monotonic() + 300
-    with (shared / f"{output}.log").open("w") as log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
+    with (
+        (shared / f"{output}.log").open("w") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
+    ):
         while not (losses.is_file() and len(losses.read_text().splitlines()) >= at_step):
             assert process.poll() is None and time.monotonic() < until, (shared / f"{output}.log").read_text()
             time.sleep(0.01)

@@ -37,7 +37,13 @@ def test_stage_1_from_tower_and_language_model_changes_the_projector_alone(share
     output = tmp_path / "out"
     data = {"train": [{"name": "rows", "path": str(shared / "data" / "rows.json")}], "group_by_length": True}
     recipe = small.recipe(
-        shared, init_from=base, model={"preset": "v1"}, trainable=["multi_modal_projector"], steps=2, data=data, output=str(output)
+        shared,
+        init_from=base,
+        model={"preset": "v1"},
+        trainable=["multi_modal_projector"],
+        steps=2,
+        data=data,
+        output=str(output),
     )
     assert run(recipe) == output
     after, language = weights(output), load_file(tmp_path / "language_model" / "model.safetensors")

@@ -10,7 +10,9 @@ from dragonfly.training.trainer import StageTrainer
 from tests.training import small
 
 
-def gradients(folder: Path, output: str, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> tuple[float, dict[str, torch.Tensor]]:
+def gradients(
+    folder: Path, output: str, monkeypatch: pytest.MonkeyPatch, **changes: Any
+) -> tuple[float, dict[str, torch.Tensor]]:
     """The loss and the gradients of the one step of a run, before clipping."""
     taken: dict[str, torch.Tensor] = {}
 
@@ -51,7 +53,11 @@ def test_the_dummy_changes_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     small.recipe(tmp_path)
     text = small.rows(tmp_path / "text", text_only=True)
-    changes: dict[str, Any] = {"data": {"train": [{"name": "text", "path": str(text)}]}, "trainable": ["language_model"], "steps": 3}
+    changes: dict[str, Any] = {
+        "data": {"train": [{"name": "text", "path": str(text)}]},
+        "trainable": ["language_model"],
+        "steps": 3,
+    }
     with_dummy = run(small.recipe(tmp_path, output=str(tmp_path / "with"), **changes))
     monkeypatch.setattr(objectives, "answer_without_pictures", lambda model: None)
     without = run(small.recipe(tmp_path, output=str(tmp_path / "without"), **changes))

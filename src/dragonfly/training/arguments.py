@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from pathlib import Path
@@ -18,8 +19,10 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     optim, on_gpu = recipe.optim, torch.cuda.is_available()
     rest: dict[str, Any] = {}
+    accumulation = recipe.batch.accumulation_for(world_size)
     if recipe.deepspeed is not None:
         rest["deepspeed"] = str(deepspeed_file(recipe.deepspeed))
+        _check_stage(recipe, rest["deepspeed"], accumulation)
     if world_size > 1:
         rest["ddp_backend"] = "nccl" if on_gpu else "gloo"
     return TrainingArguments(
@@ -28,7 +31,7 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         max_steps=steps,
         per_device_train_batch_size=recipe.batch.per_device,
         per_device_eval_batch_size=recipe.batch.per_device,
-        gradient_accumulation_steps=recipe.batch.accumulation_for(world_size),
+        gradient_accumulation_steps=accumulation,
         average_tokens_across_devices=True,
         learning_rate=optim.learning_rate,
         lr_scheduler_type="constant_with_warmup" if optim.schedule == "constant" else optim.schedule,
@@ -79,3 +82,17 @@ def deepspeed_file(name: str) -> Path:
             "or run on one device with deepspeed=null"
         ) from None
     return path
+
+
+def _check_stage(recipe: Recipe, file: str, accumulation: int) -> None:
+    """Refuse what DeepSpeed would do wrong, silently or later."""
+    stage = json.loads(Path(file).read_text(encoding="utf-8")).get("zero_optimization", {}).get("stage", 0)
+    if stage == 2 and accumulation > 1:
+        # Measured with DeepSpeed 0.19.8: the gradients of all but a step's last batch are partly lost
+        # (https://github.com/deepspeedai/DeepSpeed/issues/7718). One batch per step is right; so are stages 1 and 3.
+        raise ValueError(
+            f"DeepSpeed's ZeRO stage 2 loses gradients when a step has several batches, and this one has {accumulation}; "
+            "raise batch.per_device until there is one, or take deepspeed=zero1 or zero3"
+        )
+    if stage == 3 and recipe.init_from.checkpoint is None:
+        raise ValueError("ZeRO stage 3 shares out weights while it loads them and needs init_from.checkpoint; use zero1")

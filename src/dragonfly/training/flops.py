@@ -47,9 +47,12 @@ class Flops:
         pixels, numbers = inputs.get("pixel_values"), inputs.get("num_sub_images")
         sub_images = 0 if pixels is None else int(numbers.sum()) if numbers is not None else pixels.shape[0] * pixels.shape[1]
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        language = sum(self.language.flops(length, length) + self._more_logits(length) for length in lengths)
-        return self.tower_passes * sub_images * self.per_sub_image + self.language_passes * language
+        return self.tower_passes * sub_images * self.per_sub_image + sum(map(self._of_row, lengths))
 
-    def _more_logits(self, length: int) -> int:
-        """`LanguageModelSize.flops` has the logits of the last position alone; training needs all."""
-        return 2 * (length - 1) * self.language.hidden_size * self.language.vocab_size
+    def _of_row(self, length: int) -> int:
+        """The language model over one row: `LanguageModelSize.flops` has one position's logits, training needs all."""
+        size = self.language
+        forward = size.flops(length, length) + 2 * (length - 1) * size.hidden_size * size.vocab_size
+        # Both sides of attention's products are activations, so a frozen model too is passed three times there.
+        again = 4 * length**2 * size.num_heads * size.head_dim * size.num_layers if self.language_passes == 2 else 0
+        return self.language_passes * forward + again

@@ -77,7 +77,7 @@ def merge(adapter: str | Path, target: str | Path, base: str | Path | None = Non
 def _origin(adapter: Path) -> dict[str, Any]:
     try:
         about = json.loads((adapter / ORIGIN).read_text(encoding="utf-8"))
-        about["base"]["path"], about["base"]["sha256"]  # noqa: B018 - present, or the KeyError says so
+        about["base"]["path"], about["base"]["sha256"]
     except (OSError, ValueError, KeyError):
         raise ValueError(f"{adapter} is no adapter of `dragonfly train`: its {ORIGIN} names no base") from None
     return about

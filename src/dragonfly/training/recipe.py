@@ -209,9 +209,7 @@ class Recipe(Config):
     output: str
 
     @classmethod
-    def load(
-        cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None
-    ) -> Self:
+    def load(cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None) -> Self:
         """A recipe from a file, or from the package by name (`general/stage1-v1`), with `key.sub=value` overrides."""
         return super().load(None if path is None else locate(path), overrides, base=base)
 
@@ -228,9 +226,7 @@ class Recipe(Config):
         return []
 
     def _module_faults(self) -> list[str]:
-        faults = [
-            f"trainable: {nearest(name, MODULES)}" for name in self.trainable if name.partition(".")[0] not in MODULES
-        ]
+        faults = [f"trainable: {nearest(name, MODULES)}" for name in self.trainable if name.partition(".")[0] not in MODULES]
         if not self.trainable and self.lora is None:
             faults.append(f"trainable is empty, so nothing would be trained; name some of: {', '.join(MODULES)}")
         for name in self.optim.learning_rates:
@@ -243,7 +239,9 @@ class Recipe(Config):
         parts = {name.partition(".")[0] for name in self.trainable}
         legal = {"answer": set(MODULES), "text": {"language_model", "lm_head"}, "read": {"vision_tower"}}[self.objective]
         if wrong := sorted(parts & set(MODULES) - legal):
-            return [f"objective {self.objective!r} gives no gradient to {', '.join(wrong)}; trainable may name {', '.join(sorted(legal))}"]
+            return [
+                f"objective {self.objective!r} gives no gradient to {', '.join(wrong)}; trainable may name {', '.join(sorted(legal))}"
+            ]
         return []
 
     def _lora_faults(self) -> list[str]:

@@ -82,7 +82,11 @@ class Record(TrainerCallback):
     def _speed(self, state: Any) -> dict[str, Any]:
         """Of this session alone: loading and checkpoints included, compilation too."""
         seconds = time.perf_counter() - self.begun
-        steps, tokens, flops = state.global_step - self.before[0], state.num_input_tokens_seen - self.before[1], state.total_flos - self.before[2]
+        steps, tokens, flops = (
+            state.global_step - self.before[0],
+            state.num_input_tokens_seen - self.before[1],
+            state.total_flos - self.before[2],
+        )
         peak = self.recipe.peak_flops
         return {
             "processes": self.world_size,

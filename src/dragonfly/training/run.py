@@ -26,8 +26,8 @@ from .gates import audit_labels
 from .lora import ORIGIN, add_adapter, base_hash
 from .objectives import make_task
 from .progress import Progress
-from .record import RECIPE, Record, origin, write_recipe
 from .recipe import Recipe
+from .record import RECIPE, Record, origin, write_recipe
 from .sources import manifest_hashes, mixture, num_steps
 from .stages import build_model, build_processor, count_modules, freeze
 from .trainer import StageTrainer
