@@ -173,7 +173,10 @@ def test_the_legend_tells_what_happened() -> None:
     assert "All 36 high sub-images were kept; nothing was left out." in zoom._legend(everything, [])
     no_high = make_layout((480, 640), PRESETS["baseline-3"].spec)
     assert "Framed: the mid sub-images, M0 to M23. There is no high level." in zoom._legend(no_high, [])
-    assert zoom._legend(make_layout((200, 20_000), V1), [])[0] == "The picture has 20000 x 200 pixels, drawn 16.7 times too high."
+    assert (
+        zoom._legend(make_layout((200, 20_000), V1), [])[0]
+        == "The picture has 20000 x 200 pixels, drawn 16.7 times too high."
+    )
 
 
 def test_mistakes_are_named() -> None:

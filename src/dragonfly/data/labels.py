@@ -64,7 +64,9 @@ def encode(
             raise BadSample("too-long", f"the first turn takes {first} tokens, max_length is {max_length}; raise it")
         turns, pictures = _kept_turns(messages, kept)
         # Rendered anew rather than cut: that is right wherever a layout puts its pictures.
-        shorter = encode(processor, turns, images[:pictures], train_on=train_on, max_length=max_length, **processor_kwargs)
+        shorter = encode(
+            processor, turns, images[:pictures], train_on=train_on, max_length=max_length, **processor_kwargs
+        )
         return {**shorter, "num_truncated": shorter["num_truncated"] + answers - kept}
     example["labels"] = supervise(
         example["input_ids"],
