@@ -1,6 +1,6 @@
 """Draw docs/images/architecture.png: the flow of the paper's Figure 1, from the layout of a generated picture.
 
-    python scripts/draw_architecture.py [PRESET] [FILE]
+python scripts/draw_architecture.py [PRESET] [FILE]
 """
 
 from __future__ import annotations

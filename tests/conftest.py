@@ -11,6 +11,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 import torch
 
+pytest.register_assert_rewrite("tests.models.golden", "tests.models.golden_pictures", "tests.models.golden_training")
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
@@ -26,3 +28,14 @@ def golden_directories() -> list[Path]:
 @pytest.fixture(autouse=True, scope="session")
 def _few_threads() -> None:
     torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random `v1` model with its processor, as a directory. Tests that change files copy it first."""
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny.model().save_pretrained(folder)
+    tiny.processor().save_pretrained(folder)
+    return folder

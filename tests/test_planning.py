@@ -26,6 +26,7 @@ from dragonfly.planning import (
     tower_flops,
 )
 from dragonfly.vision import EncoderSpec, LevelSpec, make_layout
+from tests import tiny
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 TOKENS = {  # DESIGN.md, section 5: (sub-images kept, tokens to the language model with separators)
@@ -122,7 +123,9 @@ def test_llama_8b_is_counted_exactly_at_v1s_prompt() -> None:
 def test_parameters_of_tower_and_projector() -> None:
     tower = tower_config(KNOWN_TOWERS[CLIP_BASE])
     costs = plan(PRESETS["v1"].spec, (480, 640), tower, LLAMA)
-    assert costs.tower_parameters == 87_456_000  # the published vision half of ViT-B/32, its projection head aside
+    tower.num_hidden_layers -= 1
+    post_norm = 2 * 768
+    assert costs.tower_parameters == sum(p.numel() for p in on_meta(tower).parameters()) - post_norm
     assert costs.projector_parameters == sum(p.numel() for p in torch.nn.Linear(768, 4096, device="meta").parameters())
 
 
@@ -163,7 +166,7 @@ def test_the_projector_sees_what_is_kept_and_what_the_policy_compares() -> None:
         ("uniform", kept),
         ("similarity", kept + 4 + 24),
         ("centred", kept + 4 + 24),
-        ("detail", kept + 4 + 24 + 24 * 49),
+        ("detail", kept + 24 * 49),
     ):
         assert projected_rows(layout, spec.with_selection(policy=policy)) == rows, policy
     everything = spec.with_selection(policy="all")
@@ -174,6 +177,29 @@ def test_the_projector_sees_what_is_kept_and_what_the_policy_compares() -> None:
     rows = torch.zeros(577 + 40 * 37, 1024, device="meta")
     expected, _ = counted(torch.nn.Linear(1024, 4096, device="meta"), rows)
     assert plan(pooled, (480, 640), tower, LLAMA).projector_flops == expected
+
+
+@pytest.mark.parametrize("policy", ["all", "random", "uniform", "similarity", "detail"])
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_the_models_own_image_features_cost_what_was_planned(policy: str, kind: str) -> None:
+    encoder = PRESETS["v1"].spec.with_selection(policy=policy).to_dict()
+    for name, value in (("resolution", 32), ("patch_size", 8), ("num_prefix_tokens", int(kind == "clip"))):
+        encoder[name] = value
+    config = tiny.config(tower=kind, encoder=encoder, attn_implementation="eager")
+    model, picture = tiny.model(config), tiny.picture(96, 64)
+    costs = plan(config.spec, (64, 96), config.vision_config, config)
+    inputs = tiny.processor(config).image_processor(picture, return_tensors="pt")
+    inputs = {name: inputs[name] for name in inputs if name != "layouts"}
+    assert inputs["pixel_values"].shape[1] == costs.num_encoded
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        features = model.get_image_features(**inputs).pooler_output
+    assert features is not None and features[0].shape[0] == costs.num_features
+    hidden = config.text_config.hidden_size
+    comparisons = 2 * 4 * 24 * hidden if policy == "similarity" else 0  # dot products, which a plan leaves out
+    assert costs.tower_flops is not None and costs.projector_flops is not None
+    assert counter.get_total_flops() == costs.tower_flops + costs.projector_flops + comparisons
+    held = sum(p.numel() for p in model.model.vision_tower.parameters())
+    assert costs.tower_parameters == held
 
 
 def test_a_level_left_out_costs_nothing() -> None:

@@ -14,7 +14,12 @@ def main(arguments: list[str] | None = None) -> int:
     from dragonfly.cli import run
 
     try:
-        return run(arguments)
+        code = run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough; typer answers 1 to this too
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the flush at exit
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -123,7 +123,8 @@ class Plan:
         projector_flops: the projector, over what is kept and what the selection looks at.
         prefill_flops: the language model over the prompt.
         flops_per_generated_token: the language model over the first generated token, everything before it cached.
-        tower_parameters, projector_parameters, language_model_parameters: weights; the tower's as they are stored.
+        tower_parameters, projector_parameters, language_model_parameters: weights that the model holds; the tower's unused
+            last layer is not among them.
     """
 
     size: Size
@@ -205,15 +206,14 @@ def _levels(layout: SubImageLayout, spec: EncoderSpec) -> tuple[LevelPlan, ...]:
 def projected_rows(layout: SubImageLayout, spec: EncoderSpec) -> int:
     """Rows that go through the projector for one picture.
 
-    Tokens are pooled first and only what is kept is projected. A policy on tokens also looks at the projected summary of
-    every mid and high sub-image, and `detail` at every patch token of the high ones.
+    Tokens are pooled first and only what is kept is projected. Where a policy chooses among tokens it also looks at the
+    projected summary of every mid and high sub-image, or (`detail`) at every patch token of the high ones.
     """
-    rows = layout.num_features
-    high = layout.count("high")
-    if not high or not spec.selects or NEEDS[spec.selection.policy] != "tokens":
-        return rows
-    rows += layout.count("mid") + high
-    return rows + high * spec.patch_side**2 if spec.selection.policy == "detail" else rows
+    high, policy = layout.count("high"), spec.selection.policy
+    if high == layout.num_kept_high or NEEDS[policy] != "tokens":
+        return layout.num_features
+    compared = high * spec.patch_side**2 if policy == "detail" else layout.count("mid") + high
+    return layout.num_features + compared
 
 
 def tower_flops(tower: PreTrainedConfig, spec: EncoderSpec) -> int:
@@ -246,12 +246,13 @@ def _check_tower(tower: PreTrainedConfig, spec: EncoderSpec) -> None:
 
 
 def _tower_parameters(tower: PreTrainedConfig) -> int:
-    """Weights of the tower as stored, the unused last layer included: counted on a model without storage."""
+    """Weights of the tower as the model builds it, counted on one without storage."""
     import torch
-    from transformers import AutoModel
+
+    from dragonfly.models.towers import build_tower
 
     with torch.device("meta"):
-        model = AutoModel.from_config(tower)
+        model = build_tower(tower, tower.num_hidden_layers - 1)
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -160,9 +160,7 @@ def test_a_mixture_gives_its_positions(processor: Any, samples: list[Sample]) ->
 def test_workers_change_nothing(processor: Any, samples: list[Sample]) -> None:
     dataset = EncodedDataset(Mixture({"a": broken(samples, 1)}, seed=4), processor, max_bad_share=1.0)
     collate = Collator(processor.tokenizer.pad_token_id)
-    alone, shared = (
-        list(DataLoader(dataset, batch_size=3, num_workers=workers, collate_fn=collate)) for workers in (0, 2)
-    )
+    alone, shared = (list(DataLoader(dataset, batch_size=3, num_workers=workers, collate_fn=collate)) for workers in (0, 2))
     for one, other in zip(alone, shared, strict=True):
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one)

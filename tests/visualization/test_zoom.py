@@ -164,6 +164,7 @@ def test_the_legend_tells_what_happened() -> None:
     words = zoom._legend(layout, zoom._high_shown(layout, scores))
     assert words == [
         "The picture has 640 x 480 pixels.",
+        "Each sub-image is resized to 224 x 224 pixels.",
         "Kept 12 of 24 high sub-images (bright); the dark ones were left out.",
         "Frame colour: the mid sub-image (M0 to M3) that a sub-image belongs to.",
         "#1: the highest score of its colour, with the score beside it.",
@@ -173,10 +174,7 @@ def test_the_legend_tells_what_happened() -> None:
     assert "All 36 high sub-images were kept; nothing was left out." in zoom._legend(everything, [])
     no_high = make_layout((480, 640), PRESETS["baseline-3"].spec)
     assert "Framed: the mid sub-images, M0 to M23. There is no high level." in zoom._legend(no_high, [])
-    assert (
-        zoom._legend(make_layout((200, 20_000), V1), [])[0]
-        == "The picture has 20000 x 200 pixels, drawn 16.7 times too high."
-    )
+    assert zoom._legend(make_layout((200, 20_000), V1), [])[0] == "The picture has 20000 x 200 pixels, drawn 16.7 times too high."
 
 
 def test_mistakes_are_named() -> None:

@@ -37,7 +37,7 @@ app.add_typer(train.inspect_app)
 def run(arguments: list[str] | None = None) -> int:
     """Run the application and return the exit code; a fault in the usage is one line and 2."""
     try:
-        result = app(args=arguments, standalone_mode=False)
+        result = app(args=arguments, prog_name="dragonfly", standalone_mode=False)
     except typer.Abort:
         typer.echo("interrupted", err=True)
         return 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,12 +19,12 @@ Examples:
 
   dragonfly ask before.png after.png "What changed?" --zoom where.png
 
-  dragonfly ask receipt.jpg "What is the total?" --json --set model.selection.policy=detail
+  dragonfly ask receipt.jpg "The total?" --json --set model.selection.keep=2
 
   dragonfly ask --batch rows.jsonl -o answers.jsonl
 
-A row of a batch is {"image": PATH or "images": [PATH, ...], "question": TEXT, "system": TEXT, "id": ANY}; paths are relative
-to the file. Run it again to go on where it stopped.
+A row of a batch is one line {"id": ANY, "image": PATH, "question": TEXT, "system": TEXT}; "images" takes a list of paths,
+and only the question is needed. Paths are relative to the file. Run the same command again to go on where it stopped.
 """
 
 
@@ -56,9 +57,14 @@ def ask(
     if batch is not None:
         if words:
             raise ValueError("--batch reads its questions from the file; leave the question and the pictures out")
+        for option, given in (("--zoom", zoom), ("--json", json), ("--system", system)):
+            if given:
+                raise ValueError(f"{option} is for one question; a batch writes JSON, and its rows have their own system message")
         if output is None:
             raise ValueError("--batch needs a file for the answers: -o answers.jsonl")
         return _ask_batch(batch, output, batch_size, loading, options)
+    if output is not None:
+        raise ValueError("--output is for the answers of --batch; one answer is printed (redirect it: > answer.txt)")
     if not words:
         raise ValueError('nothing to ask; write: dragonfly ask PICTURE "QUESTION"')
     *images, question = words
@@ -72,13 +78,14 @@ def _ask_one(
     images: list[str], question: str, system: str | None, zoom: Path | None, as_json: bool, loading: Any, options: Any
 ) -> int:
     from dragonfly.imaging import load_picture
-    from dragonfly.inference import load
+    from dragonfly.inference import Options, load
 
-    if not images and Path(question).is_file():
-        raise ValueError(f"'{question}' is a picture and the question is missing; write: dragonfly ask {question} \"QUESTION\"")
+    Options.of(**options)  # this and the pictures before the model is loaded, so that a slip costs no time
+    if os.path.isfile(question):  # noqa: PTH113 - Path.is_file raises on a question too long for a name
+        raise ValueError(f"the last word is the question, and '{question}' is a file; write: dragonfly ask PICTURE \"QUESTION\"")
     if zoom is not None and not images:
         raise ValueError("--zoom draws where the model looked in a picture, and no picture is given")
-    for image in images:  # before the model is loaded, so that a wrong name costs no time
+    for image in images:
         load_picture(image)
     engine = load(**loading)
     answer = engine.ask(images, question, system=system, **options)
@@ -109,9 +116,10 @@ def _ask_batch(rows: Path, output: Path, batch_size: int, loading: Any, options:
     from rich.console import Console
     from rich.progress import Progress
 
-    from dragonfly.inference import load
+    from dragonfly.inference import Options, load
     from dragonfly.inference.batch import open_batch
 
+    Options.of(**options)
     work = open_batch(rows, output)  # faults of the file show before the model is loaded
     if work.done:
         common.say(f"{work.done} of {work.total} answered before; going on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ Examples:
 
   dragonfly chat scan.png
 
-  dragonfly chat scan.png --model ./my-model --system "You are a careful radiologist."
+  dragonfly chat scan.png --model ./my-model --system "Answer briefly."
 """
 
 
@@ -31,32 +32,40 @@ def chat(
     dtype: common.Dtype = "auto",
     set: common.Overrides = None,
 ) -> int:
-    from dragonfly.inference import load
+    from dragonfly.imaging import load_picture
+    from dragonfly.inference import Options, load
 
-    engine = load(model, device=device, dtype=dtype, overrides=set or ())
-    conversation = engine.chat(images or [], system=system)
+    options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+    Options.of(**options)
+    for image in images or []:
+        load_picture(image)
+    conversation = load(model, device=device, dtype=dtype, overrides=set or ()).chat(images or [], system=system)
     waiting: list[str] = []
-    while True:
-        try:
-            line = typer.prompt("you", default="", show_default=False, prompt_suffix="> ", err=True).strip()
-        except (typer.Abort, EOFError):
-            break
-        if not line:
-            break
-        if line.startswith("/add "):
-            waiting.append(line[len("/add ") :].strip())
-            continue
-        try:
-            answer = conversation.ask(
-                line, waiting, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
-            )
-        except ValueError as error:  # a fault in one turn does not end the conversation
+    noted = 0
+    while line := _read_line():
+        try:  # a fault in one turn does not end the conversation
+            if line.startswith("/add "):
+                picture = line.removeprefix("/add ").strip()
+                load_picture(picture)
+                waiting.append(picture)
+                continue
+            answer = conversation.ask(line, waiting, **options)
+        except ValueError as error:
             common.say(f"error: {error}")
-            waiting = []
             continue
         waiting = []
+        for note in answer.notes[noted:]:  # an answer carries the notes of all pictures so far
+            common.say(f"note: {note}")
+        noted = len(answer.notes)
         typer.echo(answer.text)
     return 0
+
+
+def _read_line() -> str:
+    """One line of the user's, empty at the end; the prompt is shown to a person alone."""
+    if sys.stdin.isatty():
+        print("you> ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
 
 
 chat.__doc__ = EXAMPLES

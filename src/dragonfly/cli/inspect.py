@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,17 +35,18 @@ def zoom(
     """
     from dragonfly.imaging import load_picture
 
-    picture = load_picture(image)
-    for note in picture.notes:
-        common.say(f"note: {picture.source}: {note}")
     if preset is not None:
-        layout, selection = _layout_of(picture.image, preset, model, set)
+        picture, layout, selection = _layout_of(image, preset, model, set)
     else:
         from dragonfly.inference import load
 
-        encoded = load(model, device=device, dtype=dtype, overrides=set or ()).encode([image])[0]
+        load_picture(image)  # before a model is loaded, so that a slip costs no time
+        engine = load(model, device=device, dtype=dtype, overrides=set or ())
+        encoded = engine.encode([image])[0]
         layout, selection = encoded.layout, encoded.selection
-        picture = load_picture(image) if (picture.image.height, picture.image.width) == layout.size else picture
+        picture = load_picture(image, engine.processor.image_processor.picture_policy)  # as the model sees it
+    for note in picture.notes:
+        common.say(f"note: {picture.source}: {note}")
     target = output or Path(f"{Path(picture.source).stem}.zoom.png")
     draw_answer(picture.image, layout, selection, target, title=Path(picture.source).name)
     if json:
@@ -56,16 +58,27 @@ def zoom(
     return 0
 
 
-def _layout_of(image: Any, preset: str, model: str | None, overrides: Sequence[str] | None) -> tuple[Any, Any]:
-    """A preset's layout; which high sub-images are kept is the model's choice, so none is marked unless all are."""
+def _layout_of(image: str, preset: str, model: str | None, overrides: Sequence[str] | None) -> tuple[Any, Any, Any]:
+    """The picture and its layout with nothing left out: choosing takes a model."""
+    from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_picture
     from dragonfly.inference.answer import describe_selection
     from dragonfly.models.presets import get_preset
     from dragonfly.vision.layout import make_layout
 
     if model is not None or overrides:
         raise ValueError("--preset draws a layout without a model; leave --model and --set out, or use --set model.preset=...")
-    layout = make_layout((image.height, image.width), get_preset(preset).spec)
-    return layout, describe_selection(layout, None, None)
+    chosen = get_preset(preset)
+    picture = load_picture(image, RELEASED_POLICY if chosen.released else DEFAULT_POLICY)
+    spec = chosen.spec
+    if spec.selects:
+        layout = make_layout(picture.size, spec)
+        common.say(
+            f"note: preset '{preset}' keeps {layout.num_kept_high} of {layout.count('high')} high sub-images; a model chooses "
+            "them, so all are drawn"
+        )
+        spec = spec.with_selection(policy="all")
+    layout = make_layout(picture.size, spec)
+    return picture, layout, describe_selection(layout, None, None)
 
 
 def draw_answer(image: Any, layout: Any, selection: Any, path: Path, title: str) -> None:
@@ -171,5 +184,6 @@ def presets(json: common.Json = False) -> int:
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*map(str, row.values()))
-    Console().print(table)
+    # A file or a pipe has no width: there the table takes the room it needs.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
     return 0

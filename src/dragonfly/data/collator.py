@@ -43,8 +43,7 @@ class Collator:
         lengths = [len(example["input_ids"]) for example in examples]
         width = -(-max(lengths) // self.pad_to_multiple_of) * self.pad_to_multiple_of
         masked = [
-            {**example, "attention_mask": torch.ones(n, dtype=torch.long)}
-            for example, n in zip(examples, lengths, strict=True)
+            {**example, "attention_mask": torch.ones(n, dtype=torch.long)} for example, n in zip(examples, lengths, strict=True)
         ]
         pads = dict.fromkeys(SEQUENCE_KEYS, 0) | {"input_ids": self.pad_token_id, "labels": IGNORE_INDEX}
         batch = {}
@@ -52,9 +51,7 @@ class Collator:
             batch[key] = torch.full((len(masked), width), pads[key], dtype=masked[0][key].dtype)
             for row, example in enumerate(masked):
                 length = lengths[row]
-                batch[key][row, slice(0, length) if self.padding_side == "right" else slice(width - length, width)] = (
-                    example[key]
-                )
+                batch[key][row, slice(0, length) if self.padding_side == "right" else slice(width - length, width)] = example[key]
         return batch
 
 

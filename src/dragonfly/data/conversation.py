@@ -122,8 +122,7 @@ def to_messages(sample: Sample) -> list[dict[str, Any]]:
         {
             "role": message.role,
             "content": [
-                {"type": "image"} if part.type == "image" else {"type": "text", "text": part.text}
-                for part in message.content
+                {"type": "image"} if part.type == "image" else {"type": "text", "text": part.text} for part in message.content
             ],
         }
         for message in sample.messages

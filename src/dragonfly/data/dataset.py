@@ -135,6 +135,4 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         self.bad[place] = BadRow(*place, error.reason, f"sample {sample.id!r}: {error.detail}")
         logger.warning("bad row replaced by the next: %s", self.bad[place])
         worker = get_worker_info()
-        check_bad(
-            list(self.bad.values()), self._rows_per_epoch / (worker.num_workers if worker else 1), self.max_bad_share
-        )
+        check_bad(list(self.bad.values()), self._rows_per_epoch / (worker.num_workers if worker else 1), self.max_bad_share)

@@ -64,9 +64,7 @@ def encode(
             raise BadSample("too-long", f"the first turn takes {first} tokens, max_length is {max_length}; raise it")
         turns, pictures = _kept_turns(messages, kept)
         # Rendered anew rather than cut: that is right wherever a layout puts its pictures.
-        shorter = encode(
-            processor, turns, images[:pictures], train_on=train_on, max_length=max_length, **processor_kwargs
-        )
+        shorter = encode(processor, turns, images[:pictures], train_on=train_on, max_length=max_length, **processor_kwargs)
         return {**shorter, "num_truncated": shorter["num_truncated"] + answers - kept}
     example["labels"] = supervise(
         example["input_ids"],
@@ -142,15 +140,18 @@ def _filled(messages: Sequence[Mapping[str, Any]], images: Sequence[Any]) -> lis
     ]
 
 
-def _refuse_control_tokens(processor: Any, messages: Sequence[Mapping[str, Any]]) -> None:
-    """Text that spells a control token would become one: a forged turn, or a picture's place without a picture."""
+def control_token_in(processor: Any, text: str) -> str | None:
+    """A control token that `text` spells, or None. It would become one: a forged turn, or a picture's place without one."""
     tokenizer = processor.tokenizer
     control = {processor.image_token, *tokenizer.all_special_tokens}
     control |= {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return next((token for token in sorted(control) if token and token in text), None)
+
+
+def _refuse_control_tokens(processor: Any, messages: Sequence[Mapping[str, Any]]) -> None:
     for text in _texts(messages):
-        for token in control:
-            if token and token in text:
-                raise BadSample("control-token", f"a text holds the control token {token}; remove it")
+        if token := control_token_in(processor, text):
+            raise BadSample("control-token", f"a text holds the control token {token}; remove it")
 
 
 def _texts(messages: Iterable[Mapping[str, Any]]) -> Iterable[str]:

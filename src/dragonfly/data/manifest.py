@@ -104,9 +104,7 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
-def _write_shards(
-    samples: Iterator[Sample], folder: Path, rows_per_shard: int, group_rows: int
-) -> Iterator[dict[str, Any]]:
+def _write_shards(samples: Iterator[Sample], folder: Path, rows_per_shard: int, group_rows: int) -> Iterator[dict[str, Any]]:
     pq = import_pyarrow().parquet
     group = list(islice(samples, min(group_rows, rows_per_shard)))
     for number in count():

@@ -52,9 +52,7 @@ class Mixture:
         self.seed, self.epochs = seed, epochs
         self.rows_per_epoch = sum(self.taken.values())
         if not self.rows_per_epoch:
-            raise ValueError(
-                f"the mixture of {', '.join(sources) or 'no sources'} takes no rows; give rows and passes above 0"
-            )
+            raise ValueError(f"the mixture of {', '.join(sources) or 'no sources'} takes no rows; give rows and passes above 0")
         self._order = lru_cache(maxsize=2)(self._epoch_order)
 
     def __len__(self) -> int:

@@ -15,6 +15,8 @@ from typing import Any
 from dragonfly.files import atomic_write
 from dragonfly.inference.engine import Engine, Row
 
+_BEGINNING = b'{"id": '  # of every record
+
 
 @dataclass
 class Batch:
@@ -44,6 +46,8 @@ def open_batch(rows_file: Path, output: Path) -> Batch:
     Raises:
         ValueError: naming file and line of a row that cannot be read, or two rows of one id.
     """
+    if output.exists() and rows_file.exists() and output.samefile(rows_file):
+        raise ValueError(f"{output} is the file of the questions; write the answers to another one")
     rows = _read_rows(rows_file)
     kept = _answered(output, {json.dumps(key) for key, _ in rows})
     with atomic_write(output) as file:  # drops errors and a half-written last line
@@ -68,7 +72,7 @@ def _read_rows(path: Path) -> list[tuple[Any, Row]]:
         raise ValueError(f"no such file: {path}; give a JSONL file of questions")
     rows: list[tuple[Any, Row]] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         key, row = _parse(line, path, number)
@@ -78,28 +82,39 @@ def _read_rows(path: Path) -> list[tuple[Any, Row]]:
     return rows
 
 
-def _parse(line: str, path: Path, number: int) -> tuple[Any, Row]:
+def _lines(path: Path) -> list[bytes]:
+    """Split at line feeds alone, as JSON lines are; text may hold other separators, and a broken-off line half a letter."""
+    return path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+
+
+def _parse(line: bytes, path: Path, number: int) -> tuple[Any, Row]:
     try:
-        data = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {number}: not JSON ({error.msg})") from None
+        data = json.loads(line.decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}, line {number}: not JSON ({getattr(error, 'msg', error)})") from None
     if not isinstance(data, dict) or not isinstance(data.get("question"), str):
         raise ValueError(f'{path}, line {number}: a row needs a text under "question"')
-    images = data.get("images", data.get("image", []))
-    images = images if isinstance(images, list) else [images]
+    images, system = data.get("images", data.get("image")), data.get("system")
+    images = images if isinstance(images, list) else [] if images is None else [images]
+    if not all(isinstance(image, str) for image in images):
+        raise ValueError(f'{path}, line {number}: "image" must be a path, "images" a list of paths')
+    if not isinstance(system, str | None):
+        raise ValueError(f'{path}, line {number}: "system" must be a text')
     resolved = [image if "://" in image or image.startswith("data:") else str(path.parent / image) for image in images]
-    return data.get("id", number), Row(resolved, data["question"], data.get("system"))
+    return data.get("id", number), Row(resolved, data["question"], system)
 
 
 def _answered(output: Path, keys: set[str]) -> dict[str, dict[str, Any]]:
     """Finished records of an earlier run, by id."""
     kept: dict[str, dict[str, Any]] = {}
-    lines = output.read_text(encoding="utf-8").splitlines() if output.is_file() else []
+    lines = _lines(output) if output.is_file() else []
     for number, line in enumerate(lines, start=1):
+        if number == len(lines) and not line:
+            continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            if number == len(lines):
+            record = json.loads(line.decode("utf-8"))
+        except ValueError:
+            if number == len(lines) and line.startswith(_BEGINNING[: len(line)]):
                 continue  # the run was stopped while it wrote this line
             raise ValueError(f"{output}, line {number}: not JSON, so it is no earlier run; choose another output") from None
         key = json.dumps(record.get("id")) if isinstance(record, dict) else ""

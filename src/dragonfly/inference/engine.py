@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from transformers.generation.streamers import BaseStreamer
 
+from dragonfly.data.labels import control_token_in
 from dragonfly.imaging import load_picture
 from dragonfly.inference.answer import Answer, SubImageScore, describe_selection
+from dragonfly.inference.options import Options, StopAt, own_seed
 from dragonfly.inference.stream import Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
@@ -28,27 +30,6 @@ class Row:
     images: Images
     question: str
     system: str | None = None
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to generate. Greedy where `temperature` is 0; else sampling, reproducible by `seed`."""
-
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    stop: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise ValueError(
-                f"temperature must not be negative and top_p in (0, 1], got temperature {self.temperature}, top_p {self.top_p}"
-            )
-        if isinstance(self.stop, str):
-            object.__setattr__(self, "stop", (self.stop,))
 
 
 @dataclass(frozen=True)
@@ -94,7 +75,8 @@ class Engine:
 
     @property
     def device(self) -> torch.device:
-        return self.model.get_input_embeddings().weight.device
+        weight: Any = self.model.get_input_embeddings().weight
+        return weight.device
 
     def ask(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Answer:
         """Answer one question about any number of pictures.
@@ -113,7 +95,9 @@ class Engine:
 
     def ask_many(self, rows: Iterable[Row | tuple[Images, str]], *, batch_size: int = 8, **options: Any) -> Iterator[Answer]:
         """As `ask_batch`, but yields answers as their batch is done."""
-        chosen = Options(**options)
+        chosen = Options.of(**options)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         pending = iter(rows)
         size = 1 if chosen.temperature > 0 else batch_size
         while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, size)]:
@@ -124,7 +108,7 @@ class Engine:
 
     def stream(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Stream:
         """Answer piece by piece: iterate over the text, then read `.answer`. The pieces joined are `ask`'s text."""
-        chosen, clock, row = Options(**options), _Clock(), Row(images, question, system)
+        chosen, clock, row = Options.of(**options), _Clock(), Row(images, question, system)
         pictures = self._encode_rows([_as_list(images)], clock)
         messages = [_conversation(row, len(pictures[0]))]
 
@@ -185,12 +169,10 @@ class Engine:
 
     def _prompt(self, conversations: list[list[dict[str, Any]]], pictures: list[list[EncodedPicture]]) -> Any:
         """Ids of the conversations, left-padded. The chat template writes BOS itself."""
+        for message in (message for turns in conversations for message in turns):
+            if token := control_token_in(self.processor, _text_of(message)):
+                raise ValueError(f"the text contains '{token}', which is a control token of the model; write it another way")
         texts = [self.processor.apply_chat_template(turns, add_generation_prompt=True) for turns in conversations]
-        for text, row in zip(texts, pictures, strict=True):
-            if text.count(self.processor.image_token) != len(row):
-                raise ValueError(
-                    f"the text contains '{self.processor.image_token}', which stands for a picture; write it another way"
-                )
         blocks = [self.processor.placeholders(picture.layout) for row in pictures for picture in row]
         texts, _ = self.processor.get_text_with_replacements(texts, blocks)
         prompt = self.tokenizer(texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
@@ -210,14 +192,14 @@ class Engine:
         settings: dict[str, Any] = {"do_sample": options.temperature > 0}
         if options.temperature > 0:
             settings.update(temperature=options.temperature, top_p=options.top_p, top_k=0)
+        start = prompt["input_ids"].shape[1]
         if options.stop:
-            settings.update(stop_strings=list(options.stop), tokenizer=self.tokenizer)
+            settings["stopping_criteria"] = [StopAt(lambda ids: self._text(ids, options.stop)[1], start)]
         if features:
             settings["mm_encoder_outputs"] = {"image": DragonflyImageFeatures(pooler_output=features)}  # pyright: ignore[reportArgumentType]
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(options.seed)
-            output = self.model.generate(
+        with own_seed(self.device, options.seed):
+            model: Any = self.model  # transformers' own types do not agree with each other on `generate`
+            output = model.generate(
                 input_ids=prompt["input_ids"],
                 attention_mask=prompt["attention_mask"],
                 max_new_tokens=options.max_new_tokens,
@@ -228,9 +210,10 @@ class Engine:
                 streamer=streamer,
                 **settings,
             )
-        new = output.sequences[:, prompt["input_ids"].shape[1] :]  # pyright: ignore[reportAttributeAccessIssue]
-        logits = torch.stack(output.logits, dim=1).float()  # pyright: ignore[reportAttributeAccessIssue]
-        logprobs = logits.log_softmax(dim=-1).gather(2, new.unsqueeze(2)).squeeze(2)
+        new = output.sequences[:, start:]
+        # Token by token: over a large vocabulary, all steps' logits in float32 would be a second copy of gigabytes.
+        steps = [step.float().log_softmax(-1).gather(1, ids.unsqueeze(1)) for step, ids in zip(output.logits, new.T, strict=True)]
+        logprobs = torch.cat(steps, dim=1)
         rows, row_logprobs = new.tolist(), logprobs.tolist()
         ends = [next((i + 1 for i, token in enumerate(row) if token in self.end_ids), len(row)) for row in rows]
         return (
@@ -264,7 +247,7 @@ class Engine:
     def _cut_at_stop(
         self, ids: list[int], logprobs: list[float], stop: tuple[str, ...]
     ) -> tuple[list[int], list[float], str, bool]:
-        """In a batch a row runs on until all have stopped; what follows its own stop string is not part of its answer."""
+        """In a batch a stopped row is filled up until all have stopped; that filling is not part of its answer."""
         text, stopped = self._text(ids, stop)
         if stopped:
             end = next(n for n in range(1, len(ids) + 1) if self._text(ids[:n], stop)[1])
@@ -274,7 +257,7 @@ class Engine:
     def _text(self, ids: list[int], stop: tuple[str, ...]) -> tuple[str, bool]:
         """Decoded ids up to the earliest stop string, and whether there was one."""
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)  # pyright: ignore[reportAssignmentType]
-        found = [text.index(mark) for mark in stop if mark and mark in text]
+        found = [text.index(mark) for mark in stop if mark in text]
         return (text[: min(found)], True) if found else (text, False)
 
 
@@ -293,10 +276,15 @@ class Chat:
         new = self._waiting + self.engine.encode(_as_list(images), clock)
         messages = [*self.messages, _turn(question, len(new))]
         pictures = self.pictures + new
-        answer = self.engine._answer([messages], [pictures], Options(**options), clock)[0]
+        answer = self.engine._answer([messages], [pictures], Options.of(**options), clock)[0]
         self.messages = [*messages, {"role": "assistant", "content": answer.text}]
         self.pictures, self._waiting = pictures, []
         return answer
+
+
+def _text_of(message: dict[str, Any]) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def _as_list(images: Images) -> list[Any]:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from importlib.resources import files
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoProcessor
 from transformers.utils import logging as transformers_logging
 
-from dragonfly.config import nearest, parse_overrides
+from dragonfly.config import nearest
 from dragonfly.inference.engine import Engine
+from dragonfly.inference.locate import locate, weight_files
+from dragonfly.inference.overrides import apply_overrides, read_overrides
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.vision.layout import make_layout
-from dragonfly.vision.spec import EncoderSpec
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DEVICES = ("auto", "cpu", "cuda", "mps")
-SELECTION_KEYS = ("policy", "scope", "keep", "seed")
-SPEC_KEYS = ("fit", "grid_rule", "max_enlargement", "regions")
-OVERRIDES = (
-    "model.preset",
-    "model.encoder_batch",
-    *(f"model.{key}" for key in SPEC_KEYS),
-    *(f"model.selection.{key}" for key in SELECTION_KEYS),
-)
+FLOAT32_BELOW = 4 * 2**30  # bytes of weights; on a CPU bfloat16 is slow, and a larger model may not fit in float32
 
 
 def load(
@@ -53,90 +48,78 @@ def load(
     Raises:
         ValueError: for anything the user can mend; one line.
     """
-    path = _locate(model)
-    changes = _check_overrides(overrides)
-    settings = {"preset": changes.pop("preset")} if "preset" in changes else {}
-    config = DragonflyConfig.from_pretrained(path, **settings)
-    processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(path, **settings))
-    if changes:
-        _apply(config, processor, changes)
-    if config.spec != processor.image_processor.spec:
-        raise ValueError(f"'{path}' has a processor made for another encoder than its model; save both from one configuration")
-    target = torch.device(_device(device))
-    transformers_logging.disable_progress_bar()
-    built = DragonflyForConditionalGeneration.from_pretrained(
-        path,
-        config=config,
-        dtype=_dtype(dtype, path, target),
-        device_map=device_map,
-        quantization_config=_quantization(quantization),
-    )
+    changes = read_overrides(overrides)
+    target, number = _device(device), _dtype(dtype)
+    path = locate(model)
+    settings = {"preset": changes["preset"]} if "preset" in changes else {}
+    with _one_line(path), _no_progress_bars():
+        config = DragonflyConfig.from_pretrained(path, **settings)
+        processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(path, **settings))
+        apply_overrides(config, processor, changes)
+        if config.spec != processor.image_processor.spec:
+            raise ValueError(f"'{path}' has a processor made for another encoder than its model; save both together")
+        built = DragonflyForConditionalGeneration.from_pretrained(
+            path,
+            config=config,
+            dtype=_auto_dtype(path, target) if number is None else number,
+            device_map=device_map,
+            quantization_config=_quantization(quantization),
+        )
     if device_map is None and quantization is None:
         built.to(target)
     return Engine(built.eval(), processor, name=str(model or "nano"))
 
 
-def bundled_model() -> Path:
-    """The directory of the model that is part of the package."""
-    return Path(str(files("dragonfly") / "assets" / "nano"))
+@contextmanager
+def _one_line(path: Path) -> Generator[None]:
+    """Faults of files come out as one ValueError that names the model."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        reason = " ".join(str(error).split())
+        if isinstance(error, SafetensorError | UnpicklingError) or "PytorchStreamReader" in reason:
+            raise ValueError(f"'{path}' has a damaged weights file ({reason:.200}); copy the model again") from error
+        if isinstance(error, RuntimeError) or (isinstance(error, ValueError) and "\n" not in str(error)):
+            raise
+        raise ValueError(f"'{path}' cannot be loaded: {reason}") from error
 
 
-def _locate(model: str | Path | None) -> str:
-    path = bundled_model() if model is None else Path(model)
-    if (path / "config.json").is_file():
-        return str(path)
-    if model is None:
-        raise ValueError("this installation has no bundled model; name one: --model DIRECTORY")
-    if path.exists():
-        raise ValueError(f"'{model}' is no model directory: it has no config.json")
-    if str(model).count("/") == 1 and not str(model).startswith((".", "/", "~")):
-        return str(model)  # a name on the hub; transformers finds or refuses it
-    raise ValueError(f"no model directory '{model}'; give a directory with a config.json, or a hub name such as 'owner/model'")
+@contextmanager
+def _no_progress_bars() -> Generator[None]:
+    """An answer's terminal is no place for the bars of transformers; they come back afterwards."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
-def _check_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """The `model` part of `key=value` overrides; unknown keys are refused with the nearest legal one."""
-    for override in overrides:
-        key = override.partition("=")[0]
-        if key not in OVERRIDES:
-            raise ValueError(f"unknown override: {nearest(key, OVERRIDES)}")
-    return parse_overrides(list(overrides)).get("model", {})
+def _device(device: str) -> torch.device:
+    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if usable[kind]))
+    kind, _, index = str(device).partition(":")
+    if kind not in usable or (index and not index.isdecimal()):
+        raise ValueError(f"device: {nearest(device, ('auto', *usable))}")
+    if not usable[kind] or (kind == "cuda" and int(index or 0) >= torch.cuda.device_count()):
+        raise ValueError(f"device '{device}' is not there on this machine; use 'auto' or 'cpu'")
+    return torch.device(device)
 
 
-def _apply(config: DragonflyConfig, processor: DragonflyProcessor, changes: dict[str, Any]) -> None:
-    if "encoder_batch" in changes:
-        config.encoder_batch = int(changes.pop("encoder_batch"))
-    spec = config.spec
-    selection = changes.pop("selection", None)
-    values = {**spec.to_dict(), **changes}
-    if selection:
-        if spec.high is None:
-            raise ValueError("this model has no high level, so there is nothing to select; choose another model.preset")
-        values["selection"] = {**values["selection"], **selection}
-    encoder = EncoderSpec.from_dict(values).to_dict()
-    config.encoder = encoder
-    processor.image_processor.encoder = encoder
+def _dtype(dtype: str | torch.dtype) -> torch.dtype | None:
+    """The number format asked for; None for `auto`."""
+    if isinstance(dtype, torch.dtype) or dtype == "auto":
+        return None if dtype == "auto" else dtype
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype: {nearest(dtype, ('auto', *DTYPES))}")
+    return DTYPES[dtype]
 
 
-def _device(device: str) -> str:
-    if device != "auto":
-        if device.partition(":")[0] not in DEVICES:
-            raise ValueError(f"device: {nearest(device, DEVICES)}")
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _dtype(dtype: str | torch.dtype, path: str, device: torch.device) -> Any:
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype != "auto":
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype: {nearest(dtype, ('auto', *DTYPES))}")
-        return DTYPES[dtype]
-    weights = sum(file.stat().st_size for file in Path(path).glob("*") if file.suffix in (".safetensors", ".bin"))
-    return torch.float32 if device.type == "cpu" and weights < 4 * 2**30 else "auto"
+def _auto_dtype(path: Path, device: torch.device) -> torch.dtype | str:
+    small = sum(file.stat().st_size for file in weight_files(path)) < FLOAT32_BELOW
+    return torch.float32 if device.type == "cpu" and small else "auto"
 
 
 def _quantization(quantization: Any) -> Any:
@@ -157,7 +140,7 @@ def _quantization(quantization: Any) -> Any:
 
 def describe(model: str | Path | None = None) -> dict[str, Any]:
     """What a model directory holds, from its configuration alone: parts, encoder, tokens per picture, size, origin."""
-    path = _locate(model)
+    path = locate(model, weights=False)
     config = DragonflyConfig.from_pretrained(path)
     with torch.device("meta"):
         built = DragonflyForConditionalGeneration(config)
@@ -167,8 +150,7 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
         "language_model": built.model.language_model,
     }
     layout = make_layout((1000, 1000), config.spec)
-    weights = [file for file in Path(path).glob("*") if file.suffix in (".safetensors", ".bin")]
-    origin = Path(path) / "dragonfly.json"
+    origin = path / "dragonfly.json"
     return {
         "model": str(model or "nano (bundled)"),
         "preset": config.preset or "its own encoder",
@@ -178,7 +160,7 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
         "sub_images": {"resolution": config.spec.resolution, "encoded": layout.num_sub_images, "kept": layout.num_kept},
         "tokens_per_picture": layout.num_image_tokens,
         "selection": config.spec.to_dict()["selection"],
-        "weights_mib": round(sum(file.stat().st_size for file in weights) / 2**20, 1),
+        "weights_mib": round(sum(file.stat().st_size for file in weight_files(path)) / 2**20, 1),
         "dtype": str(config.dtype or "float32").removeprefix("torch."),
         "origin": json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else None,
     }

@@ -7,13 +7,13 @@ change its meaning in a later version without changing any model that was saved.
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
 from dragonfly.models import conversion
 from dragonfly.models.presets import get_preset
-from dragonfly.models.towers import num_prefix_tokens, tower_config
+from dragonfly.models.towers import PREFIX_TOKENS, num_prefix_tokens, tower_config
 from dragonfly.vision.spec import EncoderSpec
 
 
@@ -37,7 +37,7 @@ class DragonflyConfig(PreTrainedConfig):
     """
 
     model_type = "dragonfly"
-    sub_configs = {"text_config": AutoConfig, "vision_config": AutoConfig}  # noqa: RUF012 - the name transformers reads
+    sub_configs: ClassVar[Any] = {"text_config": AutoConfig, "vision_config": AutoConfig}
 
     vision_config: Any = None
     text_config: Any = None
@@ -89,6 +89,11 @@ class DragonflyConfig(PreTrainedConfig):
                 f"the encoder is for sub-images of {spec.resolution} px with patches of {spec.patch_size} px, the vision tower "
                 f"for {vision.image_size} px with {vision.patch_size} px; choose a preset made for this tower"
             )
+        if vision.model_type in PREFIX_TOKENS and spec.num_prefix_tokens != num_prefix_tokens(vision):
+            raise ValueError(
+                f"the encoder expects {spec.num_prefix_tokens} tokens before the patch tokens, a tower of type "
+                f"'{vision.model_type}' gives {num_prefix_tokens(vision)}; leave num_prefix_tokens out"
+            )
         return spec
 
     def _check_feature_layer(self) -> None:
@@ -109,7 +114,7 @@ class DragonflyConfig(PreTrainedConfig):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         preset = kwargs.pop("preset", None)
         if conversion.is_released(config_dict):
-            config_dict = conversion.translate_config(config_dict, kwargs.get("name_or_path"))
+            config_dict = conversion.translate_config(config_dict, kwargs.get("name_or_path"), preset)
         if preset is not None:
             config_dict = {**config_dict, "preset": preset, "encoder": None}
         return super().from_dict(config_dict, **kwargs)

@@ -1,7 +1,8 @@
 """Between the vision tower and the language model: summaries, selection, pooling and projection.
 
-Pure functions over the tower's output. Sub-images stand in the layout's order; `codes` (`SubImageLayout.codes`) is the layout
-in tensor form. Within one call every picture has the same number of sub-images per level.
+Pure functions over the tower's output, and one module with state, `SharedMean`. Sub-images stand in the layout's order;
+`codes` (`SubImageLayout.codes`) is the layout in tensor form. Within one call every picture has the same number of
+sub-images per level.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dragonfly.vision.pooling import mean_pool
 from dragonfly.vision.selection import Selection, SelectionInputs, select
@@ -31,6 +32,29 @@ class LevelCounts:
     @property
     def total(self) -> int:
         return self.low + self.mid + self.high
+
+
+class SharedMean(nn.Module):
+    """The mean of all sub-image summaries seen so far (`mean`, float32) and their number (`count`); policy `centred`."""
+
+    mean: Tensor
+    count: Tensor
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(hidden, dtype=torch.float32))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
+
+    def value(self) -> Tensor | None:
+        """The mean, or None while nothing has been counted."""
+        return self.mean if self.count > 0 else None
+
+    @torch.no_grad()
+    def update(self, summaries: Tensor) -> None:
+        """Take in (n, hidden) detached summaries."""
+        total = self.count + len(summaries)
+        self.mean += (summaries.float() - self.mean).sum(dim=0) / total
+        self.count.copy_(total)
 
 
 def connect(
@@ -97,4 +121,4 @@ def _select(
         else:
             summaries = project(features[:, counts.low :].mean(dim=2))
             inputs = SelectionInputs(summaries[:, : counts.mid], summaries[:, counts.mid :], shared_mean=shared_mean)
-        return select(inputs, codes[:, first:], spec.selection)
+        return select(inputs, codes[:, first:], spec.selection, counts.kept)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedConfig
-from transformers.core_model_loading import WeightRenaming
+from transformers.core_model_loading import WeightConverter, WeightRenaming
+from transformers.utils.hub import cached_file
 
 from dragonfly.models.presets import RELEASED_BY_TOWER
 from dragonfly.models.towers import KNOWN_TOWERS, tower_config
@@ -21,9 +22,10 @@ from dragonfly.models.towers import KNOWN_TOWERS, tower_config
 # The image placeholder and the sub-image separator of the released checkpoints (docs/fidelity.md, item 13).
 RELEASED_IMAGE_TOKEN = "<|reserved_special_token_0|>"
 RELEASED_SEPARATOR_TOKEN = "<|reserved_special_token_1|>"
+END_OF_TURN = "<|eot_id|>"
 
 
-def _renames(prefix: str) -> list[WeightRenaming]:
+def _renames(prefix: str) -> list[WeightConverter | WeightRenaming]:
     """Released tensor names on the left, ours on the right."""
     return [
         WeightRenaming(source_patterns=r"^image_encoder\.vision_model\.", target_patterns=f"{prefix}vision_tower."),
@@ -42,7 +44,7 @@ def is_released(config: dict[str, Any]) -> bool:
     return config.get("model_type") == "dragonfly" and "image_encoder" in config and not config.get("vision_config")
 
 
-def translate_config(config: dict[str, Any], folder: str | None) -> dict[str, Any]:
+def translate_config(config: dict[str, Any], folder: str | None, preset: str | None = None) -> dict[str, Any]:
     """A released config.json in our form.
 
     Kept: the language model (`text_config` as found, docs/fidelity.md item 30), the special ids, dtype and architecture.
@@ -51,17 +53,12 @@ def translate_config(config: dict[str, Any], folder: str | None) -> dict[str, An
     Args:
         config: the parsed config.json.
         folder: the checkpoint's directory or name, to look for the tower in and beside it.
+        preset: overrules the preset that the tower implies.
 
     Raises:
-        ValueError: if the tower cannot be found or no preset belongs to it.
+        ValueError: if the tower cannot be found, or no preset belongs to it and none is given.
     """
     vision = resolve_tower(config["image_encoder"], folder)
-    key = (vision.image_size, vision.patch_size)
-    if key not in RELEASED_BY_TOWER:
-        known = ", ".join(f"{name} for {size} px / {patch} px" for (size, patch), name in RELEASED_BY_TOWER.items())
-        raise ValueError(
-            f"no released preset has a tower of {key[0]} px sub-images with {key[1]} px patches ({known}); say preset='...'"
-        )
     text = dict(config["text_config"])
     tied = bool(config.get("tie_word_embeddings", False))
     translated: dict[str, Any] = {
@@ -69,15 +66,25 @@ def translate_config(config: dict[str, Any], folder: str | None) -> dict[str, An
         "architectures": ["DragonflyForConditionalGeneration"],
         "vision_config": vision.to_dict(),
         "text_config": {**text, "tie_word_embeddings": tied},
-        "preset": RELEASED_BY_TOWER[key],
+        "preset": preset or _preset_of(vision),
         "tie_word_embeddings": tied,
     }
     for name in ("torch_dtype", "dtype", "bos_token_id", "eos_token_id", "pad_token_id", "name_or_path"):
         if config.get(name) is not None:
             translated[name] = config[name]
     if folder is not None:
-        translated.update(_special_ids(Path(folder)))
+        translated.update(_special_ids(folder))
     return translated
+
+
+def _preset_of(vision: PreTrainedConfig) -> str:
+    key = (vision.image_size, vision.patch_size)
+    if key not in RELEASED_BY_TOWER:
+        known = ", ".join(f"{name} for {size} px / {patch} px" for (size, patch), name in RELEASED_BY_TOWER.items())
+        raise ValueError(
+            f"no released preset has a tower of {key[0]} px sub-images with {key[1]} px patches ({known}); say preset='...'"
+        )
+    return RELEASED_BY_TOWER[key]
 
 
 def resolve_tower(image_encoder: str, folder: str | None) -> PreTrainedConfig:
@@ -104,24 +111,13 @@ def resolve_tower(image_encoder: str, folder: str | None) -> PreTrainedConfig:
     )
 
 
-def released_preset(name_or_path: str, *, missing_ok: bool = False) -> str | None:
-    """The preset of a checkpoint in the released format.
-
-    Raises:
-        ValueError: if the checkpoint is in another format, unless `missing_ok`, which then gives None.
-    """
+def read_released(name_or_path: str) -> dict[str, Any] | None:
+    """The config.json of a checkpoint in the released format; None for any other, or where there is none."""
     try:
         config, _ = PreTrainedConfig.get_config_dict(name_or_path)
     except OSError:
-        config = {}
-    if is_released(config):
-        return translate_config(config, name_or_path)["preset"]
-    if missing_ok:
         return None
-    raise ValueError(
-        f"'{name_or_path}' holds neither a Dragonfly processor nor a checkpoint in the released format; "
-        "load the directory that `save_pretrained` or `dragonfly convert` wrote"
-    )
+    return config if is_released(config) else None
 
 
 def translate_processor(values: dict[str, Any]) -> dict[str, Any]:
@@ -131,11 +127,35 @@ def translate_processor(values: dict[str, Any]) -> dict[str, Any]:
     return {**kept, **tokens, "block_first": True}
 
 
-def _special_ids(folder: Path) -> dict[str, int]:
-    """Ids of placeholder and separator, from the tokenizer file of the checkpoint where there is one."""
-    file = folder / "tokenizer.json"
-    if not file.is_file():
-        return {}
-    added = {token["content"]: token["id"] for token in json.loads(file.read_text(encoding="utf-8"))["added_tokens"]}
+def end_ids(folder: str, end_of_text: int | None) -> list[int]:
+    """Where an answer ends: at the end of the turn, then at the end of the text (docs/fidelity.md, item 21)."""
+    end_of_turn = _added_tokens(folder).get(END_OF_TURN)
+    return [token for token in (end_of_turn, end_of_text) if token is not None]
+
+
+def _special_ids(folder: str) -> dict[str, int]:
+    """Ids of placeholder and separator, from the tokenizer files of the checkpoint."""
+    added = _added_tokens(folder)
     names = {"image_token_id": RELEASED_IMAGE_TOKEN, "separator_token_id": RELEASED_SEPARATOR_TOKEN}
     return {key: added[token] for key, token in names.items() if token in added}
+
+
+def _added_tokens(name_or_path: str) -> dict[str, int]:
+    """Special tokens and their ids; empty where the checkpoint has no tokenizer file."""
+    listed = _json(name_or_path, "tokenizer.json").get("added_tokens")
+    if listed is not None:
+        return {token["content"]: token["id"] for token in listed}
+    decoder = _json(name_or_path, "tokenizer_config.json").get("added_tokens_decoder", {})
+    return {token["content"]: int(index) for index, token in decoder.items()}
+
+
+def _json(name_or_path: str, file: str) -> dict[str, Any]:
+    """A JSON file of a directory, or of a hub checkpoint that transformers has at hand."""
+    place = cached_file(
+        name_or_path,
+        file,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_gated_repo=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return json.loads(Path(place).read_text(encoding="utf-8")) if place else {}

@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_backends import PilBackend
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.processing_utils import ImagesKwargs
+from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_picture
 from dragonfly.models import conversion
+from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.presets import PRESETS, get_preset
-from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, make_layout
+from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, level_counts, make_layout
 from dragonfly.vision.selection import runs_before_tower, select_before_tower
 from dragonfly.vision.spec import EncoderSpec
 from dragonfly.vision.tiling import cut, normalise
@@ -39,13 +40,18 @@ class DragonflyImagesKwargs(ImagesKwargs, total=False):
     evidence: list | None
 
 
+# Settings that decide what the model sees: fixed when the image processor is made, so that no call departs from it unnoticed.
+STEPS = ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb")
+FIXED = ("preset", "released_pictures", "size", *STEPS)
+
+
 class DragonflyImageProcessor(PilBackend):
     """Cuts pictures into sub-images.
 
     Returns per call:
         pixel_values: float32 (num_images, num_sub_images, 3, R, R), zero-padded in dim 1 where pictures differ.
         sub_image_regions: int64 (num_images, num_sub_images), `SubImageLayout.codes`; padding has its own code.
-        num_sub_images: int64 (num_images,), only where pictures may differ in number (an enlargement cap).
+        num_sub_images: int64 (num_images,), only where pictures may differ in number (an enlargement cap, unequal grids).
         selected_high: int64 (num_images, kept), only under policies that run before the tower; `pixel_values` then holds
             the kept high sub-images alone.
         layouts: list of `SubImageLayout`, one per picture; the processor uses and drops it.
@@ -72,8 +78,14 @@ class DragonflyImageProcessor(PilBackend):
         if kwargs.get("released_pictures") is None:
             preset = PRESETS.get(kwargs.get("preset") or "")
             kwargs["released_pictures"] = bool(preset and preset.released)
+        for name in STEPS:
+            if kwargs.get(name) is False:
+                raise ValueError(
+                    f"{name}=False is not possible: sub-images are always cut, rescaled and normalised; leave it out"
+                )
         side = EncoderSpec.from_dict(kwargs["encoder"]).resolution
-        super().__init__(**{**kwargs, "size": {"height": side, "width": side}})
+        kwargs["size"] = {"height": side, "width": side}
+        super().__init__(**kwargs)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -89,6 +101,17 @@ class DragonflyImageProcessor(PilBackend):
         """The layout of a picture of (height, width)."""
         return make_layout(size, self.spec)
 
+    def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
+        """As transformers; a setting that a call cannot change raises a ValueError instead of being passed over."""
+        for name in FIXED:
+            value, own = kwargs.get(name), getattr(self, name)
+            if value is not None and value != (dict(own) if name == "size" else own):
+                raise ValueError(
+                    f"{name}={value!r} cannot be given per call, this image processor has {own!r}; "
+                    "make another one: DragonflyImageProcessor(...)"
+                )
+        return super().preprocess(images, *args, **kwargs)
+
     def fetch_images(self, image_url_or_urls: Any) -> Any:
         """Paths, URLs, data URIs, bytes, arrays or pictures, nested or not, as RGB pictures through `imaging`."""
         if isinstance(image_url_or_urls, list | tuple):
@@ -96,6 +119,8 @@ class DragonflyImageProcessor(PilBackend):
         source = image_url_or_urls
         if hasattr(source, "detach"):  # a torch tensor
             source = source.detach().cpu().numpy()
+        if isinstance(source, np.ndarray) and source.ndim == 4:  # a batch
+            return [self.fetch_images(item) for item in source]
         if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[0] in (1, 3, 4) and source.shape[2] > 4:
             source = np.moveaxis(source, 0, -1)  # channels first, as transformers' own processors accept
         return load_picture(source, self.picture_policy).image
@@ -118,15 +143,15 @@ class DragonflyImageProcessor(PilBackend):
         spec = EncoderSpec.from_dict(encoder or {})
         layouts = [make_layout((image.height, image.width), spec) for image in images]
         kept = _select_early(images, layouts, spec, evidence)
-        fill = tuple(round(255 * mean) for mean in image_mean)
+        red, green, blue = (round(255 * mean) for mean in image_mean)
         filters = Image.Resampling(resample if resample is not None else Image.Resampling.BICUBIC)
         rows = [
-            normalise(cut(image, layout, keep, resample=filters, fill=fill), rescale_factor, image_mean, image_std)
+            normalise(cut(image, layout, keep, resample=filters, fill=(red, green, blue)), rescale_factor, image_mean, image_std)
             for image, layout, keep in zip(images, layouts, kept, strict=True)
         ]
         codes = [_codes(layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
         data: dict[str, Any] = {"pixel_values": _stack(rows, 0.0), "sub_image_regions": _stack(codes, PADDING)}
-        if spec.max_enlargement is not None:
+        if level_counts(spec) is None:
             data["num_sub_images"] = np.array([len(row) for row in rows], dtype=np.int64)
         if runs_before_tower(spec.selection):
             data["selected_high"] = _stack([np.array(keep, dtype=np.int64) for keep in kept], -1)
@@ -142,11 +167,19 @@ class DragonflyImageProcessor(PilBackend):
         """As transformers; a directory in the released format gives its preset's configuration."""
         values, kwargs = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
         preset = kwargs.pop("preset", None)
-        if "encoder" not in values:
+        name = str(pretrained_model_name_or_path)
+        released = conversion.read_released(name)
+        if released is None and "encoder" not in values:
+            raise ValueError(
+                f"'{name}' holds neither a Dragonfly processor nor a checkpoint in the released format; "
+                "load the directory that `save_pretrained` or `dragonfly convert` wrote"
+            )
+        if released is not None:  # its own file describes CLIP's processor: only the normalisation means the same
+            config = DragonflyConfig.from_pretrained(name, preset=preset)
             values = {key: values[key] for key in ("image_mean", "image_std", "rescale_factor") if key in values}
-            values["preset"] = conversion.released_preset(str(pretrained_model_name_or_path))
-        if preset is not None:
-            values = {**values, "preset": preset, "encoder": None, "released_pictures": None}
+            values |= {"preset": config.preset, "encoder": config.encoder}
+        elif preset is not None:
+            values |= {"preset": preset, "encoder": None, "released_pictures": None}
         return values, kwargs
 
 

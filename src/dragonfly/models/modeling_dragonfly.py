@@ -6,19 +6,19 @@ model fit. The geometry comes from the image processor as tensors with one row p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
+from dragonfly.models import conversion
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.connector import LevelCounts, connect, keep_high
+from dragonfly.models.connector import LevelCounts, SharedMean, connect, keep_high
+from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
 from dragonfly.models.towers import build_tower, unused_weights
 from dragonfly.vision.layout import LOW, MID, level_counts
 from dragonfly.vision.selection import Selection
@@ -26,57 +26,11 @@ from dragonfly.vision.selection import Selection
 HEAD = r"^lm_head\."
 
 
-@dataclass
-class DragonflyImageFeatures(BaseModelOutputWithPooling):
-    """`pooler_output`: one (features, hidden) tensor per picture. `selection`: what was kept, if the model chose."""
-
-    selection: Any = None
-
-
-@dataclass
-class DragonflyModelOutputWithPast(BaseModelOutputWithPast):
-    """`image_hidden_states`: (all features, hidden) that were put in place of the placeholders."""
-
-    image_hidden_states: Tensor | None = None
-
-
-@dataclass
-class DragonflyCausalLMOutputWithPast(ModelOutput):
-    """`logits` (batch, length, vocabulary) and, where labels were given, their mean cross-entropy `loss`."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    image_hidden_states: Tensor | None = None
-
-
-class SharedMean(nn.Module):
-    """The mean of all sub-image summaries seen so far (`mean`, float32) and their number (`count`); policy `centred`."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(hidden, dtype=torch.float32))
-        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
-
-    def value(self) -> Tensor | None:
-        """The mean, or None while nothing has been counted."""
-        return self.mean if self.count > 0 else None
-
-    @torch.no_grad()
-    def update(self, summaries: Tensor) -> None:
-        """Take in (n, hidden) detached summaries."""
-        total = self.count + len(summaries)
-        self.mean += (summaries.float() - self.mean).sum(dim=0) / total
-        self.count.copy_(total)
-
-
 class DragonflyPreTrainedModel(PreTrainedModel):
     config_class = DragonflyConfig
     config: DragonflyConfig
     base_model_prefix = "model"
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _keep_in_fp32_modules_strict = {"shared_mean"}  # noqa: RUF012
@@ -107,9 +61,13 @@ class DragonflyPreTrainedModel(PreTrainedModel):
         wants_info = kwargs.pop("output_loading_info", False)
         if strict:
             kwargs["ignore_mismatched_sizes"] = True  # so that they are named below, with the other faults
-        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        kwargs["output_loading_info"] = True
+        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model, info = loaded
         if strict:
             _refuse_faults(str(pretrained_model_name_or_path), info)
+        if model.can_generate() and "generation_config" not in kwargs:
+            _end_at_turns(model, str(pretrained_model_name_or_path))
         return (model, info) if wants_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, save_original_format: bool = False, **kwargs: Any) -> None:
@@ -171,9 +129,11 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if num_sub_images is not None:
             return self._uneven_features(pixel_values, sub_image_regions, num_sub_images, selected_high)
         counts = self._level_counts(pixel_values.shape[1])
-        if selected_high is not None and counts.high > counts.kept:
-            pixel_values = keep_high(pixel_values, selected_high, counts)
-            counts = LevelCounts(counts.low, counts.mid, counts.kept, counts.kept)
+        if selected_high is not None:
+            _check_selected(selected_high, (pixel_values.shape[0], counts.kept))
+            if counts.high > counts.kept:
+                pixel_values = keep_high(pixel_values, selected_high, counts)
+                counts = LevelCounts(counts.low, counts.mid, counts.kept, counts.kept)
         encoded = self.encode(pixel_values.flatten(0, 1)).unflatten(0, pixel_values.shape[:2])
         tokens, selection = self._connect(encoded, sub_image_regions, counts)
         return DragonflyImageFeatures(pooler_output=list(tokens.unbind()), selection=selection)  # pyright: ignore[reportArgumentType]
@@ -188,19 +148,13 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if counts is None:
             raise ValueError("pictures differ in their number of sub-images under this encoder; pass num_sub_images")
         high = num_sub_images - counts["low"] - counts["mid"]
-        kept = self._num_kept(counts["mid"], counts["high"])
+        kept = self.spec.num_kept_high(counts["mid"], counts["high"])
         if high not in (counts["high"], kept):
             raise ValueError(
                 f"pixel_values has {num_sub_images} sub-images per picture; this encoder makes {sum(counts.values())} "
                 f"(or {counts['low'] + counts['mid'] + kept} after selection); use the model's own image processor"
             )
         return LevelCounts(counts["low"], counts["mid"], high, kept)
-
-    def _num_kept(self, mid: int, high: int) -> int:
-        rule = self.spec.selection
-        if not self.spec.selects or high == 0:
-            return high
-        return rule.keep * (max(mid, 1) if rule.scope == "region" else 1)
 
     def _uneven_features(
         self, pixel_values: Tensor, codes: Tensor | None, num_sub_images: Tensor, selected_high: Tensor | None
@@ -209,9 +163,11 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if codes is None:
             raise ValueError("num_sub_images needs sub_image_regions, which the image processor makes beside it")
         numbers = num_sub_images.tolist()
-        counts = [_count_codes(row[:n].tolist(), self._num_kept) for row, n in zip(codes, numbers, strict=True)]
+        counts = [_count_codes(row[:n].tolist(), self.spec.num_kept_high) for row, n in zip(codes, numbers, strict=True)]
         rows = [row[:n] for row, n in zip(pixel_values, numbers, strict=True)]
         if selected_high is not None:
+            width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
+            _check_selected(selected_high[:, :width], (len(rows), width))
             for index, count in enumerate(counts):
                 if count.high > count.kept:
                     rows[index] = keep_high(rows[index][None], selected_high[index][None, : count.kept], count)[0]
@@ -230,10 +186,12 @@ class DragonflyModel(DragonflyPreTrainedModel):
         """(batch, length, 1) mask of the placeholders, checked against the number of features.
 
         Raises:
-            ValueError: with both numbers, if they differ.
+            ValueError: with both numbers, if they differ; or if the configuration does not say which token is the placeholder.
         """
+        if self.config.image_token_id is None:
+            raise ValueError("config.image_token_id is not set and no tokenizer lay beside the weights; set it to use pictures")
         if input_ids is None:
-            token = torch.full((), self.config.image_token_id, dtype=torch.long, device=inputs_embeds.device)  # pyright: ignore[reportArgumentType]
+            token = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
             mask = (inputs_embeds == self.get_input_embeddings()(token)).all(-1)
         else:
             mask = input_ids == self.config.image_token_id
@@ -267,23 +225,22 @@ class DragonflyModel(DragonflyPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
-        encoded = (mm_encoder_outputs or {}).get("image")
+        encoded: Any = (mm_encoder_outputs or {}).get("image")
         if pixel_values is not None and encoded is not None:
             raise ValueError("give pixel_values or mm_encoder_outputs, not both: they are the same pictures")
-        if inputs_embeds is None:
-            inputs_embeds = self.get_input_embeddings()(input_ids)
+        embeds: Tensor = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         if pixel_values is not None:
             encoded = self.get_image_features(pixel_values, sub_image_regions, num_sub_images, selected_high, return_dict=True)
         features = None
         if encoded is not None:
-            features = torch.cat(list(encoded.pooler_output)).to(inputs_embeds.device, inputs_embeds.dtype)
-            mask = self.get_placeholder_mask(input_ids, inputs_embeds, features)
-            inputs_embeds = inputs_embeds.masked_scatter(mask, features)
+            features = torch.cat(list(encoded.pooler_output)).to(embeds.device, embeds.dtype)
+            mask = self.get_placeholder_mask(input_ids, embeds, features)
+            embeds = embeds.masked_scatter(mask, features)
         outputs = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
+            inputs_embeds=embeds,
             **kwargs,
         )
         return DragonflyModelOutputWithPast(
@@ -307,7 +264,8 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         text = config.get_text_config()
         self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
         self.post_init()
-        self._keys_to_ignore_on_load_unexpected -= {HEAD}  # here a stray head tensor is a fault
+        ignored: Any = self._keys_to_ignore_on_load_unexpected  # what the parts ignore, collected by post_init
+        self._keys_to_ignore_on_load_unexpected = {key for key in ignored if key != HEAD}  # a stray head is a fault here
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
@@ -362,6 +320,15 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         )
 
 
+def _end_at_turns(model: Any, name: str) -> None:
+    """Released generation configurations stop at the end of the text only, which a chat answer never reaches."""
+    released = conversion.read_released(name)
+    if released is not None:
+        end_of_text = released.get("eos_token_id")
+        model.generation_config.eos_token_id = conversion.end_ids(name, end_of_text) or None
+        model.generation_config.pad_token_id = end_of_text
+
+
 def _refuse_faults(name: str, info: dict[str, Any]) -> None:
     """Raise one line that names every tensor that is missing, unexpected or of another shape."""
     faults = [
@@ -376,6 +343,15 @@ def _refuse_faults(name: str, info: dict[str, Any]) -> None:
     ]
     if faults:
         raise ValueError(f"checkpoint '{name}' does not fit the model: {'; '.join(faults)}")
+
+
+def _check_selected(selected_high: Tensor, expected: tuple[int, int]) -> None:
+    """The number kept is part of the encoder configuration (placeholders are counted from it), so no caller may change it."""
+    if selected_high.shape != expected:
+        raise ValueError(
+            f"selected_high has shape {tuple(selected_high.shape)}, this encoder keeps {expected[1]} high sub-images of each of "
+            f"{expected[0]} pictures: give {expected}"
+        )
 
 
 def _count_codes(codes: list[int], num_kept: Any) -> LevelCounts:

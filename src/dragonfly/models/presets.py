@@ -16,8 +16,8 @@ from dragonfly.vision.spec import EncoderSpec, Grid, LevelSpec, Partners, Select
 class Preset:
     """A named encoder configuration, its tower and one line on what it is.
 
-    `block_first` puts the pictures before BOS, as the released weights were trained; `released` also selects their
-    picture policy (no EXIF orientation, alpha dropped, 16-bit grey saturated).
+    `released` marks what the released weights were trained with: pictures before BOS, and their picture policy (no EXIF
+    orientation, alpha dropped, 16-bit grey saturated).
     """
 
     name: str

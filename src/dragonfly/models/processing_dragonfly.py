@@ -11,7 +11,9 @@ from typing import Any
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
 from dragonfly.models import conversion
+from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
+from dragonfly.models.presets import get_preset
 from dragonfly.vision.layout import SubImageLayout
 
 TEMPLATE_FILE = Path(__file__).with_name("chat_template.jinja")
@@ -26,7 +28,8 @@ class DragonflyTextKwargs(TextKwargs, total=False):
 class DragonflyProcessorKwargs(ProcessingKwargs, total=False):
     text_kwargs: DragonflyTextKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
     images_kwargs: DragonflyImagesKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
-    _defaults = {"text_kwargs": {"padding": False}}  # noqa: RUF012
+    # transformers before 5.23 reads this attribute; a TypedDict does not inherit it.
+    _defaults = {}  # noqa: RUF012  # pyright: ignore[reportGeneralTypeIssues]
 
 
 class DragonflyProcessor(ProcessorMixin):
@@ -84,8 +87,14 @@ class DragonflyProcessor(ProcessorMixin):
 
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
         """As transformers; under `block_first` each row becomes pictures, BOS, text (and EOS where asked for)."""
-        images, text, videos, audio = super().prepare_inputs_layout(images=images, text=text, **kwargs)
-        if not self.block_first or text is None:
+        images, text, videos, audio = super().prepare_inputs_layout(
+            images=None if _is_empty(images) else images, text=text, **kwargs
+        )
+        if text is None:
+            return images, text, videos, audio
+        if not self.block_first:
+            if not kwargs.get("sanitize_control_tokens"):  # transformers then counts: only it knows what is the user's text
+                _check_placeholders(images, text, self.image_token)
             return images, text, videos, audio
         options = {**kwargs, **(kwargs.get("text_kwargs") or {})}
         limit = options.get("max_length") if options.get("truncation") else None
@@ -123,17 +132,24 @@ class DragonflyProcessor(ProcessorMixin):
     def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path: Any, processor_dict: Any = None, **kwargs: Any) -> Any:
         """As transformers; released directories name a CLIP image processor, which ours replaces."""
         preset = kwargs.pop("preset", None)
-        if conversion.released_preset(str(pretrained_model_name_or_path), missing_ok=True) is None and preset is None:
+        name = str(pretrained_model_name_or_path)
+        released = conversion.read_released(name) is not None
+        if not released and preset is None:
             return super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
         image_processor = DragonflyImageProcessor.from_pretrained(pretrained_model_name_or_path, preset=preset, **kwargs)
-        tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs)
+        # The tokenizer's loader would read config.json again, without knowing the preset.
+        config = {"config": DragonflyConfig.from_pretrained(name, preset=preset)} if released else {}
+        tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **config, **kwargs)
         return [image_processor, tokenizer]
 
     @classmethod
     def get_processor_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
+        preset = kwargs.pop("preset", None)
         values, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
-        if conversion.released_preset(str(pretrained_model_name_or_path), missing_ok=True) is not None:
+        if conversion.read_released(str(pretrained_model_name_or_path)) is not None:
             values = conversion.translate_processor(values)
+        if preset is not None and values.get("block_first", False) != get_preset(preset).released:
+            values = {**values, "block_first": get_preset(preset).released, "chat_template": None}
         return values, kwargs
 
 
@@ -153,6 +169,24 @@ def _single_id(tokenizer: Any, token: str) -> int:
             f"(image_token=..., separator_token=...), such as '{conversion.RELEASED_IMAGE_TOKEN}'"
         )
     return index
+
+
+def _is_empty(images: Any) -> bool:
+    """Whether a list holds no picture at any depth: text alone."""
+    return isinstance(images, list | tuple) and all(_is_empty(item) for item in images)
+
+
+def _check_placeholders(images: Any, text: list[str], image_token: str) -> None:
+    """One picture for each placeholder; transformers before 5.23 does not check it."""
+    found, given = sum(row.count(image_token) for row in text), 0 if images is None else len(_flat(images))
+    if found != given:
+        raise ValueError(f"found {found} '{image_token}' in the text and {given} pictures; give one picture for each")
+
+
+def _flat(images: Any) -> list[Any]:
+    if not isinstance(images, list | tuple):
+        return [images]
+    return [image for item in images for image in _flat(item)]
 
 
 def _pictures_per_row(images: Any, text: list[str], image_token: str) -> list[int]:

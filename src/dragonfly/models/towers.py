@@ -36,7 +36,7 @@ KNOWN_TOWERS: dict[str, dict[str, Any]] = {
 }
 
 # Tokens before the patch tokens, by model type; towers with register tokens add theirs.
-_PREFIX_TOKENS = {
+PREFIX_TOKENS = {
     "clip_vision_model": 1,
     "siglip_vision_model": 0,
     "siglip2_vision_model": 0,
@@ -64,12 +64,12 @@ def num_prefix_tokens(config: PreTrainedConfig) -> int:
     Raises:
         ValueError: if the tower's type is not known here.
     """
-    if config.model_type not in _PREFIX_TOKENS:
+    if config.model_type not in PREFIX_TOKENS:
         raise ValueError(
-            f"vision tower of type '{config.model_type}' is not known here ({', '.join(_PREFIX_TOKENS)}); "
+            f"vision tower of type '{config.model_type}' is not known here ({', '.join(PREFIX_TOKENS)}); "
             "say how many tokens stand before its patch tokens: encoder={'num_prefix_tokens': N}"
         )
-    return _PREFIX_TOKENS[config.model_type] + int(getattr(config, "num_register_tokens", 0))
+    return PREFIX_TOKENS[config.model_type] + int(getattr(config, "num_register_tokens", 0))
 
 
 def build_tower(config: PreTrainedConfig, num_layers: int) -> nn.Module:

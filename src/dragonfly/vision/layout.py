@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
-from dragonfly.vision.spec import LEVELS, EncoderSpec, Grid, LevelName, LevelSpec
+from dragonfly.vision.spec import LEVELS, EncoderSpec, Grid, LevelName
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]  # (height, width)
@@ -31,14 +31,14 @@ class LevelLayout:
         name: low, mid or high.
         grid: (rows, cols) of sub-images.
         content: (height, width) in canvas pixels that the picture covers; the whole canvas unless the picture is padded.
-        extent: (height, width) in source pixels that the whole canvas stands for; the picture's size unless padded.
+        extent: (height, width) in source pixels that the whole canvas stands for, exactly; the picture's size unless padded.
         tokens: tokens that one sub-image gives the language model, its separator not counted.
     """
 
     name: LevelName
     grid: Grid
     content: Size
-    extent: tuple[float, float]
+    extent: tuple[Fraction, Fraction]
     tokens: int
 
     @property
@@ -46,10 +46,13 @@ class LevelLayout:
         return self.grid[0] * self.grid[1]
 
     def box(self, index: int) -> Box:
-        """Source box of the sub-image at a raster index. Neighbours share their edge exactly."""
+        """Source box of the sub-image at a raster index.
+
+        Every edge is the float nearest to its exact fraction, so neighbours, and the levels, share edges bit for bit.
+        """
         row, col = divmod(index, self.grid[1])
-        (rows, cols), (height, width) = self.grid, self.extent
-        return (width * col / cols, height * row / rows, width * (col + 1) / cols, height * (row + 1) / rows)
+        high, wide = self.extent[0] / self.grid[0], self.extent[1] / self.grid[1]
+        return (float(wide * col), float(high * row), float(wide * (col + 1)), float(high * (row + 1)))
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,11 @@ def make_layout(size: Size, spec: EncoderSpec) -> SubImageLayout:
             break  # what mid would enlarge too far, high would enlarge further
         content, extent = _fit(size, grid, spec)
         levels.append(LevelLayout(name, grid, content, extent, spec.tokens(name)))
-    names = {level.name for level in levels}
-    regions = _regions(mid if "mid" in names else None, high, spec.regions) if "high" in names and high else ()
-    return SubImageLayout((height, width), spec.resolution, tuple(levels), regions, _num_kept_high(regions, spec))
+    has_high = any(level.name == "high" for level in levels)  # and then every coarser level of the spec is there too
+    regions = _regions(mid, high, spec.regions) if high and has_high else ()
+    num_mid = mid[0] * mid[1] if mid else 0
+    num_kept_high = spec.num_kept_high(num_mid, len(regions))
+    return SubImageLayout((height, width), spec.resolution, tuple(levels), regions, num_kept_high)
 
 
 def choose_grids(size: Size, spec: EncoderSpec) -> tuple[Grid | None, Grid | None]:
@@ -205,15 +210,18 @@ def _over_enlarged(size: Size, grid: Grid, spec: EncoderSpec) -> bool:
     return canvas > spec.max_enlargement**2 * size[0] * size[1]
 
 
-def _fit(size: Size, grid: Grid, spec: EncoderSpec) -> tuple[Size, tuple[float, float]]:
-    """(content in canvas pixels, extent in source pixels) of a level, both (height, width)."""
+def _fit(size: Size, grid: Grid, spec: EncoderSpec) -> tuple[Size, tuple[Fraction, Fraction]]:
+    """(content in canvas pixels, extent in source pixels) of a level, both (height, width).
+
+    A padded picture's content is rounded to whole canvas pixels; its extent is not, so that levels agree on every edge.
+    """
     height, width = size
     canvas_height, canvas_width = grid[0] * spec.resolution, grid[1] * spec.resolution
     if spec.fit == "stretch":
-        return (canvas_height, canvas_width), (float(height), float(width))
-    scale = min(Fraction(canvas_height, height), Fraction(canvas_width, width))
-    content = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return content, (canvas_height * height / content[0], canvas_width * width / content[1])
+        return (canvas_height, canvas_width), (Fraction(height), Fraction(width))
+    step = max(Fraction(height, canvas_height), Fraction(width, canvas_width))  # source pixels per canvas pixel
+    content = (max(1, round(height / step)), max(1, round(width / step)))
+    return content, (canvas_height * step, canvas_width * step)
 
 
 def _regions(mid: Grid | None, high: Grid, rule: Literal["spatial", "raster"]) -> tuple[int, ...]:
@@ -226,19 +234,13 @@ def _regions(mid: Grid | None, high: Grid, rule: Literal["spatial", "raster"]) -
     return tuple((r * mid[0] // rows) * mid[1] + c * mid[1] // cols for r in range(rows) for c in range(cols))
 
 
-def _num_kept_high(regions: tuple[int, ...], spec: EncoderSpec) -> int:
-    if not spec.selects or not regions:
-        return len(regions)
-    return spec.selection.keep * (len(set(regions)) if spec.selection.scope == "region" else 1)
-
-
 def level_counts(spec: EncoderSpec) -> dict[LevelName, int] | None:
     """Sub-images per level if every picture gets the same numbers, else None (an enlargement cap, or unequal grids)."""
     if spec.max_enlargement is not None:
         return None
     counts: dict[LevelName, int] = {}
     for name in LEVELS:
-        level: LevelSpec | None = spec.level(name)
+        level = spec.level(name)
         numbers = {rows * cols for rows, cols in level.grids} if level else {0}
         if len(numbers) > 1:
             return None

@@ -1,6 +1,6 @@
 """Zoom-in selection: which high sub-images reach the language model (paper, section 3.2).
 
-`select(inputs, regions, spec)` scores every high sub-image and keeps the best of each region, or of the whole picture.
+`select(inputs, regions, spec, num_kept)` scores every high sub-image and keeps the best of each region, or of the whole picture.
 A policy says what it needs: policies that need only the layout, the pixels or the evidence run before the vision tower, so
 what they drop is never encoded; the others run on its tokens. Scores are float32, ties go to the lower index, rows do not
 depend on their batch mates, and the number kept is known from the layout alone.
@@ -54,52 +54,47 @@ class Selection:
     scores: Float[Tensor, "images high"]
 
 
-def select(inputs: SelectionInputs, regions: Int[Tensor, "images high"], spec: SelectionSpec) -> Selection:
+def select(inputs: SelectionInputs, regions: Int[Tensor, "images high"], spec: SelectionSpec, num_kept: int) -> Selection:
     """Score all high sub-images and keep the best.
 
     Args:
         inputs: what the policy needs (`NEEDS`).
         regions: the region of every high sub-image, from the layout.
-        spec: policy, scope and number kept.
+        spec: policy, scope and number kept per region or picture.
+        num_kept: number kept of each picture, from the layout (`num_kept_high`); no tensor is read to find it.
 
     Raises:
         ValueError: if an input that the policy needs is missing; the message names it and says what provides it.
     """
     scores = _SCORES[spec.policy](inputs, regions, spec).float()
-    return Selection(choose(scores, regions, spec), scores)
+    return Selection(choose(scores, regions, spec, num_kept), scores)
 
 
-def choose(scores: Scores, regions: Int[Tensor, "images high"], spec: SelectionSpec) -> Int[Tensor, "images kept"]:
+def choose(scores: Scores, regions: Int[Tensor, "images high"], spec: SelectionSpec, num_kept: int) -> Int[Tensor, "images kept"]:
     """The kept indices, ascending: the best `keep` of each region or of the picture; ties go to the lower index."""
     images, high = scores.shape
     if spec.policy == "all":
         return torch.arange(high, device=scores.device).expand(images, high)
-    # A stable descending sort gives every sub-image its rank; within a region the rank counts only region mates.
     order = scores.argsort(dim=1, descending=True, stable=True)
-    rank = order.argsort(dim=1)
     if spec.scope == "picture":
-        return order[:, : spec.keep].sort(dim=1).values
+        return order[:, :num_kept].sort(dim=1).values
+    # The stable sort gives every sub-image its rank; within a region the rank counts only region mates.
+    rank = order.argsort(dim=1)
     better = (rank.unsqueeze(1) < rank.unsqueeze(2)) & (regions.unsqueeze(1) == regions.unsqueeze(2))
-    kept = better.sum(dim=2) < spec.keep
-    # Kept first, in index order. The number kept is the same in every row, since regions are of equal size.
-    first = (~kept).int().argsort(dim=1, stable=True)
-    return first[:, : _num_kept(high, regions, spec)]
+    dropped = better.sum(dim=2) >= spec.keep
+    return dropped.int().argsort(dim=1, stable=True)[:, :num_kept]  # kept first, in index order
 
 
 def select_before_tower(
     layout: SubImageLayout, spec: SelectionSpec, *, checksum: int = 0, evidence: Sequence[Box] = ()
 ) -> tuple[int, ...]:
-    """Kept high indices of one picture for a policy that needs no tower."""
+    """Kept high indices of one picture for a policy that needs no tower; none where the layout has no high level."""
+    if not layout.regions:
+        return ()
     inputs = SelectionInputs(boxes=[layout.level_boxes("high")], evidence=[list(evidence)], checksums=[checksum])
     regions = torch.tensor([layout.regions])
-    kept = select(inputs, regions, spec).indices[0]
+    kept = select(inputs, regions, spec, layout.num_kept_high).indices[0]
     return tuple(int(index) for index in kept)
-
-
-def _num_kept(high: int, regions: Tensor, spec: SelectionSpec) -> int:
-    """Kept per picture. Regions are of equal size, so one comparison with the first tells how many there are."""
-    size = int((regions[0] == regions[0, 0]).sum())
-    return spec.keep * (high // size)
 
 
 def _similarity(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
@@ -118,10 +113,12 @@ def _centred(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> S
 
 
 def _match(mid: Tensor, high: Tensor, regions: Tensor, spec: SelectionSpec) -> Scores:
-    scores = torch.einsum("nmd,nhd->nmh", mid.float(), high.float())
+    # Multiply and sum, not a matrix product: autocast and TF32 lower a product's precision, and with it change choices.
+    mid, high = mid.float(), high.float()
     if spec.scope == "picture":
-        return scores.amax(dim=1)
-    return scores.gather(1, regions.unsqueeze(1)).squeeze(1)
+        return (mid.unsqueeze(2) * high.unsqueeze(1)).sum(dim=-1).amax(dim=1)
+    own = mid.gather(1, regions.long().unsqueeze(-1).expand_as(high))
+    return (own * high).sum(dim=-1)
 
 
 def _detail(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
@@ -132,14 +129,20 @@ def _detail(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Sc
 
 
 def _uniform(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
-    """Evenly spread over each region (or the picture) in raster order, whatever the picture shows."""
+    """Evenly spread over each region (or the picture) in raster order, whatever the picture shows.
+
+    The middles of k equal stretches of the n mates: cells floor((2j + 1) n / 2k) for j = 0 .. k - 1.
+    """
     mates = torch.zeros_like(regions) if spec.scope == "picture" else regions
     same = mates.unsqueeze(1) == mates.unsqueeze(2)
     size = same.sum(dim=2)
     before = torch.tril(same, diagonal=-1).sum(dim=2)  # position among its mates
-    # Cell p of n is chosen when floor((p + 1) k / n) steps over an integer: k chosen cells, evenly spaced.
-    chosen = ((before + 1) * spec.keep).div(size, rounding_mode="floor") > (before * spec.keep).div(size, rounding_mode="floor")
-    return chosen.float()
+
+    def middles(cells: Tensor) -> Tensor:
+        """How many of the middles lie in the first `cells` mates."""
+        return (2 * spec.keep * cells + size - 1).div(2 * size, rounding_mode="floor")
+
+    return (middles(before + 1) > middles(before)).float()
 
 
 def _random(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:

@@ -91,15 +91,28 @@ class EncoderSpec:
         _check_choice("fit", self.fit, ("stretch", "pad"))
         if self.low is None and self.mid is None and self.high is None:
             raise ValueError("an encoder needs at least one of the levels low, mid, high; all three are missing")
+        if self.low and len(self.low.grids) > 1:
+            raise ValueError(f"low is one view and takes one grid, got {list(self.low.grids)}; put the others at mid")
+        if self.resolution < 1 or self.patch_size < 1 or self.num_prefix_tokens < 0:
+            raise ValueError(
+                "resolution and patch_size must be at least 1 and num_prefix_tokens at least 0, got "
+                f"{self.resolution}, {self.patch_size} and {self.num_prefix_tokens}"
+            )
         if self.resolution % self.patch_size:
             raise ValueError(f"patch_size {self.patch_size} does not divide resolution {self.resolution}")
+        if self.max_enlargement is not None and (self.low is None or self.max_enlargement <= 0):
+            raise ValueError(
+                f"max_enlargement must be positive and needs a low level, which is never left out; got "
+                f"{self.max_enlargement} {'without' if self.low is None else 'with'} low"
+            )
         for name in LEVELS:
             level = self.level(name)
-            if level and self.patch_side % level.pool:
+            if level and (level.pool < 1 or self.patch_side % level.pool):
                 raise ValueError(
                     f"{name}.pool {level.pool} does not divide the {self.patch_side} x {self.patch_side} patch grid; "
                     f"use one of {[n for n in range(1, self.patch_side + 1) if self.patch_side % n == 0]}"
                 )
+        _check_partners(self)
         _check_regions(self)
         _check_keep(self)
 
@@ -122,6 +135,12 @@ class EncoderSpec:
         assert level is not None, name
         return self.num_prefix_tokens + (self.patch_side // level.pool) ** 2
 
+    def num_kept_high(self, mid: int, high: int) -> int:
+        """High sub-images that reach the language model, of a picture cut into `mid` and `high` sub-images."""
+        if not self.selects or not high:
+            return high
+        return self.selection.keep * (max(mid, 1) if self.selection.scope == "region" else 1)
+
     def pairs(self) -> list[tuple[Grid | None, Grid | None]]:
         """Every (mid grid, high grid) that a picture can be given."""
         if self.partners is not None:
@@ -143,10 +162,12 @@ class EncoderSpec:
     def from_dict(cls, data: Mapping[str, Any]) -> EncoderSpec:
         """Read `to_dict`'s form. Unknown keys raise a ValueError with the nearest legal name."""
         _check_names("encoder", data, cls)
+        _check_present("encoder", data, "resolution", "patch_size")
         values = dict(data)
         for name in LEVELS:
             if isinstance(values.get(name), Mapping):
                 _check_names(f"encoder.{name}", values[name], LevelSpec)
+                _check_present(f"encoder.{name}", values[name], "grids")
                 values[name] = LevelSpec(_grids(values[name]["grids"]), int(values[name].get("pool", 1)))
         if values.get("partners") is not None:
             values["partners"] = tuple((_grids([mid])[0], _grids(highs)) for mid, highs in values["partners"])
@@ -169,10 +190,30 @@ def _check_names(owner: str, data: Mapping[str, Any], cls: type) -> None:
         _check_choice(f"{owner} key", key, legal)
 
 
+def _check_present(owner: str, data: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if name not in data:
+            raise ValueError(f"{owner} lacks '{name}'; it has {', '.join(data) or 'nothing'}")
+
+
+def _check_partners(spec: EncoderSpec) -> None:
+    """Partners must name each level's grids, all of them and no others."""
+    if spec.partners is None:
+        return
+    if spec.mid is None or spec.high is None:
+        raise ValueError("partners need both a mid and a high level")
+    mids = [mid for mid, _ in spec.partners]
+    highs = {high for _, partners in spec.partners for high in partners}
+    for name, level, named in (("mid", spec.mid, set(mids)), ("high", spec.high, highs)):
+        if named != set(level.grids):
+            odd = sorted(named ^ set(level.grids))
+            raise ValueError(f"partners and {name}.grids must name the same grids; only one of them has {odd}")
+    if len(mids) > len(set(mids)) or not all(partners for _, partners in spec.partners):
+        raise ValueError(f"partners must name each mid grid once, with at least one high grid; got {list(spec.partners)}")
+
+
 def _check_regions(spec: EncoderSpec) -> None:
     """Every joinable pair of grids must split into equal regions, or the number kept would depend on the picture."""
-    if spec.partners is not None and (spec.mid is None or spec.high is None):
-        raise ValueError("partners need both a mid and a high level")
     if spec.mid is None or spec.high is None:
         return
     for mid, high in spec.pairs():

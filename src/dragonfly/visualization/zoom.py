@@ -115,7 +115,10 @@ def _legend(layout: SubImageLayout, high: list[Shown]) -> list[str]:
     height, width = layout.size
     stretch = max(width / height, height / width) / MAX_ASPECT
     drawn = f", drawn {stretch:.1f} times too {'high' if width > height else 'wide'}" if stretch > 1 else ""
-    parts = [f"The picture has {width} x {height} pixels{drawn}."]
+    parts = [
+        f"The picture has {width} x {height} pixels{drawn}.",
+        f"Each sub-image is resized to {layout.resolution} x {layout.resolution} pixels.",
+    ]
     if highs and kept < highs:
         parts.append(f"Kept {kept} of {highs} high sub-images (bright); the dark ones were left out.")
     elif highs:

@@ -48,9 +48,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".parquet"])
 @pytest.mark.parametrize(("name", "row"), [("llava", LLAVA), ("openai", OPENAI), ("released", RELEASED)])
 @pytest.mark.parametrize("named", [True, False])
-def test_each_dialect_in_each_file_is_the_same_sample(
-    folder: Path, suffix: str, name: str, row: dict, named: bool
-) -> None:
+def test_each_dialect_in_each_file_is_the_same_sample(folder: Path, suffix: str, name: str, row: dict, named: bool) -> None:
     path = write(folder / f"set{suffix}", [row, row])
     expected = sample("<image>Q", "A", images=(ImageRef(str(folder / "a.png")),))
     rows = list(read(path, name if named else "auto"))

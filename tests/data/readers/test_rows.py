@@ -100,6 +100,8 @@ def test_released_rows_are_taken_out_of_their_template(before: str) -> None:
     assert released_row({"conversations": KITE}, ROOT).images == ()
     listed = released_row({"image_url": "a.png", "conversations": told("What?", "A kite")}, ROOT)
     assert spoken(listed)[0] == ("user", ["<image>", "What?"])
+    placed = released_row({"image_url": "a.png", "conversations": told("Is <image> a kite?", "yes")}, ROOT)
+    assert spoken(placed)[0] == ("user", ["Is ", "<image>", " a kite?"])
 
 
 @pytest.mark.parametrize("text", [KITE + " A striped cat", "note " + KITE, KITE.removesuffix("<|eot_id|>")])

@@ -9,9 +9,7 @@ import re
 from ..faults import BadSample
 
 _BEGIN, _END = "<|begin_of_text|>", "<|end_of_text|>"
-_TURN = re.compile(
-    r"<\|start_header_id\|>(?P<role>.*?)<\|end_header_id\|>(?:\n\n)?(?P<text>.*?)<\|eot_id\|>", re.DOTALL
-)
+_TURN = re.compile(r"<\|start_header_id\|>(?P<role>.*?)<\|end_header_id\|>(?:\n\n)?(?P<text>.*?)<\|eot_id\|>", re.DOTALL)
 
 
 def parse_llama3(text: str) -> list[tuple[str, str]]:

@@ -54,6 +54,4 @@ def _data_uri(uri: str) -> bytes:
             raise ValueError(header[:60])
         return base64.b64decode(body, validate=True)
     except (ValueError, binascii.Error):
-        raise BadSample(
-            "bad-picture-field", "a data: URI that is not base64; write data:image/png;base64,..."
-        ) from None
+        raise BadSample("bad-picture-field", "a data: URI that is not base64; write data:image/png;base64,...") from None

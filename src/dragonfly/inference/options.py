@@ -1,0 +1,90 @@
+"""How to generate: the options of every question, the stop strings while tokens come, and a seed that touches nobody else's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from transformers import StoppingCriteria
+
+from dragonfly.config import nearest
+
+
+@dataclass(frozen=True)
+class Options:
+    """Greedy where `temperature` is 0; else sampling, reproducible by `seed`. `stop`: texts that end the answer before them.
+
+    Raises:
+        ValueError: for a value that cannot be meant.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check("max_new_tokens", self.max_new_tokens, int, lambda value: value >= 1, "an integer of at least 1")
+        _check("temperature", self.temperature, (int, float), lambda value: 0 <= value < math.inf, "a number of at least 0")
+        _check("top_p", self.top_p, (int, float), lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+        _check("seed", self.seed, int, lambda value: 0 <= value < 2**63, "an integer of at least 0, below 2**63")
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        for mark in stop:
+            _check("stop", mark, str, bool, "one or more texts that are not empty")
+        object.__setattr__(self, "stop", stop)
+
+    @classmethod
+    def of(cls, **values: Any) -> Options:
+        """As the constructor; an unknown name raises a ValueError with the nearest legal one."""
+        legal = [one.name for one in fields(cls)]
+        for name in values:
+            if name not in legal:
+                raise ValueError(f"unknown option: {nearest(name, legal)}")
+        return cls(**values)
+
+
+def _check(name: str, value: Any, kinds: Any, legal: Callable[[Any], bool], wanted: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, kinds) or not legal(value):
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+
+
+class StopAt(StoppingCriteria):
+    """Ends a row when its new text holds a stop string.
+
+    transformers' own criterion also looks at the prompt's last letters, and cannot see letters whose bytes lie in several
+    tokens.
+
+    Args:
+        stopped: ids of the new tokens -> whether their text holds a stop string.
+        prompt_length: how many ids stand before the new ones.
+    """
+
+    def __init__(self, stopped: Callable[[list[int]], bool], prompt_length: int) -> None:
+        self.stopped, self.prompt_length = stopped, prompt_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        rows = input_ids[:, self.prompt_length :].tolist()
+        return torch.tensor([self.stopped(row) for row in rows], dtype=torch.bool, device=input_ids.device)
+
+
+@contextmanager
+def own_seed(device: torch.device, seed: int) -> Generator[None]:
+    """Seed the generator of one device, and give it back as it was. `torch.manual_seed` would seed all devices."""
+    if device.type == "cpu":
+        module: Any = torch.random
+        seed_it: Any = torch.default_generator.manual_seed
+    else:
+        module = torch.get_device_module(device)
+        seed_it = module.manual_seed
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        before = module.get_rng_state()
+        try:
+            seed_it(seed)
+            yield
+        finally:
+            module.set_rng_state(before)

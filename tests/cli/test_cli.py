@@ -1,0 +1,206 @@
+"""Every command but `ask`: what it prints, what it writes, and its help."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from PIL import Image
+
+import dragonfly
+from dragonfly.__main__ import main
+from dragonfly.cli import app
+from dragonfly.inference import load
+from dragonfly.models import PRESETS
+from dragonfly.vision.layout import make_layout
+from tests import tiny
+from tests.cli.conftest import Run
+from tests.cli.test_ask import refused
+from tests.imaging.pictures import encoded, exif
+
+COMMANDS = ("ask", "chat", "zoom", "plan", "presets", "info", "convert")
+
+
+def test_version_and_bare_call(run: Run) -> None:
+    assert run("--version") == (0, f"{dragonfly.__version__}\n", "")
+    bare = run()
+    assert bare.code == 0 and all(command in bare.out for command in COMMANDS)
+    refused(run("aks"), "No such command 'aks'")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_example_in_the_help_is_a_command(run: Run, command: str) -> None:
+    outcome = run(command, "--help")
+    assert outcome.code == 0 and "Examples:" in outcome.out
+    group: Any = typer.main.get_command(app)
+    text = group.commands[command].help.partition("Examples:")[2]
+    examples = [line.strip() for line in text.splitlines() if line.strip().startswith("dragonfly ")]
+    assert examples
+    for example in examples:
+        assert len(example) <= 76 and example in outcome.out  # neither wrapped nor eaten as markup
+        program, name, *words = shlex.split(example)
+        assert (program, name) == ("dragonfly", command)
+        parsed = group.commands[name].make_context(name, words)  # unknown options and missing arguments raise
+        for setting in parsed.params.get("set") or ():
+            assert re.fullmatch(r"model\.[\w.]+=\w+", setting)
+
+
+def test_presets(run: Run) -> None:
+    rows = json.loads(run("presets", "--json").out)
+    assert [row["name"] for row in rows] == list(PRESETS)
+    tokens = {row["name"]: row["tokens"] for row in rows}
+    assert (tokens["low-only"], tokens["baseline-3"], tokens["v1"], tokens["v2"]) == (51, 25 * 51, 867, 2098)
+    table = run("presets").out
+    assert all(name in table for name in PRESETS)
+    assert "openai/clip-vit-large-patch14-336" in table  # in a pipe nothing is shortened
+
+
+@pytest.mark.parametrize(("preset", "size"), [("v1", (768, 1024)), ("v2", (3508, 2480)), ("v1-released", (100, 900))])
+def test_plan_is_the_layout(run: Run, preset: str, size: tuple[int, int]) -> None:
+    data = json.loads(run("plan", "--preset", preset, "--image", f"{size[1]}x{size[0]}", "--text-tokens", 10, "--json").out)
+    layout = make_layout(size, PRESETS[preset].spec)
+    assert data["size"] == list(size)
+    assert (data["num_encoded"], data["num_kept"]) == (layout.num_sub_images, layout.num_kept)
+    assert (data["num_image_tokens"], data["prompt_tokens"]) == (layout.num_image_tokens, layout.num_image_tokens + 10)
+    assert [(level["name"], tuple(level["grid"])) for level in data["levels"]] == [(lv.name, lv.grid) for lv in layout.levels]
+    text = run("plan", "--preset", preset, "--image", f"{size[1]}x{size[0]}").out
+    assert f"{layout.num_image_tokens:,}" in text and "GFLOP" in text
+
+
+def test_plan_faults(run: Run) -> None:
+    refused(run("plan", "--preset", "v3", "--image", "10x10"), "unknown preset: 'v3'", "did you mean 'v2'")
+    refused(run("plan", "--preset", "v1", "--image", "10"), "size '10' is not WIDTHxHEIGHT in pixels, such as 1024x768")
+    refused(run("plan", "--preset", "v1", "--image", "0x10"), "size '0x10' is not WIDTHxHEIGHT")
+    refused(run("plan", "--preset", "v1"), "Missing option '--image'")
+
+
+def test_zoom_with_a_model(run: Run, saved_model: Path, picture: Path, tmp_path: Path) -> None:
+    target = tmp_path / "where.png"
+    outcome = run("zoom", picture, "-o", target, "--model", saved_model, "--json")
+    assert (outcome.code, outcome.err) == (0, f"zoom picture: {target}\n")
+    data = json.loads(outcome.out)
+    expected = load(saved_model).encode([picture])[0].selection
+    assert [item["index"] for item in data["selections"] if item["kept"]] == [item.index for item in expected if item.kept]
+    with Image.open(target) as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_zoom_with_a_preset(run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    selecting = run("zoom", picture, "--preset", "v1")
+    assert selecting.code == 0 and (tmp_path / "picture.zoom.png").is_file()
+    assert selecting.err.startswith("note: preset 'v1' keeps 12 of 24 high sub-images; a model chooses them")
+    whole = run("zoom", picture, "--preset", "v2", "-o", "v2.png", "--json")
+    assert (whole.code, whole.err) == (0, "zoom picture: v2.png\n")
+    assert len(json.loads(whole.out)["selections"]) == 36
+    refused(run("zoom", picture, "--preset", "v9"), "unknown preset: 'v9'")
+    refused(run("zoom", picture, "--preset", "v1", "--set", "model.preset=v2"), "--preset draws a layout without a model")
+    refused(run("zoom", "none.png", "--preset", "v1"), "none.png does not exist")
+    refused(run("zoom", picture, "-o", tmp_path, "--preset", "v2"), "it is a folder; name a file")
+
+
+def test_zoom_shows_the_picture_as_the_model_sees_it(run: Run, saved_model: Path, tmp_path: Path) -> None:
+    """A turned photograph: ours turns it, a released preset does not, and the drawing follows the layout."""
+    path = tmp_path / "turned.jpg"
+    path.write_bytes(encoded(tiny.picture(60, 40), "JPEG", exif=exif(6)))
+    for option in (["--preset"], ["--model", saved_model, "--set"]):
+        for preset, size in (("v1", [60, 40]), ("v1-released", [40, 60])):
+            name = preset if option == ["--preset"] else f"model.preset={preset}"
+            outcome = run("zoom", path, *option, name, "-o", tmp_path / "z.png", "--json")
+            assert outcome.code == 0, outcome.err
+            assert json.loads(outcome.out)["layouts"][0]["size"] == size
+            assert ("turned by EXIF orientation 6" in outcome.err) == (preset == "v1")
+
+
+def test_info(run: Run, saved_model: Path) -> None:
+    data = json.loads(run("info", saved_model, "--json").out)
+    assert list(data) == [
+        "model", "preset", "vision_tower", "language_model", "parameters", "sub_images", "tokens_per_picture", "selection",
+        "weights_mib", "dtype", "origin",
+    ]  # fmt: skip
+    text = run("info", saved_model)
+    assert text.code == 0 and re.search(r"^tokens per picture +306$", text.out, re.MULTILINE)
+    refused(run("info", "./no-such-model"), "no model directory './no-such-model'")
+
+
+def test_convert_hands_its_arguments_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Report:
+        def to_dict(self) -> dict[str, Any]:
+            return {"tensors": 3}
+
+        def summary(self) -> str:
+            return "3 tensors"
+
+    calls: list[Any] = []
+    stand_in: Any = type(sys)("dragonfly.models.convert")
+    stand_in.convert = lambda *places, **options: calls.append((places, options)) or Report()
+    monkeypatch.setitem(sys.modules, "dragonfly.models.convert", stand_in)
+    assert run("convert", "src", tmp_path / "dst") == (0, f"{tmp_path / 'dst'}: 3 tensors\n", "")
+    assert json.loads(run("convert", "src", "dst", "--preset", "v2", "--dtype", "float16", "--json").out) == {"tensors": 3}
+    assert calls == [
+        ((Path("src"), tmp_path / "dst"), {"preset": None, "dtype": None}),
+        ((Path("src"), Path("dst")), {"preset": "v2", "dtype": "float16"}),
+    ]
+
+
+def test_chat(run: Run, saved_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gif = tmp_path / "moving.gif"
+    frames = [tiny.picture(40, 40, seed=n) for n in range(2)]
+    frames[0].save(gif, save_all=True, append_images=frames[1:])
+    lines = ["What?", "/add none.png", f"/add {gif}", "What is <image>?", "And?", "Sure?", "", "never asked"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    outcome = run("chat", picture, "--model", saved_model, "--max-new-tokens", 3)
+    chat = load(saved_model).chat(picture)
+    expected = [chat.ask("What?", max_new_tokens=3), chat.ask("And?", gif, max_new_tokens=3), chat.ask("Sure?", max_new_tokens=3)]
+    assert (outcome.code, outcome.out) == (0, "".join(answer.text + "\n" for answer in expected))
+    missing, placeholder, note = outcome.err.splitlines()  # said once, though the GIF stays in the conversation
+    assert missing == "error: none.png does not exist; check the path"
+    assert placeholder.startswith("error: the text contains '<image>'")
+    assert note == f"note: {gif}: animated GIF: first of 2 frames"
+    refused(run("chat", "none.png", "--model", "unloadable"), "none.png does not exist")
+
+
+def test_a_fault_of_the_program_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(arguments: Any) -> int:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr("dragonfly.cli.run", broken)
+    with pytest.raises(RuntimeError, match="bug"):
+        main(["presets"])
+
+
+def test_interrupts_and_faults_of_files(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def failing(error: BaseException) -> Any:
+        def command(arguments: Any) -> int:
+            raise error
+
+        return command
+
+    for error, code, said in (
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (PermissionError(13, "Permission denied", "x.png"), 2, "error: [Errno 13] Permission denied: 'x.png'\n"),
+        (ValueError("two\nlines"), 2, "error: two lines\n"),
+        (OSError(), 2, "error: OSError\n"),
+    ):
+        monkeypatch.setattr("dragonfly.cli.run", failing(error))
+        assert main(["presets"]) == code
+        assert capsys.readouterr().err == said
+
+
+def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
+    """As in `dragonfly --version | true`: the pipe is closed before anything is written."""
+    command = [sys.executable, "-m", "dragonfly", "--version"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1

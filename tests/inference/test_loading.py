@@ -1,0 +1,224 @@
+"""Loading: what is accepted, what is refused in one line, and what every override changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers.utils import logging as transformers_logging
+
+from dragonfly.inference import Engine, load, loading
+from dragonfly.inference.loading import describe
+from tests import tiny
+from tests.conftest import golden_directories
+
+RELEASED = [folder / name for folder in golden_directories() for name in ("v1", "v2") if (folder / name / "checkpoint").is_dir()]
+
+
+@pytest.fixture
+def copy(saved_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved_model, tmp_path / "copy"))
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    change(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def refusal(folder: Any, **options: Any) -> str:
+    with pytest.raises(ValueError) as caught:
+        load(folder, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_load_is_silent_and_ready(saved_model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    shown = transformers_logging.is_progress_bar_enabled()
+    engine = load(str(saved_model), device="cpu")
+    assert not engine.model.training
+    assert engine.name == str(saved_model)
+    assert engine.device == torch.device("cpu")
+    assert transformers_logging.is_progress_bar_enabled() == shown
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_checkpoints_sampling_settings_do_not_leak(copy: Path, engine: Engine, capfd: pytest.CaptureFixture[str]) -> None:
+    edit(copy / "generation_config.json", lambda data: data.update(do_sample=True, temperature=0.6, top_p=0.9))
+    assert load(copy).ask(None, "Who?", max_new_tokens=8).token_ids == engine.ask(None, "Who?", max_new_tokens=8).token_ids
+    assert capfd.readouterr() == ("", "")
+
+
+def test_number_formats(saved_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = tmp_path / "half"
+    model: Any = tiny.model()
+    model.to(torch.bfloat16).save_pretrained(half)
+    tiny.processor().save_pretrained(half)
+    assert load(half).model.dtype == torch.float32  # small and on a CPU
+    assert load(half, dtype="float16").model.dtype == torch.float16
+    assert load(half, dtype=torch.bfloat16).model.dtype == torch.bfloat16
+    monkeypatch.setattr(loading, "FLOAT32_BELOW", 1000)
+    assert load(half).model.dtype == torch.bfloat16  # too large for float32: its own
+    assert load(saved_model).model.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu"}, "device: 'gpu' is not one of: auto, cpu, cuda, mps"),
+        ({"device": "cpu:first"}, "device: 'cpu:first' is not one of"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not there on this machine; use 'auto' or 'cpu'"),
+        ({"dtype": "bf16"}, "dtype: 'bf16' is not one of: auto, float32, bfloat16, float16; did you mean 'bfloat16'?"),
+        ({"quantization": "int4"}, "quantization: 'int4' is not one of: int8"),
+        ({"overrides": ["model.selction.keep=1"]}, "did you mean 'model.selection.keep'?"),
+        ({"overrides": ["selection.keep=1"]}, "did you mean 'model.selection.keep'?"),
+        ({"overrides": ["model.selection.policy=simlarity"]}, "did you mean 'similarity'?"),
+        ({"overrides": ["model.preset=v1-relased"]}, "did you mean 'v1-released'?"),
+        ({"overrides": ["model.preset=3"]}, "model.preset: '3' is not one of: low-only, baseline-1"),
+        ({"overrides": ["model.preset"]}, "override 'model.preset' is not of the form key=value"),
+        ({"overrides": ["model.regions=rastr"]}, "did you mean 'raster'?"),
+        ({"overrides": ["model.selection.keep=many"]}, "model.selection.keep must be an integer of at least 1, got 'many'"),
+        ({"overrides": ["model.selection.keep=1.5"]}, "model.selection.keep must be an integer of at least 1, got 1.5"),
+        ({"overrides": ["model.selection.keep=7"]}, "selection.keep 7 is more than the 6 of a region"),
+        ({"overrides": ["model.selection.seed=x"]}, "model.selection.seed must be an integer of at least 0, got 'x'"),
+        ({"overrides": ["model.max_enlargement=0"]}, "model.max_enlargement must be a number above 0"),
+        ({"overrides": ["model.encoder_batch=0"]}, "model.encoder_batch must be an integer of at least 1, or null"),
+        ({"overrides": ["model.preset=low-only", "model.selection.keep=1"]}, "this model has no high level"),
+    ],
+)
+def test_settings_that_cannot_be_meant(saved_model: Path, options: dict[str, Any], message: str) -> None:
+    assert message in refusal(saved_model, **options)
+
+
+def _keep(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+PROJECTOR = "model.multi_modal_projector.weight"
+FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "missing tensor": (lambda d: _keep(d, lambda t: t.pop(PROJECTOR)), f"does not fit the model: missing {PROJECTOR}"),
+    "extra tensor": (lambda d: _keep(d, lambda t: t.update(stray=torch.ones(2))), "does not fit the model: unexpected stray"),
+    "mis-shaped tensor": (
+        lambda d: _keep(d, lambda t: t.update({PROJECTOR: torch.ones(3, 3)})),
+        f"does not fit the model: mis-shaped {PROJECTOR}",
+    ),
+    "cut weights": (lambda d: (d / "model.safetensors").write_bytes(b"abc"), "has a damaged weights file"),
+    "no weights": (lambda d: (d / "model.safetensors").unlink(), "has no weights (*.safetensors or *.bin)"),
+    "no config": (lambda d: (d / "config.json").unlink(), "is no model directory: it has no config.json"),
+    "broken config": (lambda d: (d / "config.json").write_text("{"), "config.json' is not JSON"),
+    "another model": (
+        lambda d: edit(d / "config.json", lambda c: c.update(model_type="llama")),
+        "holds a model of type 'llama', not 'dragonfly'",
+    ),
+    "no tokenizer": (lambda d: (d / "tokenizer.json").unlink(), "has no tokenizer.json"),
+    "no processor": (lambda d: (d / "processor_config.json").unlink(), "cannot be loaded: Can't load image processor"),
+    "broken processor": (lambda d: (d / "processor_config.json").write_text("{"), "is not a valid JSON file"),
+    "another encoder": (
+        lambda d: edit(
+            d / "processor_config.json", lambda c: c["image_processor"]["encoder"]["selection"].update(keep=2, policy="detail")
+        ),
+        "has a processor made for another encoder than its model; save both together",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_checkpoint_is_refused(copy: Path, fault: str) -> None:
+    spoil, message = FAULTS[fault]
+    spoil(copy)
+    said = refusal(copy)
+    assert message in said and str(copy) in said
+
+
+def test_names_that_lead_nowhere(tmp_path: Path) -> None:
+    assert "no model directory './none'; give a directory with a config.json, or a hub name" in refusal("./none")
+    assert "is no model directory: it has no config.json" in refusal(tmp_path)
+    said = refusal("nobody/no-such-model")  # the tests run without a network
+    assert said.startswith("no model directory 'nobody/no-such-model', and the Hugging Face hub does not give it (")
+    assert said.endswith("download it elsewhere and name its directory")
+    assert "File name too long" not in refusal("x" * 5000)
+
+
+def _first(engine: Engine, size: tuple[int, int] = (96, 64)) -> Any:
+    answer = engine.ask(tiny.picture(*size), "What?", max_new_tokens=1)
+    return answer, answer.layouts[0]
+
+
+def kept(answer: Any) -> list[int]:
+    return [item.index for item in answer.selections[0] if item.kept]
+
+
+def test_selection_overrides(saved_model: Path, engine: Engine) -> None:
+    def loaded(*settings: str) -> Any:
+        return _first(load(saved_model, overrides=[f"model.selection.{setting}" for setting in settings]))[0]
+
+    base = _first(engine)[0]
+    assert len(kept(base)) == 12
+    assert kept(loaded("policy=uniform")) == kept(loaded("policy=uniform")) != kept(base)
+    assert kept(loaded("policy=detail")) != kept(base)
+    assert len(kept(loaded("keep=1"))) == 4 and set(kept(loaded("keep=1"))) < set(kept(base))
+    assert len(kept(loaded("scope=picture", "keep=5"))) == 5
+    assert kept(loaded("policy=random", "seed=1")) != kept(loaded("policy=random", "seed=2"))
+    assert loaded("keep=1").prompt_tokens == base.prompt_tokens - 8 * 18
+    assert len(kept(loaded("policy=all"))) == 24
+
+
+def test_encoder_overrides(saved_model: Path, engine: Engine) -> None:
+    def loaded(*settings: str, size: tuple[int, int] = (96, 64)) -> Any:
+        return _first(load(saved_model, overrides=[f"model.{setting}" for setting in settings]), size)
+
+    base, layout = _first(engine)
+    assert loaded("regions=raster")[1].regions == tuple(index // 6 for index in range(24)) != layout.regions
+    released = loaded("grid_rule=released", size=(30, 10))[1]
+    assert _first(engine, (30, 10))[1].levels != released.levels
+    assert [level.name for level in loaded("max_enlargement=1.5")[1].levels] == ["low", "mid"]
+    assert loaded("max_enlargement=null")[1] == layout
+    low, low_layout = loaded("preset=low-only")
+    assert low_layout.num_sub_images == 1 and low.selections == ((),)
+    assert loaded("preset=v1-high16")[1].count("high") == 16
+    padded = load(saved_model, overrides=["model.preset=baseline-1", "model.fit=pad"])
+    assert _first(padded)[1].levels[0].extent != (64.0, 96.0)
+    small, _ = loaded("encoder_batch=2")
+    assert kept(small) == kept(base) and small.token_ids == base.token_ids
+    assert load(saved_model, overrides=["model.encoder_batch=2"]).model.config.encoder_batch == 2
+
+
+def test_describe_reads_no_weights(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    facts = describe(copy)
+    counted = sum(parameter.numel() for parameter in tiny.model().parameters())
+    assert facts["parameters"]["total"] == counted
+    assert (facts["preset"], facts["tokens_per_picture"]) == ("v1", 17 * 18)
+    assert (facts["vision_tower"], facts["language_model"], facts["origin"]) == ("clip_vision_model", "llama", None)
+    assert facts["sub_images"] == {"resolution": 32, "encoded": 29, "kept": 17}
+
+
+@pytest.mark.parametrize("folder", RELEASED, ids=lambda path: path.name)
+def test_a_released_checkpoint_end_to_end(folder: Path) -> None:
+    engine = load(folder / "checkpoint")
+    assert engine.model.config.preset == f"{folder.name}-released"
+    picture = tiny.picture(640, 480)
+    answer = engine.ask(picture, "What is in the picture?", max_new_tokens=6)
+    assert answer.layouts[0].num_image_tokens == {"v1": 867, "v2": 2098}[folder.name]
+    content: Any = [{"type": "image", "image": picture}, {"type": "text", "text": "What is in the picture?"}]
+    inputs: Any = engine.processor.apply_chat_template(
+        [{"role": "user", "content": content}],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    tokens = inputs["input_ids"].shape[1]
+    model: Any = engine.model
+    new = model.generate(**inputs, max_new_tokens=6, do_sample=False, eos_token_id=engine.end_ids)[0, tokens:]
+    assert (answer.prompt_tokens, answer.token_ids) == (tokens, tuple(new.tolist()))
+    assert "".join(engine.stream(picture, "What is in the picture?", max_new_tokens=6)) == answer.text

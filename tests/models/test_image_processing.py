@@ -1,0 +1,227 @@
+"""DragonflyImageProcessor: every form of picture gives the same sub-images; options are honoured or refused."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor
+
+from dragonfly.models import PRESETS, DragonflyImageProcessor
+from dragonfly.vision.layout import PADDING, make_layout
+from dragonfly.vision.selection import select_before_tower
+from tests import tiny
+
+CAPPED = {**(tiny.config("v1").encoder or {}), "max_enlargement": 1.0}
+
+
+def image_processor(preset: str = "v1", **selection: Any) -> DragonflyImageProcessor:
+    spec = tiny.config(preset).spec
+    if selection:
+        spec = spec.with_selection(**selection)
+    return DragonflyImageProcessor(encoder=spec.to_dict(), preset=preset)
+
+
+def pixels(processor: DragonflyImageProcessor, source: Any, **options: Any) -> torch.Tensor:
+    return processor(source, return_tensors="pt", **options)["pixel_values"]
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_every_form_of_one_picture_gives_the_same_pixels(tmp_path: Path) -> None:
+    picture = tiny.picture()
+    (tmp_path / "a.png").write_bytes(png(picture))
+    array = np.asarray(picture)
+    forms = {
+        "path": str(tmp_path / "a.png"),
+        "Path": tmp_path / "a.png",
+        "bytes": png(picture),
+        "numpy HWC": array,
+        "numpy CHW": np.ascontiguousarray(array.transpose(2, 0, 1)),
+        "torch CHW": torch.tensor(array).permute(2, 0, 1),
+        "a batch of one": array[None],
+        "list": [picture],
+        "nested list": [[picture]],
+        "RGBA": picture.convert("RGBA"),
+    }
+    processor = image_processor()
+    expected = pixels(processor, picture)
+    assert expected.shape == (1, 29, 3, 32, 32) and expected.dtype == torch.float32
+    for name, form in forms.items():
+        assert torch.equal(pixels(processor, form), expected), name
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "CMYK", "I;16"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    source = tiny.picture().convert("L")
+    picture = Image.fromarray(np.asarray(source).astype(np.uint16) * 257) if mode == "I;16" else source.convert(mode)
+    values = pixels(image_processor(), picture)
+    assert values.shape == (1, 29, 3, 32, 32) and values.std() > 0
+
+
+def test_one_row_per_picture_in_the_layouts_order() -> None:
+    processor = image_processor()
+    pictures = [tiny.picture(96, 64), tiny.picture(40, 200, seed=1)]
+    out = processor(pictures, return_tensors="pt")
+    layouts = [processor.layout((64, 96)), processor.layout((200, 40))]
+    assert out["layouts"] == layouts
+    assert out["sub_image_regions"].tolist() == [list(layout.codes) for layout in layouts]
+    assert set(out) - {"layouts"} <= set(processor.model_input_names)
+    assert "num_sub_images" not in out and "selected_high" not in out
+    assert torch.equal(out["pixel_values"][1:], pixels(processor, pictures[1]))
+
+
+def test_pixels_are_normalised_with_the_towers_mean() -> None:
+    processor = image_processor()
+    flat = Image.new("RGB", (64, 64), (255, 0, 128))
+    values = pixels(processor, flat)[0, 0, :, 0, 0]
+    expected = (torch.tensor([255.0, 0.0, 128.0]) / 255 - torch.tensor(processor.image_mean)) / torch.tensor(processor.image_std)
+    assert torch.allclose(values, expected, atol=1e-6)
+    plain = DragonflyImageProcessor(encoder=tiny.config().encoder, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    assert torch.allclose(pixels(plain, flat)[0, 0, :, 0, 0], torch.tensor([1.0, -1.0, 128 / 127.5 - 1]), atol=1e-6)
+
+
+def test_resample_is_used() -> None:
+    processor = image_processor()
+    nearest = pixels(processor, tiny.picture(), resample=Image.Resampling.NEAREST)
+    assert not torch.equal(nearest, pixels(processor, tiny.picture()))
+    assert torch.equal(pixels(processor, tiny.picture(), resample=Image.Resampling.BICUBIC), pixels(processor, tiny.picture()))
+
+
+@pytest.mark.parametrize("preset", ["v1", "v2-released", "v1-high48"])
+def test_saved_and_loaded(preset: str, tmp_path: Path) -> None:
+    processor = image_processor(preset)
+    processor.save_pretrained(tmp_path)
+    for cls in (DragonflyImageProcessor, AutoImageProcessor):
+        read = cls.from_pretrained(tmp_path)
+        assert type(read) is DragonflyImageProcessor
+        assert read.spec == processor.spec and read.preset == preset
+        assert read.released_pictures is (preset == "v2-released")
+        assert torch.equal(pixels(read, tiny.picture()), pixels(processor, tiny.picture()))
+
+
+def test_preset_argument(tmp_path: Path) -> None:
+    assert DragonflyImageProcessor(preset="v2").spec == PRESETS["v2"].spec
+    assert DragonflyImageProcessor().spec == PRESETS["v1"].spec
+    image_processor("v1").save_pretrained(tmp_path)
+    read = AutoImageProcessor.from_pretrained(tmp_path, preset="v2-released")
+    assert read.spec == PRESETS["v2-released"].spec and read.released_pictures and read.size["height"] == 336
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(ValueError, match=r"unknown preset: 'v3'"):
+        DragonflyImageProcessor(preset="v3")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"preset": "v2"},
+        {"do_normalize": False},
+        {"do_resize": False},
+        {"released_pictures": True},
+        {"size": {"height": 9, "width": 9}},
+    ],
+)
+def test_what_a_call_cannot_change_is_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(option))}=.* cannot be given per call"):
+        image_processor()(tiny.picture(), **option)
+
+
+def test_a_step_cannot_be_switched_off() -> None:
+    with pytest.raises(ValueError, match=r"do_rescale=False is not possible"):
+        DragonflyImageProcessor(do_rescale=False)
+
+
+def test_exif_orientation_is_honoured_unless_released() -> None:
+    picture = tiny.picture(96, 64)
+    picture.getexif()[0x0112] = 6  # turned by 90 degrees
+    source = io.BytesIO()
+    picture.save(source, "JPEG", exif=picture.getexif())
+    assert image_processor("v1")(source.getvalue())["layouts"][0].size == (96, 64)
+    assert image_processor("v1-released")(source.getvalue())["layouts"][0].size == (64, 96)
+
+
+def test_sizes_alone_give_the_number_of_tokens() -> None:
+    processor = image_processor()
+    assert processor.get_number_of_image_tokens(64, 96) == processor(tiny.picture())["layouts"][0].num_image_tokens == 17 * 18
+
+
+@pytest.mark.parametrize("policy", ["uniform", "random"])
+def test_early_policies_cut_only_what_is_kept(policy: str) -> None:
+    full = image_processor()(tiny.picture(), return_tensors="pt")
+    out = image_processor(policy=policy)(tiny.picture(), return_tensors="pt")
+    kept = out["selected_high"][0]
+    assert out["pixel_values"].shape[:2] == (1, 17) and kept.shape == (12,)
+    assert torch.equal(out["pixel_values"][0, :5], full["pixel_values"][0, :5])
+    assert torch.equal(out["pixel_values"][0, 5:], full["pixel_values"][0, 5 + kept])
+    assert torch.equal(out["sub_image_regions"][0, 5:], full["sub_image_regions"][0, 5 + kept])
+
+
+def test_random_depends_on_picture_and_seed_not_on_the_batch() -> None:
+    one, other = tiny.picture(seed=1), tiny.picture(seed=2)
+    chosen = lambda pictures, **rule: image_processor(policy="random", **rule)(pictures, return_tensors="pt")["selected_high"]  # noqa: E731
+    assert torch.equal(chosen([one, other])[1], chosen([other, one])[0])
+    assert torch.equal(chosen([one, other])[1], chosen(other)[0])
+    assert not torch.equal(chosen(one), chosen(other))
+    assert not torch.equal(chosen(one, seed=1), chosen(one))
+
+
+def test_oracle_keeps_what_covers_the_evidence() -> None:
+    processor = image_processor(policy="oracle", keep=1)
+    layout = processor.layout((64, 96))
+    wanted = [next(i for i, region in enumerate(layout.regions) if region == r) + 2 for r in range(4)]
+    evidence = [layout.level_boxes("high")[index] for index in wanted]
+    out = processor([tiny.picture(), tiny.picture(seed=1)], evidence=[evidence, []], return_tensors="pt")
+    assert out["selected_high"][0].tolist() == sorted(wanted)
+    assert tuple(out["selected_high"][1].tolist()) == select_before_tower(layout, processor.spec.selection, evidence=[])
+
+
+@pytest.mark.parametrize(("evidence", "given"), [(None, "none"), ([[]], "1 lists")])
+def test_oracle_without_evidence(evidence: Any, given: str) -> None:
+    with pytest.raises(ValueError, match=f"needs evidence, one list of boxes for each of 2 pictures; got {given}"):
+        image_processor(policy="oracle")([tiny.picture(), tiny.picture()], evidence=evidence)
+
+
+def test_uneven_pictures_are_padded_and_counted() -> None:
+    processor = DragonflyImageProcessor(encoder=CAPPED)
+    out = processor([tiny.picture(40, 40), tiny.picture(400, 400)], return_tensors="pt")
+    assert out["num_sub_images"].tolist() == [1, 29]
+    assert out["pixel_values"].shape[:2] == (2, 29) and not out["pixel_values"][0, 1:].any()
+    assert (out["sub_image_regions"][0, 1:] == PADDING).all()
+
+
+def test_grids_of_unequal_size_are_counted_too() -> None:
+    encoder = tiny.config(encoder={"mid": {"grids": [[2, 2], [1, 2]]}}).encoder
+    out = DragonflyImageProcessor(encoder=encoder)([tiny.picture(64, 64), tiny.picture(128, 64)], return_tensors="pt")
+    assert out["num_sub_images"].tolist() == [5, 3]
+
+
+def test_uneven_selections_are_padded() -> None:
+    encoder = {**CAPPED, "selection": {"policy": "uniform", "scope": "region", "keep": 3}}
+    out = DragonflyImageProcessor(encoder=encoder)([tiny.picture(40, 40), tiny.picture(400, 400)], return_tensors="pt")
+    assert (out["selected_high"][0] == -1).all() and (out["selected_high"][1] >= 0).all()
+    assert out["num_sub_images"].tolist() == [1, 17]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [(np.zeros((4, 4, 3), np.float32), "float32"), (b"not a picture", "not"), (3, "int")]
+)
+def test_what_is_no_picture_is_one_line(source: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        image_processor()(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_layout_is_made_once() -> None:
+    processor = image_processor()
+    assert processor(tiny.picture())["layouts"][0] == make_layout((64, 96), processor.spec)

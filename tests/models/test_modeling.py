@@ -1,0 +1,370 @@
+"""DragonflyModel and its head: equivalences that any wrong implementation breaks, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
+from dragonfly.models.connector import SharedMean
+from dragonfly.vision.pooling import mean_pool
+from tests import tiny
+
+Model = DragonflyForConditionalGeneration
+
+
+def rule(preset: str = "v1", **selection: Any) -> dict[str, Any]:
+    """A preset's encoder on the tiny tower, under another keep rule."""
+    return tiny.config(preset).spec.with_selection(**selection).to_dict()
+
+
+def make(preset: str = "v1", **changes: Any) -> tuple[Model, DragonflyProcessor]:
+    settings = tiny.config(preset, **changes)
+    return tiny.model(settings), tiny.processor(settings)
+
+
+def encode(processor: DragonflyProcessor, text: Any = "<image>what?", images: Any = None, **options: Any) -> Any:
+    images = tiny.picture() if images is None else images
+    return processor(text=text, images=images, return_tensors="pt", **options)
+
+
+def logits(model: Model, inputs: Any, **options: Any) -> Tensor:
+    with torch.no_grad():
+        return model(**inputs, **options).logits
+
+
+def count_rows(model: Model) -> list[int]:
+    """Every call of the tower adds how many sub-images it was given."""
+    rows: list[int] = []
+    model.model.vision_tower.register_forward_pre_hook(
+        lambda _, args, kwargs: rows.append(len(kwargs["pixel_values"])), with_kwargs=True
+    )
+    return rows
+
+
+def close(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
+
+
+# rows of a batch
+
+
+@pytest.mark.parametrize("preset", ["v1", "v2", "baseline-1"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_and_batch_mates_change_nothing(preset: str, side: str) -> None:
+    model, processor = make(preset)
+    text = ["<image>what is it, then?", "no picture", "<image>a<image>b"]
+    images = [[tiny.picture(seed=1)], [], [tiny.picture(64, 96, seed=2), tiny.picture(seed=3)]]
+    inputs = encode(processor, text, images, padding=True, padding_side=side)
+    together = logits(model, inputs)
+    for row in range(3):
+        alone = processor(text=text[row], images=images[row] or None, return_tensors="pt")
+        close(together[row][inputs["attention_mask"][row].bool()], logits(model, alone)[0])
+
+
+def test_the_order_of_pictures_matters() -> None:
+    model, processor = make()
+    one, other = tiny.picture(seed=1), tiny.picture(seed=2)
+    straight = logits(model, encode(processor, "<image>a<image>b", [one, other]))
+    swapped = logits(model, encode(processor, "<image>a<image>b", [other, one]))
+    assert (straight - swapped)[0, -1].abs().max() > 0.05
+
+
+def test_every_picture_is_put_at_its_own_placeholders() -> None:
+    model, processor = make()
+    inputs = encode(processor, ["<image>a", "b", "<image><image>"], [tiny.picture(seed=seed) for seed in range(3)], padding=True)
+    features = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).pooler_output
+    seen: dict[str, Tensor] = {}
+    model.model.language_model.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.update(embeds=kwargs["inputs_embeds"]), with_kwargs=True
+    )
+    logits(model, inputs)
+    mask = inputs["input_ids"] == model.config.image_token_id
+    assert torch.equal(seen["embeds"][0][mask[0]], features[0])  # pyright: ignore[reportOptionalSubscript]
+    assert torch.equal(seen["embeds"][2][mask[2]], torch.cat(list(features[1:])))  # pyright: ignore[reportOptionalSubscript]
+    words = model.get_input_embeddings()(inputs["input_ids"])
+    assert torch.equal(seen["embeds"][~mask], words[~mask])
+
+
+def test_features_are_counted_as_the_layout_counts_them() -> None:
+    for preset in ("v1", "v2", "low-only", "baseline-3", "v1-global", "v1-high48"):
+        model, processor = make(preset)
+        inputs = encode(processor)
+        features = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).pooler_output
+        count = processor.image_processor.layout((64, 96)).num_features
+        assert features is not None and features[0].shape == (count, 32)
+        assert int((inputs["input_ids"] == model.config.image_token_id).sum()) == count
+
+
+# the connector
+
+
+def test_pooling_then_projecting_is_projecting_then_pooling() -> None:
+    model, _ = make("v2")
+    tokens = model.model.encode(torch.randn(3, 3, 32, 32))
+    project = model.model.multi_modal_projector
+    close(project(mean_pool(tokens, 1, 4)), mean_pool(project(tokens), 1, 4))
+
+
+def test_cls_is_kept_apart_from_pooling() -> None:
+    model, processor = make("v2")
+    inputs = encode(processor)
+    features = model.get_image_features(inputs["pixel_values"]).pooler_output
+    tokens = model.model.multi_modal_projector(model.model.encode(inputs["pixel_values"][0]))
+    expected = torch.cat([tokens[0], *(torch.stack([row[0], row[1:].mean(dim=0)]) for row in tokens[1:])])
+    close(features[0], expected)  # pyright: ignore[reportOptionalSubscript]
+
+
+def test_the_tower_gives_its_second_to_last_hidden_state() -> None:
+    model, _ = make()
+    config = copy.deepcopy(model.config.vision_config)
+    full = type(model.model.vision_tower)(config).eval()
+    full.load_state_dict(model.model.vision_tower.state_dict(), strict=False)
+    pixels = torch.randn(2, 3, 32, 32)
+    states = full(pixel_values=pixels, output_hidden_states=True).hidden_states
+    close(model.model.encode(pixels), states[-2])
+
+
+@pytest.mark.parametrize("tower", sorted(tiny.TOWERS))
+def test_layers_that_are_not_used_are_not_built(tower: str) -> None:
+    for layer, built in ((-2, 2), (-1, 3), (1, 1)):
+        model, _ = make(tower=tower, vision_feature_layer=layer)
+        names = {name for name, _ in model.model.vision_tower.named_parameters()}
+        assert len({name.split("layers.")[1].split(".")[0] for name in names if "layers." in name}) == built
+        assert not [name for name in names if "post_layernorm" in name or "head" in name]
+
+
+def test_encoder_batch_changes_nothing_but_the_calls() -> None:
+    model, processor = make("v1")
+    inputs = encode(processor, "<image><image>", [tiny.picture(seed=1), tiny.picture(seed=2)])
+    rows = count_rows(model)
+    expected = logits(model, inputs)
+    assert rows == [58]
+    for size, calls in ((1, [1] * 58), (40, [40, 18]), (100, [58])):
+        rows.clear()
+        model.model.config.encoder_batch = size
+        close(logits(model, inputs), expected)
+        assert rows == calls
+
+
+# selection
+
+
+@pytest.mark.parametrize("policy", ["similarity", "detail", "uniform"])
+@pytest.mark.parametrize("scope", ["region", "picture"])
+def test_keeping_all_is_no_selection(policy: str, scope: str) -> None:
+    keep = 6 if scope == "region" else 24
+    model, processor = make(encoder=rule(policy=policy, scope=scope, keep=keep))
+    free, plain = make(encoder=rule(policy="all"))
+    close(logits(model, encode(processor)), logits(free, encode(plain)))
+
+
+def test_the_models_own_choice_handed_in_is_the_same() -> None:
+    model, processor = make()
+    inputs = encode(processor, "<image><image>", [tiny.picture(seed=1), tiny.picture(64, 96, seed=2)])
+    rows = count_rows(model)
+    expected = logits(model, inputs)
+    selection = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
+    assert rows == [58, 58] and selection.indices.shape == (2, 12) and selection.scores.dtype == torch.float32
+    rows.clear()
+    close(logits(model, inputs, selected_high=selection.indices), expected)
+    assert rows == [34]  # what is not kept is never encoded
+
+    def reduce(values: Tensor) -> Tensor:
+        return torch.stack([torch.cat([row[:5], row[5 + kept]]) for row, kept in zip(values, selection.indices, strict=True)])
+
+    reduced = {**inputs, "pixel_values": reduce(inputs["pixel_values"]), "sub_image_regions": reduce(inputs["sub_image_regions"])}
+    rows.clear()
+    close(logits(model, reduced), expected)
+    close(logits(model, reduced, selected_high=selection.indices), expected)
+    assert rows == [34, 34]
+    other = (selection.indices + 1).clamp(max=23)
+    assert (logits(model, inputs, selected_high=other) - expected).abs().max() > 0.01
+
+
+def test_early_policies_give_the_model_what_it_would_choose() -> None:
+    model, processor = make(encoder=rule(policy="uniform"))
+    _, full = make()
+    early, late = encode(processor), encode(full)
+    assert early["pixel_values"].shape[1] == 17 and late["pixel_values"].shape[1] == 29
+    close(logits(model, early), logits(model, late))
+
+
+def test_oracle_through_the_whole_path() -> None:
+    model, processor = make(encoder=rule(policy="oracle", keep=1))
+    boxes = processor.image_processor.layout((64, 96)).level_boxes("high")
+    near = encode(processor, evidence=[[boxes[0]]])
+    far = encode(processor, evidence=[[boxes[1]]])
+    assert near["selected_high"][0, 0] == 0 and far["selected_high"][0, 0] == 1
+    assert (logits(model, near) - logits(model, far)).abs().max() > 0.001
+
+
+@pytest.mark.parametrize("shape", [(1, 11), (2, 12), (1, 24)])
+def test_selected_high_of_another_shape(shape: tuple[int, int]) -> None:
+    model, processor = make()
+    with pytest.raises(
+        ValueError, match=r"selected_high has shape .* this encoder keeps 12 high sub-images of each of 1 pictures"
+    ):
+        model(**encode(processor), selected_high=torch.zeros(shape, dtype=torch.long))
+
+
+def test_selection_leaves_no_gradient_and_no_trace_on_its_mates() -> None:
+    model, processor = make()
+    pictures = [tiny.picture(seed=1), tiny.picture(seed=2)]
+    both = encode(processor, "<image><image>", pictures)
+    chosen = model.get_image_features(both["pixel_values"], both["sub_image_regions"]).selection
+    alone = encode(processor, images=pictures[1])
+    own = model.get_image_features(alone["pixel_values"], alone["sub_image_regions"]).selection
+    assert torch.equal(chosen.indices[1:], own.indices) and not chosen.scores.requires_grad
+    close(chosen.scores[1:], own.scores)
+
+
+# uneven pictures
+
+
+def uneven(policy: str) -> tuple[Model, DragonflyProcessor]:
+    keep = {} if policy == "all" else {"keep": 3}
+    return make(encoder={**rule(policy=policy, **keep), "max_enlargement": 1.0})
+
+
+@pytest.mark.parametrize("policy", ["all", "similarity", "uniform"])
+def test_uneven_pictures_equal_each_alone(policy: str) -> None:
+    model, processor = uneven(policy)
+    pictures = [tiny.picture(40, 40, seed=1), tiny.picture(70, 70, seed=2), tiny.picture(300, 200, seed=3)]
+    text = ["<image>a", "<image>b", "<image>c"]
+    inputs = encode(processor, text, pictures, padding=True)
+    expected = [1, 5, 17 if policy == "uniform" else 29]
+    assert inputs["num_sub_images"].tolist() == expected
+    rows = count_rows(model)
+    together = logits(model, inputs)
+    assert rows == [sum(expected)]  # padding never enters the tower
+    for row in range(3):
+        close(together[row][inputs["attention_mask"][row].bool()], logits(model, encode(processor, text[row], pictures[row]))[0])
+
+
+def test_uneven_pictures_with_a_choice_handed_in() -> None:
+    model, processor = uneven("similarity")
+    inputs = encode(processor, "<image><image>", [tiny.picture(40, 40), tiny.picture(300, 200)])
+    images = {key: inputs[key] for key in ("pixel_values", "sub_image_regions", "num_sub_images")}
+    selection = model.get_image_features(**images).selection
+    assert selection[0] is None and selection[1].indices.shape == (1, 12)
+    chosen = torch.cat([torch.full((1, 12), -1), selection[1].indices])
+    rows = count_rows(model)
+    close(logits(model, inputs, selected_high=chosen), logits(model, inputs))
+    assert rows == [18, 30]
+
+
+def test_uneven_grids_need_no_cap() -> None:
+    model, processor = make(encoder=tiny.config(encoder={"mid": {"grids": [[2, 2], [1, 2]]}}).encoder)
+    pictures = [tiny.picture(64, 64), tiny.picture(128, 64)]
+    assert logits(model, encode(processor, "<image><image>", pictures)).shape[1] == 1 + 8 * 18
+
+
+def test_uneven_pictures_without_their_numbers() -> None:
+    model, processor = uneven("all")
+    inputs = encode(processor)
+    with pytest.raises(ValueError, match="pass num_sub_images"):
+        model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"])
+    with pytest.raises(ValueError, match="num_sub_images needs sub_image_regions"):
+        model.get_image_features(inputs["pixel_values"], num_sub_images=inputs["num_sub_images"])
+
+
+# other ways in
+
+
+def test_encoder_outputs_equal_pixel_values() -> None:
+    model, processor = make()
+    inputs = encode(processor)
+    features = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"])
+    text = {"input_ids": inputs["input_ids"], "mm_encoder_outputs": {"image": features}}
+    assert torch.equal(logits(model, text), logits(model, inputs))
+    with pytest.raises(ValueError, match="pixel_values or mm_encoder_outputs, not both"):
+        model(**inputs, mm_encoder_outputs={"image": features})
+
+
+def test_embeddings_equal_ids() -> None:
+    model, processor = make()
+    inputs = encode(processor)
+    rest = {key: value for key, value in inputs.items() if key != "input_ids"}
+    embeds = model.get_input_embeddings()(inputs["input_ids"])
+    assert torch.equal(logits(model, {**rest, "inputs_embeds": embeds}), logits(model, inputs))
+    with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
+        model(**inputs, inputs_embeds=embeds)
+
+
+def test_logits_to_keep_and_loss() -> None:
+    model, processor = make()
+    inputs = encode(processor)
+    everything = logits(model, inputs)
+    close(logits(model, inputs, logits_to_keep=2), everything[:, -2:])
+    labels = inputs["input_ids"].clone()
+    labels[:, :-3] = -100
+    expected = nn.functional.cross_entropy(everything[0, -4:-1], labels[0, -3:])
+    close(model(**inputs, labels=labels).loss, expected)
+
+
+def test_tuples_instead_of_outputs() -> None:
+    model, processor = make()
+    inputs = encode(processor)
+    assert torch.equal(model(**inputs, return_dict=False)[0], model(**inputs).logits)
+    base = model.model(**inputs)
+    assert base.last_hidden_state.shape == (*inputs["input_ids"].shape, 32)
+    assert base.image_hidden_states.shape == (17 * 17, 32)
+
+
+# what is refused
+
+
+def test_placeholders_and_features_that_differ() -> None:
+    model, processor = make()
+    inputs = encode(processor)
+    with pytest.raises(ValueError, match="Image features and image tokens do not match, tokens: 278, features: 289"):
+        model(**{**inputs, "input_ids": inputs["input_ids"][:, :295], "attention_mask": None})
+
+
+def test_wrong_number_of_sub_images() -> None:
+    model, processor = make()
+    inputs = encode(processor)
+    with pytest.raises(ValueError, match=r"has 20 sub-images per picture; this encoder makes 29 \(or 17 after selection\)"):
+        model(**{**inputs, "pixel_values": inputs["pixel_values"][:, :20]})
+    with pytest.raises(ValueError, match="selection needs sub_image_regions"):
+        model(**{**inputs, "sub_image_regions": None})
+
+
+def test_a_config_without_a_placeholder() -> None:
+    model, processor = make(image_token_id=None)
+    with pytest.raises(ValueError, match="image_token_id is not set"):
+        model(**encode(processor))
+
+
+# the shared mean of policy `centred`
+
+
+def test_centred_refuses_until_it_is_calibrated() -> None:
+    model, processor = make(encoder=rule(policy="centred"))
+    inputs = encode(processor)
+    with pytest.raises(ValueError, match="dragonfly lab calibrate"):
+        model(**inputs)
+    plain, _ = make()
+    plain.load_state_dict(model.state_dict(), strict=False)
+    scores = plain.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection.scores
+    model.model.shared_mean.update(torch.zeros(1, 32))  # a mean of nothing centres nothing
+    own = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
+    close(own.scores, scores)
+    model.model.shared_mean.update(torch.randn(9, 32))
+    moved = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
+    assert (moved.scores - own.scores).abs().max() > 0.01
+
+
+def test_shared_mean_is_the_mean_of_all_it_was_given() -> None:
+    mean = SharedMean(4)
+    summaries = torch.randn(30, 4)
+    for part in summaries.split([1, 9, 20]):
+        mean.update(part)
+    close(mean.mean, summaries.mean(dim=0))
+    assert mean.count == 30 and mean.value() is mean.mean
+    assert SharedMean(4).value() is None

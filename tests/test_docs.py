@@ -1,0 +1,90 @@
+"""What docs/architecture.md states in tables is what the code does."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dragonfly.models.presets import PRESETS
+from dragonfly.vision import make_layout
+from dragonfly.vision.selection import NEEDS, runs_before_tower
+from dragonfly.vision.spec import Grid, SelectionSpec
+
+ROOT = Path(__file__).parents[1]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def table(heading: str) -> dict[str, dict[str, str]]:
+    """The table whose first column has this heading: first cell without backquotes -> heading -> cell."""
+    lines = ARCHITECTURE.splitlines()
+    rules = [i for i, line in enumerate(lines) if line.startswith("| ---")]
+    start = next(i - 1 for i in rules if lines[i - 1].startswith(f"| {heading} |"))
+    rows: list[list[str]] = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return {row[0].strip("`"): dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
+
+
+def grids(cell: str) -> tuple[Grid, ...]:
+    """(rows, cols) of a cell that says columns x rows."""
+    return tuple((int(rows), int(cols)) for cols, rows in re.findall(r"(\d+)x(\d+)", cell))
+
+
+PRESET_ROWS = table("preset")
+
+
+def test_every_preset_is_in_the_table() -> None:
+    assert list(PRESET_ROWS) == list(PRESETS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_preset_table_is_what_the_code_does(name: str) -> None:
+    preset, row = PRESETS[name], PRESET_ROWS[name]
+    spec = preset.spec
+    tower = (
+        row["tower"].lower().replace("clip vit-b/32", "clip-vit-base-patch32").replace("clip vit-l/14", "clip-vit-large-patch14")
+    )
+    assert preset.tower.removeprefix("openai/").removesuffix("-336") == tower
+    assert spec.resolution == int(row["R"])
+    assert grids(row["mid grids"]) == (spec.mid.grids if spec.mid else ())
+    assert grids(row["high grids"]) == (spec.high.grids if spec.high else ())
+    if spec.partners is not None:
+        assert tuple(grids(cell) for cell in row["high grids"].split(";")) == tuple(highs for _, highs in spec.partners)
+    for size in ((480, 640), (640, 480), (100, 1000), (1000, 100), (1, 1)):
+        layout = make_layout(size, spec)
+        kept = f"{layout.num_kept_high} of {layout.count('high')}" if spec.high else "-"
+        assert (row["kept of high"], row["sub-images kept"]) == (kept, str(layout.num_kept))
+        assert int(row["image tokens"]) == layout.num_image_tokens
+
+
+def test_the_policy_table_is_what_the_code_does() -> None:
+    rows = table("policy")
+    assert {name: row["needs"] for name, row in rows.items()} == NEEDS
+    for name, row in rows.items():
+        rule = SelectionSpec(name, keep=1)  # pyright: ignore[reportArgumentType]
+        assert (row["decided"] == "before the tower") == runs_before_tower(rule)
+
+
+def test_every_room_is_named() -> None:
+    rows = " ".join(table("rooms, top to bottom"))
+    rooms = {path.stem for path in (ROOT / "src" / "dragonfly").iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert {room for room in rooms - {"__init__", "__pycache__"} if room not in rows} <= {"assets", "recipes"}
+
+
+def test_linked_files_exist() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", ARCHITECTURE)
+    assert targets and all((ROOT / "docs" / target).is_file() for target in targets if "://" not in target)
+
+
+def test_the_figure_can_be_drawn_again(tmp_path: Path) -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "draw_architecture.py"))
+    script["main"]("v1", tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as drawn, Image.open(script["TARGET"]) as committed:
+        assert drawn.size == committed.size
+    assert script["TARGET"].stat().st_size < 200_000

@@ -1,0 +1,62 @@
+"""Every command and every piece of Python in the README works as written, in a copy of the repository's examples."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    line.split("   #")[0].strip() for kind, block in BLOCKS if kind == "bash" for line in block.splitlines() if line.strip()
+]
+SNIPPETS = [block for kind, block in BLOCKS if kind == "python"]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    return folder
+
+
+def _run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, input="", timeout=300, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command: str, clone: Path):
+    words = shlex.split(command)
+    assert words[0] == "dragonfly"
+    done = _run([sys.executable, "-m", "dragonfly", *words[1:]], clone)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_python(snippet: str, clone: Path):
+    done = _run([sys.executable, "-W", "error", "-c", snippet], clone)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_readme_names_exactly_two_make_commands():
+    named = re.findall(r"^    make ([\w-]+)", README, flags=re.MULTILINE)
+    assert named == ["demo", "test"]
+
+
+def test_relative_links_exist():
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

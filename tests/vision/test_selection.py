@@ -1,0 +1,369 @@
+"""Which high sub-images are kept, on embeddings small enough to score by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
+from torch import Tensor
+
+from dragonfly.vision.layout import Box, make_layout
+from dragonfly.vision.selection import (
+    NEEDS,
+    SelectionInputs,
+    choose,
+    runs_before_tower,
+    select,
+    select_before_tower,
+)
+from dragonfly.vision.spec import EncoderSpec, Policy, SelectionSpec
+from tests.vision.cases import SPECS, STATIC, V1
+
+# Two regions of three high sub-images each, interleaved so that the order of regions is not the order of indices.
+REGIONS = torch.tensor([[0, 1, 0, 1, 1, 0]])
+SPATIAL_24 = torch.tensor([make_layout((100, 100), V1).regions])
+RASTER_24 = torch.arange(24).div(6, rounding_mode="floor").unsqueeze(0)
+
+
+def rule(policy: Policy, scope: str = "region", keep: int = 1, seed: int = 0) -> SelectionSpec:
+    return SelectionSpec(policy, scope, keep, seed)  # pyright: ignore[reportArgumentType]
+
+
+def kept(inputs: SelectionInputs, spec: SelectionSpec, regions: Tensor = REGIONS) -> list[int]:
+    count = spec.keep * (len(set(regions[0].tolist())) if spec.scope == "region" else 1)
+    return select(inputs, regions, spec, count).indices[0].tolist()
+
+
+def rows(*vectors: tuple[float, ...]) -> Tensor:
+    return torch.tensor([vectors])
+
+
+MID = rows((1.0, 0.0), (0.0, 2.0))
+HIGH = rows((3.0, 9.0), (9.0, 1.0), (2.0, 9.0), (0.0, 4.0), (5.0, 3.0), (7.0, 0.0))
+# Against their own mid: 3, 2, 2, 8, 6, 7.  Against either: (3, 18), (9, 2), (2, 18), (0, 8), (5, 6), (7, 0).
+
+
+# --- each policy by hand ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("keep", "expected"), [(1, [3, 5]), (2, [0, 3, 4, 5]), (3, [0, 1, 2, 3, 4, 5])])
+def test_similarity_compares_each_sub_image_with_its_own_region(keep: int, expected: list[int]) -> None:
+    chosen = select(SelectionInputs(MID, HIGH), REGIONS, rule("similarity", keep=keep), 2 * keep)
+    assert chosen.scores.tolist() == [[3, 2, 2, 8, 6, 7]]
+    assert chosen.indices.tolist() == [expected]
+
+
+@pytest.mark.parametrize(("keep", "expected"), [(1, [0]), (2, [0, 2]), (3, [0, 1, 2]), (4, [0, 1, 2, 3]), (5, [0, 1, 2, 3, 5])])
+def test_similarity_over_the_picture_takes_the_best_of_all_mids(keep: int, expected: list[int]) -> None:
+    chosen = select(SelectionInputs(MID, HIGH), REGIONS, rule("similarity", "picture", keep), keep)
+    assert chosen.scores.tolist() == [[18, 9, 18, 8, 6, 7]]
+    assert chosen.indices.tolist() == [expected]
+
+
+def test_similarity_is_a_plain_dot_product() -> None:
+    """No norm: a long vector that points elsewhere beats a short one that points the same way."""
+    inputs = SelectionInputs(rows((1.0, 0.0)), rows((1.0, 0.0), (2.0, 50.0)))
+    assert kept(inputs, rule("similarity"), torch.tensor([[0, 0]])) == [1]
+
+
+def test_centred_takes_the_shared_part_away_first() -> None:
+    shared = torch.tensor([1.0, 1.0])
+    inputs = SelectionInputs(MID, HIGH, shared_mean=shared)
+    chosen = select(inputs, REGIONS, rule("centred"), 2)
+    # mid - 1: (0, -1), (-1, 1); high - 1: (2, 8), (8, 0), (1, 8), (-1, 3), (4, 2), (6, -1)
+    assert chosen.scores.tolist() == [[-8, -8, -8, 4, -2, 1]]
+    assert chosen.indices.tolist() == [[3, 5]]
+    whole = select(inputs, REGIONS, rule("centred", "picture", 2), 2)
+    assert whole.scores.tolist() == [[6, 0, 7, 4, -2, 1]]
+    assert whole.indices.tolist() == [[0, 2]]
+
+
+def test_centred_on_nothing_is_similarity() -> None:
+    inputs = SelectionInputs(MID, HIGH, shared_mean=torch.zeros(2))
+    assert torch.equal(select(inputs, REGIONS, rule("centred"), 2).scores, select(inputs, REGIONS, rule("similarity"), 2).scores)
+
+
+def test_detail_is_the_variance_of_a_sub_images_tokens() -> None:
+    patches = torch.tensor(
+        [
+            [
+                [[0.0, 0.0], [0.0, 0.0]],
+                [[100.0, 7.0], [100.0, 7.0]],  # bright but plain
+                [[0.0, 0.0], [2.0, 4.0]],  # 1 and 4
+                [[5.0, 0.0], [7.0, 0.0]],  # 1 and 0
+                [[1.0, 1.0], [1.0, 3.0]],  # 0 and 1
+                [[3.0, 0.0], [0.0, 0.0]],  # 2.25 and 0
+            ]
+        ]
+    )
+    inputs = SelectionInputs(high_patches=patches)
+    chosen = select(inputs, REGIONS, rule("detail"), 2)
+    assert chosen.scores.tolist() == [[0, 0, 2.5, 0.5, 0.5, 1.125]]
+    assert chosen.indices.tolist() == [[2, 3]]
+    assert kept(inputs, rule("detail", "picture", 3)) == [2, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("number", "keep", "expected"),
+    [
+        (6, 3, [1, 3, 5]),
+        (4, 3, [0, 2, 3]),
+        (12, 3, [2, 6, 10]),
+        (24, 1, [12]),
+        (24, 12, list(range(1, 24, 2))),
+        (5, 5, [0, 1, 2, 3, 4]),
+        (1, 1, [0]),
+    ],
+)
+def test_uniform_takes_the_middles_of_equal_stretches(number: int, keep: int, expected: list[int]) -> None:
+    assert expected == [(2 * j + 1) * number // (2 * keep) for j in range(keep)]
+    regions = torch.zeros(1, number, dtype=torch.long)
+    assert kept(SelectionInputs(), rule("uniform", "region", keep), regions) == expected
+    assert kept(SelectionInputs(), rule("uniform", "picture", keep), regions) == expected
+
+
+def test_uniform_spreads_within_each_region() -> None:
+    chosen = kept(SelectionInputs(), rule("uniform", keep=3), SPATIAL_24)
+    # 4 x 6 in quarters of 2 x 3: the 2nd, 4th and 6th of each in raster order
+    assert chosen == [1, 4, 6, 8, 9, 11, 13, 16, 18, 20, 21, 23]
+    assert kept(SelectionInputs(), rule("uniform", "picture", 4), SPATIAL_24) == [3, 9, 15, 21]
+
+
+def test_oracle_takes_what_the_evidence_covers() -> None:
+    boxes: list[Box] = [(10.0 * i, 0.0, 10.0 * i + 10, 10.0) for i in range(6)]
+    evidence: list[Box] = [(8.0, 0.0, 23.0, 5.0), (50.0, 9.0, 90.0, 99.0)]
+    inputs = SelectionInputs(boxes=[boxes], evidence=[evidence])
+    chosen = select(inputs, REGIONS, rule("oracle"), 2)
+    assert chosen.scores.tolist() == [[10, 50, 15, 0, 0, 10]]
+    assert chosen.indices.tolist() == [[1, 2]]
+    assert kept(inputs, rule("oracle", "picture", 3)) == [0, 1, 2]
+    assert kept(SelectionInputs(boxes=[boxes], evidence=[[]]), rule("oracle", "picture", 2)) == [0, 1]
+    touching: list[Box] = [(20.0, 0.0, 20.0, 10.0), (0.0, 10.0, 60.0, 12.0)]  # no area, and outside by a hair
+    assert select(SelectionInputs(boxes=[boxes], evidence=[touching]), REGIONS, rule("oracle"), 2).scores.sum() == 0
+
+
+def test_all_keeps_all() -> None:
+    chosen = select(SelectionInputs(), REGIONS.expand(3, 6), SelectionSpec(), 6)
+    assert chosen.indices.tolist() == [[0, 1, 2, 3, 4, 5]] * 3
+
+
+# --- random ----------------------------------------------------------------------------------------------------------
+
+
+def random_choice(checksums: list[int], seed: int = 0, keep: int = 3) -> list[list[int]]:
+    regions = SPATIAL_24.expand(len(checksums), 24)
+    return select(SelectionInputs(checksums=checksums), regions, rule("random", keep=keep, seed=seed), 4 * keep).indices.tolist()
+
+
+def test_random_depends_on_picture_and_seed_never_on_the_batch() -> None:
+    alone = random_choice([7])[0]
+    assert random_choice([1, 2, 7])[2] == random_choice([7, 7])[0] == random_choice([7, 7])[1] == alone
+    others = [random_choice([7], seed)[0] for seed in range(1, 6)] + random_choice([8, 9, 10])
+    assert all(other != alone for other in others)
+
+
+def test_random_is_even() -> None:
+    """Each of 24 is kept with probability 1/2; 400 draws have a standard deviation of 10."""
+    counts = Counter(index for choice in random_choice(list(range(400))) for index in choice)
+    assert all(150 < counts[index] < 250 for index in range(24))
+
+
+def test_random_takes_checksums_and_seeds_of_any_size() -> None:
+    assert len(random_choice([2**32 - 1], seed=2**62)[0]) == 12
+    assert random_choice([0], seed=-1) != random_choice([0], seed=1)
+
+
+# --- choosing --------------------------------------------------------------------------------------------------------
+
+
+def test_ties_go_to_the_lower_index() -> None:
+    scores = torch.zeros(1, 24)
+    assert choose(scores, SPATIAL_24, rule("similarity", keep=3), 12).tolist() == [[0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 17]]
+    assert choose(scores, SPATIAL_24, rule("similarity", "picture", 5), 5).tolist() == [[0, 1, 2, 3, 4]]
+    scores[0, [5, 11, 23]] = 1.0
+    assert choose(scores, SPATIAL_24, rule("similarity", "picture", 5), 5).tolist() == [[0, 1, 5, 11, 23]]
+
+
+score_rows = st.lists(st.sampled_from([-2.0, -0.5, 0.0, 1.0, 3.0]), min_size=24, max_size=24)
+
+
+@given(values=score_rows, regions=st.sampled_from([SPATIAL_24, RASTER_24]), keep=st.integers(1, 6))
+@settings(max_examples=50, deadline=None)
+def test_choosing_agrees_with_sorting_each_region_in_python(values: list[float], regions: Tensor, keep: int) -> None:
+    of = regions[0].tolist()
+    expected: list[int] = []
+    for region in range(4):
+        mates = [index for index in range(24) if of[index] == region]
+        expected += sorted(mates, key=lambda index: (-values[index], index))[:keep]
+    scores = torch.tensor([values])
+    assert choose(scores, regions, rule("similarity", keep=keep), 4 * keep).tolist() == [sorted(expected)]
+    whole = sorted(sorted(range(24), key=lambda index: (-values[index], index))[:keep])
+    assert choose(scores, regions, rule("similarity", "picture", keep), keep).tolist() == [whole]
+
+
+def test_raster_and_spatial_regions_choose_differently() -> None:
+    """The best twelve in the upper half of a 4 x 6 grid: raster runs are whole rows, spatial regions quarters."""
+    scores = torch.arange(24.0).unsqueeze(0)
+    spec = rule("similarity", keep=3)
+    assert choose(scores, RASTER_24, spec, 12).tolist() == [[3, 4, 5, 9, 10, 11, 15, 16, 17, 21, 22, 23]]
+    assert choose(scores, SPATIAL_24, spec, 12).tolist() == [[6, 7, 8, 9, 10, 11, 18, 19, 20, 21, 22, 23]]
+
+
+def test_keeping_a_whole_region_keeps_everything() -> None:
+    inputs = SelectionInputs(torch.randn(2, 4, 8), torch.randn(2, 24, 8))
+    for spec, count in ((rule("similarity", keep=6), 24), (rule("similarity", "picture", 24), 24)):
+        assert select(inputs, SPATIAL_24.expand(2, 24), spec, count).indices.tolist() == [list(range(24))] * 2
+
+
+# --- any policy ------------------------------------------------------------------------------------------------------
+
+
+def inputs_for(images: int, dtype: torch.dtype = torch.float32) -> SelectionInputs:
+    generator = torch.Generator().manual_seed(3)
+    layout = make_layout((100, 120), V1)
+    return SelectionInputs(
+        mid=torch.randn(images, 4, 32, generator=generator).to(dtype),
+        high=torch.randn(images, 24, 32, generator=generator).to(dtype),
+        high_patches=torch.randn(images, 24, 9, 32, generator=generator).to(dtype),
+        shared_mean=torch.randn(32, generator=generator),
+        boxes=[layout.level_boxes("high")] * images,
+        evidence=[[(5.0 * i, 3.0 * i, 5.0 * i + 40, 3.0 * i + 30)] for i in range(images)],
+        checksums=list(range(100, 100 + images)),
+    )
+
+
+def row(inputs: SelectionInputs, index: int) -> SelectionInputs:
+    assert inputs.mid is not None and inputs.high is not None and inputs.high_patches is not None
+    assert inputs.boxes is not None and inputs.evidence is not None and inputs.checksums is not None
+    one = slice(index, index + 1)
+    return SelectionInputs(
+        mid=inputs.mid[one],
+        high=inputs.high[one],
+        high_patches=inputs.high_patches[one],
+        shared_mean=inputs.shared_mean,
+        boxes=inputs.boxes[one],
+        evidence=inputs.evidence[one],
+        checksums=inputs.checksums[one],
+    )
+
+
+each_policy = pytest.mark.parametrize("policy", get_args(Policy))
+each_scope = pytest.mark.parametrize("scope", ["region", "picture"])
+
+
+@each_policy
+@each_scope
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_row_is_chosen_alone_as_in_a_batch(policy: Policy, scope: str, dtype: torch.dtype) -> None:
+    inputs, regions = inputs_for(5, dtype), torch.cat([SPATIAL_24, RASTER_24]).repeat(3, 1)[:5]
+    spec, count = rule(policy, scope, 3), 24 if policy == "all" else 12 if scope == "region" else 3
+    batch = select(inputs, regions, spec, count)
+    assert batch.scores.dtype == torch.float32
+    assert batch.scores.shape == (5, 24) and batch.indices.shape == (5, count)
+    for index in range(5):
+        assert batch.indices[index].tolist() == sorted(set(batch.indices[index].tolist()))
+        alone = select(row(inputs, index), regions[index : index + 1], spec, count)
+        assert torch.equal(alone.scores[0], batch.scores[index])
+        assert torch.equal(alone.indices[0], batch.indices[index])
+
+
+@pytest.mark.parametrize("policy", ["similarity", "centred", "detail"])
+@each_scope
+def test_scores_keep_float32_under_autocast(policy: Policy, scope: str) -> None:
+    """Rounding scores to bfloat16 changed the choice for one picture in ten (docs/fidelity.md)."""
+    inputs, spec = inputs_for(2), rule(policy, scope, 3)
+    exact = select(inputs, SPATIAL_24.expand(2, 24), spec, 3).scores
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(select(inputs, SPATIAL_24.expand(2, 24), spec, 3).scores, exact)
+
+
+def test_bfloat16_summaries_are_multiplied_in_float32() -> None:
+    """1 + 1/128 squared needs more digits than bfloat16 has."""
+    value = torch.full((1, 1, 1), 1 + 2**-7, dtype=torch.bfloat16)
+    chosen = select(SelectionInputs(value, value), torch.tensor([[0]]), rule("similarity"), 1)
+    assert chosen.scores.item() == (1 + 2**-7) ** 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "given_inputs", "fault"),
+    [
+        ("similarity", {}, r"policy 'similarity' needs the summaries of mid and high sub-images \(mid, high\)"),
+        ("similarity", {"high": HIGH}, r"policy 'similarity' needs the summaries"),
+        ("centred", {}, r"policy 'centred' needs the summaries"),
+        ("centred", {"mid": MID, "high": HIGH}, r"needs a shared mean and this model has none; run `dragonfly lab calibrate`"),
+        ("detail", {"mid": MID, "high": HIGH}, r"policy 'detail' needs the projected patch tokens .*\(high_patches\)"),
+        ("random", {}, r"policy 'random' needs one checksum per picture \(checksums\); the image processor makes them"),
+        ("oracle", {"boxes": [[]]}, r"policy 'oracle' needs the answer's boxes; pass evidence="),
+    ],
+)
+def test_a_missing_input_is_named(policy: Policy, given_inputs: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as caught:
+        select(SelectionInputs(**given_inputs), REGIONS, rule(policy), 2)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_policy_says_what_it_needs() -> None:
+    assert set(NEEDS) == set(get_args(Policy))
+    before = [policy for policy in NEEDS if runs_before_tower(rule(policy))]
+    assert sorted(before) == ["oracle", "random", "uniform"]
+
+
+# --- with layouts ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in STATIC if SPECS[name].high])
+@pytest.mark.parametrize("size", [(100, 100), (90, 1000), (1000, 90), (640, 480)])
+def test_as_many_are_kept_as_the_layout_promised(name: str, size: tuple[int, int]) -> None:
+    spec = SPECS[name]
+    layout = make_layout(size, spec)
+    high = len(layout.regions)
+    generator = torch.Generator().manual_seed(1)
+    inputs = SelectionInputs(
+        torch.randn(2, max(layout.count("mid"), 1), 8, generator=generator),
+        torch.randn(2, high, 8, generator=generator),
+        torch.randn(2, high, 4, 8, generator=generator),
+    )
+    chosen = select(inputs, torch.tensor([layout.regions] * 2), spec.selection, layout.num_kept_high)
+    assert chosen.indices.shape == (2, layout.num_kept_high)
+    if spec.selects and spec.selection.scope == "region":
+        for indices in chosen.indices.tolist():
+            per_region = Counter(layout.regions[index] for index in indices)
+            assert set(per_region.values()) == {spec.selection.keep}
+
+
+@pytest.mark.parametrize("policy", ["uniform", "random", "oracle"])
+@each_scope
+def test_before_the_tower_the_choice_is_the_same(policy: Policy, scope: str) -> None:
+    spec = V1.with_selection(policy=policy, scope=scope, keep=3)
+    layout = make_layout((100, 160), spec)
+    evidence: list[Box] = [(70.0, 20.0, 130.0, 90.0)]
+    early = select_before_tower(layout, spec.selection, checksum=42, evidence=evidence)
+    inputs = SelectionInputs(boxes=[layout.level_boxes("high")], evidence=[evidence], checksums=[42])
+    late = select(inputs, torch.tensor([layout.regions]), spec.selection, layout.num_kept_high)
+    assert list(early) == late.indices[0].tolist()
+    assert len(early) == layout.num_kept_high
+
+
+def test_before_the_tower_the_oracle_finds_the_evidence() -> None:
+    spec = V1.with_selection(policy="oracle", scope="picture", keep=2)
+    layout = make_layout((400, 600), spec)  # 4 x 6 sub-images of 100 x 100 pixels
+    assert select_before_tower(layout, spec.selection, evidence=[(250.0, 110.0, 330.0, 120.0)]) == (8, 9)
+
+
+def test_without_a_high_level_nothing_is_chosen() -> None:
+    spec: EncoderSpec = SPECS["v2-capped"].with_selection(policy="uniform", keep=3)
+    assert select_before_tower(make_layout((5, 5), spec), spec.selection) == ()
+
+
+def test_shape_annotations_are_executed() -> None:
+    with pytest.raises(TypeCheckError):
+        SelectionInputs(mid=torch.randn(2, 4, 8), high=torch.randn(3, 24, 8))
+    with pytest.raises(TypeCheckError):
+        select(SelectionInputs(MID, HIGH), REGIONS.float(), rule("similarity"), 2)
+    with pytest.raises(TypeCheckError):
+        select(SelectionInputs(MID, HIGH), REGIONS[0], rule("similarity"), 2)

@@ -1,0 +1,191 @@
+"""What an encoder configuration may say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import pytest
+import yaml
+
+from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
+from tests.vision.cases import SPECS, V1, V2
+
+BASE: dict[str, Any] = {"resolution": 224, "patch_size": 32}
+MID, HIGH = LevelSpec(((2, 2),)), LevelSpec(((4, 6),))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_json_and_yaml_give_back_an_equal_spec(name: str) -> None:
+    spec = SPECS[name]
+    data = spec.to_dict()
+    through_json = json.loads(json.dumps(data))
+    assert through_json == data  # lists, not tuples: what is written is what is read
+    assert EncoderSpec.from_dict(through_json) == spec
+    assert EncoderSpec.from_dict(yaml.safe_load(yaml.safe_dump(data))) == spec
+    assert hash(EncoderSpec.from_dict(data)) == hash(spec)
+
+
+def test_a_partial_dictionary_takes_the_defaults() -> None:
+    spec = EncoderSpec.from_dict({**BASE, "mid": {"grids": [[2, 2], [1, 4]]}, "selection": {"seed": 3}})
+    assert spec == EncoderSpec(224, 32, mid=LevelSpec(((2, 2), (1, 4)), 1), selection=SelectionSpec(seed=3))
+    assert spec.low == LevelSpec(((1, 1),))
+    assert EncoderSpec.from_dict({**BASE, "low": None, "mid": {"grids": [[2, 2]]}}).low is None
+
+
+def test_reading_leaves_the_dictionary_alone() -> None:
+    data = V2.to_dict()
+    before = json.dumps(data)
+    EncoderSpec.from_dict(data)
+    assert json.dumps(data) == before
+
+
+def test_a_spec_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        V1.resolution = 336  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_counts_by_hand() -> None:
+    assert (V1.patch_side, V1.tokens("low"), V1.tokens("high")) == (7, 50, 50)
+    assert (V2.patch_side, V2.tokens("low"), V2.tokens("mid"), V2.tokens("high")) == (24, 577, 37, 37)
+    siglip = SPECS["siglip"]
+    assert (siglip.patch_side, siglip.tokens("low"), siglip.tokens("mid")) == (24, 576, 36)
+    assert V1.num_kept_high(4, 24) == 12
+    assert SPECS["v1-global"].num_kept_high(4, 24) == 12
+    assert V1.num_kept_high(4, 0) == 0
+    assert V2.num_kept_high(4, 36) == 36
+    assert SPECS["high-only"].num_kept_high(0, 24) == 5
+    assert (V1.selects, V2.selects, SPECS["low-only"].selects) == (True, False, False)
+
+
+def test_pairs_are_the_partners_or_every_combination() -> None:
+    assert V1.pairs() == [((2, 2), (4, 6)), ((2, 2), (6, 4)), ((4, 1), (8, 3)), ((1, 4), (3, 8))]
+    assert len(SPECS["v1-released"].pairs()) == 3 * 6
+    assert SPECS["low-only"].pairs() == [(None, None)]
+
+
+def test_another_keep_rule() -> None:
+    changed = V1.with_selection(policy="random", seed=5)
+    assert changed.selection == SelectionSpec("random", "region", 3, 5)
+    assert replace(changed, selection=V1.selection) == V1
+
+
+def test_levels_can_be_left_out() -> None:
+    for name in ("low", "mid"):
+        assert replace(V2, **{name: None}, partners=None if name == "mid" else V2.partners).level(name) is None  # pyright: ignore
+    assert replace(V2, high=None, partners=None).level("high") is None
+    with pytest.raises(ValueError, match="at least one of the levels low, mid, high; all three are missing"):
+        EncoderSpec(224, 32, low=None)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        ({"resolutoin": 3}, r"encoder key 'resolutoin' is not one of .*; did you mean 'resolution'\?"),
+        ({"mid": {"grid": [[2, 2]]}}, r"encoder\.mid key 'grid' is not one of grids, pool; did you mean 'grids'\?"),
+        ({"selection": {"kep": 3}}, r"encoder\.selection key 'kep' is not one of .*; did you mean 'keep'\?"),
+        ({"selection": {"policy": "similar", "keep": 1}}, r"selection\.policy 'similar' is not one .* mean 'similarity'\?"),
+        ({"selection": {"scope": "image"}}, r"selection\.scope 'image' is not one of region, picture"),
+        ({"grid_rule": "aspects"}, r"grid_rule 'aspects' is not one of aspect, released; did you mean 'aspect'\?"),
+        ({"regions": "spacial"}, r"regions 'spacial' is not one of spatial, raster; did you mean 'spatial'\?"),
+        ({"fit": "padding"}, r"fit 'padding' is not one of stretch, pad; did you mean 'pad'\?"),
+        ({"mid": {"pool": 7}}, r"encoder\.mid lacks 'grids'; it has pool"),
+        ({"mid": {"grids": []}}, r"grids must be \(rows, cols\) of at least 1 each, got \[\]"),
+        ({"mid": {"grids": [[0, 2]]}}, r"grids must be \(rows, cols\) of at least 1 each, got \[\(0, 2\)\]"),
+        ({"mid": {"grids": [[2, 2]], "pool": 4}}, r"mid\.pool 4 does not divide the 7 x 7 patch grid; use one of \[1, 7\]"),
+        ({"low": {"grids": [[1, 1]], "pool": 0}}, r"low\.pool 0 does not divide the 7 x 7 patch grid"),
+        ({"low": {"grids": [[1, 1], [2, 2]]}}, r"low is one view and takes one grid, got \[\(1, 1\), \(2, 2\)\]"),
+        ({"patch_size": 33}, r"patch_size 33 does not divide resolution 224"),
+        ({"patch_size": 0}, r"must be at least 1 and num_prefix_tokens at least 0, got 224, 0 and 1"),
+        ({"num_prefix_tokens": -1}, r"must be at least 1 and num_prefix_tokens at least 0, got 224, 32 and -1"),
+        ({"max_enlargement": 0.0}, r"max_enlargement must be positive and needs a low level"),
+        ({"max_enlargement": 2.0, "low": None, "mid": {"grids": [[2, 2]]}}, r"which is never left out; got 2\.0 without low"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_right(data: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as caught:
+        EncoderSpec.from_dict({**BASE, **data})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(ValueError, match="encoder lacks 'patch_size'; it has resolution"):
+        EncoderSpec.from_dict({"resolution": 224})
+    with pytest.raises(ValueError, match="encoder lacks 'resolution'; it has nothing"):
+        EncoderSpec.from_dict({})
+
+
+def test_selection_changes_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"selection key 'policies' is not one of .*; did you mean 'policy'\?"):
+        V1.with_selection(policies="random")
+    with pytest.raises(ValueError, match=r"selection\.keep must be at least 1 for policy 'random', got 0"):
+        V1.with_selection(policy="random", keep=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "fault"),
+    [
+        ("v1", {"keep": 7}, "selection.keep 7 is more than the 6 of a region"),
+        ("v1-high16", {"keep": 5}, "selection.keep 5 is more than the 4 of a region"),
+        ("v1-global", {"keep": 25}, "selection.keep 25 is more than the 24 of a picture"),
+        ("high-only", {"keep": 25}, "selection.keep 25 is more than the 24 of a region"),
+        ("v1-released", {"keep": 7}, "selection.keep 7 is more than the 6 of a region"),
+        ("no-mid", {"policy": "similarity"}, "'similarity' compares high with mid sub-images, and there is no mid level"),
+        ("no-mid", {"policy": "centred"}, "'centred' compares high with mid sub-images, and there is no mid level"),
+    ],
+)
+def test_a_keep_rule_that_cannot_be_met_is_refused(name: str, changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        SPECS[name].with_selection(**changes)
+
+
+def test_the_largest_keep_rule_is_accepted() -> None:
+    assert V1.with_selection(keep=6).num_kept_high(4, 24) == 24
+    assert SPECS["v1-global"].with_selection(keep=24).num_kept_high(4, 24) == 24
+
+
+def test_grids_without_equal_regions_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"high grid \(3, 6\) does not divide evenly among the regions of mid grid \(2, 2\)"):
+        EncoderSpec(224, 32, mid=MID, high=LevelSpec(((3, 6),)))
+    with pytest.raises(ValueError, match=r"the 18 sub-images of \(3, 6\) do not split into 4 equal runs"):
+        EncoderSpec(224, 32, mid=MID, high=LevelSpec(((3, 6),)), regions="raster")
+    with pytest.raises(ValueError, match="does not divide evenly"):  # free choice must work for every pair
+        EncoderSpec(224, 32, mid=LevelSpec(((2, 2), (1, 4))), high=HIGH)
+    assert EncoderSpec(224, 32, mid=LevelSpec(((2, 2), (1, 4))), high=HIGH, regions="raster").selects is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"mid": None}, "partners need both a mid and a high level"),
+        ({"high": None}, "partners need both a mid and a high level"),
+        (
+            {"mid": LevelSpec(((2, 2), (1, 4)))},
+            r"partners and mid\.grids must name the same grids; only one of them has \[\(1, 4\)\]",
+        ),
+        ({"high": LevelSpec(((4, 6), (6, 4)))}, r"partners and high\.grids .* has \[\(6, 4\)\]"),
+        ({"partners": (((2, 2), ((4, 6),)), ((2, 2), ((4, 6),)))}, "partners must name each mid grid once"),
+        ({"partners": (((2, 2), ((4, 6),)), ((1, 4), ()))}, r"partners and mid\.grids"),
+        (
+            {"mid": LevelSpec(((2, 2), (1, 4))), "partners": (((2, 2), ((4, 6),)), ((1, 4), ()))},
+            "with at least one high grid",
+        ),
+    ],
+)
+def test_partners_must_fit_the_levels(changes: dict[str, Any], fault: str) -> None:
+    fitting = EncoderSpec(224, 32, mid=MID, high=HIGH, partners=(((2, 2), ((4, 6),)),))
+    with pytest.raises(ValueError, match=fault):
+        replace(fitting, **changes)
+
+
+def test_padding_needs_one_factor_both_ways() -> None:
+    """Otherwise mid and high would be padded differently and a region would not lie under its sub-images."""
+    with pytest.raises(ValueError, match=r"times one factor both ways; \(4, 6\) is not of \(2, 2\)"):
+        replace(V1, fit="pad")
+    with pytest.raises(ValueError, match=r"times one factor both ways; \(4, 6\) is not of \(1, 4\)"):
+        EncoderSpec(224, 32, mid=LevelSpec(((1, 4),)), high=HIGH, regions="raster", fit="pad")
+    assert replace(V2, fit="pad").fit == "pad"

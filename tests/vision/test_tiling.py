@@ -1,0 +1,173 @@
+"""Pixels: one resize per level, then crops."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from dragonfly.vision.layout import LevelLayout, SubImageLayout, make_layout
+from dragonfly.vision.spec import EncoderSpec
+from dragonfly.vision.tiling import cut, normalise, resize, split
+from tests.vision.cases import SPECS, V1, V2
+
+BICUBIC = Image.Resampling.BICUBIC
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+def noise(height: int, width: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def small(spec: EncoderSpec) -> EncoderSpec:
+    """The same encoder on sub-images of 16 pixels."""
+    levels = {name: level and replace(level, pool=1) for name in ("mid", "high") for level in [spec.level(name)]}
+    return replace(spec, resolution=16, patch_size=4, **levels)
+
+
+def reassemble(crops: np.ndarray, level: LevelLayout) -> np.ndarray:
+    rows = [np.concatenate(list(row), axis=1) for row in crops.reshape(*level.grid, *crops.shape[1:])]
+    return np.concatenate(rows)
+
+
+def by_level(crops: np.ndarray, layout: SubImageLayout) -> list[tuple[LevelLayout, np.ndarray]]:
+    ends = np.cumsum([level.num_sub_images for level in layout.levels])
+    return list(zip(layout.levels, np.split(crops, ends[:-1]), strict=True))
+
+
+def two_passes(image: Image.Image, height: int, width: int) -> np.ndarray:
+    return np.asarray(image.resize((width, image.height), BICUBIC).resize((width, height), BICUBIC))
+
+
+def check_reassembly(image: Image.Image, spec: EncoderSpec) -> None:
+    layout = make_layout((image.height, image.width), spec)
+    crops = cut(image, layout, fill=(7, 8, 9))
+    assert crops.dtype == np.uint8
+    assert crops.shape == (layout.num_sub_images, spec.resolution, spec.resolution, 3)
+    for level, part in by_level(crops, layout):
+        canvas = reassemble(part, level)
+        height, width = level.content
+        assert canvas.shape == (spec.resolution * level.grid[0], spec.resolution * level.grid[1], 3)
+        assert np.array_equal(canvas[:height, :width], two_passes(image, height, width))
+        assert np.all(canvas[height:] == (7, 8, 9)) and np.all(canvas[:, width:] == (7, 8, 9))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_crops_reassemble_to_the_resized_picture(name: str) -> None:
+    check_reassembly(noise(61, 97), small(SPECS[name]))
+
+
+@given(height=st.integers(1, 2000), width=st.integers(1, 2000), name=st.sampled_from(sorted(SPECS)))
+@settings(max_examples=15, deadline=None)
+def test_crops_reassemble_at_any_size(height: int, width: int, name: str) -> None:
+    check_reassembly(noise(height, width), small(SPECS[name]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2000, 2000), (1, 2000), (2000, 1)])
+def test_crops_reassemble_at_the_extremes(size: tuple[int, int]) -> None:
+    check_reassembly(noise(*size), V1)
+    check_reassembly(noise(*size), small(SPECS["v2-padded"]))
+
+
+def test_crops_reassemble_from_a_very_large_picture() -> None:
+    pattern = noise(40, 50).resize((12_000, 12_000), Image.Resampling.NEAREST)
+    check_reassembly(pattern, small(SPECS["high-only"]))
+
+
+def test_resizing_is_width_first_then_height() -> None:
+    """On a picture that shrinks much more in height the order of the passes moves pixels, so the test can fail."""
+    image = noise(900, 40)
+    expected = two_passes(image, 16, 32)
+    other = np.asarray(image.resize((40, 16), BICUBIC).resize((32, 16), BICUBIC))
+    assert np.array_equal(np.asarray(resize(image, (16, 32), BICUBIC)), expected)
+    assert not np.array_equal(expected, other)
+
+
+def test_the_filter_is_the_callers() -> None:
+    image = noise(50, 70)
+    layout = make_layout((50, 70), small(V1))
+    nearest = cut(image, layout, resample=Image.Resampling.NEAREST)
+    assert np.array_equal(nearest[0], np.asarray(image.resize((16, 16), Image.Resampling.NEAREST)))
+    assert not np.array_equal(nearest, cut(image, layout))
+
+
+def test_the_whole_picture_is_resized_not_each_crop() -> None:
+    """At an inner edge the filter must reach over into the neighbour: a crop resized by itself differs there."""
+    image = noise(64, 64)
+    layout = make_layout((64, 64), small(V1))
+    crops = cut(image, layout)
+    mids = layout.level_boxes("mid")  # 32 x 32 source pixels each
+    alone = [np.asarray(image.crop(box).resize((16, 16), BICUBIC)) for box in mids]
+    for index, crop in enumerate(alone):
+        assert not np.array_equal(crops[1 + index], crop)
+        assert np.array_equal(crops[1 + index][4:12, 4:12], crop[4:12, 4:12])  # away from the edges they agree
+
+
+def test_sub_images_show_what_their_boxes_say() -> None:
+    """Every source pixel is its own colour; at the canvas' own size each crop is the picture under its box."""
+    image = noise(64, 96)
+    spec = replace(small(V1), high=replace(V1.high, pool=1) if V1.high else None)
+    layout = make_layout((64, 96), spec)
+    assert layout.levels[-1].grid == (4, 6)
+    crops = cut(image, layout)
+    source = np.asarray(image)
+    for box, crop in zip(layout.boxes[5:], crops[5:], strict=True):
+        left, top, right, bottom = map(int, box)
+        assert np.array_equal(crop, source[top:bottom, left:right])
+
+
+def test_a_plain_picture_stays_plain() -> None:
+    image = Image.new("RGB", (13, 29), (12, 200, 255))
+    assert np.all(cut(image, make_layout((29, 13), small(V2))) == (12, 200, 255))
+
+
+def test_split_is_in_raster_order() -> None:
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    crops = split(pixels, (2, 3))
+    assert [int(crop[0, 0, 0]) for crop in crops] == [0, 6, 12, 36, 42, 48]
+    assert np.array_equal(crops[4], pixels[2:4, 2:4])
+
+
+def test_only_the_wanted_high_sub_images_are_kept() -> None:
+    image = noise(50, 60)
+    layout = make_layout((50, 60), small(V1))
+    everything, some = cut(image, layout), cut(image, layout, [1, 7, 23])
+    assert np.array_equal(some, everything[[0, 1, 2, 3, 4, 6, 12, 28]])
+    assert np.array_equal(cut(image, layout, []), everything[:5])
+    assert np.array_equal(cut(image, layout, range(24)), everything)
+
+
+def test_the_wrong_picture_is_refused() -> None:
+    layout = make_layout((50, 60), V1)
+    fault = "expected an RGB picture of height 50, width 60, got mode {}, height {}, width {}"
+    with pytest.raises(ValueError, match=fault.format("RGB", 60, 50)):
+        cut(noise(60, 50), layout)
+    for mode in ("L", "RGBA", "CMYK", "P"):
+        with pytest.raises(ValueError, match=fault.format(mode, 50, 60)):
+            cut(Image.new(mode, (60, 50)), layout)
+
+
+@given(seed=st.integers(0, 999), rescale=st.sampled_from([1 / 255, 1 / 127.5, 1.0]))
+@settings(max_examples=20, deadline=None)
+def test_normalising_is_bit_equal_to_the_arithmetic(seed: int, rescale: float) -> None:
+    """Recorded behaviour of the released processor: u8 * scale in float64, then float32, minus mean, over std."""
+    sub_images = np.random.default_rng(seed).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    levels = (sub_images.astype(np.float64) * rescale).astype(np.float32)
+    expected = (levels - np.array(CLIP_MEAN, dtype=np.float32)) / np.array(CLIP_STD, dtype=np.float32)
+    actual = normalise(sub_images, rescale, CLIP_MEAN, CLIP_STD)
+    assert actual.dtype == np.float32
+    assert actual.tobytes() == np.ascontiguousarray(expected.transpose(0, 3, 1, 2)).tobytes()
+
+
+def test_normalising_covers_every_value_of_every_channel() -> None:
+    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), (1, 16, 16, 3))
+    actual = normalise(np.ascontiguousarray(ramp), 1 / 255, CLIP_MEAN, CLIP_STD)
+    assert actual.shape == (1, 3, 16, 16)
+    for channel in range(3):
+        ends = actual[0, channel].flatten()[[0, 255]]
+        np.testing.assert_allclose(ends * CLIP_STD[channel] + CLIP_MEAN[channel], [0, 1], atol=1e-6)
+        assert np.all(np.diff(actual[0, channel].flatten()) > 0)
