@@ -38,7 +38,7 @@ def test_zero_2_with_several_batches_per_step_is_refused(tmp_path: Path, deepspe
 def test_zero_3_needs_a_checkpoint(tmp_path: Path, deepspeed: None) -> None:
     parts = {"tower": "a", "language_model": "b"}
     recipe = Recipe.model_validate(small.values(tmp_path, init_from=parts, deepspeed="zero3"))
-    with pytest.raises(ValueError, match="ZeRO stage 3 shares out weights.*needs init_from.checkpoint"):
+    with pytest.raises(ValueError, match=r"ZeRO stage 3 shares out weights.*needs init_from.checkpoint"):
         training_arguments(recipe, 10)
 
 

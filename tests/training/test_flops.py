@@ -1,5 +1,7 @@
 """Counted FLOPs against torch's counter on the same batch, forward and backward."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -14,7 +16,8 @@ def counted(trainable: list[str]) -> tuple[int, int]:
     settings = tiny.config("baseline-1", attn_implementation="eager")
     model = tiny.model(settings).train()
     freeze(model, trainable)
-    batch = tiny.processor(settings)(images=[tiny.picture()], text="<image>" + "x" * 60, return_tensors="pt")
+    processor: Any = tiny.processor(settings)
+    batch = processor(images=[tiny.picture()], text="<image>" + "x" * 60, return_tensors="pt")
     ours = Flops.of_model(model, count_modules(model))
     assert ours is not None
     with FlopCounterMode(display=False) as theirs:

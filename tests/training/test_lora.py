@@ -25,7 +25,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def logits(model: Any) -> torch.Tensor:
-    inputs = tiny.processor(tiny.config("baseline-1"))(images=[tiny.picture()], text="<image>hello", return_tensors="pt")
+    processor: Any = tiny.processor(tiny.config("baseline-1"))
+    inputs = processor(images=[tiny.picture()], text="<image>hello", return_tensors="pt")
     with torch.no_grad():
         return model.eval()(**inputs).logits
 

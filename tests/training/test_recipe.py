@@ -76,7 +76,7 @@ def test_the_batch_agrees_with_the_processes_or_names_its_three_numbers() -> Non
         Batch(global_size=64, per_device=3).accumulation_for(8)
     with pytest.raises(ValueError, match=r"global_size 64 is not batch.per_device 4 x batch.accumulation 2 x 4 processes;"):
         Batch(global_size=64, per_device=4, accumulation=2).accumulation_for(4)
-    with pytest.raises(ValueError, match="global_size 4 is not batch.per_device 8 x 1 processes"):
+    with pytest.raises(ValueError, match=r"global_size 4 is not batch.per_device 8 x 1 processes"):
         Batch(global_size=4, per_device=8).accumulation_for(1)
 
 

@@ -20,13 +20,13 @@ from dragonfly.training.trainer import StageTrainer
 from tests import tiny
 from tests.training import small
 
-STEPS = 8
+STEPS = 6
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("resume")
-    settings = tiny.config("v1", head="llama")
+    settings = tiny.config("baseline-1")
     settings.text_config.attention_dropout = 0.3
     tiny.model(settings).save_pretrained(folder / "base")
     tiny.processor(settings).save_pretrained(folder / "base")
@@ -34,7 +34,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(shared: Path, output: str, **changes: Any) -> Recipe:
-    """8 steps of 4 rows in two batches, over 1.6 epochs of a mixture of two sources, grouped by length."""
+    """6 steps of 4 rows in two batches, over 1.2 epochs of a mixture of two sources, grouped by length."""
     if not (shared / "data").exists():
         small.rows(shared / "data", 16)
         small.rows(shared / "more", 8, name="more")
@@ -103,7 +103,7 @@ def test_sigterm_between_the_batches_of_a_step_saves_at_its_end(
     whole, batches = StageTrainer.training_step, iter(range(1000))
 
     def step(self: StageTrainer, *args: Any, **kwargs: Any) -> Any:
-        if next(batches) == 8:  # the first of step 5's two batches
+        if next(batches) == 4:  # the first of step 3's two batches
             signal.raise_signal(signal.SIGTERM)
         return whole(self, *args, **kwargs)
 
@@ -111,7 +111,7 @@ def test_sigterm_between_the_batches_of_a_step_saves_at_its_end(
     with monkeypatch.context() as patched:
         patched.setattr(StageTrainer, "training_step", step)
         folder = run(chosen)
-    assert folder == shared / "stopped" / "checkpoint-5" and checkpoints.is_complete(folder)
+    assert folder == shared / "stopped" / "checkpoint-3" and checkpoints.is_complete(folder)
     assert not (shared / "stopped" / "dragonfly.json").exists()  # not a finished model
     assert_same(run(chosen), unbroken)
 
@@ -123,7 +123,7 @@ def test_a_half_written_checkpoint_is_passed_over(shared: Path, unbroken: Path, 
     whole = StageTrainer._save_rng_state
 
     def cut(self: StageTrainer, output_dir: str) -> None:
-        if output_dir.endswith("checkpoint-6"):
+        if output_dir.endswith("checkpoint-4"):
             raise Cut
         whole(self, output_dir)
 
@@ -131,9 +131,9 @@ def test_a_half_written_checkpoint_is_passed_over(shared: Path, unbroken: Path, 
         patched.setattr(StageTrainer, "_save_rng_state", cut)
         with pytest.raises(Cut):
             run(recipe(shared, "cut"))
-    half = shared / "cut" / "checkpoint-6"
+    half = shared / "cut" / "checkpoint-4"
     assert (half / "model.safetensors").exists() and not (half / "complete.json").exists()
     (half / "left_over.bin").write_bytes(b"0")
-    assert checkpoints.step_of(checkpoints.checkpoints(shared / "cut")[-1]) == 4
+    assert checkpoints.step_of(checkpoints.checkpoints(shared / "cut")[-1]) == 2
     assert_same(run(recipe(shared, "cut")), unbroken)
     assert "left_over.bin" not in json.loads((half / "complete.json").read_text())["files"]

@@ -84,7 +84,8 @@ def test_the_artefact_gives_the_logits_of_the_model_that_was_trained(finished: P
     engine = dragonfly.load(finished)
     final = finished / "checkpoint-6"
     trained = DragonflyForConditionalGeneration.from_pretrained(final).eval()
-    inputs = tiny.processor(tiny.config("baseline-1"))(images=[tiny.picture()], text="<image>hello", return_tensors="pt")
+    processor: Any = tiny.processor(tiny.config("baseline-1"))
+    inputs = processor(images=[tiny.picture()], text="<image>hello", return_tensors="pt")
     with torch.no_grad():
         assert torch.equal(engine.model(**inputs).logits, trained(**inputs).logits)
     assert engine.ask(tiny.picture(), "what?", max_new_tokens=2).text is not None

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def from_parts(folder: Path, tower: str = "clip", **changes: object) -> Recipe:
 @pytest.mark.parametrize("tower", ["clip", "siglip"])
 def test_tower_and_language_model_are_put_together_and_saved_whole(tmp_path: Path, tower: str) -> None:
     recipe = from_parts(tmp_path, tower)
-    processor = build_processor(recipe)
+    processor: Any = build_processor(recipe)
     model = build_model(recipe, processor)
     assert not any(parameter.is_meta for parameter in model.parameters()) and not any(b.is_meta for b in model.buffers())
     assert (model.config.image_token_id, processor.image_token) == (processor.image_token_id, "<image>")
@@ -95,7 +96,7 @@ def test_the_recipe_changes_the_encoder_and_says_what_does_not_fit() -> None:
 
 
 def test_a_tower_that_is_none_is_told_by_name(tmp_path: Path) -> None:
+    recipe = from_parts(tmp_path)
+    missing = recipe.init_from.model_copy(update={"tower": "/nowhere/tower"})
     with pytest.raises(ValueError, match="no model directory '/nowhere/tower'"):
-        recipe = from_parts(tmp_path)
-        missing = recipe.init_from.model_copy(update={"tower": "/nowhere/tower"})
         build_processor(recipe.model_copy(update={"init_from": missing}))

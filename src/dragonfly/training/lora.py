@@ -54,7 +54,7 @@ def merge(adapter: str | Path, target: str | Path, base: str | Path | None = Non
     """
     adapter = Path(adapter)
     about = _origin(adapter)
-    base = base or about["base"]["path"]
+    base = str(base or about["base"]["path"])
     found = base_hash(base)
     if found != about["base"]["sha256"]:
         raise ValueError(
@@ -77,9 +77,10 @@ def merge(adapter: str | Path, target: str | Path, base: str | Path | None = Non
 def _origin(adapter: Path) -> dict[str, Any]:
     try:
         about = json.loads((adapter / ORIGIN).read_text(encoding="utf-8"))
-        about["base"]["path"], about["base"]["sha256"]
-    except (OSError, ValueError, KeyError):
-        raise ValueError(f"{adapter} is no adapter of `dragonfly train`: its {ORIGIN} names no base") from None
+    except (OSError, ValueError):
+        about = {}
+    if not {"path", "sha256"} <= about.get("base", {}).keys():
+        raise ValueError(f"{adapter} is no adapter of `dragonfly train`: its {ORIGIN} names no base")
     return about
 
 

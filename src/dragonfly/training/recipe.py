@@ -117,7 +117,7 @@ class Optim(Config):
     """AdamW. `learning_rates` overrules `learning_rate` per module; `warmup` below 1 is a share of the steps."""
 
     learning_rate: float = Positive
-    learning_rates: dict[str, float] = {}
+    learning_rates: dict[str, float] = Field(default_factory=dict)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = Field(default=0.0, ge=0.0)
     weight_decay: float = Field(default=0.0, ge=0.0)
@@ -239,9 +239,8 @@ class Recipe(Config):
         parts = {name.partition(".")[0] for name in self.trainable}
         legal = {"answer": set(MODULES), "text": {"language_model", "lm_head"}, "read": {"vision_tower"}}[self.objective]
         if wrong := sorted(parts & set(MODULES) - legal):
-            return [
-                f"objective {self.objective!r} gives no gradient to {', '.join(wrong)}; trainable may name {', '.join(sorted(legal))}"
-            ]
+            may = ", ".join(sorted(legal))
+            return [f"objective {self.objective!r} gives no gradient to {', '.join(wrong)}; trainable may name {may}"]
         return []
 
     def _lora_faults(self) -> list[str]:

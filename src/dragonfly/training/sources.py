@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 WINDOW_STEPS = 32  # optimiser steps whose examples are sorted together when grouping by length
 
 
-def load_rows(source: Source, max_bad_share: float) -> Sequence[Sample]:
-    """The usable rows of a source. A manifest is read row by row later; anything else is held in memory.
+def load_rows(source: Source, max_bad_share: float) -> Any:
+    """The usable rows of a source: a sequence of `Sample`. A manifest is read row by row, later; else all is in memory.
 
     ValueError naming file, row and reason when too many rows are bad.
     """

@@ -159,7 +159,7 @@ def four_bits() -> Any:
 def _assemble(recipe: Recipe, processor: DragonflyProcessor, options: dict[str, Any]) -> DragonflyForConditionalGeneration:
     """Tower and language model put into place, the projector new. Built without storage, so nothing is held twice."""
     source = recipe.init_from
-    language = AutoModelForCausalLM.from_pretrained(source.language_model, **options)
+    language: Any = AutoModelForCausalLM.from_pretrained(_existing(source.language_model or ""), **options)
     if len(processor.tokenizer) > language.get_input_embeddings().num_embeddings:
         language.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
     config = DragonflyConfig(
@@ -197,7 +197,7 @@ def _init_projector(projector: nn.Linear, seed: int, deviation: float) -> None:
 
 def _fill_tower(tower: nn.Module, source: InitFrom, dtype: torch.dtype) -> None:
     """Copy the weights below the feature layer; buffers that a checkpoint does not hold are made anew."""
-    loaded, built = _inner(AutoModel.from_pretrained(source.tower, dtype=dtype)), _inner(tower)
+    loaded, built = _inner(AutoModel.from_pretrained(_existing(source.tower or ""), dtype=dtype)), _inner(tower)
     weights = {**loaded.state_dict(), **dict(loaded.named_buffers())}
     tensors = {**dict(built.named_parameters()), **dict(built.named_buffers())}
     if missing := [name for name in tensors if name not in weights]:
