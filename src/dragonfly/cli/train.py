@@ -54,23 +54,24 @@ def inspect_data(
     from dragonfly.data import show
     from dragonfly.training import Recipe
     from dragonfly.training.gates import audit_labels
-    from dragonfly.training.sources import encoded, mixture
+    from dragonfly.training.sources import encoded, first_rows, mixture
     from dragonfly.training.stages import build_processor
 
     chosen = Recipe.load(recipe, changes or ())
     if chosen.objective == "read":
         raise ValueError("objective 'read' has no conversations to show; its marks are in the rows' meta")
     processor = build_processor(chosen)
-    order = mixture(chosen)
+    order = None if chosen.data.streaming else mixture(chosen)
+    sources = order.sources if order else first_rows(chosen)
     console = Console(soft_wrap=True, highlight=False)
-    console.print(order.tree(), markup=False)
-    for name, samples in order.sources.items():
+    console.print(str(order or "streamed"), markup=False)
+    for name, samples in sources.items():
         dataset = encoded(chosen, samples, processor)
         for index in range(min(rows, len(samples))):
             example = dataset[index]
             console.print(f"\n{name} row {index}: {_counts(example, processor)}", markup=False, style="bold")
             console.print(show(processor, example))
-    for name, found in audit_labels(chosen, order.sources, processor).items():
+    for name, found in audit_labels(chosen, sources, processor).items():
         share = found["trained"] / found["tokens"]
         line = f"\n{name}: {found['rows']} rows checked, {found['trained']} of {found['tokens']} tokens trained ({share:.1%})"
         console.print(line, markup=False)

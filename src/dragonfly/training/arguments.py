@@ -43,6 +43,7 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         bf16=recipe.precision == "bfloat16",
         use_cpu=not on_gpu,
         ddp_find_unused_parameters=False,  # every trained parameter has a gradient, pictures or not
+        accelerator_config={"dispatch_batches": False},  # each process reads for itself, streams too
         dataloader_num_workers=recipe.data.workers,
         dataloader_pin_memory=on_gpu,
         remove_unused_columns=False,

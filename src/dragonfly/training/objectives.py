@@ -17,35 +17,35 @@ from dragonfly.data import Collator, Mixture
 
 from . import reading
 from .recipe import Recipe
-from .sources import Sized, encoded, load_rows
+from .sources import encoded, load_rows
+from .streaming import Stream
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the trainer is given. `module` is trained; `audited` says whether conversations are to be looked over first."""
+    """What the trainer is given: the module that is trained, its examples (torch datasets), and how they are batched."""
 
     module: nn.Module
-    train: Sized
-    evaluation: Sized | None
+    train: Any
+    evaluation: Any
     collate: Callable[[Sequence[Any]], Mapping[str, Tensor]]
-    audited: bool
 
 
-def make_task(recipe: Recipe, model: Any, processor: Any, order: Mixture) -> Task:
-    """The recipe's objective on `order`, the examples of the whole run."""
+def make_task(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream) -> Task:
+    """The recipe's objective on `rows`, those of the whole run in their order."""
     evaluation = load_rows(recipe.data.eval, recipe.data.max_bad_share) if recipe.data.eval else None
-    if recipe.objective == "read":
-        classes = reading.label_classes(sample for rows in order.sources.values() for sample in rows)
+    if recipe.objective == "read" and isinstance(rows, Mixture):
+        classes = reading.label_classes(sample for source in rows.sources.values() for sample in source)
         torch.manual_seed(recipe.seed)
         base = model.model
         reader = reading.Reader(base.vision_tower, model.config.vision_config.hidden_size, len(classes) + 1)
-        train = reading.PatchDataset(order, processor, classes)
+        train = reading.PatchDataset(rows, processor, classes)
         held_out = reading.PatchDataset(evaluation, processor, classes) if evaluation else None
-        return Task(reader, train, held_out, reading.collate, audited=False)
+        return Task(reader, train, held_out, reading.collate)
     answer_without_pictures(model)
-    train = encoded(recipe, order, processor)
+    train = encoded(recipe, rows, processor) if isinstance(rows, Mixture) else rows
     held_out = encoded(recipe, evaluation, processor) if evaluation else None
-    return Task(model, train, held_out, Collator(processor.tokenizer.pad_token_id), audited=True)
+    return Task(model, train, held_out, Collator(processor.tokenizer.pad_token_id))
 
 
 def answer_without_pictures(model: Any) -> None:

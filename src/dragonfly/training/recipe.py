@@ -92,7 +92,10 @@ class Source(Config):
 
 
 class Data(Config):
-    """`train_on`: `assistant`, the answers; `all`, everything after BOS. `audit`: rows per source looked at first."""
+    """`train_on`: `assistant`, the answers; `all`, everything after BOS. `audit`: rows per source looked at first.
+
+    `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
+    """
 
     train: list[Source]
     eval: Source | None = None
@@ -100,6 +103,7 @@ class Data(Config):
     max_length: int | None = Field(default=None, gt=0)
     max_bad_share: float = Share
     group_by_length: bool = False
+    streaming: bool = False
     workers: int = Field(default=0, ge=0)
     audit: int = Field(default=16, gt=0)
 
@@ -223,6 +227,11 @@ class Recipe(Config):
     def _length_faults(self) -> list[str]:
         if (self.epochs is None) == (self.steps is None):
             return [f"give exactly one of epochs and steps; epochs is {self.epochs}, steps {self.steps}"]
+        if self.data.streaming and (self.steps is None or self.data.group_by_length or self.objective == "read"):
+            return [
+                "data.streaming does not know how many rows there are or how long: give steps, not epochs, with "
+                "group_by_length=false and another objective than 'read'"
+            ]
         return []
 
     def _module_faults(self) -> list[str]:

@@ -28,7 +28,7 @@ from .objectives import make_task
 from .progress import Progress
 from .recipe import Recipe
 from .record import RECIPE, Record, origin, write_recipe
-from .sources import manifest_hashes, mixture, num_steps
+from .sources import first_rows, manifest_hashes, mixture, num_steps, stream
 from .stages import build_model, build_processor, count_modules, freeze
 from .trainer import StageTrainer
 
@@ -48,14 +48,18 @@ def run(recipe: Recipe) -> Path:
     last = resumable(recipe, output)
     torch.manual_seed(recipe.seed)  # before anything is drawn: an adapter's weights too are the same on every process
     processor = build_processor(recipe)
-    order = mixture(recipe)
-    logger.info("%s", order.tree())
-    steps = num_steps(recipe, order.rows_per_epoch)
+    order = None if recipe.data.streaming else mixture(recipe)
+    sources = order.sources if order else first_rows(recipe)
+    logger.info("%s", order or f"streamed: {', '.join(sources)}")
+    steps = num_steps(recipe, order.rows_per_epoch if order else 0)
     arguments = training_arguments(recipe, steps)  # refuses a batch that does not fit, before weights are read
     if recipe.objective != "read":
-        logger.info("labels: %s", json.dumps(audit_labels(recipe, order.sources, processor)))
+        logger.info("labels: %s", json.dumps(audit_labels(recipe, sources, processor)))
     model = _prepared_model(recipe, processor)
-    task = make_task(recipe, model, processor, order)
+    start = checkpoints.step_of(last) if last else 0
+    skip = start * arguments.gradient_accumulation_steps
+    rows = order or stream(recipe, sources, processor, arguments.world_size, skip)
+    task = make_task(recipe, model, processor, rows)
     counts = count_modules(task.module if recipe.objective == "read" else model)
     for count in counts:
         logger.info("%s", count)
@@ -66,7 +70,7 @@ def run(recipe: Recipe) -> Path:
     trainer = StageTrainer(
         recipe=recipe,
         arguments=arguments,
-        start=checkpoints.step_of(last) if last else 0,
+        start=start,
         flops=None if recipe.objective == "read" else Flops.of_model(model_of(model), counts),
         model=task.module,
         train_dataset=task.train,
@@ -149,7 +153,8 @@ def _use_cache(model: Any, value: bool) -> None:
 def _flat(recipe: Recipe) -> dict[str, Any]:
     """A recipe's values by dotted name, without those that may change."""
     values = recipe.model_dump(mode="json", exclude=FREE_TO_CHANGE)
-    values["data"].pop("workers")
+    if not recipe.data.streaming:  # the order of a stream depends on their number
+        values["data"].pop("workers")
 
     def walk(prefix: str, value: Any) -> dict[str, Any]:
         if isinstance(value, dict) and value:

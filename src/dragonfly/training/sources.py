@@ -9,17 +9,20 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from torch.utils.data import Sampler
 
-from dragonfly.data import EncodedDataset, Manifest, Mixture, Sample, count_bad, read
+from dragonfly.data import BadRow, EncodedDataset, Manifest, Mixture, Sample, count_bad, read
 from dragonfly.data.manifest import NAME
 from dragonfly.files import sha256
 
 from .recipe import Recipe, Source
+from .streaming import Reader, Stream
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,35 @@ def mixture(recipe: Recipe) -> Mixture:
     once = Mixture(sources, passes, seed=recipe.seed)
     positions = num_steps(recipe, once.rows_per_epoch) * recipe.batch.global_size
     return Mixture(sources, passes, seed=recipe.seed, epochs=math.ceil(positions / once.rows_per_epoch))
+
+
+def first_rows(recipe: Recipe) -> dict[str, list[Sample]]:
+    """The first usable rows of each streamed source: enough to look at their labels."""
+    found: dict[str, list[Sample]] = {}
+    for source in recipe.data.train:
+        good = (row for row in reader_of(source)() if isinstance(row, Sample))
+        found[source.name] = list(islice(good, recipe.data.audit))
+        if not found[source.name]:
+            raise ValueError(f"source {source.name!r} has no usable rows; see its path and format")
+    return found
+
+
+def stream(recipe: Recipe, heads: dict[str, list[Sample]], processor: Any, world_size: int, skip: int) -> Stream:
+    """All sources as one endless stream of examples; its first `skip` batches are passed over."""
+    return Stream(
+        {source.name: reader_of(source) for source in recipe.data.train},
+        {source.name: source.passes for source in recipe.data.train},
+        encoded(recipe, next(iter(heads.values())), processor).encoded,
+        seed=recipe.seed,
+        max_bad_share=recipe.data.max_bad_share,
+        batch=recipe.batch.per_device * world_size,
+        skip=skip,
+    )
+
+
+def reader_of(source: Source) -> Reader:
+    """What reads the source's rows from its beginning, each time it is called."""
+    return partial(_rows, source)
 
 
 def num_steps(recipe: Recipe, rows_per_epoch: int) -> int:
@@ -116,12 +148,16 @@ class RunOrder(Sampler[int]):
         return [position for index in drawn for position in batches[index]]
 
 
-def _opened(source: Source) -> Any:
+def _rows(source: Source) -> Iterator[Sample | BadRow]:
+    return read(_opened(source, streaming=True), source.format, source.image_root)
+
+
+def _opened(source: Source, streaming: bool = False) -> Any:
     if source.path is not None:
         return source.path
     from datasets import load_dataset
 
-    return load_dataset(str(source.dataset), source.subset, split=source.split)
+    return load_dataset(str(source.dataset), source.subset, split=source.split, streaming=streaming)
 
 
 def _is_manifest(path: str) -> bool:
