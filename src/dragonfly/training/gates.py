@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dragonfly.data import Collator, Sample, audit, audit_batch, turn_marks
@@ -15,7 +15,7 @@ from .sources import encoded
 SHOWN = 5
 
 
-def audit_labels(recipe: Recipe, sources: dict[str, Sequence[Sample]], processor: Any) -> dict[str, dict[str, int]]:
+def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], processor: Any) -> dict[str, dict[str, int]]:
     """Encode the first `data.audit` rows of each source and look each over, alone and in padded batches.
 
     Returns for each source its rows, tokens and trained tokens. ValueError naming source, row and fault.

@@ -59,7 +59,7 @@ def answer_without_pictures(model: Any) -> None:
 
 
 def _with_dummy(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    if not base.training or kwargs.get("pixel_values") is not None or kwargs.get("input_ids") is None:
+    if kwargs.get("pixel_values") is not None or kwargs.get("input_ids") is None:
         return None
     side, device = base.spec.resolution, kwargs["input_ids"].device
     dummy = torch.zeros(1, 3, side, side, device=device)

@@ -66,8 +66,8 @@ class Record(TrainerCallback):
         entry = state.log_history[-1]
         if "loss" in entry and not math.isfinite(entry["loss"]):
             raise ValueError(
-                f"the loss is {entry['loss']} at step {state.global_step}; lower optim.learning_rate or look at the data "
-                "(dragonfly inspect data), then go on from the last checkpoint by starting the same command again"
+                f"the loss is {entry['loss']} at step {state.global_step}; look at the data (dragonfly inspect data), "
+                "or lower optim.learning_rate and start anew with another output"
             )
         if state.is_world_process_zero and (line := _line(entry)):
             with (Path(args.output_dir) / LOSS).open("a", encoding="utf-8") as file:

@@ -34,7 +34,7 @@ from .trainer import StageTrainer
 
 logger = logging.getLogger(__name__)
 
-FREE_TO_CHANGE = {"log", "save", "peak_flops", "output", "deepspeed"}
+FREE_TO_CHANGE = {"log", "save", "peak_flops", "output"}
 """What a resumed run may have otherwise than before: none of it changes a number."""
 
 

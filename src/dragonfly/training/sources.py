@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -69,7 +69,7 @@ def first_rows(recipe: Recipe) -> dict[str, list[Sample]]:
     return found
 
 
-def stream(recipe: Recipe, heads: dict[str, list[Sample]], processor: Any, world_size: int, skip: int) -> Stream:
+def stream(recipe: Recipe, heads: Mapping[str, Sequence[Sample]], processor: Any, world_size: int, skip: int) -> Stream:
     """All sources as one endless stream of examples; its first `skip` batches are passed over."""
     return Stream(
         {source.name: reader_of(source) for source in recipe.data.train},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count, islice
 from typing import Any
 
@@ -36,8 +36,8 @@ class Stream(IterableDataset[dict[str, Any]]):
 
     def __init__(
         self,
-        readers: dict[str, Reader],
-        weights: dict[str, float],
+        readers: Mapping[str, Reader],
+        weights: Mapping[str, float],
         encode: Callable[[Sample], dict[str, Any]],
         *,
         seed: int,
