@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 
 from dragonfly.data import write_manifest
 from dragonfly.training.recipe import Source
-from dragonfly.training.sources import RunOrder, load_rows, manifest_hashes, mixture, num_steps
+from dragonfly.training.sources import RunOrder, load_rows, manifest_hashes, mixture, num_steps, reader_of
 from tests.data.fakes import sample
 from tests.training import small
 
@@ -73,3 +74,19 @@ def test_bad_rows_fail_the_run_by_name_or_are_left_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"1 of 4 rows are bad.*rows.json row 1: missing-picture"):
         load_rows(source, 0.0)
     assert [row.id for row in load_rows(source, 0.25)] == ["rows-0", "rows-2", "rows-3"]
+
+
+def test_a_hugging_face_dataset_is_read_whole_or_as_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = [{"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "yes"}]} for n in range(3)]
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    source = Source(name="hub", dataset=str(tmp_path / "set"))
+    whole = load_rows(source, 0.0)
+    assert [row.messages[0].text for row in whole] == ["0?", "1?", "2?"]
+    streamed = reader_of(source)
+    assert list(streamed()) == whole == list(streamed())  # a reader begins anew each time
+    with pytest.raises(ValueError, match=r'Unknown split "test"'):
+        load_rows(source.model_copy(update={"split": "test"}), 0.0)
