@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, evaluate, inspect, models
+from dragonfly.cli import ask, chat, evaluate, inspect, models, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -38,9 +38,12 @@ for command in (
     evaluate.rescore,
     evaluate.report,
     evaluate.tasks,
+    train.train,
+    train.merge,
 ):
     app.command()(command)
 app.command("eval")(evaluate.evaluate)
+app.add_typer(train.inspect_app)
 
 
 def run(arguments: list[str] | None = None) -> int:

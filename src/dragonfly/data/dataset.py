@@ -70,7 +70,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"example {index} of {len(self)}")
-        return self._first_usable(index, self._encoded)
+        return self._first_usable(index, self.encoded)
 
     def lengths(self) -> list[int]:
         """Tokens of every example, from the layouts and the text alone: pictures are not decoded.
@@ -78,7 +78,11 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         Examples over `max_length` are counted as `max_length`. The processor's `_get_num_multimodal_tokens` must
         count a picture's whole block, separators included.
         """
-        return [self._first_usable(index, self._length) for index in range(len(self))]
+        return [self.length(index) for index in range(len(self))]
+
+    def length(self, index: int) -> int:
+        """Tokens of one example; see `lengths`."""
+        return self._first_usable(index, self._length)
 
     def sample(self, index: int) -> Sample:
         """Sample `index` with its chance applied, pictures still closed."""
@@ -92,7 +96,8 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     def _rows_per_epoch(self) -> int:
         return self.samples.rows_per_epoch if isinstance(self.samples, Mixture) else len(self.samples)
 
-    def _encoded(self, sample: Sample) -> dict[str, Any]:
+    def encoded(self, sample: Sample) -> dict[str, Any]:
+        """Any sample as an example under this dataset's settings; `BadSample` says why it cannot be one."""
         images = [self._open(image) for image in sample.images]
         return encode(
             self.processor,

@@ -1,0 +1,118 @@
+"""`dragonfly train`, `inspect data` and `merge`: a stage from its recipe, its labels before it, its adapter after it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dragonfly.cli import common
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")]
+Changes = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that overrule the recipe's.")]
+
+inspect_app = typer.Typer(name="inspect", help="Look before training.", no_args_is_help=True)
+
+
+def train(recipe: RecipeName, changes: Changes = None) -> int:
+    """
+    Train one stage. Interrupted, it goes on from its last complete checkpoint when started again.
+
+    Examples:
+
+      dragonfly train lora init_from.checkpoint=./dragonfly-v1 data.train='[{name: mine, path: rows.json}]' output=./mine
+
+      torchrun --nproc-per-node 8 -m dragonfly train general/stage1-v1
+    """
+    from dragonfly.training import Recipe, run
+
+    chosen = Recipe.load(recipe, changes or ())
+    _log_to_terminal()
+    common.say(f"{chosen.name}: {run(chosen)}")
+    return 0
+
+
+@inspect_app.command("data")
+def inspect_data(
+    recipe: RecipeName,
+    changes: Changes = None,
+    rows: Annotated[int, typer.Option(help="Rows of each source to print.")] = 3,
+) -> int:
+    """
+    Print examples with every token's part coloured: picture, prompt, trained. Then check the labels as training does.
+
+    Examples:
+
+      dragonfly inspect data recipe.yaml
+
+      dragonfly inspect data lora data.train='[{name: mine, path: rows.json}]' init_from.checkpoint=./dragonfly-v1 output=x
+    """
+    from rich.console import Console
+
+    from dragonfly.data import show
+    from dragonfly.training import Recipe
+    from dragonfly.training.gates import audit_labels
+    from dragonfly.training.sources import encoded, first_rows, mixture
+    from dragonfly.training.stages import build_processor
+
+    chosen = Recipe.load(recipe, changes or ())
+    if chosen.objective == "read":
+        raise ValueError("objective 'read' has no conversations to show; its marks are in the rows' meta")
+    processor = build_processor(chosen)
+    order = None if chosen.data.streaming else mixture(chosen)
+    sources = order.sources if order else first_rows(chosen)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(str(order or "streamed"), markup=False)
+    for name, samples in sources.items():
+        dataset = encoded(chosen, samples, processor)
+        for index in range(min(rows, len(samples))):
+            example = dataset[index]
+            console.print(f"\n{name} row {index}: {_counts(example, processor)}", markup=False, style="bold")
+            console.print(show(processor, example))
+    for name, found in audit_labels(chosen, sources, processor).items():
+        share = found["trained"] / found["tokens"]
+        line = f"\n{name}: {found['rows']} rows checked, {found['trained']} of {found['tokens']} tokens trained ({share:.1%})"
+        console.print(line, markup=False)
+    return 0
+
+
+def merge(
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="What `dragonfly train` wrote with LoRA.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="A new directory.")],
+    base: Annotated[str | None, typer.Option(help="Where the base lies now, if it was moved.")] = None,
+) -> int:
+    """
+    Write an adapter and its base as one model directory. Another base than its own is refused.
+
+    Examples:
+
+      dragonfly merge ./my-adapter ./my-model
+    """
+    from dragonfly.training import merge as merged
+
+    common.say(f"model: {merged(adapter, target, base)}")
+    return 0
+
+
+def _counts(example: Any, processor: Any) -> str:
+    from dragonfly.data import IGNORE_INDEX, picture_mask
+
+    ids, labels = example["input_ids"], example["labels"]
+    pictures = int(picture_mask(ids, processor.image_token_id, processor.separator_token_id).sum())
+    trained = int((labels != IGNORE_INDEX).sum())
+    cut = f", {example['num_truncated']} turns left out for max_length" if example["num_truncated"] else ""
+    return f"{len(ids)} tokens, {pictures} picture, {len(ids) - pictures - trained} prompt, {trained} trained{cut}"
+
+
+def _log_to_terminal() -> None:
+    """Our own log lines on standard error, from the first process of a node alone."""
+    import os
+
+    level = logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.ERROR
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("dragonfly")
+    logger.addHandler(handler)
+    logger.setLevel(level)

@@ -1,0 +1,99 @@
+"""A recipe as transformers' TrainingArguments: one place where their names meet."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from .recipe import RECIPES, Recipe
+
+
+def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
+    """Arguments of a run of `steps` optimiser steps. ValueError when the batch does not fit the number of processes."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    optim, on_gpu = recipe.optim, torch.cuda.is_available()
+    rest: dict[str, Any] = {}
+    accumulation = recipe.batch.accumulation_for(world_size)
+    if recipe.deepspeed is not None:
+        rest["deepspeed"] = str(deepspeed_file(recipe.deepspeed))
+        _check_stage(recipe, rest["deepspeed"], accumulation)
+    if world_size > 1:
+        rest["ddp_backend"] = "nccl" if on_gpu else "gloo"
+    return TrainingArguments(
+        output_dir=recipe.output,
+        run_name=recipe.name,
+        max_steps=steps,
+        per_device_train_batch_size=recipe.batch.per_device,
+        per_device_eval_batch_size=recipe.batch.per_device,
+        gradient_accumulation_steps=accumulation,
+        average_tokens_across_devices=True,
+        learning_rate=optim.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if optim.schedule == "constant" else optim.schedule,
+        warmup_steps=warmup_steps(optim.warmup, steps),
+        weight_decay=optim.weight_decay,
+        max_grad_norm=optim.max_grad_norm,
+        adam_beta1=optim.betas[0],
+        adam_beta2=optim.betas[1],
+        bf16=recipe.precision == "bfloat16",
+        use_cpu=not on_gpu,
+        ddp_find_unused_parameters=False,  # every trained parameter has a gradient, pictures or not
+        accelerator_config={"dispatch_batches": False},  # each process reads for itself, streams too
+        dataloader_num_workers=recipe.data.workers,
+        dataloader_pin_memory=on_gpu,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        prediction_loss_only=True,
+        eval_strategy="steps" if recipe.log.eval_every else "no",
+        eval_steps=recipe.log.eval_every,
+        save_strategy="steps" if recipe.save.every else "no",
+        save_steps=recipe.save.every or steps,
+        logging_steps=recipe.log.every,
+        logging_nan_inf_filter=False,  # a loss that is not a number ends the run; hiding it would not
+        include_num_input_tokens_seen="no" if recipe.objective == "read" else "non_padding",
+        report_to=[name for name in ("tensorboard", "wandb") if getattr(recipe.log, name)] or "none",
+        disable_tqdm=True,  # `progress` has its own bar
+        seed=recipe.seed,
+        **rest,
+    )
+
+
+def warmup_steps(warmup: float, steps: int) -> int:
+    """Steps of warm-up: a share of all below 1, else their number."""
+    return math.ceil(warmup * steps) if warmup < 1 else int(warmup)
+
+
+def deepspeed_file(name: str) -> Path:
+    """A DeepSpeed configuration: a shipped one by name, or a path. ValueError where there is neither, or no DeepSpeed."""
+    shipped = RECIPES / "deepspeed" / f"{name}.json"
+    path = shipped if shipped.is_file() else Path(name)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in shipped.parent.glob("*.json")))
+        raise ValueError(f"deepspeed {name!r} is neither a file nor one of: {known}")
+    try:
+        import deepspeed  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ValueError(
+            f"the recipe asks for DeepSpeed ({name}), which is not installed: pip install 'dragonfly-vlm[cluster]', "
+            "or run on one device with deepspeed=null"
+        ) from None
+    return path
+
+
+def _check_stage(recipe: Recipe, file: str, accumulation: int) -> None:
+    """Refuse what DeepSpeed would do wrong, silently or later."""
+    stage = json.loads(Path(file).read_text(encoding="utf-8")).get("zero_optimization", {}).get("stage", 0)
+    if stage == 2 and accumulation > 1:
+        # Measured with DeepSpeed 0.19.8: the gradients of all but a step's last batch are partly lost
+        # (https://github.com/deepspeedai/DeepSpeed/issues/7718). One batch per step is right; so are stages 1 and 3.
+        raise ValueError(
+            f"DeepSpeed's ZeRO stage 2 loses gradients when a step has several batches, and this one has {accumulation}; "
+            "raise batch.per_device until there is one, or take deepspeed=zero1 or zero3"
+        )
+    if stage == 3 and recipe.init_from.checkpoint is None:
+        raise ValueError("ZeRO stage 3 shares out weights while it loads them and needs init_from.checkpoint; use zero1")

@@ -1,0 +1,68 @@
+"""What a stage learns: for each objective the module that is trained, its examples and how they are batched.
+
+`answer` trains the answers of conversations about pictures, `text` those of conversations without any, `read` the tower
+alone on marked pictures (`reading`). Knows no optimiser and no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dragonfly.data import Collator, Mixture
+
+from . import reading
+from .recipe import Recipe
+from .sources import encoded, load_rows
+from .streaming import Stream
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the trainer is given: the module that is trained, its examples (torch datasets), and how they are batched."""
+
+    module: nn.Module
+    train: Any
+    evaluation: Any
+    collate: Callable[[Sequence[Any]], Mapping[str, Tensor]]
+
+
+def make_task(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream) -> Task:
+    """The recipe's objective on `rows`, those of the whole run in their order."""
+    evaluation = load_rows(recipe.data.eval, recipe.data.max_bad_share) if recipe.data.eval else None
+    if recipe.objective == "read" and isinstance(rows, Mixture):
+        classes = reading.label_classes(sample for source in rows.sources.values() for sample in source)
+        torch.manual_seed(recipe.seed)
+        base = model.model
+        reader = reading.Reader(base.vision_tower, model.config.vision_config.hidden_size, len(classes) + 1)
+        train = reading.PatchDataset(rows, processor, classes)
+        held_out = reading.PatchDataset(evaluation, processor, classes) if evaluation else None
+        return Task(reader, train, held_out, reading.collate)
+    answer_without_pictures(model)
+    train = encoded(recipe, rows, processor) if isinstance(rows, Mixture) else rows
+    held_out = encoded(recipe, evaluation, processor) if evaluation else None
+    return Task(model, train, held_out, Collator(processor.tokenizer.pad_token_id))
+
+
+def answer_without_pictures(model: Any) -> None:
+    """Let a batch without pictures send one zeroed sub-image through tower and projector, counted zero times.
+
+    Otherwise a process whose batch is text only would leave parameters without gradients (or, where weights are sharded,
+    not take part in gathering them), and all the others would wait for it for ever.
+    """
+    base = model.get_base_model().model if hasattr(model, "get_base_model") else model.model
+    base.register_forward_pre_hook(_with_dummy, with_kwargs=True)
+
+
+def _with_dummy(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    if kwargs.get("pixel_values") is not None or kwargs.get("input_ids") is None:
+        return None
+    side, device = base.spec.resolution, kwargs["input_ids"].device
+    dummy = torch.zeros(1, 3, side, side, device=device)
+    nothing = 0.0 * base.multi_modal_projector(base.encode(dummy)).float().mean()
+    embeddings = base.get_input_embeddings()(kwargs["input_ids"])
+    return args, {**kwargs, "input_ids": None, "inputs_embeds": embeddings + nothing.to(embeddings.dtype)}

@@ -1,0 +1,282 @@
+"""A training stage as data: what is built, what is trained on what, and how. One YAML, complete, read into `Recipe`.
+
+Promises that everything which can be judged without opening a file is judged here, all faults at once, before a GPU is
+touched. Knows no model class and loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from dragonfly.config import Config, nearest
+
+MODULES = ("vision_tower", "multi_modal_projector", "language_model", "lm_head")
+"""What a stage may train; a part of one is named with dots (`language_model.layers.31`)."""
+
+RECIPES = Path(str(files("dragonfly"))) / "recipes"
+
+Positive = Field(gt=0)
+Share = Field(default=0.0, ge=0.0, le=1.0)
+
+
+class InitFrom(Config):
+    """Where the weights come from: a `checkpoint`, or a `tower` and a `language_model` with a new projector.
+
+    All are directories or hub names. `image_token` and `separator_token` name tokens of a language model's tokenizer;
+    where it has none to spare, they are added.
+    """
+
+    checkpoint: str | None = None
+    tower: str | None = None
+    language_model: str | None = None
+    image_token: str | None = None
+    separator_token: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        pair = (self.tower is not None) + (self.language_model is not None)
+        if (self.checkpoint is not None) == (pair > 0) or pair == 1:
+            given = ", ".join(name for name in ("checkpoint", "tower", "language_model") if getattr(self, name)) or "none of them"
+            raise ValueError(f"give either checkpoint, or tower and language_model; given: {given}")
+        if self.checkpoint and (self.image_token or self.separator_token):
+            raise ValueError("image_token and separator_token belong to tower + language_model; a checkpoint has its own")
+        return self
+
+
+class SelectionOptions(Config):
+    """Changes to the keep rule; what is None stays as the preset or the checkpoint has it."""
+
+    policy: str | None = None
+    scope: str | None = None
+    keep: int | None = None
+    seed: int | None = None
+
+
+class ModelOptions(Config):
+    """Changes to the encoder; what is None stays as the checkpoint has it. `encoder` is a whole `vision.EncoderSpec`."""
+
+    preset: str | None = None
+    encoder: dict[str, Any] | None = None
+    selection: SelectionOptions = SelectionOptions()
+    fit: str | None = None
+    grid_rule: str | None = None
+    regions: str | None = None
+    max_enlargement: float | None = None
+
+
+class Source(Config):
+    """Rows to train on: a `path` (file, folder, manifest) or a Hugging Face `dataset` with its `split`.
+
+    `passes` is how often a row is taken per epoch: 1 once, 0.25 a quarter of the rows, another quarter each epoch.
+    """
+
+    name: str
+    path: str | None = None
+    dataset: str | None = None
+    subset: str | None = None
+    split: str = "train"
+    format: str = "auto"
+    image_root: str | None = None
+    passes: float = Field(default=1.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError(f"source {self.name!r} takes exactly one of path and dataset")
+        return self
+
+
+class Data(Config):
+    """`train_on`: `assistant`, the answers; `all`, everything after BOS. `audit`: rows per source looked at first.
+
+    `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
+    """
+
+    train: list[Source]
+    eval: Source | None = None
+    train_on: Literal["assistant", "all"] = "assistant"
+    max_length: int | None = Field(default=None, gt=0)
+    max_bad_share: float = Share
+    group_by_length: bool = False
+    streaming: bool = False
+    workers: int = Field(default=0, ge=0)
+    audit: int = Field(default=16, gt=0)
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        names = [source.name for source in self.train]
+        if not names:
+            raise ValueError("data.train is empty; name at least one source")
+        if double := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several sources have the name {', '.join(double)}; give each its own")
+        return self
+
+
+class Optim(Config):
+    """AdamW. `learning_rates` overrules `learning_rate` per module; `warmup` below 1 is a share of the steps."""
+
+    learning_rate: float = Positive
+    learning_rates: dict[str, float] = Field(default_factory=dict)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(default=0.0, ge=0.0)
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    max_grad_norm: float = Field(default=1.0, ge=0.0)
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+class Batch(Config):
+    """`global_size` = `per_device` x `accumulation` x processes. What is None follows from the others."""
+
+    global_size: int = Positive
+    per_device: int = Field(default=1, gt=0)
+    accumulation: int | None = Field(default=None, gt=0)
+
+    def accumulation_for(self, world_size: int) -> int:
+        """Batches per optimiser step on each of `world_size` processes. ValueError when the numbers do not agree."""
+        steps, rest = divmod(self.global_size, self.per_device * world_size)
+        if rest or not steps or self.accumulation not in (None, steps):
+            each = f"batch.accumulation {self.accumulation} x " if self.accumulation else ""
+            raise ValueError(
+                f"batch.global_size {self.global_size} is not batch.per_device {self.per_device} x {each}"
+                f"{world_size} processes{'' if each else ' x a whole number'}; change one of them"
+            )
+        return steps
+
+
+class Lora(Config):
+    """A PEFT adapter on the modules whose names match the regular expression `targets`.
+
+    `quantize` loads the language model in 4 bits (QLoRA), which needs bitsandbytes and CUDA.
+    """
+
+    r: int = Field(default=16, gt=0)
+    alpha: int = Field(default=32, gt=0)
+    dropout: float = Share
+    targets: str = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+    quantize: bool = False
+
+
+class Save(Config):
+    """`every`: steps between checkpoints, None for none but the last; `keep`: how many complete ones stay."""
+
+    every: int | None = Field(default=None, gt=0)
+    keep: int = Field(default=2, gt=0)
+
+
+class Log(Config):
+    """`every`: steps between log lines."""
+
+    every: int = Field(default=1, gt=0)
+    eval_every: int | None = Field(default=None, gt=0)
+    tensorboard: bool = True
+    wandb: bool = False
+
+
+class Recipe(Config):
+    """One training stage.
+
+    Args:
+        trainable: names from `MODULES` or parts of them; all else is frozen.
+        objective: `answer` (default), `text` (language model alone, no pictures), `read` (the tower learns to name the
+            marks of a sample, patch by patch).
+        epochs, steps: exactly one; an epoch's last step is filled up from the next epoch's order.
+        precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
+        deepspeed: a shipped configuration (zero1, zero2, zero3) or the path of one.
+        peak_flops: of one device at this precision, for the FLOPs utilisation; None leaves that out.
+        output: a directory that does not exist yet, or one that holds an interrupted run of the same recipe.
+    """
+
+    name: str
+    init_from: InitFrom
+    model: ModelOptions = ModelOptions()
+    trainable: list[str]
+    objective: Literal["answer", "text", "read"] = "answer"
+    data: Data
+    optim: Optim
+    batch: Batch
+    epochs: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, gt=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    attention: str | None = None
+    gradient_checkpointing: bool = False
+    lora: Lora | None = None
+    deepspeed: str | None = None
+    save: Save = Save()
+    log: Log = Log()
+    seed: int = Field(default=0, ge=0)
+    peak_flops: float | None = Field(default=None, gt=0)
+    output: str
+
+    @classmethod
+    def load(cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None) -> Self:
+        """A recipe from a file, or from the package by name (`general/stage1-v1`), with `key.sub=value` overrides."""
+        return super().load(None if path is None else locate(path), overrides, base=base)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        faults = [*self._length_faults(), *self._module_faults(), *self._objective_faults(), *self._lora_faults()]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _length_faults(self) -> list[str]:
+        if (self.epochs is None) == (self.steps is None):
+            return [f"give exactly one of epochs and steps; epochs is {self.epochs}, steps {self.steps}"]
+        if self.data.streaming and (self.steps is None or self.data.group_by_length or self.objective == "read"):
+            return [
+                "data.streaming does not know how many rows there are or how long: give steps, not epochs, with "
+                "group_by_length=false and another objective than 'read'"
+            ]
+        return []
+
+    def _module_faults(self) -> list[str]:
+        faults = [f"trainable: {nearest(name, MODULES)}" for name in self.trainable if name.partition(".")[0] not in MODULES]
+        if not self.trainable and self.lora is None:
+            faults.append(f"trainable is empty, so nothing would be trained; name some of: {', '.join(MODULES)}")
+        for name in self.optim.learning_rates:
+            if not any(f"{name}.".startswith(f"{module}.") or f"{module}.".startswith(f"{name}.") for module in self.trainable):
+                named = ", ".join(self.trainable) or "nothing"
+                faults.append(f"optim.learning_rates names {name!r}, but trainable names {named}")
+        return faults
+
+    def _objective_faults(self) -> list[str]:
+        parts = {name.partition(".")[0] for name in self.trainable}
+        legal = {"answer": set(MODULES), "text": {"language_model", "lm_head"}, "read": {"vision_tower"}}[self.objective]
+        if wrong := sorted(parts & set(MODULES) - legal):
+            may = ", ".join(sorted(legal))
+            return [f"objective {self.objective!r} gives no gradient to {', '.join(wrong)}; trainable may name {may}"]
+        return []
+
+    def _lora_faults(self) -> list[str]:
+        if self.lora is None:
+            return []
+        faults = []
+        if self.init_from.checkpoint is None:
+            faults.append("lora needs init_from.checkpoint: an adapter belongs to one base; train stage 1 without it")
+        if self.objective == "read":
+            faults.append("lora is for the objectives answer and text")
+        if full := sorted({"language_model", "lm_head"} & {name.partition(".")[0] for name in self.trainable}):
+            faults.append(f"lora adapts the language model, so trainable may not name {', '.join(full)}")
+        return faults
+
+
+def locate(name: str | Path) -> Path:
+    """The file of a recipe: a path, or the name of a shipped one. ValueError with the nearest name."""
+    path = Path(name)
+    shipped = RECIPES / f"{name}.yaml"
+    if path.is_file() or path.suffix in (".yaml", ".yml"):
+        return path
+    if shipped.is_file():
+        return shipped
+    raise ValueError(f"no recipe file, and no shipped recipe of that name: {nearest(str(name), shipped_recipes())}")
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes in the package."""
+    found = (file.relative_to(RECIPES).with_suffix("").as_posix() for file in RECIPES.rglob("*.yaml"))
+    return sorted(name for name in found if not name.startswith("accelerate/"))

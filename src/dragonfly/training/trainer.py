@@ -1,0 +1,69 @@
+"""transformers' Trainer with the recipe's order of rows, learning rates, checkpoints and count of FLOPs. Nothing else.
+
+Its loop, accumulation (`num_items_in_batch`: the loss is over all target tokens of a step, whatever its batches and
+processes), mixed precision and distribution are used as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainingArguments
+
+from .checkpoints import clear_incomplete, complete, rotate
+from .flops import Flops
+from .optimizer import parameter_groups
+from .recipe import Recipe
+from .sources import RunOrder, Sized
+
+
+class StageTrainer(Trainer):
+    """A Trainer for one recipe; `steps` optimiser steps, of which `start` are done already."""
+
+    def __init__(
+        self, *, recipe: Recipe, arguments: TrainingArguments, start: int = 0, flops: Flops | None = None, **options: Any
+    ) -> None:
+        self.recipe, self.start, self.flops = recipe, start, flops
+        super().__init__(args=arguments, **options)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]
+        batch = self.recipe.batch.global_size
+        return RunOrder(
+            dataset,
+            self.args.max_steps * batch,
+            batch,
+            group_by_length=self.recipe.data.group_by_length,
+            seed=self.recipe.seed,
+            start=self.start * batch,
+        )
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            trained = self.model if model is None else model
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)  # pyright: ignore[reportArgumentType]
+            self.optimizer = kind(parameter_groups(trained, self.recipe.optim), **options)  # pyright: ignore[reportArgumentType]
+        return self.optimizer  # pyright: ignore[reportReturnType]
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """FLOPs of this batch, forward and backward, as `planning` counts them; 0 where it cannot."""
+        return self.flops.of_batch(inputs) if self.flops is not None else 0
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = self.checkpoint_folder(self.state.global_step)
+        if self.args.should_save:
+            clear_incomplete(folder.parent)
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            complete(folder)
+            rotate(folder.parent, self.recipe.save.keep)
+        self.accelerator.wait_for_everyone()
+
+    def checkpoint_folder(self, step: int) -> Path:
+        """Where the checkpoint of an optimiser step goes."""
+        return Path(str(self.args.output_dir)) / f"checkpoint-{step}"

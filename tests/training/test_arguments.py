@@ -1,0 +1,57 @@
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from dragonfly.training import Recipe
+from dragonfly.training.arguments import deepspeed_file, training_arguments, warmup_steps
+from tests.training import small
+
+
+@pytest.fixture
+def deepspeed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if DeepSpeed were installed: what is refused is refused before it is used."""
+    monkeypatch.setitem(sys.modules, "deepspeed", ModuleType("deepspeed"))
+
+
+def test_warmup_is_a_share_or_a_number_of_steps() -> None:
+    assert [warmup_steps(*given) for given in ((0.0, 50), (0.01, 150), (1.0, 150), (20, 150))] == [0, 2, 1, 20]
+
+
+def test_the_recipes_values_arrive(tmp_path: Path) -> None:
+    optim = {"learning_rate": 0.5, "warmup": 0.5, "betas": [0.8, 0.95], "schedule": "constant", "weight_decay": 0.25}
+    recipe = Recipe.model_validate(small.values(tmp_path, optim=optim, seed=7))
+    made = training_arguments(recipe, 10)
+    assert (made.learning_rate, made.warmup_steps, made.adam_beta1, made.adam_beta2) == (0.5, 5, 0.8, 0.95)
+    assert str(made.lr_scheduler_type) in ("constant_with_warmup", "SchedulerType.CONSTANT_WITH_WARMUP")
+    assert (made.max_steps, made.gradient_accumulation_steps, made.seed, made.weight_decay) == (10, 2, 7, 0.25)
+
+
+def test_zero_2_with_several_batches_per_step_is_refused(tmp_path: Path, deepspeed: None) -> None:
+    recipe = Recipe.model_validate(small.values(tmp_path, deepspeed="zero2"))
+    with pytest.raises(ValueError, match=r"stage 2 loses gradients when a step has several batches, and this one has 2"):
+        training_arguments(recipe, 10)
+
+
+def test_zero_3_needs_a_checkpoint(tmp_path: Path, deepspeed: None) -> None:
+    parts = {"tower": "a", "language_model": "b"}
+    recipe = Recipe.model_validate(small.values(tmp_path, init_from=parts, deepspeed="zero3"))
+    with pytest.raises(ValueError, match=r"ZeRO stage 3 shares out weights.*needs init_from.checkpoint"):
+        training_arguments(recipe, 10)
+
+
+def test_the_shipped_deepspeed_files_and_ones_own_are_found(tmp_path: Path, deepspeed: None) -> None:
+    for stage in (1, 2, 3):
+        config = json.loads(deepspeed_file(f"zero{stage}").read_text())
+        assert config["zero_optimization"]["stage"] == stage and config["gradient_clipping"] == "auto"
+    own = tmp_path / "own.json"
+    own.write_text("{}")
+    assert deepspeed_file(str(own)) == own
+
+
+def test_without_deepspeed_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    with pytest.raises(ValueError, match=r"asks for DeepSpeed \(zero1\), which is not installed: .*deepspeed=null"):
+        deepspeed_file("zero1")

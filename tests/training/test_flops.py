@@ -1,0 +1,52 @@
+"""Counted FLOPs against torch's counter on the same batch, forward and backward."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from dragonfly.training.flops import Flops
+from dragonfly.training.stages import count_modules, freeze
+from tests import tiny
+
+
+def counted(trainable: list[str]) -> tuple[int, int]:
+    """Ours and torch's FLOPs of one batch of one picture and 60 letters."""
+    settings = tiny.config("baseline-1", attn_implementation="eager")
+    model = tiny.model(settings).train()
+    freeze(model, trainable)
+    processor: Any = tiny.processor(settings)
+    batch = processor(images=[tiny.picture()], text="<image>" + "x" * 60, return_tensors="pt")
+    ours = Flops.of_model(model, count_modules(model))
+    assert ours is not None
+    with FlopCounterMode(display=False) as theirs:
+        model(**batch, labels=batch["input_ids"]).loss.backward()
+    return ours.of_batch(batch), theirs.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    "trainable",
+    [
+        ["vision_tower", "multi_modal_projector", "language_model", "lm_head"],
+        ["multi_modal_projector"],
+        ["lm_head", "language_model"],
+    ],
+)
+def test_flops_are_those_of_torchs_counter(trainable: list[str]) -> None:
+    ours, theirs = counted(trainable)
+    # Left out: the projector, and the gradient of pixels that torch does not need either.
+    assert ours == pytest.approx(theirs, rel=0.04)
+
+
+def test_text_costs_no_tower_and_an_unknown_language_model_no_guess() -> None:
+    model = tiny.model(tiny.config("baseline-1"))
+    ours = Flops.of_model(model, count_modules(model))
+    assert ours is not None
+    text = {"attention_mask": torch.tensor([[1, 1, 1, 0]])}
+    pictured = {**text, "pixel_values": torch.zeros(1, 5, 3, 32, 32)}
+    assert ours.of_batch(pictured) - ours.of_batch(text) == 3 * 5 * ours.per_sub_image
+    fewer = {**pictured, "num_sub_images": torch.tensor([2])}
+    assert ours.of_batch(fewer) - ours.of_batch(text) == 3 * 2 * ours.per_sub_image
+    model.config.text_config.model_type = "mamba"
+    assert Flops.of_model(model, count_modules(model)) is None

@@ -1,0 +1,114 @@
+"""The objectives `text` and `read`; `answer` is what every other test trains."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import dragonfly
+from dragonfly.training import run
+from dragonfly.training.reading import PatchDataset, Reader, label_classes, patch_labels
+from dragonfly.vision.layout import make_layout
+from tests import tiny
+from tests.data.fakes import sample
+from tests.training import small
+
+
+def marked(folder: Path, number: int = 4) -> Path:
+    """Pictures with a black square, in a manifest, as `synthetic` makes them."""
+    from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
+
+    samples = []
+    for index in range(number):
+        picture = tiny.picture(64, 64, seed=index)
+        left = 8 * (index % 4)
+        picture.paste((0, 0, 0), (left, 0, left + 16, 16))
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.save(folder / f"{index}.png")
+        messages = (Message("user", (Part("image"), Part("text", "where?"))), Message("assistant", (Part("text", "here"),)))
+        meta = {"marks": [{"box": [left, 0, left + 16, 16], "label": "square"}]}
+        samples.append(Sample(f"m{index}", "marked", (ImageRef(path=str(folder / f"{index}.png")),), messages, meta=meta))
+    return write_manifest(samples, folder / "manifest").parent
+
+
+def test_text_trains_the_language_model_on_rows_without_pictures(tmp_path: Path) -> None:
+    small.recipe(tmp_path)
+    text = small.rows(tmp_path / "text", text_only=True)
+    changes: dict[str, Any] = {"objective": "text", "trainable": ["language_model"], "steps": 2}
+    output = run(small.recipe(tmp_path, data={"train": [{"name": "text", "path": str(text)}]}, **changes))
+    assert len(small.losses(output)) == 2
+    with pytest.raises(ValueError, match="objective 'text' takes rows without pictures, source 'rows' has some"):
+        run(small.recipe(tmp_path, output=str(tmp_path / "other"), **changes))
+
+
+def test_read_trains_the_tower_and_leaves_its_head_behind(tmp_path: Path) -> None:
+    small.recipe(tmp_path)
+    data = {"train": [{"name": "marked", "path": str(marked(tmp_path / "marked"))}]}
+    optim = {"learning_rate": 3e-3, "schedule": "constant"}
+    recipe = small.recipe(
+        tmp_path, objective="read", trainable=["vision_tower"], data=data, optim=optim, steps=12, save={"every": 6}
+    )
+    output = run(recipe)
+    losses = small.losses(output)
+    assert losses[-1] < 0.8 * losses[0]
+    before, after = load_file(tmp_path / "base" / "model.safetensors"), load_file(output / "model.safetensors")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert before.keys() == after.keys() and moved and all(".vision_tower." in name for name in moved)
+    assert "head.weight" in load_file(output / "checkpoint-6" / "model.safetensors")
+    assert dragonfly.load(output).ask(tiny.picture(), "what?", max_new_tokens=1).finish == "length"
+
+
+def test_read_resumes_with_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.recipe(tmp_path)
+    data = {"train": [{"name": "marked", "path": str(marked(tmp_path / "marked"))}]}
+    changes: dict[str, Any] = {"objective": "read", "trainable": ["vision_tower"], "data": data, "steps": 4, "save": {"every": 2}}
+    whole = run(small.recipe(tmp_path, output=str(tmp_path / "whole"), **changes))
+
+    forward, calls = Reader.forward, iter(range(100))
+
+    def cut(self: Reader, *args: Any, **kwargs: Any) -> Any:
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return forward(self, *args, **kwargs)
+
+    recipe = small.recipe(tmp_path, output=str(tmp_path / "cut"), **changes)
+    with monkeypatch.context() as patched:
+        patched.setattr(Reader, "forward", cut)
+        with pytest.raises(KeyboardInterrupt):
+            run(recipe)
+    assert small.losses(run(recipe)) == small.losses(whole)
+
+
+def test_a_patch_has_the_label_of_the_smallest_mark_over_its_centre() -> None:
+    spec = tiny.config("baseline-1").spec  # low, then 2 x 2 mid; 4 x 4 patches each, one prefix token
+    layout = make_layout((64, 64), spec)
+    marks = [((0.0, 0.0, 40.0, 16.0), "line"), ((0.0, 0.0, 16.0, 16.0), "letter")]
+    labels = patch_labels(layout, spec, marks, {"letter": 1, "line": 2})
+    assert labels.shape == (5, 17) and bool((labels[:, 0] == -100).all())
+    low, first, second, third = labels[0, 1:].view(4, 4), *(labels[i, 1:].view(4, 4) for i in (1, 2, 3))
+    assert low.tolist() == [[1, 2, 0, 0], [0] * 4, [0] * 4, [0] * 4]  # 16-px patches: centres at 8, 24, 40 (outside), 56
+    assert first.tolist() == [[1, 1, 2, 2], [1, 1, 2, 2], [0] * 4, [0] * 4]  # 8-px patches
+    assert second.tolist() == [[2, 0, 0, 0], [2, 0, 0, 0], [0] * 4, [0] * 4]
+    assert not third.any()
+
+
+def test_marks_are_asked_for_by_name() -> None:
+    with pytest.raises(ValueError, match=r"objective 'read' needs meta\['marks'\].*sample 's' of 'test' has none"):
+        label_classes([sample("q", "a")])
+    marks = {"marks": [{"box": [0, 0, 1, 1], "label": "b"}, {"box": [0, 0, 1, 1], "label": "a"}]}
+    classes = label_classes([sample("q", "a", meta=marks)])
+    assert classes == {"a": 1, "b": 2}
+    with pytest.raises(ValueError, match="sample 's' has 0 pictures; it takes one"):
+        PatchDataset([sample("q", "a", meta=marks)], tiny.processor(tiny.config("low-only")), classes)[0]
+
+
+def test_the_readers_loss_is_a_sum_over_the_steps_items() -> None:
+    tower = tiny.model(tiny.config("low-only")).model.vision_tower
+    reader = Reader(tower, 32, 3)
+    pixels, labels = torch.randn(4, 3, 32, 32), torch.randint(0, 3, (4, 17))
+    labels[:, 0] = -100
+    whole = reader(pixels, labels)["loss"]
+    parts = [reader(pixels[half], labels[half], num_items_in_batch=64)["loss"] for half in (slice(0, 1), slice(1, 4))]
+    torch.testing.assert_close(sum(parts), whole)

@@ -1,0 +1,34 @@
+"""Every shipped recipe trains two steps on tiny models; only what needs eight GPUs or real data is changed."""
+
+from pathlib import Path
+
+import pytest
+
+import dragonfly
+from dragonfly.training import Recipe, run, shipped_recipes
+from tests import tiny
+from tests.training import small
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_two_steps(tmp_path: Path, name: str) -> None:
+    recipe = Recipe.load(name)
+    preset = "v2" if name.endswith("v2") else "v1"
+    rows = small.rows(tmp_path / "data")
+    if recipe.init_from.checkpoint is None:
+        parts = small.parts(tmp_path)
+        base = [f"init_from.{key}={path}" for key, path in parts.items()]
+    else:
+        small.checkpoint(tmp_path / "base", preset)
+        base = [f"init_from.checkpoint={tmp_path / 'base'}"]
+    sources = ", ".join(f"{{name: {source.name}, path: {rows}}}" for source in recipe.data.train)
+    overrides = [*base, f"data.train=[{sources}]", "data.workers=0", "deepspeed=null", "steps=2", "epochs=null"]
+    overrides += [f"output={tmp_path / 'out'}", "batch.global_size=4", "batch.per_device=2", "save.every=1"]
+    if recipe.lora is not None:
+        overrides.append("lora.quantize=false")
+    output = run(Recipe.load(name, [*overrides, "log.every=1"]))
+    assert len(small.losses(output)) == 2
+    if recipe.lora is None:
+        assert dragonfly.load(output).ask(tiny.picture(), "what?", max_new_tokens=1).finish == "length"
