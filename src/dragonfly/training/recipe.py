@@ -73,6 +73,7 @@ class Source(Config):
     """Rows to train on: a `path` (file, folder, manifest) or a Hugging Face `dataset` with its `split`.
 
     `passes` is how often a row is taken per epoch: 1 once, 0.25 a quarter of the rows, another quarter each epoch.
+    `pack` joins up to so many questions on the same pictures into one conversation: the pictures are encoded once for all.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Source(Config):
     format: str = "auto"
     image_root: str | None = None
     passes: float = Field(default=1.0, ge=0.0)
+    pack: int = Field(default=1, gt=0)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -35,13 +35,26 @@ def load_rows(source: Source, max_bad_share: float) -> Any:
     ValueError naming file, row and reason when too many rows are bad.
     """
     if source.path is not None and source.format in ("auto", "manifest") and _is_manifest(source.path):
-        return Manifest.open(source.path)
+        manifest = Manifest.open(source.path)
+        return manifest if source.pack == 1 else packed(manifest, source.pack)
     rows, bad = count_bad(read(_opened(source), source.format, source.image_root), max_bad_share)
     for row in bad:
         logger.warning("source %s: bad row left out: %s", source.name, row)
     if not rows:
         raise ValueError(f"source {source.name!r} has no usable rows; see its path and format")
-    return rows
+    return rows if source.pack == 1 else packed(rows, source.pack)
+
+
+def packed(rows: Iterable[Sample], most: int) -> list[Sample]:
+    """Questions on the same pictures as turns of one conversation, at most `most` of them, in a drawn order.
+
+    Rows without pictures, or with another system message than the last on their pictures, stay as they are.
+    """
+    groups: dict[object, list[Sample]] = {}
+    for number, row in enumerate(rows):
+        system = row.messages[0].text if row.messages[0].role == "system" else None
+        groups.setdefault((row.images, system) if row.images else number, []).append(row)
+    return [pack(group[at : at + most], seed=at) for group in groups.values() for at in range(0, len(group), most)]
 
 
 def mixture(recipe: Recipe) -> Mixture:

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor, AutoTokenizer
 
 from dragonfly.config import nearest
+from dragonfly.inference.locate import bundled_model
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.conversion import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
 from dragonfly.models.modeling_dragonfly import SharedMean
@@ -26,6 +27,7 @@ from .recipe import MODULES, InitFrom, ModelOptions, Recipe
 
 logger = logging.getLogger(__name__)
 
+BUNDLED = "nano"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -69,7 +71,7 @@ def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForCo
         config.preset = recipe.model.preset or config.preset
         if recipe.lora is not None and recipe.lora.quantize:
             options["quantization_config"] = four_bits()
-        model = DragonflyForConditionalGeneration.from_pretrained(source.checkpoint, config=config, **options)
+        model = DragonflyForConditionalGeneration.from_pretrained(_existing(source.checkpoint), config=config, **options)
     else:
         model = _assemble(recipe, processor, options)
     model.config.encoder_batch = None  # all ranks must call the tower equally often
@@ -240,7 +242,9 @@ def _tokenizer(source: InitFrom) -> tuple[Any, str, str]:
 
 
 def _existing(name: str) -> str:
-    """The name itself; ValueError when it is written as a path and there is nothing."""
+    """The name itself, or the bundled model's directory for `nano`; ValueError when it names a path and there is nothing."""
+    if name == BUNDLED:
+        return str(bundled_model())
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         path = Path(name).expanduser()
         if not (path / "config.json").is_file():

@@ -13,7 +13,7 @@ from ..conversation import Sample, validate
 from ..faults import BadRow, BadSample
 from ..manifest import NAME, Manifest, is_url
 from .files import data_files, file_rows
-from .rows import message_row, released_row, turn_row
+from .rows import message_row, question_row, released_row, turn_row
 
 __all__ = ["FORMATS", "read"]
 
@@ -24,6 +24,7 @@ FORMATS: dict[str, RowFunction] = {
     "sharegpt": turn_row,
     "openai": message_row,
     "released": released_row,
+    "question": question_row,
 }
 
 
@@ -105,8 +106,10 @@ def _dialect(row: dict[str, Any]) -> str:
         return "released"
     if row.get("conversations") is not None:
         return "llava"
+    if "question" in row and "answer" in row:
+        return "question"
     fields = ", ".join(map(str, row)) or "none"
-    raise BadSample("unknown-format", f"fields: {fields}; expected conversations or messages, or name the format")
+    raise BadSample("unknown-format", f"fields: {fields}; expected conversations, messages, or question and answer; or name the format")
 
 
 def _checked(sample: Sample, place: tuple[str, int]) -> Sample | BadRow:

@@ -1,4 +1,4 @@
-"""One row of each dialect as a `Sample`: LLaVA and ShareGPT turns, OpenAI and TRL messages, the released sets.
+"""One row of each dialect as a `Sample`: single questions, LLaVA and ShareGPT turns, OpenAI and TRL messages, the released sets.
 
 Row functions are pure: (row, folder of relative pictures) -> Sample, or `BadSample`. They leave `id` and `source`
 empty where the row does not say, and do not judge the conversation: `validate` does.
@@ -6,6 +6,7 @@ empty where the row does not say, and do not judge the conversation: `validate` 
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,26 @@ _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "
 _SPLIT = re.compile(rf"\n?{re.escape(PLACEHOLDER)}\n?")  # the line break that sets a placeholder apart is not text
 _PICTURE_KEYS = ("image", "path", "url", "bytes", "base64")
 _TAKEN = {"id", "source", "image", "images", "image_url", "messages", "conversations", "system", "group", "meta"}
+_ASKED = {"question", "answer"}
 
 
 def turn_row(row: dict[str, Any], root: Path | None) -> Sample:
     """LLaVA / ShareGPT: `conversations` of {from, value}, `<image>` anywhere, `image` or `images`, maybe `system`."""
     pictures = row.get("image") if row.get("image") is not None else row.get("images")
     return _sample(row, image_refs(pictures, root, _group(row)), _turns(row))
+
+
+def question_row(row: dict[str, Any], root: Path | None) -> Sample:
+    """One question: `question`, `answer`, `image` or `images` (none for text alone), maybe `system`; the pictures stand first."""
+    pictures = row.get("image") if row.get("image") is not None else row.get("images")
+    images = image_refs(pictures, root, _group(row))
+    question, answer = row.get("question"), row.get("answer")
+    if not isinstance(question, str) or not isinstance(answer, str | int | float):
+        raise BadSample("bad-question", "question and answer must be text")
+    system = (Message("system", (Part("text", str(row["system"])),)),) if row.get("system") else ()
+    asked = Message("user", (*(Part("image") for _ in images), Part("text", question)))
+    sample = _sample(row, images, (*system, asked, Message("assistant", (Part("text", str(answer)),))))
+    return replace(sample, meta={key: value for key, value in sample.meta.items() if key not in _ASKED})
 
 
 def released_row(row: dict[str, Any], root: Path | None) -> Sample:
