@@ -186,7 +186,7 @@ class Recipe(Config):
             marks of a sample, patch by patch).
         epochs, steps: exactly one; an epoch's last step is filled up from the next epoch's order.
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
-        deepspeed: a shipped configuration (zero1, zero2, zero3) or the path of one.
+        deepspeed: a shipped configuration (zero1, zero2) or the path of one.
         peak_flops: of one device at this precision, for the FLOPs utilisation; None leaves that out.
         output: a directory that does not exist yet, or one that holds an interrupted run of the same recipe.
     """
