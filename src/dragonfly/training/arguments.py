@@ -96,5 +96,6 @@ def _check_stage(file: str, accumulation: int) -> None:
             "raise batch.per_device until there is one, or take deepspeed=zero1"
         )
     if stage == 3:
-        # It gathers weights at every call of a module, and a process without pictures calls the projector less often.
-        raise ValueError("ZeRO stage 3 can wait for ever where one process has pictures and another none; use zero1, or FSDP2")
+        # It gathers weights at every call of a module, and a process without pictures calls the projector less often; a
+        # trial of two processes did not end. Until that is understood a refusal is better than a cluster that waits.
+        raise ValueError("ZeRO stage 3 is not supported: a trial with two processes did not end; use zero1, or FSDP2")
