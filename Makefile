@@ -18,6 +18,7 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow
+	scripts/test_floor.sh build/floor -q -m "not slow"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -4,7 +4,7 @@
 # usage: scripts/test_floor.sh [FOLDER] [PYTEST ARGUMENTS...]
 #
 # FOLDER holds the virtual environment (default build/floor); an existing one is used again. The environment is its own:
-# nothing of the one that calls this is seen. TORCH_INDEX names where the CPU build of torch comes from.
+# nothing of the one that calls this is seen.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,8 +16,10 @@ python=$folder/bin/python
 
 if ! "$python" -c "import transformers, sys; sys.exit(transformers.__version__ != '$floor')" 2>/dev/null; then
     "${PYTHON:-python3}" -m venv "$folder"
-    "$python" -m pip install --quiet --extra-index-url "${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}" \
-        "torch==2.13.0" "transformers==$floor" accelerate pillow numpy pydantic pyyaml jinja2 jaxtyping beartype \
+    pip="$python -m pip install --quiet --disable-pip-version-check"
+    $pip --no-deps --retries 0 --timeout 20 --index-url https://download.pytorch.org/whl/cpu torch==2.13.0 ||
+        $pip --no-deps torch==2.13.0 # where that index cannot be reached, the build that pip finds
+    $pip torch==2.13.0 "transformers==$floor" accelerate pillow numpy pydantic pyyaml typer rich jinja2 jaxtyping beartype \
         pytest hypothesis
 fi
 PYTHONPATH=src exec "$python" -m pytest -p no:cacheprovider tests/models tests/vision "$@"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -60,3 +61,23 @@ def test_relative_links_exist():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_bundled_models_numbers_are_those_of_its_result_file():
+    result = json.loads((ROOT / "benchmarks" / "results" / "first_nano.json").read_text(encoding="utf-8"))
+    accuracy = result["accuracy"]
+    text = " ".join(README.split())
+    shown = re.search(
+        r"On (\d+) questions about (\d+) pictures .*? \*\*([\d.]+) %\*\* exactly, ([\d.]+) % when .*? "
+        r"([\d.]+) % against ([\d.]+) %",
+        text,
+    )
+    assert shown
+    assert (int(shown[1]), int(shown[2])) == (result["questions"], result["pictures"])
+    expected = [
+        accuracy["picture"]["all"],
+        accuracy["empty picture"]["all"],
+        accuracy["picture"]["number"],
+        accuracy["empty picture"]["number"],
+    ]
+    assert [float(value) for value in shown.groups()[2:]] == [round(100 * cell["exact"], 1) for cell in expected]

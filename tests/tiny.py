@@ -78,7 +78,7 @@ def config(preset: str = "v1", tower: str = "clip", head: str = "llama", **chang
     return DragonflyConfig(**{"vision_config": vision, "text_config": text, "preset": preset, **ids, **changes})
 
 
-def model(settings: DragonflyConfig | None = None, seed: int = 0) -> DragonflyForConditionalGeneration:
+def model(settings: DragonflyConfig | None = None, seed: int = 0) -> Any:
     """Random weights, in evaluation mode. Standard deviation 0.2 gives logits that differ clearly between inputs."""
     torch.manual_seed(seed)
     built = DragonflyForConditionalGeneration(settings or config()).eval()

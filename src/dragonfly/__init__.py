@@ -31,7 +31,7 @@ _HOMES = {
     "DragonflyProcessor": "dragonfly.models",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]
+__all__ = ["__version__", *sorted(_HOMES)]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -106,7 +106,12 @@ def test_names_on_disk_are_ours(saved: tuple[Model, Path]) -> None:
 
 def test_ways_to_load(saved: tuple[Model, Path]) -> None:
     model, folder = saved
-    for options in ({"low_cpu_mem_usage": True}, {"device_map": {"": "cpu"}}, {"attn_implementation": "eager"}):
+    ways: tuple[dict[str, Any], ...] = (
+        {"low_cpu_mem_usage": True},
+        {"device_map": {"": "cpu"}},
+        {"attn_implementation": "eager"},
+    )
+    for options in ways:
         same_weights(Model.from_pretrained(folder, **options), model)
 
 
@@ -249,13 +254,14 @@ def test_forward_compiles_to_machine_code() -> None:
 
 
 def test_pipeline(tmp_path: Path) -> None:
+    model: Any
     model, processor = make()
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    ask = pipeline("image-text-to-text", model=str(tmp_path), device="cpu")
+    ask: Any = pipeline("image-text-to-text", model=str(tmp_path), device="cpu")
     messages = [{"role": "user", "content": [{"type": "image", "image": tiny.picture()}, {"type": "text", "text": "what?"}]}]
     out = ask(text=messages, generate_kwargs={"max_new_tokens": 4, "do_sample": False}, return_full_text=False)
-    inputs = processor.apply_chat_template(
+    inputs: Any = processor.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
     )
     expected = model.generate(**inputs, max_new_tokens=4, do_sample=False)[0, inputs["input_ids"].shape[1] :]
@@ -303,9 +309,11 @@ def test_vllm_slices_by_rows_and_passes_by_name(changes: dict[str, Any]) -> None
     assert all(isinstance(value, torch.Tensor) and value.shape[0] == 2 for value in extras.values())
     for owner in (DragonflyModel, model.model):
         assert set(extras) <= set(inspect.signature(owner.get_image_features).parameters)
-    together = model.model.get_image_features(**extras, return_dict=True).pooler_output
+    together: Any = model.model.get_image_features(**extras, return_dict=True).pooler_output
     for row in range(2):  # a picture's features depend on that picture alone
-        alone = model.model.get_image_features(**{key: value[row : row + 1] for key, value in extras.items()}, return_dict=True)
+        alone: Any = model.model.get_image_features(
+            **{key: value[row : row + 1] for key, value in extras.items()}, return_dict=True
+        )
         torch.testing.assert_close(alone.pooler_output[0], together[row], atol=2e-5, rtol=1e-4)
 
 
@@ -324,7 +332,7 @@ def test_trl_batch() -> None:
     question = {"role": "user", "content": [{"type": "image", "image": tiny.picture()}, {"type": "text", "text": "what?"}]}
     answer = {"role": "assistant", "content": [{"type": "text", "text": "a kite"}]}
     plain = {"role": "user", "content": [{"type": "text", "text": "and without a picture?"}]}
-    batch = processor.apply_chat_template(
+    batch: Any = processor.apply_chat_template(
         [[question, answer], [plain, answer]],
         tokenize=True,
         return_dict=True,

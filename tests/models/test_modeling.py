@@ -227,7 +227,7 @@ def test_selection_leaves_no_gradient_and_no_trace_on_its_mates() -> None:
 
 
 def uneven(policy: str) -> tuple[Model, DragonflyProcessor]:
-    keep = {} if policy == "all" else {"keep": 3}
+    keep: dict[str, Any] = {} if policy == "all" else {"keep": 3}
     return make(encoder={**rule(policy=policy, **keep), "max_enlargement": 1.0})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, inspect, models, train
+from dragonfly.cli import ask, chat, evaluate, inspect, models, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -27,11 +27,23 @@ def _root(
         typer.echo(context.get_help())
 
 
-for command in (ask.ask, chat.chat, inspect.zoom, inspect.plan, inspect.presets, models.info, models.convert):
+for command in (
+    ask.ask,
+    chat.chat,
+    inspect.zoom,
+    inspect.plan,
+    inspect.presets,
+    models.info,
+    models.convert,
+    evaluate.rescore,
+    evaluate.report,
+    evaluate.tasks,
+):
     app.command()(command)
 for command in (train.train, train.merge):
     app.command()(command)
 app.add_typer(train.inspect_app)
+app.command("eval")(evaluate.evaluate)
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -6,7 +6,7 @@ need no tower run here: what they drop is neither cut nor encoded.
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -71,6 +71,10 @@ class DragonflyImageProcessor(PilBackend):
     encoder = None
     released_pictures = None
     evidence = None
+
+    if TYPE_CHECKING:  # transformers' own signature does not list an image processor's options
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def __init__(self, **kwargs: Any) -> None:
         if kwargs.get("encoder") is None:

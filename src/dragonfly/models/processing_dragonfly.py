@@ -6,7 +6,7 @@ before BOS. In the second case the processor writes BOS itself.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
@@ -45,6 +45,10 @@ class DragonflyProcessor(ProcessorMixin):
     """
 
     valid_processor_kwargs = DragonflyProcessorKwargs
+
+    if TYPE_CHECKING:  # transformers' own signature does not list a processor's options
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def __init__(
         self,

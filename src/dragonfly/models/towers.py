@@ -80,8 +80,7 @@ def build_tower(config: PreTrainedConfig, num_layers: int) -> nn.Module:
     """
     shortened = copy.deepcopy(config)
     shortened.num_hidden_layers = num_layers
-    if hasattr(shortened, "vision_use_head"):
-        shortened.vision_use_head = False
+    shortened.vision_use_head = False  # SigLIP's pooling head; before 5.23 its configuration has no field for it, but reads one
     tower = AutoModel.from_config(shortened)
     for name in ("post_layernorm", "layernorm"):
         if isinstance(getattr(tower, name, None), nn.Module):

@@ -1,0 +1,221 @@
+"""`dragonfly eval`, `rescore`, `report` and `tasks`: benchmarks asked, scored, and set beside what a guess would get."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dragonfly.cli import common
+
+EXAMPLES = """
+Ask a model the questions of one or more tasks and score its answers, with
+intervals over pictures and beside what a guess would get.
+
+Examples:
+
+  dragonfly eval --tasks manifest:data/dev --out runs/dev
+
+  dragonfly eval --model ./mine --tasks vqa_rad --data ./vqa_rad --limit 50
+
+  dragonfly eval --tasks manifest:data/dev --by kind --no-baselines --json
+
+The folder named by --out gets run.json, scores.json, cost.json, report.md and
+every prediction. Run the same command again to go on where it stopped.
+`dragonfly tasks` lists the tasks.
+"""
+
+
+def evaluate(
+    tasks: Annotated[str, typer.Option(help="Names, comma-separated: vqa_rad, chartqa, manifest:PATH, jsonl:PATH, ...")],
+    model: common.Model = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with the tasks' files, or with one folder per task.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Ask only the first questions of each task.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; eval-MODEL if not given.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Ask this way, not in the task's words: '{question}'.")] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer in tokens; the task's own if not given.")
+    ] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Break scores down by this meta key. Repeatable.")] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Also ask without and with other pictures.")
+    ] = True,
+    batch_size: Annotated[int, typer.Option(min=1, help="Questions asked together.")] = 8,
+    json: common.Json = False,
+    device: common.Device = "auto",
+    dtype: common.Dtype = "auto",
+    set: common.Overrides = None,
+) -> int:
+    from dragonfly.evaluation import Settings, describe_model, load_questions, run
+    from dragonfly.inference import load
+
+    names = tuple(name for name in (part.strip() for part in tasks.split(",")) if name)
+    asked: dict[str, Any] = {
+        "tasks": names,
+        "data": str(data) if data else None,
+        "limit": limit,
+        "prompt": prompt,
+        "max_new_tokens": max_new_tokens,
+        "by": tuple(by or ()),
+        "batch_size": batch_size,
+        "with_baselines": baselines,
+    }
+    settings = Settings(**asked)
+    work = load_questions(settings)  # faults of tasks and data show before the model is loaded
+    engine = load(model, device=device, dtype=dtype, overrides=set or ())
+    folder = out or Path(f"eval-{Path(engine.name).name}")
+    known = describe_model(engine)
+    scores = _with_progress(lambda progress: run.evaluate(engine, known, settings, work, folder, progress))
+    return _show(scores, folder, json)
+
+
+evaluate.__doc__ = EXAMPLES
+
+
+def rescore(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `dragonfly eval` wrote.")],
+    json: common.Json = False,
+) -> int:
+    """
+    Score a run's predictions again, without a model and without its data.
+
+    Examples:
+
+      dragonfly rescore runs/dev
+    """
+    from dragonfly.evaluation import run
+
+    return _show(run.rescore(folder), folder, json)
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders that `dragonfly eval` wrote.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a Markdown page too.")] = None,
+    json: common.Json = False,
+) -> int:
+    """
+    Set runs side by side, each tested against the first on the same questions.
+
+    Examples:
+
+      dragonfly report runs/before runs/after -o comparison.md
+    """
+    from dragonfly.evaluation import compare
+    from dragonfly.evaluation.report import comparison_markdown, comparison_rows
+    from dragonfly.files import write_text
+
+    found = compare(folders)
+    if output is not None:
+        write_text(output, comparison_markdown(found))
+        common.say(f"comparison: {output}")
+    if json:
+        common.print_json(found)
+    else:
+        for task in found["tasks"]:
+            _print_table(task, comparison_rows(found, task))
+    for task in found["left_out"]:
+        common.say(f"note: {task} is not in every run")
+    return 0
+
+
+def tasks(
+    name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Tell all about one task.")] = None,
+    json: common.Json = False,
+) -> int:
+    """
+    List the benchmarks of `dragonfly eval`: metrics, split, source, notes.
+
+    A data set of the Hugging Face hub is read from its downloaded folder:
+    hf download lmms-lab/POPE --repo-type dataset --local-dir data/pope
+
+    Examples:
+
+      dragonfly tasks
+
+      dragonfly tasks vqa_rad
+    """
+    from dragonfly.evaluation import TASKS, find_task
+
+    chosen = [find_task(name)] if name else list(TASKS.values())
+    facts = [
+        {
+            "name": task.name,
+            "metrics": [metric.name for metric in task.metrics],
+            "split": task.split,
+            "source": task.source,
+            "citation": task.citation,
+            "prompt": task.prompt,
+            "notes": task.notes,
+        }
+        for task in chosen
+    ]
+    if json:
+        common.print_json(facts)
+    elif name:
+        for key, value in facts[0].items():
+            typer.echo(f"{key:<9} {', '.join(value) if isinstance(value, list) else value}")
+    else:
+        for fact in facts:
+            typer.echo(f"{fact['name']:<20} {fact['metrics'][0]:<22} {fact['split']}")
+    return 0
+
+
+def _with_progress(work: Any) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        known: dict[str, Any] = {}
+
+        def progress(label: str, done: int, total: int) -> None:
+            bar = known.setdefault(label, None)
+            if bar is None:
+                bar = known[label] = bars.add_task(label, total=total)
+            bars.update(bar, completed=done)
+
+        return work(progress)
+
+
+def _show(scores: dict[str, Any], folder: Path, as_json: bool) -> int:
+    """Print the scores, write report.md; 1 where questions could not be asked."""
+    from dragonfly.evaluation import report
+
+    report.write_markdown(scores, folder / "report.md")
+    broken = [(name, row) for name, task in scores["tasks"].items() for row in task["broken"]]
+    if as_json:
+        common.print_json(scores)
+    else:
+        _print_tables(scores)
+    for name, row in broken:
+        common.say(f"{name} {row['id']}: {row['error']}")
+    if broken:
+        common.say(f"{len(broken)} questions could not be asked and count as wrong")
+    common.say(f"scores, report and predictions: {folder}")
+    return 1 if broken else 0
+
+
+def _print_tables(scores: dict[str, Any]) -> None:
+    """The overall scores, then a table per task and the headline metric of each breakdown; report.md has all metrics."""
+    from dragonfly.evaluation import report
+
+    for name, task in scores["tasks"].items():
+        typer.echo(report.headline(name, task))
+    for name, task in scores["tasks"].items():
+        _print_table(name, report.short_rows(task))
+        for key in task["breakdown"]:
+            _print_table(f"{name} by {key}", report.breakdown_rows(task, key, [report.headline_metric(task)]))
+
+
+def _print_table(title: str, rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    head, *body = rows
+    table = Table(*head, title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in body:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    console.width = max(console.width, 100)  # a longer line is easier to read than a folded table
+    console.print()
+    console.print(table)

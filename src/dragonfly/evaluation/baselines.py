@@ -1,0 +1,57 @@
+"""What a score must beat: the most frequent answer, the model without the picture, the model with another picture.
+
+Promises the same baselines for the same questions: nothing is drawn from a global generator.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .metrics import normalize_vqa
+from .questions import Question
+
+
+@dataclass(frozen=True)
+class Majority:
+    """The answer given most often, and which split it was counted in."""
+
+    answer: str
+    origin: str
+
+
+def majority(evaluated: Sequence[Question], train: Sequence[Question] | None) -> Majority:
+    """The most frequent answer of the train split where there is one, else of the evaluated questions themselves.
+
+    Answers are counted after normalisation, ties go to the first in the alphabet; the spelling is the commonest one.
+    """
+    counted = train or evaluated
+    answers = [question.answers[0] for question in counted]
+    forms = Counter(normalize_vqa(answer) for answer in answers)
+    best = min(forms, key=lambda form: (-forms[form], form))
+    spellings = Counter(answer for answer in answers if normalize_vqa(answer) == best)
+    spelling = min(spellings, key=lambda answer: (-spellings[answer], answer))
+    return Majority(spelling, "train split" if train else "evaluated split")
+
+
+def without_pictures(questions: Sequence[Question]) -> list[Question]:
+    return [replace(question, images=()) for question in questions]
+
+
+def with_shuffled_pictures(questions: Sequence[Question], seed: int = 0) -> list[Question] | None:
+    """Every question with the pictures of another group; None where all questions are about one group.
+
+    Groups are put in a random order and each takes the pictures of the next, so none keeps its own.
+    """
+    pictures: dict[str, tuple[str | bytes, ...]] = {}
+    for question in questions:
+        if question.images:
+            pictures.setdefault(question.group, question.images)
+    if len(pictures) < 2:
+        return None
+    order = list(pictures)
+    random.Random(seed).shuffle(order)
+    following = dict(zip(order, [*order[1:], order[0]], strict=True))
+    return [
+        replace(question, images=pictures[following[question.group]]) if question.images else question for question in questions
+    ]

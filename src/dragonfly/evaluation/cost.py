@@ -1,0 +1,68 @@
+"""What an evaluation took, apart from its scores: sub-images, tokens, seconds, memory.
+
+One line per block is written beside the predictions, so an interrupted run keeps its costs. Seconds and memory differ from run
+to run; nothing here goes into scores.json.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dragonfly.files import write_text
+from dragonfly.inference import Answer
+
+
+def block_cost(start: int, answers: Sequence[Answer | str]) -> dict[str, Any]:
+    """The cost of one block, sums over its answered questions. Rows of one batch share their timings: counted once."""
+    answered = [answer for answer in answers if isinstance(answer, Answer)]
+    layouts = [layout for answer in answered for layout in answer.layouts]
+    batches = {id(answer.timings): answer.timings.get("total", 0.0) for answer in answered}
+    return {
+        "start": start,
+        "questions": len(answered),
+        "sub_images": sum(layout.num_sub_images for layout in layouts),
+        "visual_tokens": sum(layout.num_image_tokens for layout in layouts),
+        "prompt_tokens": sum(answer.prompt_tokens for answer in answered),
+        "new_tokens": sum(len(answer.token_ids) for answer in answered),
+        "seconds": round(sum(batches.values()), 4),
+        "peak_memory_mib": _peak_memory_mib(),
+    }
+
+
+def keep_costs(path: Path, done: int) -> None:
+    """Keep the costs of the blocks before question `done`; a line that was cut off goes with its block."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        write_text(path, "".join(f"{line}\n" for line in lines if line.endswith("}") and json.loads(line)["start"] < done))
+
+
+def summarize(folder: Path) -> dict[str, Any]:
+    """Means per question of each variant's cost, and the greatest memory seen."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("cost*.jsonl")):
+        blocks = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        questions = sum(block["questions"] for block in blocks)
+        keys = ("sub_images", "visual_tokens", "prompt_tokens", "new_tokens")
+        means = {key: round(sum(block[key] for block in blocks) / max(1, questions), 2) for key in keys}
+        found[path.stem.removeprefix("cost").removeprefix("-") or "model"] = {
+            "questions": questions,
+            **{f"{key}_per_question": value for key, value in means.items()},
+            "ms_per_question": round(1000 * sum(block["seconds"] for block in blocks) / max(1, questions), 1),
+            "peak_memory_mib": max((block["peak_memory_mib"] for block in blocks), default=0),
+        }
+    return found
+
+
+def _peak_memory_mib() -> int:
+    """Of the accelerator where one is used, else of the process."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20)
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)

@@ -1,0 +1,134 @@
+"""One question of a benchmark, and how rows of files become questions.
+
+Promises that a row which lacks a question or an answer is a ValueError that names file and row; pictures are named
+here and opened only when they are asked about, so that a broken one is counted and not lost. Knows no model and no metric.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dragonfly.data import BadSample, Manifest, Sample
+from dragonfly.data.readers.files import file_rows
+from dragonfly.files import sha256
+
+OPTION_KEYS = ("options", "choices")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked and what is accepted.
+
+    `group` names the picture (or patient) and is the unit of every interval. `answers` are all accepted, or all the
+    annotators'. `options` are the texts to choose from. `meta` is JSON-able; its keys can break a score down.
+    """
+
+    id: str
+    text: str
+    answers: tuple[str, ...]
+    images: tuple[str | bytes, ...] = ()
+    group: str = ""
+    options: tuple[str, ...] = ()
+    system: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def from_manifest(path: Path) -> Iterator[Question]:
+    """Every question of a manifest, each to be asked alone with the pictures shown up to it."""
+    manifest = Manifest.open(path)
+    return (question for sample in manifest for question in _turns(sample))
+
+
+def _turns(sample: Sample) -> list[Question]:
+    messages = list(sample.messages)
+    system = messages.pop(0).text if messages and messages[0].role == "system" else None
+    asked, answered = messages[0::2], messages[1::2]
+    options = next((sample.meta[key] for key in OPTION_KEYS if isinstance(sample.meta.get(key), list)), [])
+    questions: list[Question] = []
+    shown = 0
+    for turn, (user, assistant) in enumerate(zip(asked, answered, strict=True)):
+        shown += user.num_images
+        images = tuple(image.source for image in sample.images[:shown])
+        group = next((image.group for image in sample.images if image.group), None) or picture_name(images) or sample.id
+        questions.append(
+            Question(
+                id=sample.id if len(asked) == 1 else f"{sample.id}#{turn}",
+                text=user.text.strip(),
+                answers=(assistant.text.strip(),),
+                images=images,
+                group=group,
+                options=tuple(map(str, options)),
+                system=system,
+                meta={"source": sample.source, **sample.meta},
+            )
+        )
+    return questions
+
+
+def picture_name(images: Sequence[str | bytes]) -> str:
+    """What tells one picture from another: its path, or the hash of its bytes; empty without a picture."""
+    return " ".join(sha256(image) if isinstance(image, bytes) else Path(image).name for image in images)
+
+
+RowReader = Callable[[dict[str, Any], Path], dict[str, Any]]
+"""A row of a published file and its folder -> the fields of a `Question` that differ from `read_rows`' own."""
+
+
+def read_rows(files: Iterable[Path], change: RowReader | None = None) -> Iterator[Question]:
+    """Questions of .jsonl, .json and .parquet files whose rows hold `question`, `answer` (or `answers`) and `image(s)`.
+
+    `id`, `options` or `choices` are used where present, all other plain values become `meta`. `change` says what a
+    published layout has elsewhere; the key `skip` with a true value leaves a row out that is no part of the task.
+    """
+    for file in files:
+        for number, row in enumerate(file_rows(file)):
+            place = f"{file} row {number}"
+            if isinstance(row, BadSample) or not isinstance(row, dict):
+                raise ValueError(f"{place}: {row if isinstance(row, BadSample) else 'not an object'}; repair the row")
+            fields = change(row, file.parent) if change else {}
+            if not fields.pop("skip", False):
+                yield _question(row, fields, file.parent, f"{file.stem}-{number}", place)
+
+
+def _question(row: dict[str, Any], fields: dict[str, Any], folder: Path, default_id: str, place: str) -> Question:
+    merged = {**row, **fields}
+    text, answers = merged.get("question"), _texts(merged.get("answers", merged.get("answer")))
+    if not isinstance(text, str) or not text.strip() or not answers:
+        raise ValueError(f"{place}: a question needs a text under 'question' and its 'answer'; the row has {', '.join(row)}")
+    images = tuple(_picture(image, folder, place) for image in _listed(merged.get("images", merged.get("image"))))
+    options = next((merged[key] for key in OPTION_KEYS if merged.get(key) is not None), ())
+    meta = {key: value for key, value in merged.items() if key not in _OWN and isinstance(value, str | int | float | bool)}
+    identity = default_id if merged.get("id") is None else str(merged["id"])
+    return Question(
+        id=identity,
+        text=text.strip(),
+        answers=answers,
+        images=images,
+        group=str(merged.get("group") or picture_name(images) or identity),
+        options=_texts(options),
+        meta={**meta, **fields.get("meta", {})},
+    )
+
+
+_OWN = {"id", "question", "answer", "answers", "image", "images", "options", "choices", "group", "meta", "qid"}
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(item) for item in _listed(value))
+
+
+def _picture(image: Any, folder: Path, place: str) -> str | bytes:
+    """A path relative to the file, or the encoded bytes as Hugging Face datasets keep them."""
+    if isinstance(image, dict):
+        image = image.get("bytes") or image.get("path")
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, str) and image:
+        return image if "://" in image else str(folder / image)
+    raise ValueError(f"{place}: a picture is {json.dumps(str(image))[:80]}; accepted: a path or encoded bytes")

@@ -1,0 +1,264 @@
+"""Made-up rows in the published layout of every task, and what a constant answer must score on them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.tiny import picture
+
+from .fakes import write_qa
+
+
+def png(seed: int) -> dict[str, Any]:
+    """A picture as Hugging Face data sets hold it."""
+    buffer = io.BytesIO()
+    picture(12, 12, seed).save(buffer, format="PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def save(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture(12, 12, seed).save(path)
+
+
+def parquet(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
+
+
+def ai2d(folder: Path) -> None:
+    rows = [{"question": f"q{n}", "options": ["w", "x", "y", "z"], "answer": str(n % 3), "image": png(n)} for n in range(6)]
+    parquet(folder, "data/test-00000-of-00001.parquet", rows)
+
+
+def science_qa(folder: Path) -> None:
+    def row(n: int) -> dict[str, Any]:
+        hint = "Look." if n == 0 else ""
+        return {"image": png(n), "question": f"q{n}", "choices": ["x", "y"], "answer": n % 2, "hint": hint, "subject": "s"}
+
+    parquet(folder, "ScienceQA-IMG/test-00000-of-00001.parquet", [*map(row, range(6)), {**row(6), "image": None}])
+
+
+def chart_qa(folder: Path) -> None:
+    rows = [{"type": "human_test", "question": f"q{n}", "answer": str(100 + 2 * n), "image": png(n)} for n in range(6)]
+    parquet(folder, "data/test-00000-of-00001.parquet", rows)
+
+
+def mmmu(folder: Path) -> None:
+    def row(n: int) -> dict[str, Any]:
+        kind = "short-answer" if n == 4 else "multiple-choice"
+        options, answer = ("[]", "['7', 'seven']") if n == 4 else ("['$1', '$2']", "AB"[n % 2])
+        images = {"image_1": png(n), "image_2": png(n + 50) if n == 0 else None}
+        identity = f"validation_Art_{n}"
+        return {
+            "id": identity,
+            "question": f"<image 1> q{n}",
+            "options": options,
+            "answer": answer,
+            "question_type": kind,
+            **images,
+        }
+
+    parquet(folder, "data/validation-00000-of-00001.parquet", map_rows(row, 6))
+
+
+def map_rows(row: Callable[[int], dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    return [row(n) for n in range(count)]
+
+
+def pope(folder: Path) -> None:
+    for category in ("random", "popular", "adversarial"):
+        rows = [
+            {"question_id": n, "image": f"{n // 2}.jpg", "text": f"Is there a {n}?", "label": ("yes", "no")[n % 2]}
+            for n in range(4)
+        ]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"coco_pope_{category}.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for n in range(2):
+        save(folder / "val2014" / f"{n}.jpg", n)
+
+
+def pope_hub(folder: Path) -> None:
+    rows = [
+        {
+            "id": str(n % 3),
+            "question_id": str(n),
+            "question": f"q{n}",
+            "answer": ("yes", "no")[n % 2],
+            "category": "random",
+            "image": png(n),
+        }
+        for n in range(6)
+    ]
+    parquet(folder, "data/test-00000-of-00001.parquet", rows)
+
+
+def hallusion(folder: Path) -> None:
+    """Set 0: figure 1 with two yes, figure 2 with yes and no, and a row without a picture. Questions 0 and 1 on both."""
+    answers = {("1", "0"): "1", ("1", "1"): "1", ("2", "0"): "1", ("2", "1"): "0", ("3", "0"): "1"}
+    common = {"category": "VS", "subcategory": "chart", "set_id": "0", "sample_note": "", "gt_answer_details": ""}
+    rows: list[dict[str, Any]] = [
+        {
+            **common,
+            "figure_id": figure,
+            "question_id": question,
+            "question": f"q{question}",
+            "gt_answer": answer,
+            "visual_input": "1",
+            "filename": f"./VS/chart/0_{figure}.png",
+        }
+        for (figure, question), answer in answers.items()
+    ]
+    rows.append({**rows[0], "figure_id": "0", "visual_input": "0", "filename": None})
+    for n in (1, 2, 3):
+        save(folder / f"VS/chart/0_{n}.png", n)
+    (folder / "HallusionBench.json").write_text(json.dumps(rows))
+
+
+def text_vqa(folder: Path) -> None:
+    def row(n: int) -> dict[str, Any]:
+        answers = ["yes"] * (2 * n) + ["no"] * (10 - 2 * n)
+        return {"image_id": f"i{n}", "question_id": n, "question": "what IS it?", "answers": answers, "image": png(n)}
+
+    parquet(folder, "data/validation-00000-of-00001.parquet", map_rows(row, 6))
+
+
+def qa_local(answers: Sequence[str], **extra: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        rows = [
+            {"id": f"q{n}", "image": f"images/{n}.png", "question": f"q{n}", "answer": answer, **extra}
+            for n, answer in enumerate(answers)
+        ]
+        write_qa(folder, rows, "dev/qa.jsonl")
+
+    return write
+
+
+def qa_hub(answers: Sequence[str]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        rows = [{"image": png(n), "question": f"q{n}", "answer": answer} for n, answer in enumerate(answers)]
+        parquet(folder, "data/test-00000-of-00001.parquet", rows)
+        parquet(folder, "data/train-00000-of-00001.parquet", [{**rows[0], "answer": "lung"}])
+
+    return write
+
+
+def slake(folder: Path) -> None:
+    rows = [
+        {
+            "img_id": n,
+            "img_name": f"xmlab{n}/source.jpg",
+            "question": f"q{n}",
+            "answer": "Yes" if n < 2 else "No",
+            "q_lang": "en" if n < 5 else "zh",
+            "location": "Lung",
+            "modality": ("CT", "MRI")[n % 2],
+            "answer_type": "CLOSED",
+            "content_type": "Organ",
+            "triple": ["a", "_", "_"],
+            "qid": n,
+        }
+        for n in range(6)
+    ]
+    for n in range(6):
+        save(folder / f"imgs/xmlab{n}/source.jpg", n)
+    (folder / "test.json").write_text(json.dumps(rows))
+
+
+def coco_2017(folder: Path) -> None:
+    images = [{"id": n, "file_name": f"{n:012}.jpg"} for n in (4, 3, 2, 1, 0)]
+    annotations = [{"id": 10 * n + k, "image_id": n, "caption": f"caption {k} of {n}"} for n in range(5) for k in range(5)]
+    for n in range(5):
+        save(folder / "val2017" / f"{n:012}.jpg", n)
+    (folder / "annotations").mkdir()
+    (folder / "annotations/captions_val2017.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+
+
+def coco_hub(folder: Path) -> None:
+    rows = [{"question_id": f"{n}.jpg", "question": "?", "answer": [f"a {n}", "b"], "image": png(n)} for n in range(5)]
+    parquet(folder, "data/val-00000-of-00001.parquet", rows)
+
+
+def karpathy(folder: Path) -> None:
+    images = [
+        {
+            "filepath": "val2014",
+            "filename": f"{n}.jpg",
+            "cocoid": n,
+            "split": "test" if n < 5 else "train",
+            "sentences": [{"raw": f"a thing {n}"}, {"raw": "a thing"}],
+        }
+        for n in range(6)
+    ]
+    for n in range(5):
+        save(folder / "val2014" / f"{n}.jpg", n)
+    (folder / "dataset_coco.json").write_text(json.dumps({"images": images}))
+
+
+def reports(folder: Path) -> None:
+    def row(n: int) -> dict[str, Any]:
+        return {"id": f"r{n}", "report": f"the lungs are clear {n} .", "image_path": [f"r{n}/0.png", f"r{n}/1.png"]}
+
+    for n in range(5):
+        for view in range(2):
+            save(folder / f"images/r{n}/{view}.png", 2 * n + view)
+    (folder / "annotation.json").write_text(json.dumps({"train": [row(9)], "val": [], "test": map_rows(row, 5)}))
+
+
+def lines(name: str, images: str, suffix: str = "") -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("".join(f"P{n}{'' if suffix else '.jpg'}\t a kidney {n}\n" for n in range(5)))
+        for n in range(5):
+            save((folder / name).parent / images / f"P{n}.jpg", n)
+
+    return write
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`write(folder)` makes the files; `count` questions follow; a constant `reply` scores `expected`."""
+
+    task: str
+    write: Callable[[Path], None]
+    count: int
+    reply: str = ""
+    expected: dict[str, float] | None = None
+
+
+YES_NO = ("yes", "no", "Yes", "axial", "no")
+
+LAYOUTS = (
+    Layout("ai2d", ai2d, 6, "B. x", {"accuracy": 2 / 6}),
+    Layout("scienceqa_img", science_qa, 6, "a", {"accuracy_lmms_eval": 0.5, "accuracy_llava": 0.0}),
+    Layout("chartqa", chart_qa, 6, "100", {"relaxed_accuracy": 3 / 6, "exact_match": 1 / 6}),  # 100, 102 and 104 within 5 %
+    Layout("mmmu_val", mmmu, 6, "(A) and 7", {"accuracy_official": 3 / 6}),  # rows 0 and 2, and the open one
+    Layout("pope", pope, 12, "Yes.", {"f1_official": 2 / 3, "accuracy_official": 0.5, "yes_ratio": 1, "f1_lmms_eval": 0}),
+    Layout("pope", pope_hub, 6, "no", {"f1_official": 0, "accuracy_official": 0.5, "yes_ratio": 0, "accuracy_lmms_eval": 0.5}),
+    Layout("hallusion_bench", hallusion, 5, "Yes, it is", {"a_acc": 4 / 5, "f_acc": 2 / 3, "q_acc": 1 / 2}),
+    # 0, 2, 4, 6, 8 and 10 of ten say yes: 0, (2*1/3 + 8*2/3)/10 = 0.6, and from 4 on 1
+    Layout("textvqa", text_vqa, 6, "yes", {"vqa_accuracy": (0 + 0.6 + 4) / 6}),
+    Layout("sroie", qa_local(["9.00", "12/1/18", "ACME", "9.00", "x"], field="total"), 5, "9.00", {"exact_match": 2 / 5}),
+    Layout("vqa_rad", qa_local(YES_NO), 5, "yes", {"exact_match": 2 / 5, "closed_accuracy": 2 / 4, "token_f1_open": 0}),
+    Layout("vqa_rad", qa_hub(YES_NO), 5, "no", {"exact_match": 2 / 5, "closed_accuracy_llava_med": 2 / 4}),
+    Layout("slake", slake, 5, "yeah", {"exact_match": 0, "exact_match_slake": 2 / 5, "closed_accuracy": 0}),
+    Layout("path_vqa", qa_hub(YES_NO), 5, "axial", {"exact_match": 1 / 5, "open_recall": 1, "token_f1_unclipped": 1 / 5}),
+    Layout("cxr", qa_local(YES_NO), 5, "no", {"exact_match": 2 / 5}),
+    Layout("coco2017_val", coco_2017, 5),
+    Layout("coco2017_val", coco_hub, 5),
+    Layout("coco_karpathy_test", karpathy, 5),
+    Layout("iu_xray", reports, 5),
+    Layout("iu_xray_biocaption", lines("test_images.tsv", "iu_xray_images"), 5),
+    Layout("peir_gross", lines("test_images.tsv", "peir_gross_images"), 5),
+    Layout("roco", lines("data/test/radiology/captions.txt", "images", ".jpg"), 5),
+    Layout("mimic_cxr", reports, 5),
+)

@@ -1,0 +1,77 @@
+"""Replies that the harnesses read in their own ways."""
+
+import pytest
+
+from dragonfly.evaluation.metrics import (
+    ai2d_letter,
+    mmmu_choice,
+    mmmu_letter,
+    mmmu_open,
+    science_qa_letter,
+    science_qa_letter_lmms,
+)
+
+OPTIONS = {"A": "$6", "B": "a bridge", "C": "the bridge deck"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("B", "B"),
+        ("(A) or (C)", "C"),  # the last one named
+        ("A (B) C", "B"),  # brackets come before lone letters
+        ("A.", "A"),
+        ("It must clearly be the bridge deck of course", "C"),
+        ("the bridge deck", None),  # an option's text counts only above five words
+        ("no idea", None),
+        ("", None),
+    ],
+)
+def test_mmmu_letter(reply: str, letter: str | None) -> None:
+    assert mmmu_letter(reply, OPTIONS) == letter
+
+
+def test_an_unreadable_reply_is_a_draw_that_depends_on_the_question_alone() -> None:
+    assert mmmu_choice("B", OPTIONS, "q1") == "B"
+    draws = [mmmu_choice("?", OPTIONS, f"q{n}") for n in range(300)]
+    assert draws == [mmmu_choice("?", OPTIONS, f"q{n}") for n in range(300)]
+    assert all(70 < draws.count(letter) < 130 for letter in OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("reply", "answers", "score"),
+    [
+        ("The answer is 12.97", ["12.97"], 1),
+        ("so x = 12.971", ["12.97"], 1),  # rounded to two decimals
+        ("about 1,200 units", ["1200"], 1),
+        ("it is MgS", ["$MgS$", "MgS"], 1),
+        ("transformation", ["Transformation"], 1),
+        ("the result is abc", ["c"], 0),  # a single letter must stand alone
+        ("the result is c", ["c"], 1),
+        ("13", ["12.97"], 0),
+    ],
+)
+def test_mmmu_open(reply: str, answers: list[str], score: float) -> None:
+    assert mmmu_open(reply, answers) == score
+
+
+@pytest.mark.parametrize(
+    ("reply", "llava", "lmms"),
+    [
+        ("B", "B", "B"),
+        ("b", None, "B"),
+        ("B. because", "B", "B"),
+        ("B.", None, "B"),
+        ("So: The answer is C.", "C", "SO: THE ANSWER IS C."),
+        ("The answer is C. The answer is D.", None, "THE ANSWER IS C. THE ANSWER IS D."),
+        ("", None, ""),
+    ],
+)
+def test_science_qa(reply: str, llava: str | None, lmms: str) -> None:
+    assert science_qa_letter(reply) == llava
+    assert science_qa_letter_lmms(reply) == lmms
+
+
+@pytest.mark.parametrize(("reply", "letter"), [(" C. the leaf", "C"), ("(c)", "c"), ("C", "C"), ("the leaf", "the leaf")])
+def test_ai2d_letter(reply: str, letter: str) -> None:
+    assert ai2d_letter(reply) == letter

@@ -1,0 +1,191 @@
+"""Every task reads its published layout, asks what it says it asks, and scores a constant answer at its base rate."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dragonfly.evaluation import TASKS, Settings, evaluate, find_task, load_questions
+from dragonfly.evaluation.scorers.short import is_closed
+from dragonfly.evaluation.tasks import render
+from dragonfly.evaluation.tasks.layouts import DISCIPLINES
+from dragonfly.imaging import load_picture
+from tests.conftest import SHARED
+
+from .fakes import RuleEngine
+from .layouts import LAYOUTS, Layout, lines
+
+NAMES = [f"{layout.task}-{number}" for number, layout in enumerate(LAYOUTS)]
+SCORED = [layout for layout in LAYOUTS if layout.expected]
+
+
+def test_every_task_has_a_layout_and_says_where_it_comes_from() -> None:
+    assert {layout.task for layout in LAYOUTS} == set(TASKS)
+    for name, task in TASKS.items():
+        assert task.name == name and task.citation and task.source and task.split and task.metrics
+        assert len({metric.name for metric in task.metrics}) == len(task.metrics)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=NAMES)
+def test_the_layout_is_read(layout: Layout, tmp_path: Path) -> None:
+    layout.write(tmp_path)
+    task = TASKS[layout.task]
+    questions = list(task.read(tmp_path))
+    assert len(questions) == layout.count == len({question.id for question in questions})
+    for question in questions:
+        assert question.images and question.group and question.answers
+        assert [load_picture(image).image.width for image in question.images] == [pytest.approx(14, abs=2)] * len(question.images)
+        assert render(task.prompt, question)
+    assert [question.id for question in task.read(tmp_path)] == [question.id for question in questions]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=NAMES)
+def test_the_folder_may_hold_one_folder_per_task(layout: Layout, tmp_path: Path) -> None:
+    (tmp_path / layout.task).mkdir()
+    layout.write(tmp_path / layout.task)
+    assert len(list(TASKS[layout.task].read(tmp_path))) == layout.count
+    with pytest.raises(ValueError, match=f"task '{layout.task}': none of .*; see --data"):
+        list(TASKS[layout.task].read(Path(__file__).parent))
+
+
+@pytest.mark.parametrize("layout", SCORED, ids=lambda layout: layout.task)
+def test_a_constant_answer_scores_its_base_rate(layout: Layout, tmp_path: Path) -> None:
+    layout.write(tmp_path / "data")
+    settings = Settings(tasks=(layout.task,), data=str(tmp_path / "data"), with_baselines=False)
+    engine = RuleEngine(lambda _: layout.reply)
+    found = evaluate(engine, {}, settings, load_questions(settings), tmp_path / "out")["tasks"][layout.task]
+    assert found["broken"] == [] and engine.asked == layout.count
+    for metric, value in (layout.expected or {}).items():
+        assert found["scores"][metric]["value"] == pytest.approx(value, abs=1e-6), metric
+
+
+def prompt_of(task: str, folder: Path, number: int = 0) -> str:
+    next(layout for layout in LAYOUTS if layout.task == task).write(folder)
+    return render(TASKS[task].prompt, list(TASKS[task].read(folder))[number])
+
+
+def test_prompts_are_those_of_the_harnesses(tmp_path: Path) -> None:
+    letter = "Answer with the option's letter from the given choices directly."
+    assert prompt_of("ai2d", tmp_path / "a") == f"q0\nA. w\nB. x\nC. y\nD. z\n{letter}"
+    assert prompt_of("scienceqa_img", tmp_path / "s") == f"Context: Look.\nq0\nA. x\nB. y\n{letter}"
+    assert prompt_of("mmmu_val", tmp_path / "m") == f"<image 1> q0\n\n(A) $1\n(B) $2\n\n{letter}"
+    short = "Answer the question using a single word or phrase."
+    assert prompt_of("mmmu_val", tmp_path / "m", 4) == f"<image 1> q4\n\n{short}"
+    assert prompt_of("textvqa", tmp_path / "t") == f"What is it?\n{short}"
+    assert prompt_of("coco_karpathy_test", tmp_path / "k") == "Describe the image briefly."
+
+
+def test_pictures_and_references_belong_together(tmp_path: Path) -> None:
+    next(layout for layout in LAYOUTS if layout.task == "coco2017_val").write(tmp_path)
+    for question in TASKS["coco2017_val"].read(tmp_path):
+        number = int(question.id)
+        assert question.images == (str(tmp_path / "val2017" / f"{number:012}.jpg"),)
+        assert question.answers == tuple(f"caption {k} of {number}" for k in range(5))
+
+
+def test_pictures_of_one_patient_are_one_unit(tmp_path: Path) -> None:
+    next(layout for layout in LAYOUTS if layout.task == "cxr").write(tmp_path)
+    rows = [{"image": f"images/{n}.png", "patient": str(n // 2)} for n in range(4)]
+    (tmp_path / "dev" / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    groups = [question.group for question in TASKS["cxr"].read(tmp_path)]
+    assert groups == ["patient 0", "patient 0", "patient 1", "patient 1", "4.png"]
+
+
+def test_mmmu_subjects_belong_to_six_disciplines(tmp_path: Path) -> None:
+    assert (len(DISCIPLINES), len(set(DISCIPLINES.values()))) == (30, 6)
+    next(layout for layout in LAYOUTS if layout.task == "mmmu_val").write(tmp_path)
+    question = next(iter(TASKS["mmmu_val"].read(tmp_path)))
+    assert (question.meta["subject"], question.meta["discipline"]) == ("Art", "Art and Design")
+    assert len(question.images) == 2
+
+
+def test_a_line_without_a_caption_is_named(tmp_path: Path) -> None:
+    lines("test_images.tsv", "peir_gross_images")(tmp_path)
+    with (tmp_path / "test_images.tsv").open("a") as file:
+        file.write("P9.jpg\n")
+    with pytest.raises(ValueError, match=r"test_images.tsv, line 6: expected a picture's name"):
+        list(TASKS["peir_gross"].read(tmp_path))
+
+
+def test_the_train_split_gives_the_majority_answer(tmp_path: Path) -> None:
+    layout = next(layout for layout in LAYOUTS if layout.task == "path_vqa")
+    layout.write(tmp_path / "data")
+    settings = Settings(tasks=("path_vqa",), data=str(tmp_path / "data"))
+    found = evaluate(RuleEngine(), {}, settings, load_questions(settings), tmp_path / "out")["tasks"]["path_vqa"]
+    majority = found["baselines"]["majority"]
+    assert (majority["answer"], majority["origin"]) == ("lung", "train split")
+    assert majority["scores"]["exact_match"]["value"] == 0.0
+
+
+def test_an_unknown_task_is_named_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"'pop' is not one of: .*did you mean 'pope'"):
+        find_task("pop")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="no Java")
+@pytest.mark.parametrize("name", ["coco2017_val", "iu_xray"])
+def test_captions_are_scored_in_a_run(name: str, tmp_path: Path) -> None:
+    next(layout for layout in LAYOUTS if layout.task == name).write(tmp_path / "data")
+    settings = Settings(tasks=(name,), data=str(tmp_path / "data"), with_baselines=False)
+    engine = RuleEngine(lambda _: "the lungs are clear 2 .")
+    scores = evaluate(engine, {}, settings, load_questions(settings), tmp_path / "out")["tasks"][name]["scores"]
+    suffix = "_without_ptb" if name == "iu_xray" else ""
+    assert list(scores) == [f"{metric}{suffix}" for metric in ("cider_d", "rouge_l", "meteor", "bleu_1", "bleu_4")]
+    assert (scores[f"meteor{suffix}"]["low"], scores[f"rouge_l{suffix}"]["low"] is None) == (None, False)
+    if suffix:
+        # four of five references differ in one of six words, one is equal: longest common 5 of 6, 5 of 6, ..., 6 of 6
+        assert scores["rouge_l_without_ptb"]["value"] == pytest.approx((4 * 5 / 6 + 1) / 5, abs=1e-6)
+        assert scores["bleu_1_without_ptb"]["value"] == pytest.approx((4 * 5 + 6) / 30, abs=1e-6)
+
+
+REAL = [
+    # (task, folder, question count, the constant, its exact matches counted from the file)
+    ("vqa_rad", "vqa_rad", 240, "no", 80),
+    ("chartqa", "chartqa_test_sample", 250, "yes", 6),
+    ("sroie", "sroie_receipts_sample", 88, "9.00", None),
+    ("cxr", "cxr_sample", 344, "no", 139),
+]
+
+
+@pytest.mark.parametrize(("task", "folder", "count", "reply", "hits"), REAL, ids=[row[0] for row in REAL])
+def test_real_samples(task: str, folder: str, count: int, reply: str, hits: int | None, tmp_path: Path) -> None:
+    if not (SHARED / "realdata" / folder).is_dir():
+        pytest.skip("the real sample is not here")
+    settings = Settings(tasks=(task,), data=str(SHARED / "realdata" / folder), with_baselines=False)
+    work = load_questions(settings)
+    assert len(work[0][1]) == count
+    if hits is not None:
+
+        class Blind(RuleEngine):
+            def ask_batch(self, rows, *, batch_size, **options):
+                return super().ask_batch([type(row)((), row.question) for row in rows], batch_size=batch_size)
+
+        found = evaluate(Blind(lambda _: reply), {}, settings, work, tmp_path / "out")["tasks"][task]
+        assert found["scores"]["exact_match"]["value"] == pytest.approx(hits / count, abs=1e-6)
+
+
+PUBLISHED = [
+    # (task, folder of the published file, questions, clusters); pictures are not needed to count
+    ("slake", "slake", 1061, None),
+    ("hallusion_bench", "hallusionbench", 951, None),
+    ("pope", "pope", 9000, 500),
+]
+
+
+@pytest.mark.parametrize(("task", "folder", "count", "pictures"), PUBLISHED, ids=[row[0] for row in PUBLISHED])
+def test_parity_counts_of_published_files(task: str, folder: str, count: int, pictures: int | None) -> None:
+    path = SHARED / "realdata" / "metric_parity" / folder
+    if not path.is_dir():
+        pytest.skip("the published file is not here")
+    questions = list(TASKS[task].read(path))
+    assert len(questions) == count == len({question.id for question in questions})
+    if task == "slake":
+        assert sum(map(is_closed, questions)) == 416
+    if task == "hallusion_bench":  # the paper: 346 figures, 455 control pairs
+        keys = ("category", "subcategory", "set_id")
+        for last, expected in (("figure_id", 346), ("question_id", 455)):
+            assert len({tuple(question.meta[key] for key in (*keys, last)) for question in questions}) == expected
+    if pictures:
+        assert len({question.group for question in questions}) == pictures
