@@ -74,7 +74,7 @@ def test_two_processes_give_the_numbers_of_one(shared: Path, single: Path) -> No
     assert_equal(torchrun(shared, "ddp", **options()), single)
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("stage", [1, 2])
 def test_zero_gives_the_numbers_of_one_process(shared: Path, single: Path, stage: int) -> None:
     config = shared / f"zero{stage}.json"
     config.write_text(json.dumps({**CPU_ZERO, "gradient_clipping": 1.0, "zero_optimization": {"stage": stage}}))

@@ -77,7 +77,7 @@ def test_bad_rows_fail_the_run_by_name_or_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_hugging_face_dataset_is_read_whole_or_as_a_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
+    import datasets.config
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     rows = [{"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "yes"}]} for n in range(3)]

@@ -64,3 +64,11 @@ def test_the_dummy_changes_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert small.losses(with_dummy) == small.losses(without)
     one, other = load_file(with_dummy / "model.safetensors"), load_file(without / "model.safetensors")
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_gradient_checkpointing_changes_no_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = gradients(tmp_path, "plain", monkeypatch)
+    again = gradients(tmp_path, "again", monkeypatch, gradient_checkpointing=True)
+    assert again[0] == plain[0]
+    for name, gradient in plain[1].items():
+        torch.testing.assert_close(again[1][name], gradient, rtol=1e-5, atol=1e-7, msg=name)

@@ -116,6 +116,10 @@ class Data(Config):
             raise ValueError("data.train is empty; name at least one source")
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"several sources have the name {', '.join(double)}; give each its own")
+        if self.streaming and (sources := [source.name for source in self.train if source.pack > 1]):
+            raise ValueError(
+                f"pack needs all rows at once and data.streaming reads them one by one; drop one ({', '.join(sources)})"
+            )
         return self
 
 
@@ -188,7 +192,7 @@ class Recipe(Config):
             marks of a sample, patch by patch).
         epochs, steps: exactly one; an epoch's last step is filled up from the next epoch's order.
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
-        deepspeed: a shipped configuration (zero1, zero2, zero3) or the path of one.
+        deepspeed: a shipped configuration (zero1, zero2) or the path of one.
         peak_flops: of one device at this precision, for the FLOPs utilisation; None leaves that out.
         output: a directory that does not exist yet, or one that holds an interrupted run of the same recipe.
     """

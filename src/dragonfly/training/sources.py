@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch.utils.data import Sampler
 
-from dragonfly.data import BadRow, EncodedDataset, Manifest, Mixture, Sample, count_bad, read
+from dragonfly.data import BadRow, EncodedDataset, Manifest, Mixture, Sample, count_bad, pack, read
 from dragonfly.data.manifest import NAME
 from dragonfly.files import sha256
 

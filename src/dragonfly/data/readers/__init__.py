@@ -109,7 +109,8 @@ def _dialect(row: dict[str, Any]) -> str:
     if "question" in row and "answer" in row:
         return "question"
     fields = ", ".join(map(str, row)) or "none"
-    raise BadSample("unknown-format", f"fields: {fields}; expected conversations, messages, or question and answer; or name the format")
+    legal = "conversations, messages, or question and answer"
+    raise BadSample("unknown-format", f"fields: {fields}; expected {legal}, or name the format")
 
 
 def _checked(sample: Sample, place: tuple[str, int]) -> Sample | BadRow:
