@@ -1,5 +1,6 @@
 """Every shipped recipe trains two steps on tiny models; only what needs eight GPUs or real data is changed."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,14 @@ def test_two_steps(tmp_path: Path, name: str) -> None:
     assert len(small.losses(output)) == 2
     if recipe.lora is None:
         assert dragonfly.load(output).ask(tiny.picture(), "what?", max_new_tokens=1).finish == "length"
+
+
+def test_the_bundled_model_is_fine_tuned_on_a_folder_of_ones_own(tmp_path: Path) -> None:
+    tiny.picture(400, 300).save(tmp_path / "a.png")
+    rows = [{"image": "a.png", "question": f"What is this, {n}?", "answer": "a kite"} for n in range(4)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = f"data.train=[{{name: mine, path: {tmp_path / 'train.jsonl'}, pack: 2}}]"
+    output = run(Recipe.load("finetune", [source, "epochs=null", "steps=60", f"output={tmp_path / 'out'}", "save.every=null"]))
+    losses = small.losses(output)
+    assert losses[-1] < 0.2 * losses[0]
+    assert dragonfly.load(output).ask(tmp_path / "a.png", "What is this, 2?").text == "a kite"

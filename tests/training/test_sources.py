@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from dragonfly.data import write_manifest
-from dragonfly.training.recipe import Source
+from dragonfly.training.recipe import Data, Source
 from dragonfly.training.sources import RunOrder, load_rows, manifest_hashes, mixture, num_steps, reader_of
+from tests import tiny
 from tests.data.fakes import sample
 from tests.training import small
 
@@ -90,3 +91,27 @@ def test_a_hugging_face_dataset_is_read_whole_or_as_a_stream(tmp_path: Path, mon
     assert list(streamed()) == whole == list(streamed())  # a reader begins anew each time
     with pytest.raises(ValueError, match=r'Unknown split "test"'):
         load_rows(source.model_copy(update={"split": "test"}), 0.0)
+
+
+def test_questions_on_one_picture_are_packed_as_turns(tmp_path: Path) -> None:
+    tiny.picture(40, 30).save(tmp_path / "a.png")
+    tiny.picture(40, 30, seed=1).save(tmp_path / "b.png")
+    rows = [{"image": f"{name}.png", "question": f"{name}{n}?", "answer": f"{name}{n}"} for n in range(3) for name in "ab"]
+    rows += [{"question": "text?", "answer": "text"}, {"question": "more?", "answer": "more"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = Source(name="mine", path=str(tmp_path / "rows.jsonl"), pack=2)
+    conversations = load_rows(source, 0.0)
+    turns = [[message.text for message in sample.messages] for sample in conversations]
+    assert sorted(len(texts) // 2 for texts in turns) == [1, 1, 1, 1, 2, 2]
+    assert sorted(text for texts in turns for text in texts[1::2]) == sorted(row["answer"] for row in rows)
+    for told in conversations:
+        assert len(told.images) == sum(message.num_images for message in told.messages) <= 1
+        assert all(question[:-1] == answer for question, answer in zip(*[iter([m.text for m in told.messages])] * 2, strict=True))
+    assert [s.messages for s in load_rows(source, 0.0)] == [s.messages for s in conversations]
+
+
+def test_packing_is_refused_where_rows_are_streamed() -> None:
+    with pytest.raises(
+        ValueError, match=r"pack needs all rows at once and data\.streaming reads them one by one; drop one \(mine\)"
+    ):
+        Data(train=[Source(name="mine", path="rows.jsonl", pack=2)], streaming=True)

@@ -15,7 +15,7 @@ from PIL import Image
 from dragonfly.data import BadSample, ImageRef, Message, Part, Sample, validate
 from dragonfly.data.readers.llama3 import parse_llama3
 from dragonfly.data.readers.pictures import image_ref, image_refs
-from dragonfly.data.readers.rows import message_row, released_row, turn_row
+from dragonfly.data.readers.rows import message_row, question_row, released_row, turn_row
 
 from ..fakes import picture
 
@@ -31,6 +31,21 @@ def spoken(row: Sample) -> list[tuple[str, list[str]]]:
 
 def told(*values: str) -> list[dict[str, str]]:
     return [{"from": ("human", "gpt")[i % 2], "value": value} for i, value in enumerate(values)]
+
+
+def test_a_question_and_its_answer_are_one_turn_behind_the_pictures() -> None:
+    row = question_row({"image": "a.jpg", "question": "How many?", "answer": 3, "group": "p1", "organ": "CHEST"}, ROOT)
+    assert (row.images, row.meta) == ((ImageRef("/data/a.jpg", group="p1"),), {"organ": "CHEST"})
+    assert spoken(row) == [("user", ["<image>", "How many?"]), ("assistant", ["3"])]
+    both = question_row({"images": ["a.jpg", "b.jpg"], "question": "Alike?", "answer": "no", "system": "Be brief."}, ROOT)
+    assert spoken(both) == [("system", ["Be brief."]), ("user", ["<image>", "<image>", "Alike?"]), ("assistant", ["no"])]
+    assert spoken(question_row({"question": "Who?", "answer": "nobody"}, ROOT)) == [("user", ["Who?"]), ("assistant", ["nobody"])]
+
+
+@pytest.mark.parametrize("row", [{"question": "Who?"}, {"question": None, "answer": "x"}, {"question": "Who?", "answer": ["x"]}])
+def test_a_question_without_text_is_bad(row: dict[str, Any]) -> None:
+    with pytest.raises(BadSample, match="bad-question: question and answer must be text"):
+        question_row(row, ROOT)
 
 
 def test_llava_rows_place_pictures_where_their_tokens_stand() -> None:
