@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -88,3 +89,13 @@ def test_the_figure_can_be_drawn_again(tmp_path: Path) -> None:
     with Image.open(tmp_path / "figure.png") as drawn, Image.open(script["TARGET"]) as committed:
         assert drawn.size == committed.size
     assert script["TARGET"].stat().st_size < 200_000
+
+
+def test_the_fine_tunes_numbers_are_those_of_its_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "vqa_rad_finetune.json").read_text(encoding="utf-8"))["evaluation"]
+    rows = re.findall(
+        r"^\| (?:the|always) .*? \| ([\d.]+).*? \| ([\d.]+).*? \|$", (ROOT / "docs/finetune.md").read_text(), re.MULTILINE
+    )
+    scores = [result["scores"], *(result["baselines"][name]["scores"] for name in ("majority", "no_picture", "shuffled_picture"))]
+    expected = [tuple(f"{100 * each[key]['value']:.1f}" for key in ("exact_match", "closed_accuracy")) for each in scores]
+    assert rows == expected
