@@ -80,7 +80,7 @@ class Record(TrainerCallback):
             draw_curve(output / LOSS, output / CURVE, self.recipe.name)
 
     def _speed(self, state: Any) -> dict[str, Any]:
-        """Of this session alone: loading and checkpoints included, compilation too."""
+        """Since this start of the run: loading, checkpoints and compilation included."""
         seconds = time.perf_counter() - self.begun
         steps, tokens, flops = (
             state.global_step - self.before[0],
