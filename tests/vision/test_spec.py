@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dragonfly.models.presets import get_preset
 from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
 from tests.vision.cases import SPECS, V1, V2
 
@@ -189,3 +190,15 @@ def test_padding_needs_one_factor_both_ways() -> None:
     with pytest.raises(ValueError, match=r"times one factor both ways; \(4, 6\) is not of \(1, 4\)"):
         EncoderSpec(224, 32, mid=LevelSpec(((1, 4),)), high=HIGH, regions="raster", fit="pad")
     assert replace(V2, fit="pad").fit == "pad"
+
+
+def test_changes_join_a_part_of_the_keep_rule_and_leave_the_rest():
+    spec = EncoderSpec.from_dict(get_preset("v1").spec.to_dict())
+    other = spec.changed({"max_enlargement": 2.0, "selection": {"policy": "detail"}})
+    assert (other.max_enlargement, other.selection.policy, other.selection.keep) == (2.0, "detail", spec.selection.keep)
+    assert spec.changed({}) == spec and other.partners == spec.partners
+
+
+def test_a_keep_rule_without_a_high_level_is_refused():
+    with pytest.raises(ValueError, match="no high level, so there is nothing to select"):
+        get_preset("low-only").spec.changed({"selection": {"policy": "detail", "keep": 1}})

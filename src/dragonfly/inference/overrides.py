@@ -70,17 +70,8 @@ def _check(key: str, value: Any, rule: Any) -> None:
 
 def apply_overrides(config: DragonflyConfig, processor: DragonflyProcessor, changes: dict[str, Any]) -> None:
     """Change a model's configuration and its processor alike. `preset` is in both already, and needs its tower's geometry."""
-    values = config.spec.to_dict()
-    for key, value in changes.items():
-        if key == "encoder_batch":
-            config.encoder_batch = value
-        elif key == "selection":
-            if config.spec.high is None:
-                raise ValueError("this model has no high level, so there is nothing to select; choose another model.preset")
-            values["selection"] = {**values["selection"], **value}
-        elif key != "preset":
-            values[key] = value
+    if "encoder_batch" in changes:
+        config.encoder_batch = changes["encoder_batch"]
     if changes:
-        encoder = EncoderSpec.from_dict(values).to_dict()
-        config.encoder = encoder
-        processor.image_processor.encoder = encoder
+        parts = {key: value for key, value in changes.items() if key not in ("encoder_batch", "preset")}
+        config.encoder = processor.image_processor.encoder = config.spec.changed(parts).to_dict()

@@ -89,13 +89,10 @@ def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
         geometry = {key: values[key] for key in ("resolution", "patch_size", "num_prefix_tokens")}
         values = {**get_preset(options.preset).spec.to_dict(), **geometry}
     names = ("fit", "grid_rule", "regions", "max_enlargement")
-    values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    selection = {key: value for key, value in options.selection.model_dump().items() if value is not None}
-    if selection:
-        if values.get("high") is None:
-            raise ValueError("model.selection has nothing to select from: this encoder has no high level")
-        values["selection"] = {**values["selection"], **selection}
-    return EncoderSpec.from_dict(values).to_dict()
+    changes: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if selection := {key: value for key, value in options.selection.model_dump().items() if value is not None}:
+        changes["selection"] = selection
+    return EncoderSpec.from_dict(values).changed(changes).to_dict()
 
 
 def freeze(model: nn.Module, trainable: list[str]) -> None:

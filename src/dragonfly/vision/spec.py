@@ -154,6 +154,19 @@ class EncoderSpec:
         _check_names("selection", changes, SelectionSpec)
         return replace(self, selection=replace(self.selection, **changes))
 
+    def changed(self, changes: Mapping[str, Any]) -> EncoderSpec:
+        """The same encoder with some fields changed; `selection` may name a part of the keep rule.
+
+        Raises:
+            ValueError: for an unknown or illegal value, or a keep rule where there is no high level to keep from.
+        """
+        values = {**self.to_dict(), **changes}
+        if changes.get("selection"):
+            if self.high is None:
+                raise ValueError("this encoder has no high level, so there is nothing to select; choose another model.preset")
+            values["selection"] = {**self.to_dict()["selection"], **changes["selection"]}
+        return EncoderSpec.from_dict(values)
+
     def to_dict(self) -> dict[str, Any]:
         """A dictionary that JSON and YAML hold; `from_dict` reads it back to an equal spec."""
         return _as_lists(asdict(self))
