@@ -90,7 +90,7 @@ def test_number_formats(saved_model: Path, tmp_path: Path, monkeypatch: pytest.M
         ({"overrides": ["model.selection.seed=x"]}, "model.selection.seed must be an integer of at least 0, got 'x'"),
         ({"overrides": ["model.max_enlargement=0"]}, "model.max_enlargement must be a number above 0"),
         ({"overrides": ["model.encoder_batch=0"]}, "model.encoder_batch must be an integer of at least 1, or null"),
-        ({"overrides": ["model.preset=low-only", "model.selection.keep=1"]}, "this model has no high level"),
+        ({"overrides": ["model.preset=low-only", "model.selection.keep=1"]}, "this encoder has no high level"),
     ],
 )
 def test_settings_that_cannot_be_meant(saved_model: Path, options: dict[str, Any], message: str) -> None:
