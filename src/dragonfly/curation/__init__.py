@@ -1,0 +1,1 @@
+"""From raw data sets to a training mixture: sources, steps with counts, a manifest and its data card."""
