@@ -1,4 +1,4 @@
-"""Every shipped recipe trains two steps on tiny models; only what needs eight GPUs or real data is changed."""
+"""Every shipped recipe but those of nano trains two steps on tiny models; what needs eight GPUs or real data is changed."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.training import small
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if not name.startswith("nano/")])
 def test_two_steps(tmp_path: Path, name: str) -> None:
     recipe = Recipe.load(name)
     preset = "v2" if name.endswith("v2") else "v1"

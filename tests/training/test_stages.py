@@ -12,7 +12,7 @@ from tests.training import small
 
 
 def from_parts(folder: Path, tower: str = "clip", **changes: object) -> Recipe:
-    base = InitFrom(**small.parts(folder, tower))
+    base = InitFrom.model_validate(small.parts(folder, tower))
     return Recipe.model_validate(small.values(folder, init_from=base.model_dump(), model={"preset": "v1"}, **changes))
 
 

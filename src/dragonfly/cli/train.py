@@ -53,7 +53,7 @@ def inspect_data(
 
     from dragonfly.data import show
     from dragonfly.training import Recipe
-    from dragonfly.training.gates import audit_labels
+    from dragonfly.training.label_audit import audit_labels
     from dragonfly.training.sources import encoded, first_rows, mixture
     from dragonfly.training.stages import build_processor
 

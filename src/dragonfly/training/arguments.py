@@ -48,7 +48,7 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         dataloader_pin_memory=on_gpu,
         remove_unused_columns=False,
         label_names=["labels"],
-        prediction_loss_only=True,
+        prediction_loss_only=recipe.data.eval is None,
         eval_strategy="steps" if recipe.log.eval_every else "no",
         eval_steps=recipe.log.eval_every,
         save_strategy="steps" if recipe.save.every else "no",

@@ -1,72 +1,67 @@
-"""The look at the labels that comes before any training: a run with silent labelling mistakes does not start."""
+"""Gates: numbers on held-out data that a stage must reach, or it stops before it costs more.
+
+The Trainer measures them itself. `eval_turns` is the share of answers whose every token is the likeliest one after the true
+ones before it, which is exactly when greedy decoding says the answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragonfly.data import Collator, Sample, audit, audit_batch, turn_marks
-from dragonfly.data.faults import BadSample
-from dragonfly.data.lengths import picture_size
+import numpy as np
+from torch import Tensor
+from transformers import TrainerCallback
 
-from .recipe import Recipe
-from .sources import encoded
+from dragonfly.data import IGNORE_INDEX
 
-SHOWN = 5
-
-
-def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], processor: Any) -> dict[str, dict[str, int]]:
-    """Encode the first `data.audit` rows of each source and look each over, alone and in padded batches.
-
-    Returns for each source its rows, tokens and trained tokens. ValueError naming source, row and fault.
-    """
-    marks, faults, report = turn_marks(processor), [], {}
-    for name, rows in sources.items():
-        examples, promised = _encoded_rows(recipe, rows, processor)
-        options: dict[str, Any] = {
-            "image_token_id": processor.image_token_id,
-            "separator_token_id": processor.separator_token_id,
-            "marks": marks,
-            "train_on": recipe.data.train_on,
-        }
-        for number, (example, tokens) in enumerate(zip(examples, promised, strict=True)):
-            found = audit(example, num_image_tokens=tokens, **options)
-            faults += [f"{name} row {number}: {fault}" for fault in found]
-        if examples:
-            lengths = [len(example["input_ids"]) for example in examples]
-            ends = [lengths.index(min(lengths)), lengths.index(max(lengths))]  # as much padding as there can be
-            batch = Collator(processor.tokenizer.pad_token_id)([examples[number] for number in ends])
-            found = audit_batch(batch, [promised[number] for number in ends], **options)
-            faults += [f"{name} rows {ends[0]} and {ends[1]} as a batch: {fault}" for fault in found]
-        report[name] = {
-            "rows": len(examples),
-            "tokens": sum(len(example["input_ids"]) for example in examples),
-            "trained": sum(int((example["labels"] >= 0).sum()) for example in examples),
-        }
-    if faults:
-        more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise ValueError(
-            f"the labels are not as they should be, so training does not start: {'; '.join(faults[:SHOWN])}{more}; "
-            "see them with `dragonfly inspect data`"
-        )
-    return report
+from .recipe import Gate
 
 
-def _encoded_rows(recipe: Recipe, rows: Sequence[Sample], processor: Any) -> tuple[list[Any], list[list[int]]]:
-    """The first usable rows as examples, and for each the tokens that its pictures' layouts promise."""
-    dataset = encoded(recipe, rows, processor)
-    examples, promised = [], []
-    for index in range(min(recipe.data.audit, len(rows))):
-        try:
-            sizes = [picture_size(image, dataset.picture_policy) for image in rows[index].images]
-        except BadSample:
-            continue  # the run itself counts and names it
-        known = len(dataset.bad)
-        example = dataset[index]
-        if len(dataset.bad) > known:
-            continue  # the next row stands in for this one
-        tokens = processor._get_num_multimodal_tokens(image_sizes=sizes).num_image_tokens if sizes else []
-        kept = len(example.get("pixel_values", ())) if example["num_truncated"] else len(tokens)
-        examples.append(example)
-        promised.append(list(tokens)[:kept])
-    return examples, promised
+class GateNotReached(ValueError):
+    """A held-out number is lower than its gate asks for."""
+
+
+class Gates(TrainerCallback):
+    """Asks for an evaluation at every gate's step and raises `GateNotReached` where the number is too low."""
+
+    def __init__(self, gates: list[Gate], steps: int) -> None:
+        self.gates = {(gate.step or steps): [] for gate in gates}
+        for gate in gates:
+            self.gates[gate.step or steps].append(gate)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step in self.gates:
+            control.should_evaluate = True
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        for gate in self.gates.get(state.global_step, []):
+            reached = (metrics or {}).get(gate.metric)
+            if reached is None:
+                measured = ", ".join(name for name in metrics or {} if name.startswith("eval_"))
+                raise ValueError(f"gate {gate.metric}: this objective does not measure it; measured: {measured}")
+            if reached < gate.least:
+                raise GateNotReached(
+                    f"{gate.metric} is {reached:.3f} after {state.global_step} steps and the recipe asks for {gate.least}; "
+                    "train longer, look at the data, or lower gates"
+                )
+
+
+def likeliest(outputs: Any, labels: Tensor) -> Tensor:
+    """The likeliest token at each position (batch, length): all that the metrics need of the logits."""
+    logits = outputs[0] if isinstance(outputs, tuple) else outputs
+    return logits.argmax(dim=-1)
+
+
+def answer_metrics(said: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Shares of right tokens and of wholly right answers; an answer is a run of labels, said one position before each."""
+    said, labels = said[:, :-1], labels[:, 1:]
+    asked = labels != IGNORE_INDEX
+    right = said == labels
+    turns = [bool(right[row, start:end].all()) for row in range(len(labels)) for start, end in _runs(asked[row])]
+    return {"tokens": float(right[asked].mean()), "turns": float(np.mean(turns)), "num_turns": float(len(turns))}
+
+
+def _runs(asked: np.ndarray) -> list[tuple[int, int]]:
+    """The half-open runs of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], asked.astype(np.int8), [0]])))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from dragonfly.data import Collator, Mixture
 
 from . import reading
+from .gates import answer_metrics, likeliest
+from .reader import Reader, reading_metrics
 from .recipe import Recipe
 from .sources import encoded, load_rows
 from .streaming import Stream
@@ -23,29 +25,38 @@ from .streaming import Stream
 
 @dataclass(frozen=True)
 class Task:
-    """What the trainer is given: the module that is trained, its examples (torch datasets), and how they are batched."""
+    """What the trainer is given: the module that is trained, its examples (torch datasets), and how they are batched.
+
+    `said` reduces a batch's outputs to what `metrics` compares with the labels.
+    """
 
     module: nn.Module
     train: Any
     evaluation: Any
     collate: Callable[[Sequence[Any]], Mapping[str, Tensor]]
+    said: Callable[[Any, Tensor], Tensor]
+    metrics: Callable[[Any, Any], dict[str, float]]
 
 
 def make_task(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream) -> Task:
     """The recipe's objective on `rows`, those of the whole run in their order."""
     evaluation = load_rows(recipe.data.eval, recipe.data.max_bad_share) if recipe.data.eval else None
     if recipe.objective == "read" and isinstance(rows, Mixture):
-        classes = reading.label_classes(sample for source in rows.sources.values() for sample in source)
+        options = recipe.reading
+        classes = reading.find_classes((sample for source in rows.sources.values() for sample in source), options.slots)
         torch.manual_seed(recipe.seed)
-        base = model.model
-        reader = reading.Reader(base.vision_tower, model.config.vision_config.hidden_size, len(classes) + 1)
-        train = reading.PatchDataset(rows, processor, classes)
-        held_out = reading.PatchDataset(evaluation, processor, classes) if evaluation else None
-        return Task(reader, train, held_out, reading.collate)
+        reader = Reader(model.model.vision_tower, model.config.vision_config.hidden_size, classes, options.nothing)
+        train = reading.PatchDataset(rows, processor, classes, options)
+        held_out = reading.PatchDataset(evaluation, processor, classes, options) if evaluation else None
+        return Task(reader, train, held_out, reading.collate, lambda outputs, _: reader.said(_first(outputs)), reading_metrics)
     answer_without_pictures(model)
     train = encoded(recipe, rows, processor) if isinstance(rows, Mixture) else rows
     held_out = encoded(recipe, evaluation, processor) if evaluation else None
-    return Task(model, train, held_out, Collator(processor.tokenizer.pad_token_id))
+    return Task(model, train, held_out, Collator(processor.tokenizer.pad_token_id), likeliest, answer_metrics)
+
+
+def _first(outputs: Any) -> Tensor:
+    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def answer_without_pictures(model: Any) -> None:

@@ -1,17 +1,20 @@
-"""The objective `read`: the tower learns to name what stands in each of its patches.
+"""The objective `read`: the tower learns to say what stands in each of its patches.
 
-A sample's `meta["marks"]` is a list of {"box": [left, top, right, bottom] in source pixels, "label": text}: characters and
-shapes. A linear head over the tower's tokens tells the label of the mark that covers each patch's centre. The head
-belongs to training: it is saved with checkpoints and left out of the final model. Knows no language model.
+A sample's `meta["marks"]` is a list of {"box": [left, top, right, bottom] in source pixels, "label": text, "kind"}. Marks of
+kind "word" are spelled: a patch says every character of the word that covers most of it, each in its own slot, so that one
+token holds a whole word. All other marks ("shape", or no kind) are named: one class for each label. Marks of kind "char" are
+left out where there are words. Knows no language model; `reader` holds what is trained.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from dragonfly.data import IGNORE_INDEX, Mixture, Sample
@@ -19,34 +22,74 @@ from dragonfly.imaging import load_picture
 from dragonfly.vision.layout import SubImageLayout
 from dragonfly.vision.spec import EncoderSpec
 
-BACKGROUND = 0  # the class of patches that no mark covers
+from .recipe import Reading
+
+NOTHING = 0
+"""The class of patches that no mark covers, and of slots behind a word's end."""
+
+LEAST_COVER = 0.1  # share of a patch that a mark must cover to be its own
+WHOLE = 0.95  # share of a word that must lie in the sub-image: what is cut off cannot be read
 
 
-class Reader(nn.Module):
-    """A vision tower and a linear head over its tokens."""
+@dataclass(frozen=True)
+class Mark:
+    """Something drawn: its box in source pixels, what it says, whether it is spelled (a word) or named."""
 
-    def __init__(self, tower: nn.Module, hidden: int, classes: int) -> None:
-        super().__init__()
-        self.vision_tower = tower
-        self.head = nn.Linear(hidden, classes)
+    box: tuple[float, float, float, float]
+    label: str
+    spelled: bool
 
-    def forward(self, pixel_values: Tensor, labels: Tensor, num_items_in_batch: Any = None, **_: Any) -> dict[str, Tensor]:
-        """Sub-images (n, 3, R, R) and classes (n, tokens) -> the mean cross-entropy over what is not ignored.
 
-        With `num_items_in_batch`, the sum over it: what several batches of one step share.
-        """
-        tokens = self.vision_tower(pixel_values=pixel_values).last_hidden_state
-        logits = self.head(tokens).flatten(0, 1).float()
-        total = nn.functional.cross_entropy(logits, labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
-        count = (labels != IGNORE_INDEX).sum() if num_items_in_batch is None else num_items_in_batch
-        return {"loss": total / count, "logits": logits}
+@dataclass(frozen=True)
+class Classes:
+    """What a patch may say: `names` (column 0) and, in each of `slots` further columns, one of `characters`."""
+
+    names: tuple[str, ...]
+    characters: str
+    slots: int
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Classes of every column; class 0 is nothing."""
+        return (1 + len(self.names), *[1 + len(self.characters)] * self.slots)
+
+    def spell(self, word: str) -> list[int]:
+        """The classes of a word's characters, filled up with nothing."""
+        spelled = [1 + self.characters.index(character) for character in word[: self.slots]]
+        return spelled + [NOTHING] * (self.slots - len(spelled))
+
+
+def find_classes(samples: Iterable[Sample], slots: int) -> Classes:
+    """Every name and every character that occurs, in order; no slots where no mark is a word."""
+    names: set[str] = set()
+    words: set[str] = set()
+    for sample in samples:
+        for mark in marks_of(sample):
+            (words if mark.spelled else names).add(mark.label)
+    return Classes(tuple(sorted(names)), "".join(sorted(set("".join(words)))), slots if words else 0)
+
+
+def marks_of(sample: Sample) -> list[Mark]:
+    """A sample's marks. ValueError where they are absent or badly made."""
+    try:
+        given = [(tuple(map(float, m["box"])), str(m["label"]), m.get("kind")) for m in sample.meta["marks"]]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ValueError(
+            f"objective 'read' needs meta['marks'], a list of {{box, label}}; sample {sample.id!r} of {sample.source!r} has none"
+        ) from None
+    spelled = any(kind == "word" for _, _, kind in given)
+    return [
+        Mark(box, label, kind == "word")  # pyright: ignore[reportArgumentType]
+        for box, label, kind in given
+        if not (spelled and kind == "char")
+    ]
 
 
 class PatchDataset(Dataset[dict[str, Tensor]]):
-    """Samples as sub-images with a class for each token; everything is encoded, nothing is selected."""
+    """Samples as sub-images with classes for each token; everything is encoded, nothing is selected."""
 
-    def __init__(self, samples: Sequence[Sample] | Mixture, processor: Any, classes: Mapping[str, int]) -> None:
-        self.samples, self.classes = samples, classes
+    def __init__(self, samples: Sequence[Sample] | Mixture, processor: Any, classes: Classes, options: Reading) -> None:
+        self.samples, self.classes, self.options = samples, classes, options
         self.image_processor = processor.image_processor
         self.encoder = {**self.image_processor.encoder, "selection": {"policy": "all"}}
         self.spec = EncoderSpec.from_dict(self.encoder)
@@ -63,8 +106,16 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
             raise ValueError(f"objective 'read': sample {sample.id!r} has {len(sample.images)} pictures; it takes one")
         picture = load_picture(sample.images[0].source, self.image_processor.picture_policy).image
         inputs = self.image_processor(images=[picture], encoder=self.encoder, return_tensors="pt")
-        labels = patch_labels(inputs["layouts"][0], self.spec, marks_of(sample), self.classes)
-        return {"pixel_values": inputs["pixel_values"][0], "labels": labels}
+        labels = patch_labels(inputs["layouts"][0], self.spec, marks_of(sample), self.classes, self.options.smallest)
+        kept = self._kept(labels, index)
+        return {"pixel_values": inputs["pixel_values"][0][kept], "labels": labels[kept]}
+
+    def _kept(self, labels: Tensor, index: int) -> Tensor:
+        """The sub-images to learn from: all that say something, and a drawn share of the empty ones."""
+        says = (labels > NOTHING).flatten(1).any(dim=1)
+        draw = random.Random(f"{index}")
+        kept = [bool(said) or draw.random() < self.options.empty_share for said in says]
+        return torch.tensor(kept if any(kept) else [True] * len(kept))
 
 
 def collate(examples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -72,42 +123,50 @@ def collate(examples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {key: torch.cat([example[key] for example in examples]) for key in ("pixel_values", "labels")}
 
 
-def marks_of(sample: Sample) -> list[tuple[tuple[float, float, float, float], str]]:
-    """A sample's marks as (box, label). ValueError where they are absent or badly made."""
-    try:
-        return [(tuple(map(float, mark["box"])), str(mark["label"])) for mark in sample.meta["marks"]]  # pyright: ignore[reportReturnType]
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(
-            f"objective 'read' needs meta['marks'], a list of {{box, label}}; sample {sample.id!r} of {sample.source!r} has none"
-        ) from None
-
-
-def label_classes(samples: Iterable[Sample]) -> dict[str, int]:
-    """A class for every label that occurs, in alphabetical order, from 1."""
-    labels = sorted({label for sample in samples for _, label in marks_of(sample)})
-    return {label: number for number, label in enumerate(labels, start=BACKGROUND + 1)}
-
-
 def patch_labels(
-    layout: SubImageLayout,
-    spec: EncoderSpec,
-    marks: Sequence[tuple[tuple[float, float, float, float], str]],
-    classes: Mapping[str, int],
+    layout: SubImageLayout, spec: EncoderSpec, marks: Sequence[Mark], classes: Classes, smallest: float = 0.0
 ) -> Tensor:
-    """(sub_images, tokens) classes: of the smallest mark that covers a patch's centre; prefix tokens are ignored."""
-    side = spec.patch_side
+    """(sub_images, tokens, columns) classes of `Classes`; prefix tokens are ignored.
+
+    A patch says the mark that covers most of it. A word that is lower than `smallest` pixels in its sub-image, or not
+    wholly inside, asks nothing of its patches' slots.
+    """
+    side, columns = spec.patch_side, len(classes.sizes)
+    labels = torch.full((len(layout.boxes), side, side, columns), NOTHING)
     boxes = torch.tensor(layout.boxes, dtype=torch.float64)  # (sub_images, 4)
-    steps = (torch.arange(side, dtype=torch.float64) + 0.5) / side
-    xs = boxes[:, 0:1] + (boxes[:, 2:3] - boxes[:, 0:1]) * steps  # (sub_images, side)
+    for spelled in (False, True):
+        chosen = [mark for mark in marks if mark.spelled == spelled]
+        if not chosen:
+            continue
+        areas = torch.tensor([mark.box for mark in chosen], dtype=torch.float64)  # (marks, 4)
+        cover, place = _cover(boxes, areas, side).max(dim=0)  # (sub_images, side, side)
+        if spelled:
+            said = torch.tensor([classes.spell(mark.label) for mark in chosen])[place]
+            readable = _readable(boxes, areas, spec.resolution, smallest)  # (marks, sub_images)
+            said[~readable[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
+            labels[..., 1:] = torch.where((cover > LEAST_COVER)[..., None], said, labels[..., 1:])
+        else:
+            said = torch.tensor([1 + classes.names.index(mark.label) for mark in chosen])[place]
+            labels[..., 0] = torch.where(cover > LEAST_COVER, said, labels[..., 0])
+    prefix = torch.full((len(boxes), spec.num_prefix_tokens, columns), IGNORE_INDEX)
+    return torch.cat([prefix, labels.flatten(1, 2)], dim=1)
+
+
+def _cover(boxes: Tensor, marks: Tensor, side: int) -> Tensor:
+    """The share of every patch that each mark covers: (marks, sub_images, side, side)."""
+    steps = torch.arange(side + 1, dtype=torch.float64) / side
+    xs = boxes[:, 0:1] + (boxes[:, 2:3] - boxes[:, 0:1]) * steps  # (sub_images, side + 1)
     ys = boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * steps
-    labels = torch.full((len(boxes), side, side), BACKGROUND)
-    for (left, top, right, bottom), label in sorted(marks, key=_area, reverse=True):
-        inside = ((ys >= top) & (ys < bottom))[:, :, None] & ((xs >= left) & (xs < right))[:, None, :]
-        labels[inside] = classes[label]
-    prefix = torch.full((len(boxes), spec.num_prefix_tokens), IGNORE_INDEX)
-    return torch.cat([prefix, labels.flatten(1)], dim=1)
+    across = (torch.minimum(xs[:, 1:], marks[:, None, None, 2]) - torch.maximum(xs[:, :-1], marks[:, None, None, 0])).clamp(min=0)
+    down = (torch.minimum(ys[:, 1:], marks[:, None, None, 3]) - torch.maximum(ys[:, :-1], marks[:, None, None, 1])).clamp(min=0)
+    size = (xs[:, 1] - xs[:, 0]) * (ys[:, 1] - ys[:, 0])  # of one patch
+    return down[..., :, None] * across[..., None, :] / size[:, None, None]
 
 
-def _area(mark: tuple[tuple[float, float, float, float], str]) -> float:
-    left, top, right, bottom = mark[0]
-    return (right - left) * (bottom - top)
+def _readable(boxes: Tensor, marks: Tensor, resolution: int, smallest: float) -> Tensor:
+    """(marks, sub_images): whether a word is high enough there, and not cut off."""
+    across = torch.minimum(boxes[:, 2], marks[:, 2:3]) - torch.maximum(boxes[:, 0], marks[:, 0:1])
+    down = torch.minimum(boxes[:, 3], marks[:, 3:4]) - torch.maximum(boxes[:, 1], marks[:, 1:2])
+    area = ((marks[:, 2] - marks[:, 0]) * (marks[:, 3] - marks[:, 1]))[:, None]
+    height = (marks[:, 3] - marks[:, 1])[:, None] * resolution / (boxes[:, 3] - boxes[:, 1])
+    return (across.clamp(min=0) * down.clamp(min=0) >= WHOLE * area) & (height >= smallest)

@@ -24,14 +24,31 @@ Positive = Field(gt=0)
 Share = Field(default=0.0, ge=0.0, le=1.0)
 
 
-class InitFrom(Config):
-    """Where the weights come from: a `checkpoint`, or a `tower` and a `language_model` with a new projector.
+class Scratch(Config):
+    """A new model: configurations of tower and language model (with `model_type`), and a tokenizer learned from `texts`.
 
-    All are directories or hub names. `image_token` and `separator_token` name tokens of a language model's tokenizer;
-    where it has none to spare, they are added.
+    `texts` is a file, folder or manifest of samples whose messages are read; `vocabulary` the number of tokens, 256 bytes and
+    the special ones included, so that any text can be said.
+    """
+
+    tower: dict[str, Any]
+    language_model: dict[str, Any]
+    texts: str
+    vocabulary: int = Field(default=512, ge=300)
+    feature_layer: int = -2
+
+
+class InitFrom(Config):
+    """Where the weights come from: a `checkpoint`, a `tower` and a `language_model` with a new projector, or `scratch`.
+
+    All but scratch are directories or hub names. `image_token` and `separator_token` name tokens of a language model's
+    tokenizer; where it has none to spare, they are added. `projector` is the output of a stage with objective `read`: the
+    projector begins as that stage's head, put into words.
     """
 
     checkpoint: str | None = None
+    scratch: Scratch | None = None
+    projector: str | None = None
     tower: str | None = None
     language_model: str | None = None
     image_token: str | None = None
@@ -40,10 +57,12 @@ class InitFrom(Config):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         pair = (self.tower is not None) + (self.language_model is not None)
-        if (self.checkpoint is not None) == (pair > 0) or pair == 1:
-            given = ", ".join(name for name in ("checkpoint", "tower", "language_model") if getattr(self, name)) or "none of them"
-            raise ValueError(f"give either checkpoint, or tower and language_model; given: {given}")
-        if self.checkpoint and (self.image_token or self.separator_token):
+        ways = (self.checkpoint is not None) + (pair > 0) + (self.scratch is not None)
+        if ways != 1 or pair == 1:
+            names = ("checkpoint", "scratch", "tower", "language_model")
+            given = ", ".join(name for name in names if getattr(self, name)) or "none of them"
+            raise ValueError(f"give one of checkpoint, scratch, or tower and language_model; given: {given}")
+        if not pair and (self.image_token or self.separator_token):
             raise ValueError("image_token and separator_token belong to tower + language_model; a checkpoint has its own")
         return self
 
@@ -167,6 +186,28 @@ class Lora(Config):
     quantize: bool = False
 
 
+class Reading(Config):
+    """Objective `read`: `slots` characters of a word at most; words lower than `smallest` pixels in their sub-image are not
+    asked for; `empty_share` of the sub-images without a mark are learned from; `nothing` weighs the class of empty patches.
+    """
+
+    slots: int = Field(default=8, gt=0)
+    smallest: float = Field(default=0.0, ge=0.0)
+    empty_share: float = Field(default=1.0, ge=0.0, le=1.0)
+    nothing: float = Field(default=1.0, gt=0.0)
+
+
+class Gate(Config):
+    """A number on `data.eval` that must reach `least` after `step` optimiser steps (None: at the end), or the run stops.
+
+    `metric`: eval_turns (answers said exactly), eval_tokens; for objective read eval_characters, eval_words, eval_names.
+    """
+
+    metric: Literal["eval_turns", "eval_tokens", "eval_characters", "eval_words", "eval_names"]
+    least: float
+    step: int | None = Field(default=None, gt=0)
+
+
 class Save(Config):
     """`every`: steps between checkpoints, None for none but the last; `keep`: how many complete ones stay."""
 
@@ -192,6 +233,9 @@ class Recipe(Config):
             marks of a sample, patch by patch).
         epochs, steps: exactly one; an epoch's last step is filled up from the next epoch's order.
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
+        reading: what the objective `read` asks.
+        attention: transformers' name of an implementation, or one each for `vision_config` and `text_config`.
+        gates: what the run must have reached, measured on `data.eval`.
         deepspeed: a shipped configuration (zero1, zero2) or the path of one.
         peak_flops: of one device at this precision, for the FLOPs utilisation; None leaves that out.
         output: a directory that does not exist yet, or one that holds an interrupted run of the same recipe.
@@ -202,16 +246,18 @@ class Recipe(Config):
     model: ModelOptions = ModelOptions()
     trainable: list[str]
     objective: Literal["answer", "text", "read"] = "answer"
+    reading: Reading = Reading()
     data: Data
     optim: Optim
     batch: Batch
     epochs: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"
-    attention: str | None = None
+    attention: str | dict[str, str] | None = None
     gradient_checkpointing: bool = False
     lora: Lora | None = None
     deepspeed: str | None = None
+    gates: list[Gate] = Field(default_factory=list)
     save: Save = Save()
     log: Log = Log()
     seed: int = Field(default=0, ge=0)
@@ -225,7 +271,13 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        faults = [*self._length_faults(), *self._module_faults(), *self._objective_faults(), *self._lora_faults()]
+        faults = [
+            *self._length_faults(),
+            *self._module_faults(),
+            *self._objective_faults(),
+            *self._lora_faults(),
+            *self._gate_faults(),
+        ]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -257,6 +309,12 @@ class Recipe(Config):
             may = ", ".join(sorted(legal))
             return [f"objective {self.objective!r} gives no gradient to {', '.join(wrong)}; trainable may name {may}"]
         return []
+
+    def _gate_faults(self) -> list[str]:
+        if self.gates and self.data.eval is None:
+            return ["gates are measured on data.eval, which is missing"]
+        late = [gate.step for gate in self.gates if gate.step is not None and self.steps is not None and gate.step > self.steps]
+        return [f"a gate at step {late[0]} is never reached in {self.steps} steps"] if late else []
 
     def _lora_faults(self) -> list[str]:
         if self.lora is None:

@@ -21,7 +21,8 @@ from .recipe import Recipe
 from .stages import ModuleCount
 
 RECIPE, RUN, LOSS, CURVE = "recipe.yaml", "run.json", "loss.jsonl", "loss.png"
-KEPT = ("step", "loss", "eval_loss", "learning_rate", "grad_norm")
+KEPT = ("step", "loss", "learning_rate", "grad_norm")
+SPEEDS = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
 
 
 def origin(recipe: Recipe, hashes: dict[str, str | None], counts: list[ModuleCount]) -> dict[str, Any]:
@@ -117,5 +118,5 @@ def draw_curve(losses: Path, target: Path, title: str) -> None:
 
 
 def _line(entry: dict[str, Any]) -> str:
-    kept = {key: entry[key] for key in KEPT if key in entry}
+    kept = {key: value for key, value in entry.items() if key in KEPT or (key.startswith("eval_") and key not in SPEEDS)}
     return json.dumps(kept) + "\n" if "loss" in kept or "eval_loss" in kept else ""

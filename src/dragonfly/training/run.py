@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PrinterCallback
@@ -22,10 +22,12 @@ from dragonfly.files import write_json
 from . import checkpoints
 from .arguments import training_arguments
 from .flops import Flops
-from .gates import audit_labels
+from .gates import Gates
+from .label_audit import audit_labels
 from .lora import ORIGIN, add_adapter, base_hash
 from .objectives import make_task
 from .progress import Progress
+from .reader import Reader, save_head
 from .recipe import Recipe
 from .record import RECIPE, Record, origin, write_recipe
 from .sources import first_rows, manifest_hashes, mixture, num_steps, stream
@@ -34,7 +36,7 @@ from .trainer import StageTrainer
 
 logger = logging.getLogger(__name__)
 
-FREE_TO_CHANGE = {"log", "save", "peak_flops", "output"}
+FREE_TO_CHANGE = {"gates", "log", "save", "peak_flops", "output"}
 """What a resumed run may have otherwise than before: none of it changes a number."""
 
 
@@ -76,8 +78,10 @@ def run(recipe: Recipe) -> Path:
         train_dataset=task.train,
         eval_dataset=task.evaluation,
         data_collator=task.collate,
+        preprocess_logits_for_metrics=task.said,
+        compute_metrics=lambda prediction: task.metrics(prediction.predictions, prediction.label_ids),
         processing_class=processor,
-        callbacks=[stop, Progress(), Record(recipe, about, arguments.world_size)],
+        callbacks=[stop, Progress(), Record(recipe, about, arguments.world_size), Gates(recipe.gates, steps)],
     )
     trainer.remove_callback(PrinterCallback)  # takes the bar's place when that is off; ours is on
     if arguments.should_save:
@@ -132,10 +136,11 @@ def _prepared_model(recipe: Recipe, processor: Any) -> Any:
 def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, Any], output: Path) -> None:
     """The finished model as one directory: weights, processor, `dragonfly.json` last. Checkpoints are kept."""
     _use_cache(model_of(model), True)
-    if trainer.recipe.objective == "read":  # the head stays behind
+    if trainer.recipe.objective == "read":  # the head is no part of the model
         if trainer.args.should_save:
             model.save_pretrained(output)
             processor.save_pretrained(output)
+            save_head(cast(Reader, trainer.model), output)
     else:
         trainer.save_model(str(output))
     trainer.accelerator.wait_for_everyone()

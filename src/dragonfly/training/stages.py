@@ -24,6 +24,8 @@ from dragonfly.models.towers import tower_config
 from dragonfly.vision.spec import EncoderSpec
 
 from .recipe import MODULES, InitFrom, ModelOptions, Recipe
+from .scratch import scratch_model, scratch_processor
+from .speech import speak
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,9 @@ def build_processor(recipe: Recipe) -> DragonflyProcessor:
         processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(_existing(source.checkpoint)))
         processor.image_processor.encoder = encoder_for(recipe.model, processor.image_processor.encoder)
         return processor
+    if source.scratch is not None:
+        encoder = DragonflyConfig(vision_config=tower_config(source.scratch.tower), **_preset_or_encoder(recipe.model)).encoder
+        return scratch_processor(source.scratch, encoder_for(recipe.model, encoder))
     tokenizer, image_token, separator_token = _tokenizer(source)
     encoder = DragonflyConfig(vision_config=_tower_config(source), **_preset_or_encoder(recipe.model)).encoder
     image_processor = DragonflyImageProcessor(encoder=encoder_for(recipe.model, encoder), preset=recipe.model.preset)
@@ -72,9 +77,13 @@ def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForCo
         if recipe.lora is not None and recipe.lora.quantize:
             options["quantization_config"] = four_bits()
         model = DragonflyForConditionalGeneration.from_pretrained(_existing(source.checkpoint), config=config, **options)
+    elif source.scratch is not None:
+        model = scratch_model(source.scratch, processor, recipe.seed, recipe.attention)
     else:
         model = _assemble(recipe, processor, options)
     model.config.encoder_batch = None  # all ranks must call the tower equally often
+    if source.projector is not None:
+        speak(model, processor.tokenizer, source.projector)
     return model
 
 

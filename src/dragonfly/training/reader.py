@@ -1,0 +1,81 @@
+"""What the objective `read` trains: a vision tower and a linear head that says what stands in each patch.
+
+The head belongs to training. It is saved beside the stage's model (`reader.safetensors`, `reader.json`), where a later stage
+may begin its projector from it (`speech`); the model itself does not have it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dragonfly.data import IGNORE_INDEX
+from dragonfly.files import write_json
+
+from .reading import NOTHING, Classes
+
+WEIGHTS, CLASSES = "reader.safetensors", "reader.json"
+
+
+class Reader(nn.Module):
+    """A vision tower and a linear head over its tokens; `weight` is that of the class nothing, the others' is 1."""
+
+    def __init__(self, tower: nn.Module, hidden: int, classes: Classes, weight: float = 1.0) -> None:
+        super().__init__()
+        self.vision_tower, self.classes, self.weight = tower, classes, weight
+        self.head = nn.Linear(hidden, sum(classes.sizes))
+
+    def forward(self, pixel_values: Tensor, labels: Tensor, num_items_in_batch: Any = None, **_: Any) -> dict[str, Tensor]:
+        """Sub-images (n, 3, R, R) and classes (n, tokens, columns) -> the mean cross-entropy over what is not ignored.
+
+        With `num_items_in_batch`, the sum over it: what several batches of one step share.
+        """
+        tokens = self.vision_tower(pixel_values=pixel_values).last_hidden_state
+        logits = self.head(tokens).float()
+        total = logits.new_zeros(())
+        for column, scores in zip(
+            labels.flatten(0, 1).unbind(-1), logits.flatten(0, 1).split(self.classes.sizes, -1), strict=True
+        ):
+            weights = torch.ones(scores.shape[-1], device=scores.device)
+            weights[NOTHING] = self.weight
+            total = total + nn.functional.cross_entropy(scores, column, weights, ignore_index=IGNORE_INDEX, reduction="sum")
+        count = (labels != IGNORE_INDEX).sum() if num_items_in_batch is None else num_items_in_batch
+        return {"loss": total / count, "logits": logits}
+
+    def said(self, logits: Tensor) -> Tensor:
+        """The likeliest class of each column: (n, tokens, classes) -> (n, tokens, columns)."""
+        return torch.stack([scores.argmax(dim=-1) for scores in logits.split(self.classes.sizes, -1)], dim=-1)
+
+
+def reading_metrics(said: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Shares of what is right where something stands: `names`, `characters`, and `words` (every slot of a patch)."""
+    found = {}
+    names, slots = labels[..., 0], labels[..., 1:]
+    if (there := names > NOTHING).any():
+        found["names"] = float((said[..., 0] == names)[there].mean())
+    if (letters := slots > NOTHING).any():
+        found["characters"] = float((said[..., 1:] == slots)[letters].mean())
+        found["words"] = float((said[..., 1:] == slots).all(axis=-1)[letters.any(axis=-1)].mean())
+    return found
+
+
+def save_head(reader: Reader, folder: Path) -> None:
+    """Write the head and what its classes mean beside a model."""
+    save_file({name: tensor.detach().contiguous() for name, tensor in reader.head.state_dict().items()}, str(folder / WEIGHTS))
+    write_json(folder / CLASSES, asdict(reader.classes))
+
+
+def load_head(folder: Path) -> tuple[Tensor, Tensor, Classes]:
+    """Weight (classes, hidden), bias and classes of a head. ValueError where `folder` holds none."""
+    if not (folder / CLASSES).is_file() or not (folder / WEIGHTS).is_file():
+        raise ValueError(f"{folder} holds no read head ({WEIGHTS}); give the output of a stage with objective 'read'")
+    values = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
+    tensors = load_file(str(folder / WEIGHTS))
+    return tensors["weight"], tensors["bias"], Classes(tuple(values["names"]), values["characters"], values["slots"])

@@ -1,0 +1,102 @@
+"""A model from nothing: configurations to random weights, and a byte-complete tokenizer learned from the data's own words.
+
+Promises the same model for the same recipe and data. Knows no training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoConfig, PreTrainedTokenizerFast
+
+from dragonfly.data import Sample, read
+from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
+from dragonfly.models.towers import tower_config
+
+from .recipe import Scratch
+from .speech import spell_embeddings
+
+PAD, BEGIN, END, IMAGE, SEPARATOR = "<|pad|>", "<|begin_of_text|>", "<|eot_id|>", "<image>", "<separator>"
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+TEMPLATE = Path(__file__).with_name("scratch.jinja")
+TEXTS = 20_000
+"""Samples that the tokenizer learns from; more changes little."""
+
+
+def scratch_processor(scratch: Scratch, encoder: dict[str, Any]) -> DragonflyProcessor:
+    """The processor of a new model: pixels scaled to [-1, 1], a short chat template, a new tokenizer."""
+    tokenizer = learn_tokenizer(_texts(scratch.texts), scratch.vocabulary)
+    images = DragonflyImageProcessor(encoder=encoder, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    return DragonflyProcessor(images, tokenizer, chat_template=TEMPLATE.read_text(encoding="utf-8"))
+
+
+def scratch_model(
+    scratch: Scratch, processor: DragonflyProcessor, seed: int, attention: str | dict[str, str] | None = None
+) -> Any:
+    """Random weights drawn from `seed`; the embedding of a token of several characters is spelled from theirs."""
+    tokenizer: Any = processor.tokenizer
+    torch.manual_seed(seed)
+    config = DragonflyConfig(
+        vision_config=tower_config(scratch.tower),
+        text_config=_language_config(scratch, tokenizer),
+        encoder=processor.image_processor.encoder,
+        image_token_id=processor.image_token_id,
+        separator_token_id=processor.separator_token_id,
+        vision_feature_layer=scratch.feature_layer,
+        tie_word_embeddings=bool(scratch.language_model.get("tie_word_embeddings", False)),
+    )
+    for name in ("vision_config", "text_config"):
+        chosen = attention.get(name) if isinstance(attention, dict) else attention
+        if chosen is not None:
+            getattr(config, name)._attn_implementation = chosen
+    model = DragonflyForConditionalGeneration(config)
+    spell_embeddings(model.get_input_embeddings().weight.data, _spoken(tokenizer))  # pyright: ignore[reportArgumentType]
+    return model
+
+
+def learn_tokenizer(texts: Iterator[str], vocabulary: int) -> Any:
+    """Byte-level BPE on `texts`: any text round-trips, digits stay single, the commonest words become one token."""
+    tokenizer = Tokenizer(models.BPE())
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [PAD, BEGIN, END, *ROLES, IMAGE, SEPARATOR]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=special, initial_alphabet=sorted(byte_level.alphabet()), show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BEGIN,
+        eos_token=END,
+        pad_token=PAD,
+        extra_special_tokens={"image_token": IMAGE, "separator_token": SEPARATOR},
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+
+
+def _texts(path: str) -> Iterator[str]:
+    """Every message of the first samples at `path`."""
+    found = [row for row in islice(read(path), TEXTS) if isinstance(row, Sample)]
+    if not found:
+        raise ValueError(f"init_from.scratch.texts: no usable rows in {path}")
+    return (message.text for sample in found for message in sample.messages)
+
+
+def _language_config(scratch: Scratch, tokenizer: Any) -> Any:
+    values = dict(scratch.language_model)
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    return AutoConfig.for_model(values.pop("model_type", "llama"), **{**values, "vocab_size": len(tokenizer), **ids})
+
+
+def _spoken(tokenizer: Any) -> list[str]:
+    """What each token says, without blanks around it; nothing for special tokens and lone bytes."""
+    special = set(tokenizer.all_special_ids)
+    said = [tokenizer.decode([i]).strip() for i in range(len(tokenizer))]
+    return ["" if i in special or "\ufffd" in text else text for i, text in enumerate(said)]

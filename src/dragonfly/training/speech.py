@@ -1,0 +1,69 @@
+"""Embeddings that spell: a word is the sum of its characters' embeddings, each shifted by its place.
+
+With this code one vector holds a whole word, and two things can be said in closed form instead of being learned: the
+embedding of a new token of several characters, and a projector that begins as a read head put into words - a patch that
+reads "tax" is projected near the embedding of the token "tax". Looking something up then begins as comparing words with
+words. Only a beginning: training changes both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .reader import load_head
+
+LOUDNESS = 0.15
+"""Scale of the projector: centred logits of about 7 become the length of an embedding."""
+
+
+@torch.no_grad()
+def spell_embeddings(embeddings: Tensor, tokens: Sequence[str]) -> None:
+    """Overwrite, in place, the row of every token of several characters by the shifted sum of its characters' rows.
+
+    Args:
+        embeddings: (vocabulary, hidden).
+        tokens: the text of every row, blanks around it already taken away; "" for rows to be left alone.
+    """
+    single = {text: row for row, text in reversed(list(enumerate(tokens))) if len(text) == 1}
+    for row, text in enumerate(tokens):
+        if text and all(character in single for character in text) and single.get(text) != row:
+            embeddings[row] = _spelled(embeddings, [single[character] for character in text])
+
+
+@torch.no_grad()
+def speak(model: Any, tokenizer: Any, folder: str | Path) -> None:
+    """Begin the projector as the read head of the stage in `folder`, put into words. ValueError where there is none."""
+    weight, bias, classes = load_head(Path(folder))
+    table: Tensor = model.get_input_embeddings().weight
+    vectors = torch.zeros(len(weight), table.shape[1])  # (classes, hidden): what each class says
+    for row, name in enumerate(classes.names, start=1):
+        ids = [i for word in name.split() for i in tokenizer(" " + word, add_special_tokens=False)["input_ids"]]
+        vectors[row] = table[ids].float().sum(dim=0)
+    row = classes.sizes[0]
+    for slot in range(classes.slots):
+        for number, character in enumerate(classes.characters, start=1):
+            ids = tokenizer(character, add_special_tokens=False)["input_ids"]
+            vectors[row + number] = table[ids[-1]].float().roll(slot)
+        row += 1 + len(classes.characters)
+    projector = model.model.multi_modal_projector
+    matrix, offset = torch.zeros_like(projector.weight), torch.zeros_like(projector.bias)
+    for said, part, start in zip(
+        vectors.split(classes.sizes), weight.split(classes.sizes), bias.split(classes.sizes), strict=True
+    ):
+        # Against the mean of its mates: an empty slot, where none is likelier than another, then says next to nothing.
+        matrix += said[1:].T @ (part[1:] - part[1:].mean(dim=0))
+        offset += said[1:].T @ (start[1:] - start[1:].mean())
+    projector.weight.copy_(LOUDNESS * matrix)
+    projector.bias.copy_(LOUDNESS * offset)
+
+
+def _spelled(embeddings: Tensor, rows: Sequence[int]) -> Tensor:
+    """The shifted sum of the rows, as long as one of them is on average."""
+    total = torch.stack([embeddings[row].roll(place) for place, row in enumerate(rows)]).sum(dim=0)
+    length = embeddings[list(rows)].norm(dim=-1).mean()
+    return total / total.norm() * length

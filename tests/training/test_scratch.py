@@ -1,0 +1,101 @@
+"""A model from nothing, and embeddings that spell."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import dragonfly
+from dragonfly.training import Recipe, run
+from dragonfly.training.reader import Reader, save_head
+from dragonfly.training.reading import Classes
+from dragonfly.training.scratch import learn_tokenizer
+from dragonfly.training.speech import speak, spell_embeddings
+from tests import tiny
+from tests.training import small
+
+
+def scratch(folder: Path, **changes: Any) -> dict[str, Any]:
+    """A recipe's values for a new model that learns text rows."""
+    texts = small.rows(folder / "text", text_only=True)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return small.values(
+        folder,
+        init_from={
+            "scratch": {
+                "texts": str(texts),
+                "vocabulary": 300,
+                "tower": {"model_type": "clip_vision_model", "image_size": 32, "patch_size": 16, **sizes},
+                "language_model": {"model_type": "llama", "num_key_value_heads": 2, "tie_word_embeddings": True, **sizes},
+            }
+        },
+        model={"encoder": {"resolution": 32, "patch_size": 16, "low": {"grids": [[1, 1]]}}},
+        objective="text",
+        trainable=["language_model", "lm_head"],
+        data={"train": [{"name": "text", "path": str(texts)}], "audit": 4},
+        **changes,
+    )
+
+
+def test_a_model_from_nothing_trains_loads_and_answers(tmp_path: Path) -> None:
+    output = run(Recipe.model_validate(scratch(tmp_path)))
+    engine = dragonfly.load(output)
+    assert engine.ask(tiny.picture(), "what?", max_new_tokens=2).text is not None
+    again = run(Recipe.model_validate(scratch(tmp_path, output=str(tmp_path / "again"))))
+    assert (output / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
+    assert (output / "tokenizer.json").read_bytes() == (again / "tokenizer.json").read_bytes()
+
+
+def test_the_attention_of_a_new_model_is_the_recipes(tmp_path: Path) -> None:
+    from dragonfly.training.stages import build_model, build_processor
+
+    chosen = {"vision_config": "eager", "text_config": "sdpa"}
+    recipe = Recipe.model_validate(scratch(tmp_path, attention=chosen))
+    model: Any = build_model(recipe, build_processor(recipe))
+    assert model.model.vision_tower.config._attn_implementation == "eager"
+    assert model.model.language_model.config._attn_implementation == "sdpa"
+
+
+def test_any_text_comes_back_from_the_tokenizer() -> None:
+    tokenizer = learn_tokenizer(iter(["read the tax"] * 50), 300)
+    for text in ("tax 47", "Größe: 10 µm", "\u4e2d\u6587 and \U0001f9ea", " two  blanks\n"):
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+    assert len(tokenizer("1234", add_special_tokens=False)["input_ids"]) == 4
+
+
+def test_one_way_to_begin(tmp_path: Path) -> None:
+    values = scratch(tmp_path)
+    values["init_from"]["checkpoint"] = "nano"
+    with pytest.raises(ValueError, match=r"give one of checkpoint, scratch, .*given: checkpoint, scratch"):
+        Recipe.model_validate(values)
+
+
+def test_a_words_embedding_is_the_shifted_sum_of_its_characters() -> None:
+    table = torch.zeros(5, 4)
+    table[0] = torch.tensor([1.0, 0, 0, 0])  # a
+    table[1] = torch.tensor([0.0, 1, 0, 0])  # b
+    table[4] = 7.0
+    spell_embeddings(table, ["a", "b", "ab", "ba", ""])
+    half = 0.5**0.5
+    assert torch.allclose(table[2], torch.tensor([half, 0, half, 0]))  # b is shifted by one place
+    assert torch.allclose(table[3], torch.tensor([0, 1.0, 0, 0]))  # a shifted falls on b
+    assert torch.equal(table[4], torch.full((4,), 7.0))
+
+
+def test_a_spoken_projector_says_what_the_head_reads(tmp_path: Path) -> None:
+    settings = tiny.config("low-only")
+    model, tokenizer = tiny.model(settings), tiny.processor(settings).tokenizer
+    classes = Classes(("red",), "ab", 2)
+    reader = Reader(model.model.vision_tower, 32, classes)
+    save_head(reader, tmp_path)
+    speak(model, tokenizer, tmp_path)
+    table = model.get_input_embeddings().weight.detach()
+    a, b = (table[tokenizer(c, add_special_tokens=False)["input_ids"][-1]] for c in "ab")
+    # Of all inputs, the one along "slot 0 says a rather than b" must move the output towards a, away from b.
+    first = 2 + 1  # two names (nothing, red), then slot 0's nothing
+    along = (reader.head.weight[first] - reader.head.weight[first + 1]).detach()
+    moved = model.model.multi_modal_projector.weight.detach() @ along
+    assert float(moved @ (a - b)) > 0
+    with pytest.raises(ValueError, match="holds no read head"):
+        speak(model, tokenizer, tmp_path / "elsewhere")
