@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import dragonfly
 from dragonfly.training import run
-from dragonfly.training.reader import Reader, reading_metrics
+from dragonfly.training.reader import Reader
 from dragonfly.training.reading import Classes, Mark, PatchDataset, find_classes, marks_of, patch_labels
 from dragonfly.training.recipe import Reading
 from dragonfly.vision.layout import make_layout
@@ -87,8 +87,8 @@ def test_read_resumes_with_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_patch_says_the_mark_that_covers_most_of_it() -> None:
     spec = tiny.config("baseline-1").spec  # low, then 2 x 2 mid; 4 x 4 patches each, one prefix token
     layout = make_layout((64, 64), spec)
-    marks = [Mark((0.0, 0.0, 40.0, 16.0), "line", False), Mark((48.0, 48.0, 64.0, 52.0), "dot", False)]
-    labels = patch_labels(layout, spec, marks, Classes(("dot", "line"), "", 0))
+    marks = [Mark((0.0, 0.0, 40.0, 16.0), "line"), Mark((48.0, 48.0, 64.0, 52.0), "dot")]
+    labels = patch_labels(layout, spec, marks, Classes(("dot", "line"), "", 0, 0))
     assert labels.shape == (5, 17, 1) and bool((labels[:, 0] == -100).all())
     low, first, second, last = (labels[i, 1:, 0].view(4, 4).tolist() for i in (0, 1, 2, 4))
     assert low == [[2, 2, 2, 0], [0] * 4, [0] * 4, [0, 0, 0, 1]]  # 16-px patches; a quarter of the last is the dot's
@@ -100,37 +100,50 @@ def test_a_patch_says_the_mark_that_covers_most_of_it() -> None:
 def test_every_patch_of_a_word_says_the_whole_word() -> None:
     spec = tiny.config("baseline-1").spec
     layout = make_layout((64, 64), spec)
-    word = Mark((2.0, 2.0, 22.0, 12.0), "tax", True)
-    classes = Classes((), "atx", 4)
+    word = Mark((2.0, 2.0, 22.0, 12.0), "tax", "word")
+    classes = Classes((), "atx", 0, 4)
     labels = patch_labels(layout, spec, [word], classes, smallest=6.0)
     says = [2, 1, 3, 0]  # t, a, x, nothing
-    assert classes.spell("tax") == says
+    assert classes.classes("tax", 4) == says
     inside = labels[1, 1:, 1:].view(4, 4, 4)  # the mid sub-image above left: 8-px patches
     assert inside[0, 0].tolist() == inside[0, 2].tolist() == inside[1, 1].tolist() == says
     assert not inside[2:].any() and not inside[:, 3].any()
     assert labels[0, 1:, 1:].view(4, 4, 4)[0, 0].tolist() == [-100] * 4  # 5 px high at the low level: not asked
-    cut = Mark((20.0, 2.0, 40.0, 12.0), "tax", True)
+    cut = Mark((20.0, 2.0, 40.0, 12.0), "tax", "word")
     assert patch_labels(layout, spec, [cut], classes)[1, 1:, 1:].view(4, 4, 4)[0, 3].tolist() == [-100] * 4
+
+
+def test_a_patch_says_the_characters_whose_centres_lie_in_it() -> None:
+    spec = tiny.config("baseline-1").spec
+    layout = make_layout((64, 64), spec)
+    marks = [Mark((x, 2.0, x + 6.0, 10.0), letter, "char") for x, letter in ((1.0, "t"), (7.0, "a"), (14.0, "x"))]
+    labels = patch_labels(layout, spec, marks, Classes((), "atx", 2, 0), smallest=6.0)
+    assert labels.shape[-1] == 3
+    inside = labels[1, 1:, 1:].view(4, 4, 2)  # 8-px patches: centres at 4, 10 and 17, 6 px down
+    assert inside[0].tolist() == [[2, 0], [1, 0], [3, 0], [0, 0]] and not inside[1:].any()
+    low = labels[0, 1:, 1:].view(4, 4, 2)  # 16-px patches, letters 4 px high: high enough for a small letter
+    assert low[0, :2].tolist() == [[2, 1], [3, 0]]
+    assert patch_labels(layout, spec, marks, Classes((), "atx", 2, 0), smallest=7.0)[0, 1].tolist() == [0, -100, -100]
 
 
 def test_marks_are_asked_for_by_name() -> None:
     with pytest.raises(ValueError, match=r"objective 'read' needs meta\['marks'\].*sample 's' of 'test' has none"):
-        find_classes([sample("q", "a")], 8)
+        find_classes([sample("q", "a")], 3, 8)
     box = [0, 0, 1, 1]
     marks = {"marks": [{"box": box, "label": "b"}, {"box": box, "label": "a"}]}
-    classes = find_classes([sample("q", "a", meta=marks)], 8)
-    assert classes == Classes(("a", "b"), "", 0) and classes.sizes == (3,)
+    classes = find_classes([sample("q", "a", meta=marks)], 3, 8)
+    assert classes == Classes(("a", "b"), "", 0, 0) and classes.sizes == (3,)
     spelled = [{"box": box, "label": "no", "kind": "word"}, {"box": box, "label": "n", "kind": "char"}]
     found = sample("q", "a", meta={"marks": [*spelled, {"box": box, "label": "star", "kind": "shape"}]})
-    assert [mark.label for mark in marks_of(found)] == ["no", "star"]
-    assert find_classes([found], 8).sizes == (2, *[3] * 8)
+    assert [mark.label for mark in marks_of(found)] == ["no", "n", "star"]
+    assert find_classes([found], 3, 8).sizes == (2, *[3] * 11)
     with pytest.raises(ValueError, match="sample 's' has 0 pictures; it takes one"):
         PatchDataset([sample("q", "a", meta=marks)], tiny.processor(tiny.config("low-only")), classes, Reading())[0]
 
 
 def test_the_readers_loss_is_a_sum_over_the_steps_items() -> None:
     tower = tiny.model(tiny.config("low-only")).model.vision_tower
-    reader = Reader(tower, 32, Classes(("a", "b"), "xy", 2), weight=0.5)
+    reader = Reader(tower, 32, Classes(("a", "b"), "xy", 0, 2), weight=0.5)
     pixels, labels = torch.randn(4, 3, 32, 32), torch.randint(0, 3, (4, 17, 3))
     labels[:, 0] = -100
     whole = reader(pixels, labels)["loss"]
@@ -141,7 +154,8 @@ def test_the_readers_loss_is_a_sum_over_the_steps_items() -> None:
 
 
 def test_what_counts_as_read() -> None:
-    labels = np.array([[[-100] * 3, [1, 1, 2], [0, 2, 0], [0, 0, 0]]])
-    said = np.array([[[0, 0, 0], [1, 1, 1], [2, 2, 0], [0, 0, 0]]])
-    # One name, right. Characters 1, 2 | 2: two of three right. Words: the second patch's alone.
-    assert reading_metrics(said, labels) == {"names": 1.0, "characters": 2 / 3, "words": 0.5}
+    reader = Reader(torch.nn.Identity(), 4, Classes(("star",), "ab", 1, 2))
+    labels = np.array([[[-100] * 4, [1, 2, 1, 2], [0, 0, 2, 0], [0, 0, 0, 0]]])
+    said = np.array([[[0] * 4, [1, 1, 1, 1], [1, 2, 2, 0], [0, 0, 0, 0]]])
+    # One name, right; one near character, wrong. Of the words, 1 2 and 2, three characters, two right; the second is whole.
+    assert reader.metrics(said, labels) == {"names": 1.0, "near": 0.0, "characters": 2 / 3, "words": 0.5}

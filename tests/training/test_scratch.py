@@ -86,7 +86,7 @@ def test_a_words_embedding_is_the_shifted_sum_of_its_characters() -> None:
 def test_a_spoken_projector_says_what_the_head_reads(tmp_path: Path) -> None:
     settings = tiny.config("low-only")
     model, tokenizer = tiny.model(settings), tiny.processor(settings).tokenizer
-    classes = Classes(("red",), "ab", 2)
+    classes = Classes(("red",), "ab", 0, 2)
     reader = Reader(model.model.vision_tower, 32, classes)
     save_head(reader, tmp_path)
     speak(model, tokenizer, tmp_path)

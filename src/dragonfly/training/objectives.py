@@ -17,7 +17,7 @@ from dragonfly.data import Collator, Mixture
 
 from . import reading
 from .gates import answer_metrics, likeliest
-from .reader import Reader, reading_metrics
+from .reader import Reader
 from .recipe import Recipe
 from .sources import encoded, load_rows
 from .streaming import Stream
@@ -43,12 +43,14 @@ def make_task(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream
     evaluation = load_rows(recipe.data.eval, recipe.data.max_bad_share) if recipe.data.eval else None
     if recipe.objective == "read" and isinstance(rows, Mixture):
         options = recipe.reading
-        classes = reading.find_classes((sample for source in rows.sources.values() for sample in source), options.slots)
+        classes = reading.find_classes(
+            (sample for source in rows.sources.values() for sample in source), options.near, options.slots
+        )
         torch.manual_seed(recipe.seed)
         reader = Reader(model.model.vision_tower, model.config.vision_config.hidden_size, classes, options.nothing)
         train = reading.PatchDataset(rows, processor, classes, options)
         held_out = reading.PatchDataset(evaluation, processor, classes, options) if evaluation else None
-        return Task(reader, train, held_out, reading.collate, lambda outputs, _: reader.said(_first(outputs)), reading_metrics)
+        return Task(reader, train, held_out, reading.collate, lambda outputs, _: reader.said(_first(outputs)), reader.metrics)
     answer_without_pictures(model)
     train = encoded(recipe, rows, processor) if isinstance(rows, Mixture) else rows
     held_out = encoded(recipe, evaluation, processor) if evaluation else None

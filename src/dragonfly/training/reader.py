@@ -53,17 +53,16 @@ class Reader(nn.Module):
         """The likeliest class of each column: (n, tokens, classes) -> (n, tokens, columns)."""
         return torch.stack([scores.argmax(dim=-1) for scores in logits.split(self.classes.sizes, -1)], dim=-1)
 
-
-def reading_metrics(said: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Shares of what is right where something stands: `names`, `characters`, and `words` (every slot of a patch)."""
-    found = {}
-    names, slots = labels[..., 0], labels[..., 1:]
-    if (there := names > NOTHING).any():
-        found["names"] = float((said[..., 0] == names)[there].mean())
-    if (letters := slots > NOTHING).any():
-        found["characters"] = float((said[..., 1:] == slots)[letters].mean())
-        found["words"] = float((said[..., 1:] == slots).all(axis=-1)[letters.any(axis=-1)].mean())
-    return found
+    def metrics(self, said: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Shares of what is right where something stands: `names`, `near`, and of a patch's word `characters` and `words`."""
+        found, spelled = {}, self.classes.spelled
+        columns = {"names": slice(0, 1), "near": slice(1, spelled.start), "characters": spelled}
+        for name, chosen in columns.items():
+            if (there := labels[..., chosen] > NOTHING).any():
+                found[name] = float((said[..., chosen] == labels[..., chosen])[there].mean())
+        if (there := (labels[..., spelled] > NOTHING).any(axis=-1)).any():
+            found["words"] = float((said[..., spelled] == labels[..., spelled]).all(axis=-1)[there].mean())
+        return found
 
 
 def save_head(reader: Reader, folder: Path) -> None:
@@ -78,4 +77,4 @@ def load_head(folder: Path) -> tuple[Tensor, Tensor, Classes]:
         raise ValueError(f"{folder} holds no read head ({WEIGHTS}); give the output of a stage with objective 'read'")
     values = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
     tensors = load_file(str(folder / WEIGHTS))
-    return tensors["weight"], tensors["bias"], Classes(tuple(values["names"]), values["characters"], values["slots"])
+    return tensors["weight"], tensors["bias"], Classes(**{**values, "names": tuple(values["names"])})

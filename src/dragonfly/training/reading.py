@@ -2,8 +2,9 @@
 
 A sample's `meta["marks"]` is a list of {"box": [left, top, right, bottom] in source pixels, "label": text, "kind"}. Marks of
 kind "word" are spelled: a patch says every character of the word that covers most of it, each in its own slot, so that one
-token holds a whole word. All other marks ("shape", or no kind) are named: one class for each label. Marks of kind "char" are
-left out where there are words. Knows no language model; `reader` holds what is trained.
+token holds a whole word. Marks of kind "char" are found: a patch says the first few whose centres lie in it, which it can learn
+before it looks at its neighbours, and on which spelling builds. All other marks are named: one class for each label.
+Knows no language model; `reader` holds what is trained.
 """
 
 from __future__ import annotations
@@ -33,56 +34,59 @@ WHOLE = 0.95  # share of a word that must lie in the sub-image: what is cut off 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something drawn: its box in source pixels, what it says, whether it is spelled (a word) or named."""
+    """Something drawn: its box in source pixels, what it says, and its kind: "word", "char", anything else is named."""
 
     box: tuple[float, float, float, float]
     label: str
-    spelled: bool
+    kind: str = ""
 
 
 @dataclass(frozen=True)
 class Classes:
-    """What a patch may say: `names` (column 0) and, in each of `slots` further columns, one of `characters`."""
+    """What a patch may say: one of `names` (column 0), then `near` characters that lie in it, then `slots` of its word."""
 
     names: tuple[str, ...]
     characters: str
+    near: int
     slots: int
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Classes of every column; class 0 is nothing."""
-        return (1 + len(self.names), *[1 + len(self.characters)] * self.slots)
+        return (1 + len(self.names), *[1 + len(self.characters)] * (self.near + self.slots))
 
-    def spell(self, word: str) -> list[int]:
-        """The classes of a word's characters, filled up with nothing."""
-        spelled = [1 + self.characters.index(character) for character in word[: self.slots]]
-        return spelled + [NOTHING] * (self.slots - len(spelled))
+    @property
+    def spelled(self) -> slice:
+        """The columns of a word's characters."""
+        return slice(1 + self.near, 1 + self.near + self.slots)
+
+    def classes(self, text: str, length: int) -> list[int]:
+        """The classes of a text's characters, cut or filled up with nothing to `length`."""
+        found = [1 + self.characters.index(character) for character in text[:length]]
+        return found + [NOTHING] * (length - len(found))
 
 
-def find_classes(samples: Iterable[Sample], slots: int) -> Classes:
-    """Every name and every character that occurs, in order; no slots where no mark is a word."""
-    names: set[str] = set()
-    words: set[str] = set()
+def find_classes(samples: Iterable[Sample], near: int, slots: int) -> Classes:
+    """Every name and every character that occurs, in order; no columns for what never occurs."""
+    labels: dict[str, set[str]] = {"word": set(), "char": set(), "": set()}
     for sample in samples:
         for mark in marks_of(sample):
-            (words if mark.spelled else names).add(mark.label)
-    return Classes(tuple(sorted(names)), "".join(sorted(set("".join(words)))), slots if words else 0)
+            labels.get(mark.kind, labels[""]).add(mark.label)
+    characters = "".join(sorted(set("".join(labels["word"] | labels["char"]))))
+    return Classes(tuple(sorted(labels[""])), characters, near if labels["char"] else 0, slots if labels["word"] else 0)
 
 
 def marks_of(sample: Sample) -> list[Mark]:
     """A sample's marks. ValueError where they are absent or badly made."""
     try:
-        given = [(tuple(map(float, m["box"])), str(m["label"]), m.get("kind")) for m in sample.meta["marks"]]
+        return [
+            Mark(tuple(map(float, mark["box"])), str(mark["label"]), str(mark.get("kind", "")))  # pyright: ignore[reportArgumentType]
+            for mark in sample.meta["marks"]
+        ]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ValueError(
             f"objective 'read' needs meta['marks'], a list of {{box, label}}; sample {sample.id!r} of {sample.source!r} has none"
         ) from None
-    spelled = any(kind == "word" for _, _, kind in given)
-    return [
-        Mark(box, label, kind == "word")  # pyright: ignore[reportArgumentType]
-        for box, label, kind in given
-        if not (spelled and kind == "char")
-    ]
 
 
 class PatchDataset(Dataset[dict[str, Tensor]]):
@@ -128,28 +132,50 @@ def patch_labels(
 ) -> Tensor:
     """(sub_images, tokens, columns) classes of `Classes`; prefix tokens are ignored.
 
-    A patch says the mark that covers most of it. A word that is lower than `smallest` pixels in its sub-image, or not
-    wholly inside, asks nothing of its patches' slots.
+    A patch says the name, and the word, that cover most of it. A word or character that is lower than `smallest` pixels in
+    its sub-image, or not wholly inside, asks nothing of its patches.
     """
     side, columns = spec.patch_side, len(classes.sizes)
-    labels = torch.full((len(layout.boxes), side, side, columns), NOTHING)
     boxes = torch.tensor(layout.boxes, dtype=torch.float64)  # (sub_images, 4)
-    for spelled in (False, True):
-        chosen = [mark for mark in marks if mark.spelled == spelled]
-        if not chosen:
-            continue
-        areas = torch.tensor([mark.box for mark in chosen], dtype=torch.float64)  # (marks, 4)
-        cover, place = _cover(boxes, areas, side).max(dim=0)  # (sub_images, side, side)
-        if spelled:
-            said = torch.tensor([classes.spell(mark.label) for mark in chosen])[place]
-            readable = _readable(boxes, areas, spec.resolution, smallest)  # (marks, sub_images)
-            said[~readable[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
-            labels[..., 1:] = torch.where((cover > LEAST_COVER)[..., None], said, labels[..., 1:])
-        else:
-            said = torch.tensor([1 + classes.names.index(mark.label) for mark in chosen])[place]
-            labels[..., 0] = torch.where(cover > LEAST_COVER, said, labels[..., 0])
+    labels = torch.full((len(boxes), side, side, columns), NOTHING)
+    words = [mark for mark in marks if mark.kind == "word"]
+    named = [mark for mark in marks if mark.kind not in ("word", "char")]
+    if named:
+        cover, place = _cover(boxes, _areas(named), side).max(dim=0)  # (sub_images, side, side)
+        said = torch.tensor([1 + classes.names.index(mark.label) for mark in named])[place]
+        labels[..., 0] = torch.where(cover > LEAST_COVER, said, labels[..., 0])
+    if words and classes.slots:
+        cover, place = _cover(boxes, _areas(words), side).max(dim=0)
+        said = torch.tensor([classes.classes(mark.label, classes.slots) for mark in words])[place]
+        readable = _readable(boxes, _areas(words), spec.resolution, smallest)  # (marks, sub_images)
+        said[~readable[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
+        slots = labels[..., classes.spelled]
+        labels[..., classes.spelled] = torch.where((cover > LEAST_COVER)[..., None], said, slots)
+    if classes.near:
+        _find(labels, boxes, [mark for mark in marks if mark.kind == "char"], spec, classes, smallest)
     prefix = torch.full((len(boxes), spec.num_prefix_tokens, columns), IGNORE_INDEX)
     return torch.cat([prefix, labels.flatten(1, 2)], dim=1)
+
+
+def _find(labels: Tensor, boxes: Tensor, marks: Sequence[Mark], spec: EncoderSpec, classes: Classes, smallest: float) -> None:
+    """Write into `labels` the characters whose centres lie in each patch, in reading order."""
+    side, found = spec.patch_side, {}
+    for mark in sorted(marks, key=lambda mark: (mark.box[3], mark.box[0])):
+        x, y = (mark.box[0] + mark.box[2]) / 2, (mark.box[1] + mark.box[3]) / 2
+        across = (x - boxes[:, 0]) / (boxes[:, 2] - boxes[:, 0])
+        down = (y - boxes[:, 1]) / (boxes[:, 3] - boxes[:, 1])
+        inside = (across >= 0) & (across < 1) & (down >= 0) & (down < 1)
+        height = (mark.box[3] - mark.box[1]) * spec.resolution / (boxes[:, 3] - boxes[:, 1])
+        for index in inside.nonzero().flatten().tolist():
+            # A small letter is lower than the capitals that `smallest` speaks of.
+            place = (index, int(down[index] * side), int(across[index] * side))
+            found[place] = "?" if height[index] < 0.6 * smallest or found.get(place) == "?" else found.get(place, "") + mark.label
+    for place, text in found.items():
+        labels[place][1 : 1 + classes.near] = IGNORE_INDEX if text == "?" else torch.tensor(classes.classes(text, classes.near))
+
+
+def _areas(marks: Sequence[Mark]) -> Tensor:
+    return torch.tensor([mark.box for mark in marks], dtype=torch.float64)  # (marks, 4)
 
 
 def _cover(boxes: Tensor, marks: Tensor, side: int) -> Tensor:

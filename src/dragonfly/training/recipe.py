@@ -187,10 +187,13 @@ class Lora(Config):
 
 
 class Reading(Config):
-    """Objective `read`: `slots` characters of a word at most; words lower than `smallest` pixels in their sub-image are not
-    asked for; `empty_share` of the sub-images without a mark are learned from; `nothing` weighs the class of empty patches.
+    """Objective `read`: a patch says `near` characters that lie in it and `slots` of its word at most.
+
+    Words lower than `smallest` pixels in their sub-image are not asked for; `empty_share` of the sub-images without a mark
+    are learned from; `nothing` weighs the class of empty patches.
     """
 
+    near: int = Field(default=3, gt=0)
     slots: int = Field(default=8, gt=0)
     smallest: float = Field(default=0.0, ge=0.0)
     empty_share: float = Field(default=1.0, ge=0.0, le=1.0)

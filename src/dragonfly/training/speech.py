@@ -44,7 +44,7 @@ def speak(model: Any, tokenizer: Any, folder: str | Path) -> None:
     for row, name in enumerate(classes.names, start=1):
         ids = [i for word in name.split() for i in tokenizer(" " + word, add_special_tokens=False)["input_ids"]]
         vectors[row] = table[ids].float().sum(dim=0)
-    row = classes.sizes[0]
+    row = sum(classes.sizes[: classes.spelled.start])  # which characters lie in a patch is told by its word
     for slot in range(classes.slots):
         for number, character in enumerate(classes.characters, start=1):
             ids = tokenizer(character, add_special_tokens=False)["input_ids"]

@@ -1,0 +1,57 @@
+"""Write a finished stage in bfloat16, with the record of every stage behind it.
+
+    python scripts/export_nano.py build/nano/full src/dragonfly/assets/nano
+
+Promises that the weights are the stage's, rounded; what lies in the target besides the model (its card) stays.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoProcessor
+
+from dragonfly.files import write_json
+from dragonfly.models import DragonflyForConditionalGeneration
+from dragonfly.training.reader import CLASSES, WEIGHTS
+
+KEPT = ("recipe", "data", "commit", "dirty", "date", "versions", "hardware")
+
+
+def history(stage: Path) -> list[dict[str, Any]]:
+    """What is known of a stage and of those before it, the first one first: origin, steps, time, the last numbers."""
+    about = json.loads((stage / "run.json").read_text(encoding="utf-8"))
+    curve = [json.loads(line) for line in (stage / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
+    last = next((row for row in reversed(curve) if "eval_loss" in row), {})
+    entry = {key: about[key] for key in KEPT} | {"steps": about["steps"], "seconds": about["speed"]["seconds"], "held_out": last}
+    before = about["init_from"].get("checkpoint")
+    return [*(history(Path(before)) if before and Path(before, "run.json").is_file() else []), entry]
+
+
+def export(stage: Path, target: Path) -> None:
+    """Weights in bfloat16, processor, tokenizer, `dragonfly.json`; a read head goes with its stage."""
+    model: Any = DragonflyForConditionalGeneration.from_pretrained(stage, dtype=torch.bfloat16)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model.save_pretrained(folder)
+        AutoProcessor.from_pretrained(stage).save_pretrained(folder)
+        for extra in (WEIGHTS, CLASSES, "loss.jsonl", "run.json", "recipe.yaml"):
+            if (stage / extra).is_file():
+                shutil.copy(stage / extra, folder / extra)
+        origin = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
+        write_json(folder / "dragonfly.json", {**origin, "made_by": "make nano", "stages": history(stage)})
+        target.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            shutil.move(str(file), str(target / file.name))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    export(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The bundled model from nothing: data, five stages, export. What is there already is not made again; a stage that was
+# stopped goes on from its last checkpoint. SHARE=0.01 makes a rehearsal of everything in a few minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+DRAGONFLY=${DRAGONFLY:-.venv/bin/dragonfly}
+PYTHON=${PYTHON:-.venv/bin/python}
+ROOT=build/nano
+SHARE=${SHARE:-1}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # more threads only wait for each other in a model this small
+
+count() { "$PYTHON" -c "import sys; print(max(16, round(float(sys.argv[1]) * float(sys.argv[2]))))" "$1" "$SHARE"; }
+synth() { # name, spec, split, pictures, seed, options
+    local name=$1 spec=$2 split=$3 number=$4 seed=$5
+    [ -e "$ROOT/data/$name" ] || "$DRAGONFLY" synth --spec "$spec" --split "$split" --n "$(count "$number")" --seed "$seed" "${@:6}" -o "$ROOT/data/$name"
+}
+stage() { # name, overrides
+    [ -e "$ROOT/$1/dragonfly.json" ] || "$DRAGONFLY" train "nano/$1" "${@:2}"
+}
+
+mkdir -p "$ROOT/data"
+synth text nano-text train 12000 1
+synth crowded nano-crowded train 24000 2 --marks
+synth crowded-dev nano-crowded dev 200 3 --marks
+synth close-1 nano-close-1 train 16000 4
+synth close-1-dev nano-close-1 dev 300 5
+for number in 2 3 4; do synth "close-$number" "nano-close-$number" train 6000 "1$number"; done
+synth close-4-dev nano-close-4 dev 150 6
+synth train nano train 20000 7
+synth dev nano dev 100 8
+
+for name in text read close few full; do
+    stage "$name" "steps=$(count "$("$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$name').steps)")")" "$@"
+    "$PYTHON" scripts/export_nano.py "$ROOT/$name" "checkpoints/nano/$name" # what must last
+done
+"$PYTHON" scripts/export_nano.py "$ROOT/full" src/dragonfly/assets/nano
