@@ -124,6 +124,7 @@ def test_a_patch_says_the_characters_whose_centres_lie_in_it() -> None:
     low = labels[0, 1:, 1:].view(4, 4, 2)  # 16-px patches, letters 4 px high: high enough for a small letter
     assert low[0, :2].tolist() == [[2, 1], [3, 0]]
     assert patch_labels(layout, spec, marks, Classes((), "atx", 2, 0), smallest=7.0)[0, 1].tolist() == [0, -100, -100]
+    assert not patch_labels(layout, spec, [], Classes((), "atx", 2, 0))[:, 1:].any()  # an empty page is no fault
 
 
 def test_marks_are_asked_for_by_name() -> None:

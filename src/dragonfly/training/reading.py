@@ -159,23 +159,28 @@ def patch_labels(
 
 def _find(labels: Tensor, boxes: Tensor, marks: Sequence[Mark], spec: EncoderSpec, classes: Classes, smallest: float) -> None:
     """Write into `labels` the characters whose centres lie in each patch, in reading order."""
-    side, found = spec.patch_side, {}
-    for mark in sorted(marks, key=lambda mark: (mark.box[3], mark.box[0])):
-        x, y = (mark.box[0] + mark.box[2]) / 2, (mark.box[1] + mark.box[3]) / 2
-        across = (x - boxes[:, 0]) / (boxes[:, 2] - boxes[:, 0])
-        down = (y - boxes[:, 1]) / (boxes[:, 3] - boxes[:, 1])
-        inside = (across >= 0) & (across < 1) & (down >= 0) & (down < 1)
-        height = (mark.box[3] - mark.box[1]) * spec.resolution / (boxes[:, 3] - boxes[:, 1])
-        for index in inside.nonzero().flatten().tolist():
-            # A small letter is lower than the capitals that `smallest` speaks of.
-            place = (index, int(down[index] * side), int(across[index] * side))
-            found[place] = "?" if height[index] < 0.6 * smallest or found.get(place) == "?" else found.get(place, "") + mark.label
-    for place, text in found.items():
-        labels[place][1 : 1 + classes.near] = IGNORE_INDEX if text == "?" else torch.tensor(classes.classes(text, classes.near))
+    marks = sorted(marks, key=lambda mark: (mark.box[3], mark.box[0]))
+    areas, sizes = _areas(marks), boxes[:, 2:] - boxes[:, :2]
+    places = ((areas[:, None, :2] + areas[:, None, 2:]) / 2 - boxes[:, :2]) / sizes  # (marks, sub_images, x and y), 0 to 1 inside
+    heights = (areas[:, 3] - areas[:, 1])[:, None] * spec.resolution / sizes[:, 1]
+    inside = ((places >= 0) & (places < 1)).all(dim=-1)
+    cells = (places * spec.patch_side).long()
+    chosen, subs = inside.nonzero().unbind(1)
+    # A small letter is lower than the capitals that `smallest` speaks of.
+    readable = (heights >= 0.6 * smallest)[chosen, subs].tolist()
+    columns, rows = cells[chosen, subs].unbind(1)
+    found: dict[tuple[int, int, int], str | None] = {}
+    for mark, legible, *place in zip(chosen.tolist(), readable, subs.tolist(), rows.tolist(), columns.tolist(), strict=True):
+        before = found.get(tuple(place), "")
+        found[tuple(place)] = before + marks[mark].label if before is not None and legible else None
+    if found:
+        said = [[IGNORE_INDEX] * classes.near if text is None else classes.classes(text, classes.near) for text in found.values()]
+        where = torch.tensor(list(found))
+        labels[where[:, 0], where[:, 1], where[:, 2], 1 : 1 + classes.near] = torch.tensor(said)
 
 
 def _areas(marks: Sequence[Mark]) -> Tensor:
-    return torch.tensor([mark.box for mark in marks], dtype=torch.float64)  # (marks, 4)
+    return torch.tensor([mark.box for mark in marks], dtype=torch.float64).reshape(-1, 4)
 
 
 def _cover(boxes: Tensor, marks: Tensor, side: int) -> Tensor:
