@@ -1,0 +1,55 @@
+"""What can be drawn: named specifications as data.
+
+Promises that a picture depends on nothing but (spec, split, seed, index). Does not know how anything is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SPLITS = ("train", "dev", "test")
+
+Grid = tuple[int, int]  # (rows, cols)
+Size = tuple[int, int]  # (height, width)
+
+
+@dataclass(frozen=True)
+class SynthSpec:
+    """One kind of data set.
+
+    Args:
+        name: what `--spec` takes.
+        about: one line for people.
+        cell: pixels of a cell at scale 1; facts stay inside cells. 0 lays facts out freely on `sizes`.
+        grids: (rows, cols) of cells, one drawn per picture.
+        sizes: (height, width) of free pictures.
+        jitter: range of the factor by which height and width are changed, each for itself.
+        facts: least and most facts in a picture; ignored when `crowded`.
+        crowded: fill five of six cells instead of at most `most_per_region`.
+        most_per_region: most cells with facts or title under one mid sub-image.
+        detail: range of the glyphs' cap height, in pixels per `cell` (of the picture where free).
+        close: pictures of a sample that are each the crop of one cell; 0 keeps whole pictures.
+        text: write the facts as lines of text, without a picture.
+    """
+
+    name: str
+    about: str
+    cell: int = 64
+    grids: tuple[Grid, ...] = ((4, 6), (6, 4), (3, 8), (8, 3))
+    sizes: tuple[Size, ...] = ()
+    jitter: tuple[float, float] = (0.92, 1.12)
+    facts: tuple[int, int] = (4, 10)
+    crowded: bool = False
+    most_per_region: int = 3
+    detail: tuple[float, float] = (10.0, 15.0)
+    close: int = 0
+    text: bool = False
+
+
+_ALL = (
+    SynthSpec("nano", "fields, tables, charts, panels, shapes and specks of 10-16 px, bound to cells of 64 px"),
+    SynthSpec("nano-crowded", "nano with most cells filled, to pre-train a tower", crowded=True),
+    *(SynthSpec(f"nano-close-{n}", f"{n} cells of a crowded page, each a picture", crowded=True, close=n) for n in (1, 2, 3, 4)),
+    SynthSpec("nano-text", "the records of nano as lines of text, without pictures", text=True),
+)
+SPECS: dict[str, SynthSpec] = {spec.name: spec for spec in _ALL}
