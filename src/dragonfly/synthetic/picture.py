@@ -14,6 +14,7 @@ from PIL import Image
 from .arrange import draw_field, room
 from .cells import Cell, Cells, choose_cells, draw_cells, title_cells
 from .charts import draw_chart, draw_panel
+from .decor import Ground, decorate
 from .facts import Fact
 from .families import FAMILIES, Family, draw_family, make_facts
 from .fonts import Face, face
@@ -65,6 +66,7 @@ def make_picture(spec: SynthSpec, split: str, seed: int, index: int) -> Drawn:
     page = Page(make_paper(rng, style.paper, look, cells.size))
     title = title_cells(rng, cells) if rng.random() < TITLE_SHARE else []
     chosen = choose_cells(rng, cells, spec, title)
+    decorate(name, Ground(rng, page.draw, look, cells, {*title, *chosen}))
     sheet = Sheet(rng, page, style, look, _face(rng, spec, style, name, cells), not family.shapes and rng.random() < 0.5)
     facts, absent = _facts(sheet, name, split, len(chosen), cells)
     if title:
