@@ -41,7 +41,7 @@ class SynthSpec:
     facts: tuple[int, int] = (4, 10)
     crowded: bool = False
     most_per_region: int = 3
-    detail: tuple[float, float] = (10.0, 15.0)
+    detail: tuple[float, float] = (10.2, 15.0)
     close: int = 0
     text: bool = False
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "money": tuple(
-        "total tax tip cash change price sum fee cost paid item unit rate net gross due date order table order qty card rent "
+        "total tax tip cash change price sum fee cost paid item unit rate net gross due date order share qty card rent "
         "gift loan debt bonus wage fund bill tea milk rice bread".split()
     ),
     "person": tuple(
@@ -38,13 +38,13 @@ _WORDS = tuple(
     "cake calm camel canal cargo cave cedar chalk chess chin cider civic clay cliff clock cloud coach cobra comet coral couch "
     "crane crown cube daisy dawn delta denim desert diver dock dome dove draft dragon drum dune eagle earth echo elbow elm ember "
     "fable falcon fawn fern ferry field flame flint flute foam forest fork fox frost fudge gala garden ghost glade globe glove "
-    "goat grape green grove guitar hammer harbor hawk hazel helm heron hill honey hook horse igloo ink iris iron island ivory ivy "
+    "goat grape green grove guitar hammer harbor hawk hazel helm heron hill honey hook horse igloo ink iris island ivory ivy "
     "jade jar jazz jewel jolly judge jungle kayak kelp kettle king kite kiwi lake lamp laser latch lemon lily lime linen lion "
-    "lunar magnet maple marble marsh mask meadow melon metal mint mirror moon moss mouse nest nickel night noble north nut oak "
+    "lunar magnet maple marble marsh mask meadow melon metal mint mirror moon moss mouse nest nickel night noble nut oak "
     "oasis ocean olive onion opal orbit otter owl paddle palm panda pearl pebble pencil pepper piano pilot pine planet plum pond "
     "poppy prism pulp quail quartz queen quilt rabbit radar rain raven reef ribbon ridge river robin rocket rose ruby saddle sail "
     "salmon sand scout seal shell shore silver sky slate snow solar spark spoon star stone storm sun swan temple thorn tiger toast "
-    "torch tower tulip turtle valley velvet violet walnut water wave whale wheat willow wind wolf wood yacht yarn zebra".split()
+    "torch tower tulip turtle valley velvet violet walnut wave whale willow wind wolf wood yacht yarn zebra".split()
 )
 _ONSETS = "b c d f g h j k l m n p r s t v w z br cl dr fl gr pl st tr".split()
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
