@@ -71,7 +71,7 @@ def _dots(sheet: Sheet, left: float, right: float, base: float) -> None:
 def _backdrop(sheet: Sheet, block: Box, lower: Box, fold: float) -> None:
     """What lies under two lines of text: the arrangement's fill and the style's frame."""
     draw, look, kind = sheet.page.draw, sheet.look, sheet.style.arrangement
-    left, top, right, bottom = block
+    left, top, right, _ = block
     around = (lower[0] - PAD, lower[1] - PAD, lower[2] + PAD, lower[3] + PAD)
     if kind == "boxed":
         draw.rectangle(around, outline=look.ink)

@@ -58,9 +58,7 @@ def title_cells(rng: random.Random, cells: Cells) -> list[Cell]:
     return [(0, col) for col in range(start, start + count)]
 
 
-def choose_cells(
-    rng: random.Random, cells: Cells, spec: SynthSpec, title: list[Cell]
-) -> list[Cell]:
+def choose_cells(rng: random.Random, cells: Cells, spec: SynthSpec, title: list[Cell]) -> list[Cell]:
     """Cells for facts, in a random order, beside those of the title."""
     total = len(cells.all())
     wanted, most = (total * 5 // 6, total) if spec.crowded else (rng.randint(*spec.facts), spec.most_per_region)

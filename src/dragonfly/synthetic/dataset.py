@@ -140,7 +140,13 @@ def _rows(plan: Plan, spec: SynthSpec, name: str, pictures: list[str], view: Vie
     from dragonfly.data.conversation import ImageRef, Sample
 
     images = tuple(ImageRef(path=path) for path in pictures)
-    common = {"family": view.family, "template": view.template, "split": plan.split, "spec": spec.name, "licence": LICENCE}
+    common: dict[str, Any] = {
+        "family": view.family,
+        "template": view.template,
+        "split": plan.split,
+        "spec": spec.name,
+        "licence": LICENCE,
+    }
     source = f"synthetic/{spec.name}"
     if spec.text and plan.split == "train":
         messages = [turn for number, question in enumerate(view.questions) for turn in _turns(view, question, number == 0, 0)]

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .facts import Fact
 from .symbols import COLOURS, SHAPES, SPECKS
 from .values import TOPICS, draw_value
 
 Fits = Callable[[str], bool]
+
+
+def _any(_: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,7 @@ FAMILIES: dict[str, Family] = {
     "shapes": Family(
         "picture", "shape", tuple(f"{c} {s}" for c in COLOURS for s in SHAPES), ("number", "number", "word"), 1.2, shapes=True
     ),
-    "specks": Family(
-        "microscope field", "group", tuple(f"{c} {s}" for c in COLOURS for s in SPECKS), (), 0.8, shapes=True
-    ),
+    "specks": Family("microscope field", "group", tuple(f"{c} {s}" for c in COLOURS for s in SPECKS), (), 0.8, shapes=True),
 }
 PLURALS = {"category": "categories", "cross": "crosses"}
 
@@ -69,8 +71,13 @@ def draw_family(rng: random.Random) -> str:
     return rng.choices(list(FAMILIES), [family.weight for family in FAMILIES.values()])[0]
 
 
+def with_values(family: Family, kinds: tuple[str, ...]) -> Family:
+    """The family whose fields may also have values of these kinds; charts, shapes and specks keep their own."""
+    return replace(family, values=(*family.values, *kinds)) if family.noun in ("field", "row") else family
+
+
 def make_facts(
-    rng: random.Random, family: Family, split: str, count: int, key_fits: Fits, value_fits: Fits
+    rng: random.Random, family: Family, split: str, count: int, key_fits: Fits = _any, value_fits: Fits = _any
 ) -> tuple[list[Fact], list[str]]:
     """Up to `count` facts, and the keys that could have been drawn but were not (at least three)."""
     keys = [key for key in family.keys if key_fits(key)]
@@ -85,7 +92,7 @@ def make_facts(
     return facts, keys[count:]
 
 
-def make_value(rng: random.Random, family: Family, split: str, taken: Collection[str], fits: Fits) -> str:
+def make_value(rng: random.Random, family: Family, split: str, taken: Collection[str], fits: Fits = _any) -> str:
     """A value as this family has them, not `taken`; a count of specks may be."""
     if family.specks:
         return str(rng.randint(1, 6))

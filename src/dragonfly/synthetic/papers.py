@@ -1,11 +1,10 @@
-"""Backgrounds: what is under the facts, and the light that falls on it."""
+"""Backgrounds: the colours of a page and what is printed on it before anything is said."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from .page import Colour
@@ -44,24 +43,12 @@ def draw_look(rng: random.Random, paper: str) -> Look:
 
 
 def make_paper(rng: random.Random, paper: str, look: Look, size: tuple[int, int]) -> Image.Image:
-    """A blank page of `size` (height, width) with uneven light and grain."""
+    """A blank page of `size` (height, width)."""
     height, width = size
     image = Image.new("RGB", (width, height), look.paper)
     draw = ImageDraw.Draw(image)
     _PATTERNS.get(paper, _plain)(rng, draw, look, size)
     return image
-
-
-def add_light(rng: random.Random, image: Image.Image, slope: float = 12.0, grain: float = 7.0) -> Image.Image:
-    """The image under a slanted light of up to `slope` levels, with grain of up to `grain` levels."""
-    height, width = image.height, image.width
-    noise = np.random.default_rng(rng.getrandbits(64))
-    field = noise.integers(-128, 128, size=(height, width), dtype=np.int8) * np.float32(rng.uniform(0, grain) / 128)
-    across, down = rng.uniform(-slope, slope), rng.uniform(-slope, slope)
-    field += np.linspace(-across, across, width, dtype=np.float32)
-    field += np.linspace(-down, down, height, dtype=np.float32)[:, None]
-    pixels = np.asarray(image).astype(np.int16) + field.astype(np.int16)[:, :, None]
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def _plain(rng: random.Random, draw: ImageDraw.ImageDraw, look: Look, size: tuple[int, int]) -> None:

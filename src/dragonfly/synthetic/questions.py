@@ -54,7 +54,7 @@ class Asker:
         return Question(kind, form, text[0].upper() + text[1:], answer, evidence, detail)
 
     def unseen_value(self) -> str:
-        return make_value(self.rng, self.family, self.split, {fact.value for fact in self.facts}, lambda _: True)
+        return make_value(self.rng, self.family, self.split, {fact.value for fact in self.facts})
 
     def some(self, options: Sequence[Fact], count: int) -> list[Fact]:
         return self.rng.sample(options, min(count, len(options)))
@@ -178,5 +178,3 @@ def _with_article(key: str, family: Family) -> str:
     if family.specks:
         return key
     return f"{'an' if key[0] in 'aeiou' else 'a'} {key}"
-
-

@@ -8,10 +8,17 @@ from .page import Box, Colour, union
 from .sheet import MARGIN, Sheet
 from .symbols import COLOURS, draw_shape, draw_speck
 
+_TIGHT, _LOOSE = 2.5, 2.9  # distance of specks, in radii
+
 
 def shape_radius(sheet: Sheet) -> float:
-    """Half the side of a shape on this page: in proportion to its text."""
-    return max(8.5, min(12.0, sheet.face.cap * 0.85))
+    """Half the side of a shape, in proportion to its text."""
+    return 0.85 * sheet.face.cap
+
+
+def speck_radius(sheet: Sheet, cell: Box) -> float:
+    """Half the length of a speck: half the cap height, but three specks must fit side by side."""
+    return min(0.5 * sheet.face.cap, (cell[2] - cell[0] - 2 * MARGIN - 1) / (3 * _LOOSE))
 
 
 def draw_thing(sheet: Sheet, cell: Box, key: str, value: str) -> Box:
@@ -34,11 +41,11 @@ def draw_thing(sheet: Sheet, cell: Box, key: str, value: str) -> Box:
     return union([around, sheet.page.text(text_x, base, value, sheet.face, sheet.look.ink)])
 
 
-def draw_specks(sheet: Sheet, cell: Box, key: str, value: str, radius: float) -> Box:
+def draw_specks(sheet: Sheet, cell: Box, key: str, value: str) -> Box:
     """`value` specks ("4") of one colour and form ("red rods"), apart from each other."""
     colour, form = key.split()
-    fill = _shade(sheet, colour)
-    step = radius * (2.5 if sheet.style.arrangement == "tight" else 2.9)
+    fill, radius = _shade(sheet, colour), speck_radius(sheet, cell)
+    step = radius * (_TIGHT if sheet.style.arrangement == "tight" else _LOOSE)
     slots = [(row, col) for row in range(2) for col in range(3)]
     x, y = sheet.spot(cell, 3 * step, 2 * step)
     boxes: list[Box] = []

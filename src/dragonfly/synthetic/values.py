@@ -9,44 +9,23 @@ import hashlib
 import random
 from collections.abc import Callable, Collection
 from functools import lru_cache
+from pathlib import Path
 
-TOPICS: dict[str, tuple[str, ...]] = {
-    "money": tuple(
-        "total tax tip cash change price sum fee cost paid item unit rate net gross due date order share qty card rent "
-        "gift loan debt bonus wage fund bill tea milk rice bread".split()
-    ),
-    "person": tuple(
-        "name room gate seat row date code age class grade level team group zone badge bed ward dose flight train bus desk floor "
-        "door city lane area shift pass unit track".split()
-    ),
-    "record": tuple(
-        "name code room weight height width depth date time day month year phone state agent owner client model batch size "
-        "number type status area lot case file page line part blood pulse".split()
-    ),
-    "trade": tuple(
-        "north south east west corn wheat oats rye beans peas iron coal wool silk salt wine beer fish beef pork sugar cocoa cotton "
-        "steel glass paper gold zinc lead oil".split()
-    ),
-    "machine": tuple(
-        "speed fuel oil temp volts amps flow level load power heat depth rpm gas water steam pump fan motor brake valve tank main "
-        "aux gear rotor shaft boost torque air".split()
-    ),
-}
 
-_WORDS = tuple(
-    "able acid aged arch army atom baby bake barn bell belt bird blue boat bold bolt bone book boot bowl brick broom brush cabin "
-    "cake calm camel canal cargo cave cedar chalk chess chin cider civic clay cliff clock cloud coach cobra comet coral couch "
-    "crane crown cube daisy dawn delta denim desert diver dock dome dove draft dragon drum dune eagle earth echo elbow elm ember "
-    "fable falcon fawn fern ferry field flame flint flute foam forest fork fox frost fudge gala garden ghost glade globe glove "
-    "goat grape green grove guitar hammer harbor hawk hazel helm heron hill honey hook horse igloo ink iris island ivory ivy "
-    "jade jar jazz jewel jolly judge jungle kayak kelp kettle king kite kiwi lake lamp laser latch lemon lily lime linen lion "
-    "lunar magnet maple marble marsh mask meadow melon metal mint mirror moon moss mouse nest nickel night noble nut oak "
-    "oasis ocean olive onion opal orbit otter owl paddle palm panda pearl pebble pencil pepper piano pilot pine planet plum pond "
-    "poppy prism pulp quail quartz queen quilt rabbit radar rain raven reef ribbon ridge river robin rocket rose ruby saddle sail "
-    "salmon sand scout seal shell shore silver sky slate snow solar spark spoon star stone storm sun swan temple thorn tiger toast "
-    "torch tower tulip turtle valley velvet violet walnut wave whale willow wind wolf wood yacht yarn zebra".split()
-)
-_ONSETS = "b c d f g h j k l m n p r s t v w z br cl dr fl gr pl st tr".split()
+def _read_words() -> dict[str, tuple[str, ...]]:
+    """The sections of words.txt: key words by topic, and `values`."""
+    found: dict[str, list[str]] = {}
+    for line in Path(__file__).with_name("words.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            words = found[line.strip("[]")] = []
+        else:
+            words += line.split()
+    return {name: tuple(words) for name, words in found.items()}
+
+
+TOPICS = _read_words()
+_WORDS = TOPICS.pop("values")
+_ONSETS = (*"bcdfghjklmnprstvwz", "br", "cl", "dr", "fl", "gr", "pl", "st", "tr")
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
@@ -78,12 +57,22 @@ def _word(rng: random.Random) -> str:
     return made + rng.choice(("", "a", "o", "e", "ik", "us", "en", "y"))
 
 
-MAKERS: dict[str, Callable[[random.Random], str]] = {"number": _number, "small": _small, "code": _code, "word": _word}
+def _price(rng: random.Random) -> str:
+    return f"{rng.randrange(1, 1000)}.{rng.randrange(100):02d}"
 
 
-def kind_of(value: str) -> str:
-    """number, code or word."""
-    return "number" if value.isdigit() else ("word" if value.islower() else "code")
+def _time(rng: random.Random) -> str:
+    return f"{rng.randrange(24):02d}:{rng.randrange(60):02d}"
+
+
+MAKERS: dict[str, Callable[[random.Random], str]] = {
+    "number": _number,
+    "small": _small,
+    "code": _code,
+    "word": _word,
+    "price": _price,
+    "time": _time,
+}
 
 
 def draw_value(rng: random.Random, split: str, kind: str, taken: Collection[str], fits: Callable[[str], bool]) -> str:

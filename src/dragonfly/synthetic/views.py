@@ -47,7 +47,7 @@ def _as_text(spec: SynthSpec, split: str, seed: int, index: int) -> View:
     rng = row_random(spec, split, seed, index)
     name = draw_family(rng)
     family = FAMILIES[name]
-    facts, absent = make_facts(rng, family, split, rng.randint(*spec.facts), lambda _: True, lambda _: True)
+    facts, absent = make_facts(rng, family, split, rng.randint(*spec.facts))
     capitals = not family.shapes and rng.random() < 0.5
     lines = [f"{fact.key.capitalize() if capitals else fact.key} {fact.value}" for fact in rng.sample(facts, len(facts))]
     questions = ask(rng, facts, absent, family, split)
