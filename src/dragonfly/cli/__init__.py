@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, evaluate, inspect, models, train
+from dragonfly.cli import ask, chat, evaluate, inspect, models, synth, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -38,6 +38,7 @@ for command in (
     evaluate.rescore,
     evaluate.report,
     evaluate.tasks,
+    synth.synth,
     train.train,
     train.merge,
 ):

@@ -1,0 +1,67 @@
+"""A picture being drawn, which remembers where every character, word and shape went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from PIL import Image, ImageDraw
+
+from .fonts import Face
+
+Box = tuple[float, float, float, float]  # (left, top, right, bottom) in pixels of the picture, half-open
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The box of something drawn and what it says."""
+
+    box: Box
+    label: str
+    kind: Literal["char", "word", "shape"]
+
+
+@dataclass
+class Page:
+    """An image, its pen, and the marks so far."""
+
+    image: Image.Image
+    marks: list[Mark] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.draw = ImageDraw.Draw(self.image)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.image.height, self.image.width
+
+    def text(self, x: float, baseline: float, text: str, face: Face, fill: Colour) -> Box:
+        """Draw words and mark them and their characters; the ink's box."""
+        x, baseline = round(x), round(baseline)
+        self.draw.text((x, baseline), text, font=face.font, fill=fill, anchor="ls")
+        pen, boxes, word = float(x), [], ""
+        for char in [*text, " "]:
+            advance, (left, top, right, bottom) = face.glyph(char)
+            if char == " ":
+                if word:
+                    ink = boxes[-len(word) :]
+                    self.marks.append(Mark(union(ink), word, "word"))
+                    self.marks += [Mark(box, letter, "char") for box, letter in zip(ink, word, strict=True)]
+                word = ""
+            else:
+                boxes.append((pen + left, baseline + top, pen + right, baseline + bottom))
+                word += char
+            pen += advance
+        return union(boxes)
+
+    def shape(self, box: Box, label: str) -> None:
+        """Mark a shape that was drawn."""
+        self.marks.append(Mark(box, label, "shape"))
+
+
+def union(boxes: list[Box]) -> Box:
+    """The smallest box around all."""
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
