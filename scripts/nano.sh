@@ -20,7 +20,7 @@ stage() { # name, overrides
 
 mkdir -p "$ROOT/data"
 synth text nano-text train 12000 1
-synth crowded nano-crowded train 24000 2 --marks
+synth crowded nano-crowded train 16000 2 --marks
 synth crowded-dev nano-crowded dev 200 3 --marks
 synth close-1 nano-close-1 train 16000 4
 synth close-1-dev nano-close-1 dev 300 5
@@ -29,7 +29,7 @@ synth close-4-dev nano-close-4 dev 150 6
 synth train nano train 20000 7
 synth dev nano dev 100 8
 
-for name in text read close few full; do
+for name in read text close few full; do
     stage "$name" "steps=$(count "$("$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$name').steps)")")" "$@"
     "$PYTHON" scripts/export_nano.py "$ROOT/$name" "checkpoints/nano/$name" # what must last
 done

@@ -57,6 +57,18 @@ def test_the_attention_of_a_new_model_is_the_recipes(tmp_path: Path) -> None:
     assert model.model.language_model.config._attn_implementation == "sdpa"
 
 
+def test_a_new_towers_filters_do_not_see_even_brightness(tmp_path: Path) -> None:
+    from dragonfly.training.stages import build_model, build_processor
+
+    recipe = Recipe.model_validate(scratch(tmp_path))
+    model: Any = build_model(recipe, build_processor(recipe))
+    filters = next(m for n, m in model.model.vision_tower.named_modules() if n.endswith("patch_embedding"))
+    grey, striped = torch.full((1, 3, 16, 16), 0.8), torch.ones(1, 3, 16, 16)
+    striped[..., ::2] = -1
+    with torch.no_grad():
+        assert float(filters(grey).abs().max()) < 1e-5 < 0.1 < float(filters(striped).abs().max())
+
+
 def test_any_text_comes_back_from_the_tokenizer() -> None:
     tokenizer = learn_tokenizer(iter(["read the tax"] * 50), 300)
     for text in ("tax 47", "Größe: 10 µm", "\u4e2d\u6587 and \U0001f9ea", " two  blanks\n"):

@@ -55,8 +55,18 @@ def scratch_model(
         if chosen is not None:
             getattr(config, name)._attn_implementation = chosen
     model = DragonflyForConditionalGeneration(config)
+    see_contrast(model.model.vision_tower)
     spell_embeddings(model.get_input_embeddings().weight.data, _spoken(tokenizer))  # pyright: ignore[reportArgumentType]
     return model
+
+
+@torch.no_grad()
+def see_contrast(tower: torch.nn.Module) -> None:
+    """Let a new tower's patch filters begin blind to even brightness, which would drown what is written, and louder."""
+    for name, module in tower.named_modules():
+        if name.endswith("patch_embedding") and isinstance(module, torch.nn.Conv2d):
+            weight = module.weight
+            weight.copy_(3 * (weight - weight.mean(dim=(2, 3), keepdim=True)))
 
 
 def learn_tokenizer(texts: Iterator[str], vocabulary: int) -> Any:
