@@ -22,12 +22,12 @@ mkdir -p "$ROOT/data"
 synth text nano-text train 12000 1
 synth crowded nano-crowded train 16000 2 --marks
 synth crowded-dev nano-crowded dev 200 3 --marks
-synth close-1 nano-close-1 train 16000 4
-synth close-1-dev nano-close-1 dev 300 5
-for number in 2 3 4; do synth "close-$number" "nano-close-$number" train 6000 "1$number"; done
-synth close-4-dev nano-close-4 dev 150 6
-synth train nano train 20000 7
-synth dev nano dev 100 8
+synth close-1 nano-close-1 train 1500 4 # pages; each gives a close-up per cell
+synth close-1-dev nano-close-1 dev 16 5
+for number in 2 3 4; do synth "close-$number" "nano-close-$number" train 900 "1$number"; done
+synth close-4-dev nano-close-4 dev 24 6
+synth train nano train 16000 7
+synth dev nano dev 60 8
 
 for name in read text close few full; do
     stage "$name" "steps=$(count "$("$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$name').steps)")")" "$@"
