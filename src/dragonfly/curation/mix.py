@@ -16,12 +16,10 @@ from pydantic import Field, field_validator, model_validator
 from dragonfly.config import Config, nearest
 from dragonfly.data import FORMATS, BadRow, Sample, read
 
+from .options import STEPS, Count, Leak, Step
 from .sources import SOURCES
 
 MIXES = Path(str(files("dragonfly"))) / "curation" / "mixes"
-
-Count = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class MixSource(Config):
@@ -60,107 +58,14 @@ class MixSource(Config):
         return self.format is None and SOURCES[self.name].modality == "text"
 
     def read(self) -> Iterator[Sample | BadRow]:
-        """Every row of the data set, excluded subsets too. A row read with a `format` takes this source's name and domain."""
+        """Every row of the data set, those of excluded subsets too: `leaves_out` tells them, for the caller to count."""
         if self.format is None:
             return SOURCES[self.name].read(self.path)
         return read(self.path, self.format, self.image_root)
 
-
-class _Step(Config):
-    """`expected`: how many rows with pictures the paper has after this step, None where it does not say."""
-
-    expected: Count | None = None
-
-
-class Validate(_Step):
-    """Keep what can be trained on: a sound conversation or one still to be made from a label or caption, pictures that open."""
-
-    step: Literal["validate"]
-
-
-class DedupeExact(_Step):
-    """One row of each (pictures, instruction)."""
-
-    step: Literal["dedupe_exact"]
-
-
-class DedupePictures(_Step):
-    """One picture of each set whose perceptual hashes differ in at most `radius` of 64 bits."""
-
-    step: Literal["dedupe_pictures"]
-    radius: Annotated[int, Field(ge=0, le=64)] = 4
-
-
-class DedupeText(_Step):
-    """One row of each set on the same pictures whose words' Jaccard similarity is at least `threshold` (MinHash)."""
-
-    step: Literal["dedupe_text"]
-    threshold: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
-
-
-class QuestionsFromLabels(_Step):
-    """Labels become questions and answers (`questions.questions_from_labels`)."""
-
-    step: Literal["questions_from_labels"]
-
-
-class InstructionsFromCaptions(_Step):
-    """Captions become instructions and answers (`captions.instructions_from_captions`)."""
-
-    step: Literal["instructions_from_captions"]
-
-
-class Cap(_Step):
-    """At most `per_picture` rows on a picture, drawn by the mix's seed."""
-
-    step: Literal["cap"]
-    per_picture: Count = 8
-
-
-class Leak(_Step):
-    """Take out rows that resemble the evaluation data `against` (manifests or data files; by default the mix's `evaluation`)."""
-
-    step: Literal["leak"]
-    against: tuple[str, ...] = ()
-    picture_radius: Annotated[int, Field(ge=0, le=64)] = 4
-
-
-class Mixture(_Step):
-    """Draw the rows that go out (`quotas.quotas` says how many from each source).
-
-    `total`: all rows out; None keeps as many as the shares allow. `text_share`: rows without pictures, of all rows.
-    `general_share`: rows from general sources, of the rows with pictures. None leaves a share as it comes.
-    `expected_text`: the paper's rows without pictures.
-    """
-
-    step: Literal["mixture"]
-    total: Count | None = None
-    text_share: Share | None = None
-    general_share: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
-    expected_text: Count | None = None
-
-
-class Split(_Step):
-    """Set `eval_share` of the rows apart, whole groups (patients, studies, documents) or whole pictures at a time."""
-
-    step: Literal["split"]
-    eval_share: Share = 0.0
-    by: Literal["group", "picture"] = "group"
-
-
-Step = Annotated[
-    Validate
-    | DedupeExact
-    | DedupePictures
-    | DedupeText
-    | QuestionsFromLabels
-    | InstructionsFromCaptions
-    | Cap
-    | Leak
-    | Mixture
-    | Split,
-    Field(discriminator="step"),
-]
+    def leaves_out(self, sample: Sample) -> bool:
+        """Whether the sample belongs to a subset that this mix excludes."""
+        return sample.meta.get("subset") in self.exclude
 
 
 class Mix(Config):
@@ -168,9 +73,9 @@ class Mix(Config):
 
     name: str
     seed: int = 0
-    sources: Annotated[tuple[MixSource, ...], Field(min_length=1)]
+    sources: tuple[MixSource, ...]
     steps: tuple[Step, ...] = ()
-    paths: dict[str, str] = {}
+    paths: dict[str, str] = Field(default_factory=dict)
     evaluation: tuple[str, ...] = ()
 
     @model_validator(mode="before")
@@ -187,10 +92,21 @@ class Mix(Config):
             placed["steps"] = [_with_evaluation(step, evaluation) for step in data["steps"]]
         return placed
 
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _known_steps(cls, steps: Any) -> Any:
+        for step in steps if isinstance(steps, list | tuple) else ():
+            name = step.get("step") if isinstance(step, dict) else None
+            if isinstance(name, str) and name not in STEPS:
+                raise ValueError(f"step {nearest(name, STEPS)}")
+        return steps
+
     @field_validator("sources")
     @classmethod
     def _named_once(cls, sources: tuple[MixSource, ...]) -> tuple[MixSource, ...]:
         names = [source.name for source in sources]
+        if not names:
+            raise ValueError("a mix without sources gives nothing; list at least one")
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"the source {name!r} is listed {names.count(name)} times; list it once")
@@ -206,15 +122,16 @@ class Mix(Config):
         return self
 
     def _check_steps(self, steps: list[str]) -> None:
-        for name in steps:
-            if steps.count(name) > 1:
-                raise ValueError(f"the step {name!r} is listed {steps.count(name)} times; list it once")
         forms = {SOURCES[source.name].form for source in self.sources if source.format is None}
         for form, needed in (("label", "questions_from_labels"), ("caption", "instructions_from_captions")):
             if form in forms and needed not in steps:
                 raise ValueError(f"a source holds {form}s and no conversations; add the step {needed}")
-        if "split" in steps and steps[-1] != "split":
-            raise ValueError(f"the step {steps[-1]!r} comes after split, which must be the last")
+        if any(isinstance(step, Leak) and not step.against for step in self.steps):
+            raise ValueError("leak has nothing to compare with; give evaluation=[PATH, ...], manifests or data files")
+        if "split" in steps[:-1]:
+            raise ValueError(f"the step {steps[steps.index('split') + 1]!r} comes after split, which must be the last")
+        if "mixture" not in steps and (drawn := [source.name for source in self.sources if source.rows is not None]):
+            raise ValueError(f"rows is given for {', '.join(drawn)}, and the step mixture draws them; add it")
 
 
 def _with_path(source: Any, paths: dict[str, Any]) -> Any:

@@ -1,10 +1,11 @@
 """LLaVA-Med: GPT-4 conversations and alignment pairs on figures of PubMed Central articles."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dragonfly.data import ImageRef, Sample
+from dragonfly.data import Sample
 
 from .llava import conversation
 from .reading import converted, found
@@ -32,12 +33,8 @@ def _sample(row: dict[str, Any], folder: Path, subset: str | None) -> Sample:
     turns = row.get("conversations", row.get("conversatons"))
     told = {"id": row.get("id"), "image": image, "conversations": turns}
     sample = conversation(told, folder / "images", **({"subset": subset} if subset else {}))
-    return _grouped(sample, f"pmid:{str(image).split('_')[0]}")
-
-
-def _grouped(sample: Sample, group: str) -> Sample:
-    images = tuple(ImageRef(path=image.path, group=group) for image in sample.images)
-    return Sample(sample.id, sample.source, images, sample.messages, meta=sample.meta)
+    group = f"pmid:{str(image).split('_')[0]}"
+    return replace(sample, images=tuple(replace(ref, group=group) for ref in sample.images))
 
 
 LLAVA_MED_ALIGNMENT = Source(

@@ -19,12 +19,10 @@ def findings(report: str) -> str:
     A heading is upper case at the start of a line and ends in a colon, as the reports write them; findings without a
     heading of their own (a report of one paragraph) are not found.
     """
-    headings = list(_HEADING.finditer(report))
-    for heading, following in zip(headings, [*headings[1:], None], strict=True):
-        if heading["name"].startswith("FINDINGS"):
-            end = following.start() if following else len(report)
-            return " ".join(report[heading.end() : end].split())
-    return ""
+    headings = _HEADING.finditer(report)
+    start = next((heading.end() for heading in headings if heading["name"].startswith("FINDINGS")), len(report))
+    end = next((heading.start() for heading in headings), len(report))
+    return " ".join(report[start:end].split())
 
 
 def _rows(folder: Path) -> Iterator[Row]:
@@ -65,6 +63,7 @@ MIMIC_CXR = Source(
     form="caption",
     paper_rows=368_960,
     paper_place="appendix C.3: 368,960 training images, with or without findings",
+    not_in_paper_rows=("validate", "test"),
     published_rows=377_110,
     published_place="appendix C.3 as quoted from the data set: all splits",
     pictures=368_960,

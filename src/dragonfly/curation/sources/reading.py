@@ -62,7 +62,7 @@ def converted(
 ) -> Iterator[Row]:
     """Every row of `files` through `to_sample(row, file)`; `pieces` takes a row that holds several samples apart."""
     for file in files:
-        stem = file.relative_to(folder).as_posix().split(".")[0]
+        stem = file.relative_to(folder).as_posix().removesuffix(".gz").rpartition(".")[0]
         for number, row in enumerate(rows(file)):
             place = (str(file), number)
             for part, piece in enumerate(_apart(row, pieces)):

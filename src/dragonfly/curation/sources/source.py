@@ -22,7 +22,8 @@ class Source:
     `rows` yields a `Sample` or a `BadRow` per piece; call `read` instead. A sound row that the paper leaves out (another
     language, no findings, ungradable) is not dropped but carries `meta["subset"]`, for a mix to exclude by name.
     `paper_rows` is the paper's number (arXiv 2406.00977, at `paper_place`), `published_rows` the data set's own, rounded
-    where its page rounds; both are None where nobody says. `pictures` is the number of different pictures, if published.
+    where its page rounds; both are None where nobody says. `not_in_paper_rows` are the subsets that `paper_rows` already
+    leaves out. `pictures` is the number of different pictures, where published.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Source:
     form: Form
     paper_rows: int | None = None
     paper_place: str = ""
+    not_in_paper_rows: tuple[str, ...] = ()
     published_rows: int | None = None
     published_place: str = ""
     pictures: int | None = None

@@ -60,6 +60,7 @@ SLAKE = Source(
     form="qa",
     paper_rows=4_919,
     paper_place="appendix C.9 and table 7: English",
+    not_in_paper_rows=("zh",),
     published_rows=9_849,
     published_place="appendix C.9 as quoted from the data set: English and Chinese",
     pictures=642,
