@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from dragonfly.curation.sources import SOURCES
 from dragonfly.curation.sources.reading import found, table_rows
-from dragonfly.data import BadSample
+from dragonfly.data import BadRow, BadSample
 
-from .layouts import write_lines
+from .layouts import LAYOUTS, turns, write_json, write_lines
 
 
 def test_a_table_is_read_with_its_heading_or_with_given_columns(tmp_path: Path):
@@ -36,3 +37,16 @@ def test_files_are_found_pattern_by_pattern(tmp_path: Path):
     assert [path.name for path in found(tmp_path, "*.txt", "*.json")] == ["c.txt", "a.json", "b.json"]
     with pytest.raises(ValueError, match=r"holds none of: x\.json, y\.json; give the folder that the data set unpacks to"):
         found(tmp_path, "x.json", "y.json")
+
+
+def test_a_row_that_holds_nothing_is_named_and_so_is_a_picture_with_an_impossible_name(tmp_path: Path):
+    LAYOUTS["svit"](tmp_path)
+    write_json(tmp_path / "data/conversation.json", [{"image_id": 11, "conversations": []}])
+    first = next(SOURCES["svit"].read(tmp_path))
+    assert isinstance(first, BadRow) and (first.row, first.reason) == (0, "empty-row")
+    LAYOUTS["llava-pretrain"](tmp_path)
+    names = ("x" * 300, "a\0b", ".")
+    rows = [{"id": "1", "image": name, "conversations": turns("<image>\nQ", "A")} for name in names]
+    write_json(tmp_path / "blip_laion_cc_sbu_558k.json", rows)
+    read = list(SOURCES["llava-pretrain"].read(tmp_path))
+    assert [row.reason for row in read if isinstance(row, BadRow)] == ["missing-picture"] * 3

@@ -14,11 +14,19 @@ def _medicat(folder: Path) -> Iterator[Row]:
     def to_sample(row: dict[str, Any], _: Path) -> Sample:
         article, figure = text(row, "pdf_hash"), text(row, "fig_uri")
         image = ImageRef(path=str(folder / "figures" / f"{article}_{figure}"), group=f"s2:{article}")
-        licence = ((row.get("oa_info") or {}).get("oa") or {}).get("license") or "not stated"
+        licence = _below(row, "oa_info", "oa", "license") or "not stated"
         meta = {"subset": str(row["predicted_type"])} if row.get("predicted_type") else {}
         return captioned(text(row, "s2_caption", "s2orc_caption"), image, "figure", licence=f"{licence}; non-commercial", **meta)
 
     return converted(found(folder, "*.jsonl"), folder, to_sample)
+
+
+def _below(row: dict[str, Any], *keys: str) -> Any:
+    """The value below these keys, None where one of them is not there."""
+    value: Any = row
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _roco(folder: Path) -> Iterator[Row]:

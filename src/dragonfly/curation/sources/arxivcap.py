@@ -24,8 +24,9 @@ def _figures(row: dict[str, Any]) -> Iterator[Piece]:
             yield BadSample("missing-field", "a figure without pictures in cil_pairs")
             continue
         for pair in figure["cil_pairs"]:
-            told = [figure.get("caption"), pair.get("sub_caption")]
-            yield {"caption": told, "image": pair.get("image"), "paper": row.get("arxiv_id")}
+            known = pair if isinstance(pair, dict) else {}
+            told = [figure.get("caption"), known.get("sub_caption")]
+            yield {"caption": told, "image": known.get("image"), "paper": row.get("arxiv_id")}
 
 
 def _sample(piece: dict[str, Any], _: Path) -> Sample:

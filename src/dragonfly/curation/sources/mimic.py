@@ -37,10 +37,10 @@ def _sample(row: dict[str, Any], folder: Path) -> Sample:
     report = folder / "mimic-cxr-reports" / f"{below}.txt"
     try:
         section = findings(report.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadSample("missing-report", f"no file {report}") from None
     except UnicodeDecodeError as error:
         raise BadSample("bad-report", f"{report}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise BadSample("missing-report", f"{report}: {error}") from None
     split = text(row, "split")
     subset = split if split != "train" else "train" if section else "no-findings"
     return captioned(section, image, "chest-xray", subset=subset, study=f"s{study}")
