@@ -58,14 +58,10 @@ class MixSource(Config):
         return self.format is None and SOURCES[self.name].modality == "text"
 
     def read(self) -> Iterator[Sample | BadRow]:
-        """Every row of the data set, those of excluded subsets too: `leaves_out` tells them, for the caller to count."""
+        """Every row of the data set, those of excluded subsets too, for the caller to count."""
         if self.format is None:
             return SOURCES[self.name].read(self.path)
         return read(self.path, self.format, self.image_root)
-
-    def leaves_out(self, sample: Sample) -> bool:
-        """Whether the sample belongs to a subset that this mix excludes."""
-        return sample.meta.get("subset") in self.exclude
 
 
 class Mix(Config):

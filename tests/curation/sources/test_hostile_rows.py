@@ -47,11 +47,10 @@ def test_any_row_is_a_sample_or_a_named_fault(name: str, rows: list[Any], tmp_pa
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     else:
         write_json(file, rows)
-    read = [row for row in SOURCES[name].read(folder) if _file(row) == str(file)]
-    places = {row.row if isinstance(row, BadRow) else row.place[1] for row in read if isinstance(row, BadRow) or row.place}
-    assert places == set(range(len(rows)))
+    read = [row for row in SOURCES[name].read(folder) if _place(row)[0] == str(file)]
+    assert {_place(row)[1] for row in read} == set(range(len(rows)))
     assert name == "svit" or len(read) == len(rows)
 
 
-def _file(row: Sample | BadRow) -> str:
-    return row.file if isinstance(row, BadRow) else (row.place or ("", 0))[0]
+def _place(row: Sample | BadRow) -> tuple[str, int]:
+    return (row.file, row.row) if isinstance(row, BadRow) else row.place or ("", -1)
