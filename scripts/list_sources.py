@@ -1,0 +1,66 @@
+"""Write docs/curation-sources.md: every data set that curation reads, with its licence, its counts and its layout.
+
+python scripts/list_sources.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dragonfly.curation.sources import SOURCES, Source
+from dragonfly.curation.sources.cauldron import EXCLUDED, SUBSETS
+from dragonfly.files import write_text
+
+TARGET = Path(__file__).parents[1] / "docs" / "curation-sources.md"
+
+_HEAD = """# Data sets that curation reads
+
+Made by `scripts/list_sources.py` from `dragonfly.curation.sources`; change them there. Nothing is downloaded: get a data set
+where it is published, on its terms, and give its folder to a mix (`paths.NAME=FOLDER`). "Paper" is arXiv 2406.00977; a count
+that it does not give is the data set's own, rounded where its page rounds. "Not confirmed" marks what could not be
+checked against the data set's own files or page.
+
+| name | form | domain | rows in the paper | rows published | licence |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    table = "".join(_line(source) for source in SOURCES.values())
+    sections = "".join(_section(source) for source in SOURCES.values())
+    return _HEAD + table + "\n" + sections + _cauldron()
+
+
+def _line(source: Source) -> str:
+    cells = (
+        f"[{source.name}]({source.url})",
+        source.form,
+        source.domain,
+        _count(source.paper_rows),
+        _count(source.published_rows),
+    )
+    return f"| {' | '.join((*cells, source.licence))} |\n"
+
+
+def _section(source: Source) -> str:
+    counts = [f"Paper: {source.paper_place}."] if source.paper_place else []
+    counts += [f"Published: {source.published_place}."] if source.published_place else []
+    return f"## {source.title} (`{source.name}`)\n\n{source.layout}\n\n" + (" ".join(counts) + "\n\n" if counts else "")
+
+
+def _cauldron() -> str:
+    names = ", ".join(f"`{name}`" for name in SUBSETS)
+    reasons = "".join(f"- `{name}`: {reason}\n" for name, reason in EXCLUDED.items())
+    return (
+        f"## The Cauldron's sub-sets\n\n{names}.\n\nThe paper removes five for mathematics or code and does not name them. "
+        f"`general.yaml` leaves out these five, by our reading:\n\n{reasons}"
+    )
+
+
+def _count(count: int | None) -> str:
+    return "not given" if count is None else f"{count:,}"
+
+
+if __name__ == "__main__":
+    write_text(TARGET, page())

@@ -1,0 +1,151 @@
+"""A mix as data: which data sets go in, which steps they pass, how many rows come out. One YAML, complete, read into `Mix`.
+
+Promises that whatever can be judged without opening a data file is judged here, all faults at once: names of sources,
+steps and options, their order, shares that fit. Does not run a step and counts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from dragonfly.config import Config, nearest
+from dragonfly.data import FORMATS, BadRow, Sample, read
+
+from .options import STEPS, Count, Leak, Step
+from .sources import SOURCES
+
+MIXES = Path(str(files("dragonfly"))) / "curation" / "mixes"
+
+
+class MixSource(Config):
+    """One data set of a mix: a name of `SOURCES`, or any name with the `format` in which `dragonfly.data.read` reads `path`.
+
+    `rows`: take this many, drawn by the mix's seed. `weight`: the share of its pool that it gets where a mixture's total
+    leaves a choice (1 each by default). `exclude`: values of `meta["subset"]` to leave out, counted. `expected`: the
+    paper's rows, None where the paper gives none. `domain` counts for sources with a `format`; the others know theirs.
+    """
+
+    name: str
+    path: str
+    format: str | None = None
+    image_root: str | None = None
+    domain: Literal["general", "biomedical"] = "general"
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    rows: Count | None = None
+    expected: Count | None = None
+    exclude: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.format is None and self.name not in SOURCES:
+            raise ValueError(f"source {nearest(self.name, SOURCES)}; or give the format that path has")
+        if self.format is not None and self.format not in (*FORMATS, "auto", "manifest"):
+            raise ValueError(f"format {nearest(self.format, (*FORMATS, 'auto', 'manifest'))}")
+        return self
+
+    @property
+    def is_general(self) -> bool:
+        return (self.domain if self.format else SOURCES[self.name].domain) == "general"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the source is known to have no pictures; with a `format`, only its rows can tell."""
+        return self.format is None and SOURCES[self.name].modality == "text"
+
+    def read(self) -> Iterator[Sample | BadRow]:
+        """Every row of the data set, those of excluded subsets too, for the caller to count."""
+        if self.format is None:
+            return SOURCES[self.name].read(self.path)
+        return read(self.path, self.format, self.image_root)
+
+
+class Mix(Config):
+    """A mix, complete. `paths.NAME=FOLDER` and `evaluation=[...]` override where data lies without touching the file."""
+
+    name: str
+    seed: int = 0
+    sources: tuple[MixSource, ...]
+    steps: tuple[Step, ...] = ()
+    paths: dict[str, str] = Field(default_factory=dict)
+    evaluation: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _placed(cls, data: Any) -> Any:
+        """Put `paths` and `evaluation` where they count; what has another shape is left to the fields' own checks."""
+        if not isinstance(data, dict):
+            return data
+        paths, evaluation = data.get("paths"), data.get("evaluation")
+        placed = dict(data)
+        if isinstance(paths, dict) and isinstance(data.get("sources"), list | tuple):
+            placed["sources"] = [_with_path(source, paths) for source in data["sources"]]
+        if evaluation and isinstance(data.get("steps"), list | tuple):
+            placed["steps"] = [_with_evaluation(step, evaluation) for step in data["steps"]]
+        return placed
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _known_steps(cls, steps: Any) -> Any:
+        for step in steps if isinstance(steps, list | tuple) else ():
+            name = step.get("step") if isinstance(step, dict) else None
+            if isinstance(name, str) and name not in STEPS:
+                raise ValueError(f"step {nearest(name, STEPS)}")
+        return steps
+
+    @field_validator("sources")
+    @classmethod
+    def _named_once(cls, sources: tuple[MixSource, ...]) -> tuple[MixSource, ...]:
+        names = [source.name for source in sources]
+        if not names:
+            raise ValueError("a mix without sources gives nothing; list at least one")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the source {name!r} is listed {names.count(name)} times; list it once")
+        return sources
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        names = [source.name for source in self.sources]
+        for name in self.paths:
+            if name not in names:
+                raise ValueError(f"paths.{name}: {nearest(name, names)}")
+        self._check_steps([step.step for step in self.steps])
+        return self
+
+    def _check_steps(self, steps: list[str]) -> None:
+        forms = {SOURCES[source.name].form for source in self.sources if source.format is None}
+        for form, needed in (("label", "questions_from_labels"), ("caption", "instructions_from_captions")):
+            if form in forms and needed not in steps:
+                raise ValueError(f"a source holds {form}s and no conversations; add the step {needed}")
+        if any(isinstance(step, Leak) and not step.against for step in self.steps):
+            raise ValueError("leak has nothing to compare with; give evaluation=[PATH, ...], manifests or data files")
+        if "split" in steps[:-1]:
+            raise ValueError(f"the step {steps[steps.index('split') + 1]!r} comes after split, which must be the last")
+        if "mixture" not in steps and (drawn := [source.name for source in self.sources if source.rows is not None]):
+            raise ValueError(f"rows is given for {', '.join(drawn)}, and the step mixture draws them; add it")
+
+
+def _with_path(source: Any, paths: dict[str, Any]) -> Any:
+    if isinstance(source, dict) and isinstance(source.get("name"), str) and source["name"] in paths:
+        return {**source, "path": paths[source["name"]]}
+    return source
+
+
+def _with_evaluation(step: Any, evaluation: Any) -> Any:
+    if isinstance(step, dict) and step.get("step") == "leak" and not step.get("against"):
+        return {**step, "against": evaluation}
+    return step
+
+
+def load_mix(mix: str | Path, overrides: Sequence[str] = ()) -> Mix:
+    """The mix in a YAML file, or a shipped one by its name (`general`, `med-stage1`, ...), with `key=value` overrides."""
+    path = Path(mix)
+    shipped = {file.stem: file for file in sorted(MIXES.glob("*.yaml"))}
+    if not path.is_file() and not path.suffix and str(mix) not in shipped:
+        raise ValueError(f"mix {nearest(str(mix), shipped)}; or name a YAML file")
+    return Mix.load(path if path.suffix or path.is_file() else shipped[str(mix)], overrides)

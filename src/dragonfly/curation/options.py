@@ -1,0 +1,133 @@
+"""The steps of a mix and their options, as pydantic models. What a step does stands with the step; here, what it may be told.
+
+Promises that `options` are the step's own keyword arguments and nothing else. Imports no step.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
+
+from dragonfly.config import Config
+
+Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Radius = Annotated[int, Field(ge=0, le=64)]
+
+_PAPER = {"step", "expected", "expected_text"}
+
+
+class _Step(Config):
+    """`expected`: how many rows with pictures the paper has after this step, None where it does not say."""
+
+    expected: Count | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the step is called with: everything but its name and the paper's counts."""
+        return {key: value for key, value in self.model_dump().items() if key not in _PAPER}
+
+
+class Validate(_Step):
+    """Keep what can be trained on: a sound conversation or one still to be made from a label or caption, pictures that open."""
+
+    step: Literal["validate"]
+
+
+class DedupeExact(_Step):
+    """One row of each (pictures, instruction)."""
+
+    step: Literal["dedupe_exact"]
+
+
+class DedupePictures(_Step):
+    """One picture stands for all whose perceptual hashes differ in at most `radius` of 64 bits, with `mirrored` also mirrored.
+
+    `drop`: rows that ask the same of pictures that look alike, or all rows on a picture that another one stands for.
+    """
+
+    step: Literal["dedupe_pictures"]
+    radius: Radius = 6
+    mirrored: bool = True
+    drop: Literal["same_instruction", "all"] = "same_instruction"
+
+
+class DedupeText(_Step):
+    """One row of each set on the same pictures whose words' Jaccard similarity is at least `threshold` (MinHash)."""
+
+    step: Literal["dedupe_text"]
+    threshold: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+
+
+class QuestionsFromLabels(_Step):
+    """Labels become questions and answers (`questions.questions_from_labels`)."""
+
+    step: Literal["questions_from_labels"]
+
+
+class InstructionsFromCaptions(_Step):
+    """Captions become instructions and answers (`captions.instructions_from_captions`)."""
+
+    step: Literal["instructions_from_captions"]
+
+
+class Cap(_Step):
+    """At most `per_picture` rows on a picture, drawn by the mix's seed."""
+
+    step: Literal["cap"]
+    per_picture: Count = 8
+
+
+class Leak(_Step):
+    """Take out rows that resemble the evaluation data `against` (manifests or data files; by default the mix's `evaluation`).
+
+    By picture (`picture_radius` as for dedupe_pictures), by group, and by question: `text` is the least Jaccard similarity
+    of two questions, None looks at no words; rows with pictures are compared by words only under `text_with_pictures`.
+    """
+
+    step: Literal["leak"]
+    against: tuple[str, ...] = ()
+    picture_radius: Radius = 6
+    text: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.8
+    text_with_pictures: bool = False
+
+
+class Mixture(_Step):
+    """Draw the rows that go out (`quotas.quotas` says how many from each source).
+
+    `total`: all rows out; None keeps as many as the shares allow. `text_share`: rows without pictures, of all rows.
+    `general_share`: rows from general sources, of the rows with pictures. None leaves a share as it comes.
+    `expected_text`: the paper's rows without pictures.
+    """
+
+    step: Literal["mixture"]
+    total: Count | None = None
+    text_share: Share | None = None
+    general_share: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    expected_text: Count | None = None
+
+
+class Split(_Step):
+    """Set `eval_share` of the rows apart, whole groups (patients, studies, documents) or whole pictures at a time."""
+
+    step: Literal["split"]
+    eval_share: Share = 0.0
+    by: Literal["group", "picture"] = "group"
+
+
+Step = Annotated[
+    Validate
+    | DedupeExact
+    | DedupePictures
+    | DedupeText
+    | QuestionsFromLabels
+    | InstructionsFromCaptions
+    | Cap
+    | Leak
+    | Mixture
+    | Split,
+    Field(discriminator="step"),
+]
+STEPS = tuple(get_args(kind.model_fields["step"].annotation)[0] for kind in get_args(get_args(Step)[0]))
+"""Every step's name, in the order in which a mix usually has them."""

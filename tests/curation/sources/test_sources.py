@@ -1,0 +1,121 @@
+"""What holds of every source: its pieces are samples or named faults, told apart, and say what they are."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from dragonfly.curation.captions import instructions_from_captions
+from dragonfly.curation.questions import DR_GRADES, questions_from_labels
+from dragonfly.curation.sources import SOURCES
+from dragonfly.data import BadRow, Sample, validate
+
+from .layouts import LAYOUTS
+
+ROOT = Path(__file__).parents[3]
+
+BROKEN = {
+    "sharegpt4v": ("sharegpt4v_instruct_gpt4-vision_cap100k.json", 1, "missing-picture"),
+    "allava": ("allava_laion/ALLaVA-Instruct-LAION-4V.json", 1, "bad-conversations"),
+    "svit": ("data/complex_reasoning.json", 0, "unknown-picture"),
+    "cauldron": ("websight/train/0000.parquet", 1, "missing-field"),
+    "llava-pretrain": ("blip_laion_cc_sbu_558k.json", 3, "bad-conversations"),
+    "arxivcap": ("data/1001.parquet", 2, "no-caption"),
+    "openhermes": ("openhermes2_5.json", 3, "role-order"),
+    "mathinstruct": ("MathInstruct.json", 3, "missing-field"),
+    "llava-med-alignment": ("alignment/llava_med_alignment_500k.json", 3, "missing-picture"),
+    "llava-med-instruct": ("instruct/llava_med_instruct_60k_inline_mention.json", 3, "missing-picture"),
+    "llava-med-60k-im": ("instruct/llava_med_instruct_60k_inline_mention.json", 3, "missing-picture"),
+    "llava-med-60k": ("instruct/llava_med_instruct_60k.json", 3, "missing-picture"),
+    "medicat": ("s2_full_figures.jsonl", 3, "not-json"),
+    "mimic-cxr": ("mimic-cxr-2.0.0-split.csv.gz", 4, "missing-report"),
+    "openpath": ("openpath.csv", 3, "bad-columns"),
+    "kaggle-dr": ("trainLabels.csv", 3, "unknown-label"),
+    "ddr": ("DR_grading/train.txt", 2, "missing-picture"),
+    "roco": ("data/train/radiology/captions.txt", 3, "unknown-picture"),
+    "vqa-rad": ("data/train-00000-of-00001-abc.parquet", 3, "missing-field"),
+    "slake": ("train.json", 3, "missing-picture"),
+    "path-vqa": ("data/train-00000-of-00001-abc.parquet", 3, "missing-field"),
+    "iu-xray": ("train_images.tsv", 3, "bad-columns"),
+    "peir-gross": ("train_images.tsv", 3, "bad-columns"),
+}
+
+
+def test_every_data_set_of_the_paper_is_there():
+    assert set(SOURCES) == set(LAYOUTS) == set(BROKEN)
+    assert [name for name, source in SOURCES.items() if source.name != name] == []
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_each_source_reads_its_layout_and_names_the_one_broken_row(name: str, tmp_path: Path):
+    LAYOUTS[name](tmp_path)
+    source = SOURCES[name]
+    rows = list(source.read(tmp_path))
+    samples = [row for row in rows if isinstance(row, Sample)]
+    bad = [row for row in rows if isinstance(row, BadRow)]
+    file, number, reason = BROKEN[name]
+    assert [(row.file, row.row, row.reason) for row in bad] == [(str(tmp_path / file), number, reason)]
+    assert len(samples) >= 3
+    assert len({sample.id for sample in samples}) == len(samples)
+    for sample in samples:
+        assert sample.id.startswith(f"{name}/") and sample.source == name
+        assert (sample.meta["form"], sample.meta["domain"]) == (source.form, source.domain)
+        assert sample.meta["licence"]
+        assert bool(sample.images) == (source.modality != "text")
+        assert bool(sample.messages) == (source.form in ("conversation", "qa"))
+        assert sample.place is not None and Path(sample.place[0]).is_file()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_a_source_gives_can_be_trained_on_after_the_two_steps(name: str, tmp_path: Path):
+    LAYOUTS[name](tmp_path)
+    for row in SOURCES[name].read(tmp_path):
+        left_out = isinstance(row, Sample) and row.meta.get("subset") in ("no-findings", "ungradable")
+        if isinstance(row, Sample) and not left_out:
+            made = instructions_from_captions(questions_from_labels(row, 1), 1)
+            validate(made)
+            assert made.meta["form"] in ("conversation", "qa")
+
+
+def test_a_read_is_the_same_twice(tmp_path: Path):
+    LAYOUTS["svit"](tmp_path)
+    assert list(SOURCES["svit"].read(tmp_path)) == list(SOURCES["svit"].read(str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_an_absent_or_wrong_folder_is_refused(name: str, tmp_path: Path):
+    with pytest.raises(ValueError, match=rf"^{name}: no folder .*nowhere; get the data at https?://"):
+        SOURCES[name].read(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"holds (none of|no folder)"):
+        list(SOURCES[name].read(tmp_path))
+
+
+def test_the_page_of_sources_is_up_to_date():
+    script = runpy.run_path(str(ROOT / "scripts" / "list_sources.py"))
+    page = script["page"]()
+    assert (ROOT / "docs" / "curation-sources.md").read_text(encoding="utf-8") == page, "run scripts/list_sources.py"
+    assert all(f"(`{name}`)" in page for name in SOURCES)
+
+
+def test_published_numbers_are_the_papers():
+    """Appendix C and section 4.1, by hand."""
+    told = {
+        "llava-pretrain": 558_000,
+        "llava-med-alignment": 500_000,
+        "llava-med-60k": 60_000,
+        "llava-med-60k-im": 60_000,
+        "medicat": 217_000,
+        "mimic-cxr": 368_960,
+        "openpath": 116_504 + 59_869 + 32_041,
+        "kaggle-dr": 35_126,
+        "ddr": 13_673,
+        "roco": 70_308,
+        "vqa-rad": 1_790,
+        "slake": 4_919,
+        "path-vqa": 19_654,
+        "iu-xray": 6_698,
+        "peir-gross": 5_172,
+    }
+    assert {name: source.paper_rows for name, source in SOURCES.items() if source.paper_rows is not None} == told
+    assert [s.name for s in SOURCES.values() if (s.paper_rows is None) != (not s.paper_place)] == []
+    assert len(DR_GRADES) == 5
