@@ -15,8 +15,15 @@ def ask(*rows: tuple[str, str]) -> list[Question]:
 
 def test_shares_of_yes() -> None:
     questions = ask(("yes", "a"), ("yes", "a"), ("Yes.", "b"), ("no", "a"), ("no", "b"), ("cat", "b"))
-    found = describe(questions, ["yes", "no", "maybe", "Yes, it is", None, "yes"], scores_of)
+    found = describe(questions, ["yes", "no", "maybe", "Yes, it is", None, "yes"], {"no_picture": ["yes"] * 6}, scores_of)
     assert found is not None and found["sets"] is None
+    assert {key: score["value"] for key, score in found["baselines"]["no_picture"].items()} == {
+        "yes_true": 0.6,
+        "yes_said": 1.0,
+        "false_yes": 1.0,
+        "false_no": 0.0,
+        "neither": 0.0,
+    }
     value = {name: {key: (score["value"], score["n"]) for key, score in row.items()} for name, row in found["rows"].items()}
     assert value["all"] == {
         "yes_true": (0.6, 5),  # "cat" is no question of yes or no
@@ -30,7 +37,7 @@ def test_shares_of_yes() -> None:
 
 def test_a_task_of_one_answer_says_nothing_of_a_habit() -> None:
     assert not applies(ask(("yes", "a"), ("cat", "a")))
-    assert describe(ask(("no", "a")), ["yes"], scores_of) is None
+    assert describe(ask(("no", "a")), ["yes"], {}, scores_of) is None
 
 
 def test_sets_count_as_a_whole() -> None:

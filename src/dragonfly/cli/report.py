@@ -81,8 +81,11 @@ def print_tables(scores: dict[str, Any]) -> None:
         typer.echo(pages.headline(name, task))
     for name, task in scores["tasks"].items():
         print_table(name, pages.short_rows(task))
-        for key in task["breakdown"]:
+        for key in pages.breakdown_keys(task):
             print_table(f"{name} by {key}", pages.breakdown_rows(task, key, [pages.headline_metric(task)]))
+    modalities = pages.modality_rows(scores["tasks"])
+    if len(modalities) > 1:
+        print_table("modalities", modalities)
 
 
 def _print_reported(runs: list[Any]) -> None:

@@ -4,7 +4,7 @@ A reply is read as yes or no where exactly one of the two words stands in it; an
 and its yes ratio are among that task's metrics. Knows no file and no table.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from . import metrics
@@ -67,11 +67,16 @@ def _count(questions: Sequence[Question], replies: Sequence[Reply], keys: Sequen
 
 
 def describe(
-    questions: Sequence[Question], replies: Sequence[Reply], score: Callable[..., dict[str, Any]]
+    questions: Sequence[Question],
+    replies: Sequence[Reply],
+    baselines: Mapping[str, Sequence[Reply]],
+    score: Callable[..., dict[str, Any]],
 ) -> dict[str, Any] | None:
-    """{"rows": {"all" or a category: {metric: score}}, "sets": ...}; None without yes/no questions of both answers.
+    """{"rows": {"all" or a category: {metric: score}}, "baselines": {name: {metric: score}}, "sets": ...}; None without yes/no
+    questions of both answers.
 
-    `score(metrics, questions, replies)` gives each metric its interval. YES_TRUE does not depend on the replies.
+    `baselines` are the replies of the same model without its picture or with another: a yes that stays is a habit.
+    `score(metrics, questions, replies)` gives each metric its interval.
     """
     if not applies(questions):
         return None
@@ -85,4 +90,5 @@ def describe(
         known = [metric for metric in METRICS if metric.columns(some, said)[:, -1].any()]
         if known:
             table[name] = score(known, some, said)
-    return {"rows": table, "sets": sets_of(questions, replies)}
+    others = {name: score(METRICS, questions, said) for name, said in baselines.items()}
+    return {"rows": table, "baselines": others, "sets": sets_of(questions, replies)}

@@ -51,7 +51,8 @@ def score_task(
             result["baselines"][variant] = against(scored, questions, replies, named[variant])
     keys = by or dict.fromkeys((*(task.breakdown or _few_valued(questions)), "modality"))
     result["breakdown"] = {key: table for key in keys if (table := _breakdown(scored, questions, replies, key, named))}
-    result["hallucination"] = hallucination.describe(questions, replies, scores_of)
+    asked = {name: said for name, said in named.items() if name != "majority"}
+    result["hallucination"] = hallucination.describe(questions, replies, asked, scores_of)
     result["calibration"] = _calibration(scored, questions, records)
     return result
 
@@ -157,7 +158,7 @@ def _breakdown(
 ) -> dict[str, Any]:
     """Scores of the questions that share a value of `key`; a list (several capabilities) counts under each of its values.
 
-    The first metric's score of a value also holds those of the baselines on the same questions.
+    Each score also holds those of the baselines on the same questions.
     """
     rows: dict[str, list[int]] = {}
     for index, question in enumerate(questions):
@@ -169,7 +170,7 @@ def _breakdown(
         some, their_replies = [questions[i] for i in rows[value]], [replies[i] for i in rows[value]]
         known = applicable(metrics, some, their_replies)
         table[value] = scores_of(known, some, their_replies)
-        if known and known[0] is metrics[0]:
-            others = {name: [all_of_them[i] for i in rows[value]] for name, all_of_them in baselines.items()}
-            table[value][known[0].name]["baselines"] = {name: _value(known[0], some, said) for name, said in others.items()}
+        for metric in known:
+            others = {name: [said[i] for i in rows[value]] for name, said in baselines.items()}
+            table[value][metric.name]["baselines"] = {name: _value(metric, some, said) for name, said in others.items()}
     return table

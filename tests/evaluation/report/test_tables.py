@@ -25,7 +25,7 @@ TASK: dict[str, Any] = {
     "breakdown": {
         "kind": {
             "x": {"relaxed_accuracy": score(1.0, 1.0, 1.0, n=3, baselines={"majority": 0.3333, "no_picture": 0.0})},
-            "y|z": {"exact_match": score(0.0, n=1)},
+            "y|z": {"exact_match": score(0.0, n=1, baselines={"majority": 0.5, "no_picture": 0.5})},
         }
     },
     "hallucination": None,
@@ -65,10 +65,21 @@ def test_breakdowns_have_the_baselines_of_the_first_metric() -> None:
     assert tables.breakdown_rows(TASK, "kind") == [
         ["kind", "n", "relaxed_accuracy", "majority", "no picture", "exact_match"],
         ["x", "3", "100.0 [100.0, 100.0]", "33.3", "0.0", "-"],
-        ["y|z", "1", "-", "-", "-", "0.0 (no interval)"],
+        ["y|z", "1", "-", "-", "-", "0.0 (no interval); majority 50.0"],
     ]
-    assert tables.breakdown_rows(TASK, "kind", ["exact_match"])[1:] == [["x", "0", "-"], ["y|z", "1", "0.0 (no interval)"]]
-    assert [row[3] for row in tables.breakdown_rows(ALONE, "kind")] == ["baselines", "no baseline", "no baseline"]
+    only = [["x", "0", "-"], ["y|z", "1", "0.0 (no interval); majority 50.0"]]
+    assert tables.breakdown_rows(TASK, "kind", ["exact_match"])[1:] == only
+    bare = {**ALONE, "breakdown": {"kind": {"x": ALONE["scores"]}}}
+    assert [row[3:] for row in tables.breakdown_rows(bare, "kind")] == [
+        ["baselines", "exact_match"],
+        ["no baseline", "40.0 (no interval); no baseline"],
+    ]
+
+
+def test_a_breakdown_into_one_modality_is_left_to_the_table_of_modalities() -> None:
+    one = {"modality": {"CT": {}}, "kind": {"x": {}}}
+    assert tables.breakdown_keys({"breakdown": one}) == ["kind"]
+    assert tables.breakdown_keys({"breakdown": {"modality": {"CT": {}, "MRI": {}}}}) == ["modality"]
 
 
 def test_modalities_of_all_tasks_stand_together() -> None:
@@ -92,8 +103,11 @@ def test_modalities_of_all_tasks_stand_together() -> None:
 def test_hallucination_sets_and_calibration() -> None:
     said = {"yes_true": score(0.5, n=4), "yes_said": score(0.75, 0.5, 1, n=4), "false_yes": score(0.5, 0, 1, n=2)}
     sets = {"figure": {"all right": 1, "some right": 2, "none right": 1}, "question": dict.fromkeys("abc", 0)}
-    task = {"hallucination": {"rows": {"all": said}, "sets": sets}}
-    assert tables.hallucination_rows(task)[1:] == [["all", "4", "50.0", "75.0 [50.0, 100.0]", "50.0 [0.0, 100.0]", "-", "-"]]
+    task = {"hallucination": {"rows": {"all": said, "category a": said}, "baselines": {"no_picture": said}, "sets": sets}}
+    cells = ["4", "50.0", "75.0 [50.0, 100.0]", "50.0 [0.0, 100.0]", "-", "-"]
+    assert tables.hallucination_rows(task)[1:] == [[name, *cells] for name in ("all", "all, no picture", "category a")]
+    alone = {"hallucination": {"rows": {"all": said}, "baselines": {}, "sets": None}}
+    assert tables.hallucination_rows(alone)[1:] == [["all", *cells], ["all, baselines", *["no baseline"] * 6]]
     assert tables.set_rows(task)[1:] == [
         ["figure", "4", "1 (25.0 %)", "2 (50.0 %)", "1 (25.0 %)"],
         ["question", "0", "-", "-", "-"],

@@ -5,11 +5,12 @@ from .html import write_html
 from .page import page, write_markdown
 from .reported import Figure, reported, reported_rows
 from .runs import Run, open_run, open_runs
-from .tables import breakdown_rows, headline, headline_metric, modality_rows, rows, short_rows
+from .tables import breakdown_keys, breakdown_rows, headline, headline_metric, modality_rows, rows, short_rows
 
 __all__ = [
     "Figure",
     "Run",
+    "breakdown_keys",
     "breakdown_rows",
     "comparison_rows",
     "headline",

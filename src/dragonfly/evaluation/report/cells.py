@@ -24,6 +24,14 @@ def bare(score: dict[str, Any] | None) -> str:
     return "-" if score is None else f"{100 * score['value']:.1f}"
 
 
+def best_baseline(values: dict[str, float]) -> str:
+    """`no picture 41.2`: the baseline with the highest score, the first of equals; or the mark that there is none."""
+    if not values:
+        return NO_BASELINE
+    name = max(values, key=lambda key: values[key])
+    return f"{TITLES[name]} {100 * values[name]:.1f}"
+
+
 def p_value(score: dict[str, Any] | None) -> str:
     """` (p 0.031)`, or nothing where no test was made."""
     return "" if score is None or score.get("p") is None else f" (p {score['p']:.3f})"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .cells import NO_BASELINE, TITLES, bare, p_value, percent
+from .cells import best_baseline, p_value, percent
 from .tables import COSTS, Table
 
 
@@ -19,12 +19,8 @@ def comparison_rows(comparison: dict[str, Any], task: str, scores: Sequence[dict
 
 
 def _best(task: dict[str, Any], metric: str) -> str:
-    """The baseline with the highest score, the first of equals."""
-    found = {name: one["scores"][metric] for name, one in task["baselines"].items() if metric in one["scores"]}
-    if not found:
-        return NO_BASELINE
-    name = max(found, key=lambda key: found[key]["value"])
-    return f"{TITLES[name]} {bare(found[name])}"
+    scored = {name: one["scores"] for name, one in task["baselines"].items()}
+    return best_baseline({name: scores[metric]["value"] for name, scores in scored.items() if metric in scores})
 
 
 def comparison_cost_rows(folders: Sequence[str], costs: Sequence[dict[str, Any]]) -> Table:

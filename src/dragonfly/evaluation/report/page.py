@@ -96,7 +96,7 @@ def _task(run: Run, name: str, with_reported: bool, art: Art) -> list[Block]:
     if task["broken"]:
         blocks.append(Text(f"{len(task['broken'])} questions could not be asked and count as wrong:"))
         blocks.append(Items([f"{row['id']}: {row['error']}" for row in task["broken"]]))
-    for key in task["breakdown"]:
+    for key in tables.breakdown_keys(task):
         blocks += [Heading(3, f"By {key}"), *art.breakdown(name, key, run), Rows(tables.breakdown_rows(task, key))]
     if task.get("hallucination"):
         blocks += [Heading(3, "Hallucination"), Rows(tables.hallucination_rows(task))]

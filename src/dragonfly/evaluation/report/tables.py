@@ -6,7 +6,7 @@ Promises that every score stands beside its baselines, or beside the mark that i
 from collections.abc import Sequence
 from typing import Any
 
-from .cells import NO_BASELINE, NO_INTERVAL, TITLES, bare, interval, p_value, percent
+from .cells import NO_BASELINE, NO_INTERVAL, TITLES, bare, best_baseline, interval, p_value, percent
 
 Table = list[list[str]]
 
@@ -50,9 +50,16 @@ def short_rows(task: dict[str, Any]) -> Table:
     return table
 
 
+def breakdown_keys(task: dict[str, Any]) -> list[str]:
+    """The breakdowns that tell anything apart. One modality for all is said in the table of modalities."""
+    return [key for key, values in task["breakdown"].items() if key != "modality" or len(values) > 1]
+
+
 def breakdown_rows(task: dict[str, Any], key: str, metrics: Sequence[str] = ()) -> Table:
-    """The table of one breakdown: a row per value; a column per metric (all if none is named), and after the task's first metric
-    its baselines; n is that of the widest."""
+    """The table of one breakdown: a row per value, a column per metric (all if none is named); n is that of the widest.
+
+    After the task's first metric stand all baselines on the same questions, in the cells of the others the best of them.
+    """
     metrics = metrics or list(task["scores"])
     first = headline_metric(task)
     table = [[key, "n"]]
@@ -62,17 +69,15 @@ def breakdown_rows(task: dict[str, Any], key: str, metrics: Sequence[str] = ()) 
         n = max((scores[metric]["n"] for metric in metrics if metric in scores), default=0)
         row = [value, str(n)]
         for metric in metrics:
-            row += [percent(scores.get(metric)), *(_baseline_cells(task, scores.get(metric)) if metric == first else [])]
+            score = scores.get(metric)
+            known = (score or {}).get("baselines", {})
+            if metric == first:
+                cells = ["-" if name not in known else bare({"value": known[name]}) for name in task["baselines"]]
+                row += [percent(score), *(cells or [NO_BASELINE])]
+            else:
+                row.append(percent(score) if score is None else f"{percent(score)}; {best_baseline(known)}")
         table.append(row)
     return table
-
-
-def _baseline_cells(task: dict[str, Any], score: dict[str, Any] | None) -> list[str]:
-    """Of a breakdown's score the bare score of each baseline on the same questions."""
-    if not task["baselines"]:
-        return [NO_BASELINE]
-    known = (score or {}).get("baselines", {})
-    return ["-" if name not in known else bare({"value": known[name]}) for name in task["baselines"]]
 
 
 def modality_rows(tasks: dict[str, Any]) -> Table:
@@ -91,12 +96,15 @@ def modality_rows(tasks: dict[str, Any]) -> Table:
 
 
 def hallucination_rows(task: dict[str, Any]) -> Table:
-    """How often yes is right and how often it is said, over all yes/no questions and per category."""
+    """How often yes is right and how often it is said: over all yes/no questions, by the model without its picture or with
+    another, and per category."""
+    found = task["hallucination"]
     table = [["questions", "n", "answer is yes", "model says yes", "yes where no is right", "no where yes is right", "neither"]]
-    for name, scores in task["hallucination"]["rows"].items():
+    others = {f"all, {TITLES[name]}": scores for name, scores in found["baselines"].items()}
+    for name, scores in {"all": found["rows"]["all"], **others, **found["rows"]}.items():
         cells = [percent(scores.get(key)) for key in ("yes_said", "false_yes", "false_no", "neither")]
         table.append([name, str(scores["yes_true"]["n"]), bare(scores["yes_true"]), *cells])
-    return table
+    return table if others else [*table, ["all, baselines", *[NO_BASELINE] * 6]]
 
 
 def set_rows(task: dict[str, Any]) -> Table:
