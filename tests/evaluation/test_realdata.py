@@ -39,7 +39,7 @@ def test_one_result_file_without_a_path(data: Path, tmp_path: Path, monkeypatch:
     assert {"date", "commit", "versions", "hardware"} <= set(result) and result["limit"] == 4
     found = result["models"]["nano"]["tasks"]
     assert {name: task["questions"] for name, task in found.items()} == {"vqa_rad": 4, "cxr": 4}
-    assert found["vqa_rad"]["baselines"]["majority"]["answer"] == "Yes"  # of the train split; of the four asked it is a tie
+    assert found["vqa_rad"]["baselines"]["majority"]["answer"] == "yes"  # of the train split; of the four asked it is a tie
     assert found["cxr"]["broken"] == ["q0", "q1"]
     assert list(found["cxr"]["breakdown"]["modality"]) == ["X-ray"]
     assert found["vqa_rad"]["costs"]["model"]["sub_images_per_question"] > 1
