@@ -130,7 +130,7 @@ def test_one_run_as_a_page(model: str, tmp_path: Path, capsys: pytest.CaptureFix
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {"runs", "scores", "costs", "reported"}
     assert document["costs"][0]["chartqa"]["model"]["sub_images_per_question"] == 29.0
-    assert {row["task"] for row in document["reported"]} == {"chartqa"}
+    assert {row["measure"] for row in document["reported"]} == {"ChartQA"}
 
 
 def test_help_loads_no_torch() -> None:

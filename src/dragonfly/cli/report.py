@@ -109,7 +109,7 @@ def _document(runs: list[Any], comparison: dict[str, Any] | None, with_reported:
     document = {**document, "scores": [run.scores for run in runs], "costs": [run.costs for run in runs]}
     if with_reported:
         named = {name for run in runs for name in run.scores}
-        document["reported"] = [asdict(figure) for figure in pages.reported() if figure.task in named]
+        document["reported"] = [asdict(figure) for figure in pages.reported() if named & set(figure.beside)]
     return document
 
 

@@ -23,8 +23,8 @@ def score_task(
 ) -> dict[str, Any]:
     """One task's part of scores.json.
 
-    `variants` holds the predictions of `model`, `no_picture` and `shuffled_picture` where they were asked. ValueError
-    where a baseline answers other questions.
+    `variants` holds the predictions of `model`, `no_picture` and `shuffled_picture` where they were asked, and of `majority`
+    where a judge read it. ValueError where a baseline answers other questions.
     """
     records = variants["model"]
     questions, replies = read_records(records)
@@ -41,18 +41,19 @@ def score_task(
         "baselines": {},
     }
     if majority:
-        named["majority"] = [majority["answer"]] * len(questions)
+        judged = variants.get("majority")
+        named["majority"] = [majority["answer"]] * len(questions) if judged is None else read_records(judged)[1]
         result["baselines"]["majority"] = {**majority, **against(scored, questions, replies, named["majority"])}
     for variant in ("no_picture", "shuffled_picture"):
         if theirs := variants.get(variant):
             if [record["id"] for record in theirs] != [record["id"] for record in records]:
                 raise ValueError(f"task {task.name!r}: {variant} does not answer the model's questions; finish the run")
-            named[variant] = [record.get("reply") for record in theirs]
+            named[variant] = read_records(theirs)[1]
             result["baselines"][variant] = against(scored, questions, replies, named[variant])
     keys = by or dict.fromkeys((*(task.breakdown or _few_valued(questions)), "modality"))
     result["breakdown"] = {key: table for key in keys if (table := _breakdown(scored, questions, replies, key, named))}
-    asked = {name: said for name, said in named.items() if name != "majority"}
-    result["hallucination"] = hallucination.describe(questions, replies, asked, scores_of)
+    said = {name: [record.get("reply") for record in theirs] for name, theirs in variants.items() if name != "majority"}
+    result["hallucination"] = hallucination.describe(questions, said.pop("model"), said, scores_of)
     result["calibration"] = _calibration(scored, questions, records)
     return result
 
@@ -71,7 +72,7 @@ def item_scores(
 def _calibration(metrics: Sequence[Metric], questions: Sequence[Question], records: Records) -> dict[str, Any] | None:
     """The calibration of a run's confidences under the metric that it names; None without confidences, or where scores are no
     shares of right (CIDEr)."""
-    found = item_scores(metrics, questions, [record.get("reply") for record in records])
+    found = item_scores(metrics, questions, read_records(records)[1])
     if found is None or max(found[1]) > 1:
         return None
     curve = calibration([record.get("confidence") for record in records], found[1])
@@ -79,8 +80,8 @@ def _calibration(metrics: Sequence[Metric], questions: Sequence[Question], recor
 
 
 def read_records(records: Records) -> tuple[list[Question], list[Reply]]:
-    """The questions and replies that predictions hold."""
-    return [_question(record) for record in records], [record.get("reply") for record in records]
+    """The questions and replies that predictions hold; where a judge read a reply, its verdict stands for it."""
+    return [_question(record) for record in records], [record.get("verdict", record.get("reply")) for record in records]
 
 
 def _question(record: dict[str, Any]) -> Question:

@@ -17,16 +17,15 @@ from .cells import percent
 
 @dataclass(frozen=True)
 class Figure:
-    """One printed number: `value` in percent, `ours` our metric of `task`, `source` table and version."""
+    """One printed number: `value` in percent, `source` its table; `beside` {our task: (our metric, what differs)}."""
 
-    task: str
+    measure: str
     metric: str
     system: str
     version: str
     value: float
     source: str
-    ours: str
-    differs: str
+    beside: dict[str, tuple[str, str]]
 
     @property
     def is_own(self) -> bool:
@@ -51,14 +50,18 @@ def reported() -> tuple[Figure, ...]:
     return tuple(figure for table in document["tables"] for figure in _figures(table, document["measures"]))
 
 
-def _figures(table: dict[str, Any], measures: dict[str, dict[str, str]]) -> Iterator[Figure]:
+def _figures(table: dict[str, Any], measures: dict[str, dict[str, Any]]) -> Iterator[Figure]:
+    note = f"; {table['note']}" if "note" in table else ""
     for system, values in table["systems"].items():
         cited = table.get("cited", {}).get(system, [""] * len(values))
         for name, value, by in zip(table["measures"], values, cited, strict=True):
             if value is not None:
-                note = f"; {table['note']}" if "note" in table else ""
                 source = f"{table['source']} ({by}){note}" if by else f"{table['source']}{note}"
-                yield Figure(system=system, version=table["version"], value=value, source=source, **measures[name])
+                metric, beside = (
+                    measures[name]["metric"],
+                    {task: (ours, why) for task, (ours, why) in measures[name]["beside"].items()},
+                )
+                yield Figure(name, metric, system, table["version"], value, source, beside)
 
 
 def reported_rows(name: str, task: dict[str, Any], *, own: bool = False) -> list[list[str]]:
@@ -68,9 +71,10 @@ def reported_rows(name: str, task: dict[str, Any], *, own: bool = False) -> list
     """
     table = [["reported for", "version", "metric", "reported", "ours", "our metric", "source", "protocol"]]
     for figure in reported():
-        if figure.task == name and (figure.is_own or not own):
-            score = task["scores"].get(figure.ours)
+        if name in figure.beside and (figure.is_own or not own):
+            metric, differs = figure.beside[name]
+            score = task["scores"].get(metric)
             ours = "not measured" if score is None else f"{percent(score)} (n = {score['n']})"
-            beside = [f"{figure.value:g}", ours, figure.ours, figure.source, f"differs: {figure.differs}"]
+            beside = [f"{figure.value:g}", ours, metric, figure.source, f"differs: {differs}"]
             table.append([figure.system, figure.version, figure.metric, *beside])
     return table
