@@ -108,8 +108,29 @@ def test_two_runs_side_by_side(model: str, tmp_path: Path, capsys: pytest.Captur
     first, second = json.loads(capsys.readouterr().out)["tasks"][f"jsonl:{file}"]["exact_match"]
     assert "p" not in first and second["p"] == 1.0
     assert f"| metric | n | {tmp_path / 'first'} | {tmp_path / 'second'} |" in page.read_text()
-    assert main(["report", str(tmp_path / "first")]) == 2
-    assert "needs two runs" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "first"), str(tmp_path / "first")]) == 2
+    assert "a run is named twice" in capsys.readouterr().err
+
+
+def test_one_run_as_a_page(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_qa(tmp_path / "data", yes_no_rows(4))
+    out, page, html = tmp_path / "out", tmp_path / "page.md", tmp_path / "page.html"
+    assert main(["eval", "-m", model, "--tasks", "chartqa", "--data", str(tmp_path / "data"), "--out", str(out), *SHORT]) == 0
+    capsys.readouterr()
+    assert main(["report", str(out), "--reported", "-o", str(page), "--html", str(html)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("chartqa: relaxed accuracy 0.0 [0.0, 0.0] % (n = 4, 2 pictures)\n")
+    assert "Dragonfly Llama3-8B" in printed.out and "LLaVA" not in printed.out
+    assert "relaxed accuracy: differs: the paper: all 2,500" in printed.out
+    assert f"report: {page}" in printed.err and f"report: {html}" in printed.err
+    assert "### Cost" in page.read_text() and "| LLaVA-v1.5 Vicuna-7B | v1 |" in page.read_text()
+    assert "where the model looked" in html.read_text()  # a real layout is drawn
+    assert "### Cost" not in (out / "report.md").read_text()  # it is the same whenever the run is repeated
+    assert main(["report", str(out), "--reported", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == {"runs", "scores", "costs", "reported"}
+    assert document["costs"][0]["chartqa"]["model"]["sub_images_per_question"] == 29.0
+    assert {row["measure"] for row in document["reported"]} == {"ChartQA"}
 
 
 def test_help_loads_no_torch() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, evaluate, inspect, models, synth, train
+from dragonfly.cli import ask, chat, evaluate, inspect, models, report, synth, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -36,7 +36,7 @@ for command in (
     models.info,
     models.convert,
     evaluate.rescore,
-    evaluate.report,
+    report.report,
     evaluate.tasks,
     synth.synth,
     train.train,

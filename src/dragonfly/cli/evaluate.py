@@ -1,4 +1,4 @@
-"""`dragonfly eval`, `rescore`, `report` and `tasks`: benchmarks asked, scored, and set beside what a guess would get."""
+"""`dragonfly eval`, `rescore` and `tasks`: benchmarks asked, scored, and set beside what a guess would get."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dragonfly.cli import common
+from dragonfly.cli.report import show_run
 
 EXAMPLES = """
 Ask a model the questions of one or more tasks and score its answers, with
@@ -67,7 +68,7 @@ def evaluate(
     folder = out or Path(f"eval-{Path(engine.name).name}")
     known = describe_model(engine)
     scores = _with_progress(lambda progress: run.evaluate(engine, known, settings, work, folder, progress))
-    return _show(scores, folder, json)
+    return show_run(scores, folder, as_json=json)
 
 
 evaluate.__doc__ = EXAMPLES
@@ -86,37 +87,7 @@ def rescore(
     """
     from dragonfly.evaluation import run
 
-    return _show(run.rescore(folder), folder, json)
-
-
-def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders that `dragonfly eval` wrote.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a Markdown page too.")] = None,
-    json: common.Json = False,
-) -> int:
-    """
-    Set runs side by side, each tested against the first on the same questions.
-
-    Examples:
-
-      dragonfly report runs/before runs/after -o comparison.md
-    """
-    from dragonfly.evaluation import compare
-    from dragonfly.evaluation.report import comparison_markdown, comparison_rows
-    from dragonfly.files import write_text
-
-    found = compare(folders)
-    if output is not None:
-        write_text(output, comparison_markdown(found))
-        common.say(f"comparison: {output}")
-    if json:
-        common.print_json(found)
-    else:
-        for task in found["tasks"]:
-            _print_table(task, comparison_rows(found, task))
-    for task in found["left_out"]:
-        common.say(f"note: {task} is not in every run")
-    return 0
+    return show_run(run.rescore(folder), folder, as_json=json)
 
 
 def tasks(
@@ -175,47 +146,3 @@ def _with_progress(work: Any) -> dict[str, Any]:
             bars.update(bar, completed=done)
 
         return work(progress)
-
-
-def _show(scores: dict[str, Any], folder: Path, as_json: bool) -> int:
-    """Print the scores, write report.md; 1 where questions could not be asked."""
-    from dragonfly.evaluation import report
-
-    report.write_markdown(scores, folder / "report.md")
-    broken = [(name, row) for name, task in scores["tasks"].items() for row in task["broken"]]
-    if as_json:
-        common.print_json(scores)
-    else:
-        _print_tables(scores)
-    for name, row in broken:
-        common.say(f"{name} {row['id']}: {row['error']}")
-    if broken:
-        common.say(f"{len(broken)} questions could not be asked and count as wrong")
-    common.say(f"scores, report and predictions: {folder}")
-    return 1 if broken else 0
-
-
-def _print_tables(scores: dict[str, Any]) -> None:
-    """The overall scores, then a table per task and the headline metric of each breakdown; report.md has all metrics."""
-    from dragonfly.evaluation import report
-
-    for name, task in scores["tasks"].items():
-        typer.echo(report.headline(name, task))
-    for name, task in scores["tasks"].items():
-        _print_table(name, report.short_rows(task))
-        for key in task["breakdown"]:
-            _print_table(f"{name} by {key}", report.breakdown_rows(task, key, [report.headline_metric(task)]))
-
-
-def _print_table(title: str, rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    head, *body = rows
-    table = Table(*head, title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for row in body:
-        table.add_row(*row)
-    console = Console(highlight=False)
-    console.width = max(console.width, 100)  # a longer line is easier to read than a folded table
-    console.print()
-    console.print(table)

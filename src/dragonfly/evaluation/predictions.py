@@ -12,14 +12,16 @@ from dragonfly.inference import Answer
 
 from .questions import Question
 from .tasks import render
+from .views import view_of
 
 BLOCK = 32
 """Questions per block. Blocks are fixed, so that a resumed run forms the same batches as an unbroken one."""
 
 
 def record_of(question: Question, prompt: str, answer: Answer | str) -> dict[str, Any]:
-    """One line: the question, what was asked, and the stripped reply, or the error where it could not be asked."""
-    outcome = {"error": answer} if isinstance(answer, str) else {"reply": answer.text.strip()}
+    """One line: the question, what was asked, and the stripped reply with the model's confidence and what it was shown of each
+    picture, or the error where it could not be asked."""
+    outcome = {"error": answer} if isinstance(answer, str) else _outcome(answer)
     return {
         "id": question.id,
         "group": question.group,
@@ -31,6 +33,11 @@ def record_of(question: Question, prompt: str, answer: Answer | str) -> dict[str
         "pictures": [image if isinstance(image, str) else f"{len(image)} bytes" for image in question.images],
         **outcome,
     }
+
+
+def _outcome(answer: Answer) -> dict[str, Any]:
+    views = [view_of(*seen) for seen in zip(answer.layouts, answer.selections, strict=True)]
+    return {"reply": answer.text.strip(), "confidence": round(answer.confidence, 6), "views": views}
 
 
 def append(path: Path, records: list[dict[str, Any]]) -> None:

@@ -1,0 +1,28 @@
+"""Runs as people read them: a Markdown page, one HTML file with plots and examples, and tables for the terminal."""
+
+from .comparison import comparison_rows
+from .html import write_html
+from .page import page, write_markdown
+from .reported import Figure, reported, reported_rows
+from .runs import Run, open_run, open_runs
+from .tables import breakdown_keys, breakdown_rows, headline, headline_metric, modality_rows, rows, short_rows
+
+__all__ = [
+    "Figure",
+    "Run",
+    "breakdown_keys",
+    "breakdown_rows",
+    "comparison_rows",
+    "headline",
+    "headline_metric",
+    "modality_rows",
+    "open_run",
+    "open_runs",
+    "page",
+    "reported",
+    "reported_rows",
+    "rows",
+    "short_rows",
+    "write_html",
+    "write_markdown",
+]

@@ -1,0 +1,152 @@
+"""The HTML file: whole, harmless, the same every time; its examples chosen by rule."""
+
+import base64
+import io
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from dragonfly.evaluation import Settings, compare, evaluate, load_questions
+from dragonfly.evaluation.report import open_runs, write_html
+from dragonfly.evaluation.report.gallery import choose
+from dragonfly.imaging import load_picture
+from dragonfly.inference import Answer, Row
+from dragonfly.inference.answer import describe_selection
+from dragonfly.models.presets import PRESETS
+from dragonfly.vision.layout import make_layout
+from tests.evaluation.fakes import RuleEngine, write_qa, yes_no_rows
+
+HOSTILE = "<script>alert(1)</script> $x$ & \"'> <img src=x onerror=alert(1)> ` | \x07 \u4e2d"
+
+
+class LookingEngine(RuleEngine):
+    """Also says what it was shown: preset v1's layout and the first sub-images of it."""
+
+    def ask_batch(self, rows: Sequence[Row], *, batch_size: int, **options: Any) -> list[Answer]:
+        answers = super().ask_batch(rows, batch_size=batch_size, **options)
+        return [self._looked(answer, row, n) for n, (answer, row) in enumerate(zip(answers, rows, strict=True))]
+
+    def _looked(self, answer: Answer, row: Row, n: int) -> Answer:
+        pictures = [load_picture(image).image for image in row.images]
+        layouts = tuple(make_layout((one.height, one.width), PRESETS["v1"].spec) for one in pictures)
+        chosen = tuple(describe_selection(layout, range(12), [float(i) for i in range(24)]) for layout in layouts)
+        return replace(answer, layouts=layouts, selections=chosen, confidence=0.05 * n)
+
+
+def run(out: Path, data: Path, reply: str = "yes") -> Path:
+    settings = Settings(tasks=(f"jsonl:{data}",))
+    evaluate(LookingEngine(lambda _: reply), {"name": f"m {HOSTILE}"}, settings, load_questions(settings), out)
+    return out
+
+
+def html(folders: list[Path], path: Path, **options: Any) -> str:
+    write_html(open_runs(folders), path, compare(folders) if len(folders) > 1 else None, **options)
+    return path.read_text()
+
+
+def embedded(text: str, mime: str) -> list[bytes]:
+    return [base64.b64decode(data) for data in re.findall(rf'src="data:{re.escape(mime)};base64,([^"]+)"', text)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose questions, answers, categories and model are all hostile."""
+    folder = tmp_path_factory.mktemp("run")
+    told = [
+        {**row, "question": f"{row['question']} {HOSTILE}", "kind": HOSTILE[n % 2 :]} for n, row in enumerate(yes_no_rows(20))
+    ]
+    told[4]["answer"] = HOSTILE
+    return run(folder / "out", write_qa(folder / "data", told), reply="yes")
+
+
+@pytest.fixture(scope="module")
+def whole(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return html([finished], tmp_path_factory.mktemp("page") / "page.html", with_reported=True, examples=2)
+
+
+def test_hostile_text_is_text(whole: str) -> None:
+    tags = set(re.findall(r"<\s*/?\s*([a-zA-Z0-9]+)", whole))
+    allowed = "html head meta title style body h1 h2 h3 p ul li div table tr th td img strong dl dt dd"
+    assert tags <= set(allowed.split())
+    assert all(tag.startswith('src="data:') for tag in re.findall(r"<img ([^>]*)>", whole))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; $x$ &amp; &quot;&#x27;&gt;" in whole
+    drawn = embedded(whole, "image/svg+xml")
+    assert drawn and all(b"<script" not in svg and b"<img" not in svg for svg in drawn)
+    assert any(b"&lt;script&gt;alert(1)&lt;/script&gt;" in svg for svg in drawn)
+
+
+def test_nothing_comes_from_elsewhere(whole: str) -> None:
+    assert "default-src 'none'" in whole
+    assert re.findall(r'(?:src|href)="(?!data:)', whole) == []
+
+
+def test_plots_and_examples_are_there(whole: str) -> None:
+    alts = re.findall(r'alt="([^"]*)"', whole)
+    assert sum(alt.endswith("scores with 95 % intervals") for alt in alts) == 1
+    assert sum("exact_match by kind" in alt for alt in alts) == 1
+    assert sum(alt.endswith(": calibration") for alt in alts) == 1
+    assert whole.count('class="example right"') == 2 and whole.count('class="example wrong"') == 2
+    assert (alts.count("the picture"), alts.count("where the model looked")) == (4, 4)
+    for data in embedded(whole, "image/jpeg"):
+        with Image.open(io.BytesIO(data)) as image:
+            assert max(image.size) <= 1000 and len(data) < 200_000
+    assert re.search(r"<dt>gold</dt><dd>[^<]+</dd><dt>answer</dt><dd>yes  \(confidence \d+ %\)</dd>", whole)
+
+
+def test_the_same_bytes_again(finished: Path, whole: str, tmp_path: Path) -> None:
+    assert html([finished], tmp_path / "again.html", with_reported=True, examples=2) == whole
+
+
+def test_two_runs_share_their_examples(finished: Path, tmp_path: Path) -> None:
+    data = next((finished.parent / "data").glob("qa.jsonl"))
+    text = html([finished, run(tmp_path / "other", data, reply="no")], tmp_path / "page.html", examples=1)
+    assert text.count('class="example') == 2
+    assert text.count(f"<dt>answer, {finished}</dt><dd>yes") == 2
+    assert text.count(f"<dt>answer, {tmp_path / 'other'}</dt><dd>no") == 2
+
+
+def test_a_picture_that_is_gone_is_said(tmp_path: Path) -> None:
+    folder = run(tmp_path / "out", write_qa(tmp_path / "data", yes_no_rows(4, per_picture=1)))
+    for picture in (tmp_path / "data/images").iterdir():
+        picture.unlink()
+    text = html([folder], tmp_path / "page.html", examples=1)
+    assert text.count("<dt>note</dt><dd>no picture: ") == 2 and embedded(text, "image/jpeg") == []
+    assert 'class="example' not in html([folder], tmp_path / "none.html", examples=0)
+    with pytest.raises(ValueError, match="examples is -1; give 0 or more"):
+        html([folder], tmp_path / "bad.html", examples=-1)
+
+
+def test_without_matplotlib_one_line_and_no_file(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(
+        ValueError, match=r"need matplotlib, which is not installed; install it: pip install 'dragonfly-vlm\[eval\]'$"
+    ):
+        html([finished], tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def records(*rows: tuple[str, str, str]) -> list[dict[str, Any]]:
+    common: dict[str, Any] = {"question": "q", "options": [], "meta": {}, "pictures": ["p"]}
+    return [
+        {**common, "id": str(n), "group": group, "answers": [gold], "reply": reply} for n, (group, gold, reply) in enumerate(rows)
+    ]
+
+
+def test_examples_are_chosen_by_rule() -> None:
+    told = records(*[(f"p{n // 2}", "yes", "yes" if n % 3 else "no") for n in range(30)])
+    right, wrong, metric = choose("jsonl:x", told, 3)
+    assert metric == "exact_match"
+    assert [score for _, score in right] == [1.0] * 3 and [score for _, score in wrong] == [0.0] * 3
+    for chosen in (right, wrong):
+        assert len({told[index]["group"] for index, _ in chosen}) == 3
+    told.append({**told[0], "id": "broken", "error": "gone"})
+    del told[-1]["reply"]
+    assert choose("jsonl:x", told, 100)[1] != [] and 30 not in [index for index, _ in choose("jsonl:x", told, 100)[1]]
+    assert choose("jsonl:x", told, 3)[:2] == (right, wrong)
+    assert choose("jsonl:x", records(("p", "yes", "yes")), 3) == ([(0, 1.0)], [], "exact_match")
