@@ -21,8 +21,8 @@ def score_task(
 ) -> dict[str, Any]:
     """One task's part of scores.json.
 
-    `variants` holds the predictions of `model`, `no_picture` and `shuffled_picture` where they were asked. ValueError
-    where a baseline answers other questions.
+    `variants` holds the predictions of `model`, `no_picture` and `shuffled_picture` where they were asked, and of `majority`
+    where a judge read it. ValueError where a baseline answers other questions.
     """
     records = variants["model"]
     questions, replies = read_records(records)
@@ -37,22 +37,22 @@ def score_task(
         "baselines": {},
     }
     if majority:
-        constant: list[Reply] = [majority["answer"]] * len(questions)
+        judged = variants.get("majority")
+        constant: list[Reply] = [majority["answer"]] * len(questions) if judged is None else read_records(judged)[1]
         result["baselines"]["majority"] = {**majority, **against(scored, questions, replies, constant)}
     for variant in ("no_picture", "shuffled_picture"):
         if theirs := variants.get(variant):
             if [record["id"] for record in theirs] != [record["id"] for record in records]:
                 raise ValueError(f"task {task.name!r}: {variant} does not answer the model's questions; finish the run")
-            others = [record.get("reply") for record in theirs]
-            result["baselines"][variant] = against(scored, questions, replies, others)
+            result["baselines"][variant] = against(scored, questions, replies, read_records(theirs)[1])
     keys = by or task.breakdown or _few_valued(questions)
     result["breakdown"] = {key: table for key in keys if (table := _breakdown(scored, questions, replies, key))}
     return result
 
 
 def read_records(records: Records) -> tuple[list[Question], list[Reply]]:
-    """The questions and replies that predictions hold."""
-    return [_question(record) for record in records], [record.get("reply") for record in records]
+    """The questions and replies that predictions hold; where a judge read a reply, its verdict stands for it."""
+    return [_question(record) for record in records], [record.get("verdict", record.get("reply")) for record in records]
 
 
 def _question(record: dict[str, Any]) -> Question:
