@@ -111,6 +111,8 @@ def rescore(
     from dragonfly.evaluation import run
 
     grader = _judge(judge, judge_model)
+    if grader is None:  # nothing to wait for
+        return _show(run.rescore(folder), folder, json)
     return _show(_with_progress(lambda progress: run.rescore(folder, grader, progress)), folder, json)
 
 
