@@ -28,6 +28,19 @@ class RuleEngine:
         return [Answer(self.rule(row), (1, 2), 0.5, 10, (), (), {"total": 0.25}) for row in rows]
 
 
+class RuleJudge:
+    """Judges by a rule, without an endpoint; counts what it is asked."""
+
+    model = "rule-judge"
+
+    def __init__(self, rule: Callable[[str], str]) -> None:
+        self.rule, self.asked = rule, 0
+
+    def ask(self, prompt: str, temperature: float, max_tokens: int) -> str:
+        self.asked += 1
+        return self.rule(prompt)
+
+
 def write_qa(folder: Path, rows: Sequence[dict[str, Any]], name: str = "qa.jsonl") -> Path:
     """A qa.jsonl with the pictures that its rows name, each different."""
     path = folder / name

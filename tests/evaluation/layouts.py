@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,7 +47,8 @@ def science_qa(folder: Path) -> None:
         hint = "Look." if n == 0 else ""
         return {"image": png(n), "question": f"q{n}", "choices": ["x", "y"], "answer": n % 2, "hint": hint, "subject": "s"}
 
-    parquet(folder, "ScienceQA-IMG/test-00000-of-00001.parquet", [*map(row, range(6)), {**row(6), "image": None}])
+    for name in ("ScienceQA-IMG", "ScienceQA-FULL"):
+        parquet(folder, f"{name}/test-00000-of-00001.parquet", [*map(row, range(6)), {**row(6), "image": None}])
 
 
 def chart_qa(folder: Path) -> None:
@@ -105,7 +108,7 @@ def pope_hub(folder: Path) -> None:
 def hallusion(folder: Path) -> None:
     """Set 0: figure 1 with two yes, figure 2 with yes and no, and a row without a picture. Questions 0 and 1 on both."""
     answers = {("1", "0"): "1", ("1", "1"): "1", ("2", "0"): "1", ("2", "1"): "0", ("3", "0"): "1"}
-    common = {"category": "VS", "subcategory": "chart", "set_id": "0", "sample_note": "", "gt_answer_details": ""}
+    common = {"category": "VS", "subcategory": "chart", "set_id": "0", "sample_note": ""}
     rows: list[dict[str, Any]] = [
         {
             **common,
@@ -113,6 +116,7 @@ def hallusion(folder: Path) -> None:
             "question_id": question,
             "question": f"q{question}",
             "gt_answer": answer,
+            "gt_answer_details": f"the truth is {answer}",
             "visual_input": "1",
             "filename": f"./VS/chart/0_{figure}.png",
         }
@@ -127,7 +131,8 @@ def hallusion(folder: Path) -> None:
 def text_vqa(folder: Path) -> None:
     def row(n: int) -> dict[str, Any]:
         answers = ["yes"] * (2 * n) + ["no"] * (10 - 2 * n)
-        return {"image_id": f"i{n}", "question_id": n, "question": "what IS it?", "answers": answers, "image": png(n)}
+        common = {"image_id": f"i{n}", "question_id": n, "question": "what IS it?", "ocr_tokens": ["STOP", str(n)]}
+        return {**common, "answers": answers, "image": png(n)}
 
     parquet(folder, "data/validation-00000-of-00001.parquet", map_rows(row, 6))
 
@@ -150,6 +155,46 @@ def qa_hub(answers: Sequence[str]) -> Callable[[Path], None]:
         parquet(folder, "data/train-00000-of-00001.parquet", [{**rows[0], "answer": "lung"}])
 
     return write
+
+
+def mmvet_hub(folder: Path) -> None:
+    def row(n: int) -> dict[str, Any]:
+        answer = ("red<OR>crimson", "red<AND>blue")[n % 2]
+        capability = ("ocr,math", "rec")[n % 2]
+        return {"question_id": f"v1_{n}", "image": png(n), "question": f"q{n}", "answer": answer, "capability": capability}
+
+    parquet(folder, "data/test-00000-of-00001.parquet", map_rows(row, 6))
+
+
+def mmvet_official(folder: Path) -> None:
+    rows = {
+        f"v1_{n}": {"imagename": f"v1_{n}.png", "question": f"q{n}", "answer": "red<AND>blue", "capability": ["rec", "gen"]}
+        for n in range(5)
+    }
+    for row in rows.values():
+        save(folder / "images" / row["imagename"], len(row["imagename"]))
+    (folder / "mm-vet.json").write_text(json.dumps(rows))
+
+
+def slake_zip(folder: Path) -> None:
+    """As the hub has it: the pictures packed."""
+    slake(folder)
+    with ZipFile(folder / "imgs.zip", "w") as packed:
+        for path in sorted((folder / "imgs").rglob("*.jpg")):
+            packed.write(path, path.relative_to(folder).as_posix())
+    shutil.rmtree(folder / "imgs")
+
+
+def hallusion_hub(folder: Path) -> None:
+    """As the hub has it: a file of rows with a picture and one of rows without."""
+    hallusion(folder)
+    rows = json.loads((folder / "HallusionBench.json").read_text())
+    (folder / "HallusionBench.json").unlink()
+    for name, shown in (("image", True), ("non_image", False)):
+        some = [
+            {**row, "image": png(n) if shown else None} for n, row in enumerate(rows) if (row["visual_input"] != "0") == shown
+        ]
+        parquet(folder, f"data/{name}-00000-of-00001.parquet", some)
 
 
 def slake(folder: Path) -> None:
@@ -224,41 +269,80 @@ def lines(name: str, images: str, suffix: str = "") -> Callable[[Path], None]:
     return write
 
 
+def grade(prompt: str) -> str:
+    """A judge of the made-up MM-Vet rows: half of what "red" is asked for."""
+    return "0.5" if "<AND>" in prompt.splitlines()[-1] else "1.0"
+
+
+def truth(prompt: str) -> str:
+    """A judge of the made-up HallusionBench rows, for a reply that says yes."""
+    return "Correct." if "the truth is 1" in prompt else "incorrect"
+
+
 @dataclass(frozen=True)
 class Layout:
-    """`write(folder)` makes the files; `count` questions follow; a constant `reply` scores `expected`."""
+    """`write(folder)` makes the files; `count` questions follow; a constant `reply` scores `expected`.
+
+    Of a judged task `judge` gives the verdicts.
+    """
 
     task: str
     write: Callable[[Path], None]
     count: int
-    reply: str = ""
-    expected: dict[str, float] | None = None
+    reply: str
+    expected: dict[str, float]
+    judge: Callable[[str], str] | None = None
 
 
 YES_NO = ("yes", "no", "Yes", "axial", "no")
+HALLUSION = {"a_acc": 4 / 5, "f_acc": 2 / 3, "q_acc": 1 / 2}
+# Judged right as said "yes"; the row without a picture is right too, and is no figure.
+JUDGED = {"a_acc_judged": 5 / 6, "f_acc_judged": 2 / 3, "q_acc_judged": 1 / 2}
+MMMU = {"accuracy_official": 3 / 6}
+# One of five references is the reply; the others share all but one of its words, so ROUGE-L is that share (P = R).
+KIDNEY = {"rouge_l_without_ptb": (4 * 2 / 3 + 1) / 5, "bleu_1_without_ptb": (4 * 2 + 3) / 15}
+LUNGS = {"rouge_l_without_ptb": (4 * 5 / 6 + 1) / 5, "bleu_1_without_ptb": (4 * 5 + 6) / 30}
+# Beside "a thing n" stands "a thing": the best precision is 2/3, the best recall 1; F with beta 1.2 is 2.44 P R / (R + 1.44 P).
+THING = {"rouge_l_without_ptb": (4 * (2.44 * 2 / 3) / (1 + 1.44 * 2 / 3) + 1) / 5}
 
 LAYOUTS = (
     Layout("ai2d", ai2d, 6, "B. x", {"accuracy": 2 / 6}),
+    Layout("ai2d_no_mask", ai2d, 6, "b", {"accuracy": 2 / 6}),
+    Layout("ai2d_vlmevalkit", ai2d, 6, "It is y", {"accuracy_vlmevalkit": 2 / 6}),
     Layout("scienceqa_img", science_qa, 6, "a", {"accuracy_lmms_eval": 0.5, "accuracy_llava": 0.0}),
+    Layout("scienceqa", science_qa, 7, "A", {"accuracy_lmms_eval": 4 / 7, "accuracy_llava": 4 / 7}),
     Layout("chartqa", chart_qa, 6, "100", {"relaxed_accuracy": 3 / 6, "exact_match": 1 / 6}),  # 100, 102 and 104 within 5 %
-    Layout("mmmu_val", mmmu, 6, "(A) and 7", {"accuracy_official": 3 / 6}),  # rows 0 and 2, and the open one
+    Layout("chartqa_vlmevalkit", chart_qa, 6, "110", {"relaxed_accuracy": 3 / 6}),  # 110, 108 and 106; 104 is 5.8 % below
+    Layout("mmmu_val", mmmu, 6, "(A) and 7", MMMU),  # rows 0 and 2, and the open one
+    Layout("mmmu_val_lmms_eval", mmmu, 6, "PLAN B", {"accuracy_lmms_eval": 3 / 6}),  # rows 1, 3 and 5
     Layout("pope", pope, 12, "Yes.", {"f1_official": 2 / 3, "accuracy_official": 0.5, "yes_ratio": 1, "f1_lmms_eval": 0}),
+    Layout("pope", pope, 12, "Yes.", {"f1_mean_of_sets": 2 / 3, "f1_vlmevalkit": 2 / 3}),
     Layout("pope", pope_hub, 6, "no", {"f1_official": 0, "accuracy_official": 0.5, "yes_ratio": 0, "accuracy_lmms_eval": 0.5}),
-    Layout("hallusion_bench", hallusion, 5, "Yes, it is", {"a_acc": 4 / 5, "f_acc": 2 / 3, "q_acc": 1 / 2}),
+    Layout("hallusion_bench", hallusion, 5, "Yes, it is", HALLUSION),
+    Layout("hallusion_bench", hallusion_hub, 5, "Yes, it is", HALLUSION),
+    Layout("hallusion_bench_judge", hallusion, 6, "Yes, it is", JUDGED, truth),
+    Layout("hallusion_bench_judge", hallusion_hub, 6, "Yes, it is", JUDGED, truth),
+    Layout("hallusion_bench_judge_lmms_eval", hallusion, 5, "Yes", {"a_acc_judged": 4 / 5, "f_acc_judged": 2 / 3}, truth),
+    Layout("mmvet", mmvet_hub, 6, "red", {"judge_score": (3 * 0.5 + 3) / 6}, grade),
+    Layout("mmvet", mmvet_official, 5, "red", {"judge_score": 0.5}, grade),
+    Layout("mmvet_lmms_eval", mmvet_hub, 6, "red", {"judge_score": (3 * 0.5 + 3) / 6}, grade),
+    Layout("mmvet_keyword", mmvet_hub, 6, "It is Red.", {"keyword_match_not_the_official_score": (3 * 0.5 + 3) / 6}),
     # 0, 2, 4, 6, 8 and 10 of ten say yes: 0, (2*1/3 + 8*2/3)/10 = 0.6, and from 4 on 1
     Layout("textvqa", text_vqa, 6, "yes", {"vqa_accuracy": (0 + 0.6 + 4) / 6}),
+    Layout("textvqa_ocr", text_vqa, 6, "yes", {"vqa_accuracy": (0 + 0.6 + 4) / 6}),
     Layout("sroie", qa_local(["9.00", "12/1/18", "ACME", "9.00", "x"], field="total"), 5, "9.00", {"exact_match": 2 / 5}),
     Layout("vqa_rad", qa_local(YES_NO), 5, "yes", {"exact_match": 2 / 5, "closed_accuracy": 2 / 4, "token_f1_open": 0}),
     Layout("vqa_rad", qa_hub(YES_NO), 5, "no", {"exact_match": 2 / 5, "closed_accuracy_llava_med": 2 / 4}),
     Layout("slake", slake, 5, "yeah", {"exact_match": 0, "exact_match_slake": 2 / 5, "closed_accuracy": 0}),
+    Layout("slake", slake_zip, 5, "no", {"exact_match": 3 / 5, "closed_accuracy": 3 / 5}),
     Layout("path_vqa", qa_hub(YES_NO), 5, "axial", {"exact_match": 1 / 5, "open_recall": 1, "token_f1_unclipped": 1 / 5}),
     Layout("cxr", qa_local(YES_NO), 5, "no", {"exact_match": 2 / 5}),
-    Layout("coco2017_val", coco_2017, 5),
-    Layout("coco2017_val", coco_hub, 5),
-    Layout("coco_karpathy_test", karpathy, 5),
-    Layout("iu_xray", reports, 5),
-    Layout("iu_xray_biocaption", lines("test_images.tsv", "iu_xray_images"), 5),
-    Layout("peir_gross", lines("test_images.tsv", "peir_gross_images"), 5),
-    Layout("roco", lines("data/test/radiology/captions.txt", "images", ".jpg"), 5),
-    Layout("mimic_cxr", reports, 5),
+    Layout("coco2017_val", coco_2017, 5, "caption 0 of 2", {"rouge_l_without_ptb": (4 * 3 / 4 + 1) / 5}),
+    Layout("coco2017_val", coco_hub, 5, "a 2", {"rouge_l_without_ptb": (4 * 1 / 2 + 1) / 5}),
+    Layout("coco_karpathy_test", karpathy, 5, "a thing 2", THING),
+    Layout("iu_xray", reports, 5, "the lungs are clear 2 .", LUNGS),
+    Layout("iu_xray_biocaption", lines("test_images.tsv", "iu_xray_images"), 5, "a kidney 2", KIDNEY),
+    Layout("peir_gross", lines("test_images.tsv", "peir_gross_images"), 5, "a kidney 2", KIDNEY),
+    Layout("roco", lines("data/test/radiology/captions.txt", "images", ".jpg"), 5, "a kidney 2", KIDNEY),
+    Layout("mimic_cxr", reports, 5, "the lungs are clear 2 .", LUNGS),
 )

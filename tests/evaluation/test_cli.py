@@ -1,6 +1,7 @@
 """`dragonfly eval` and `rescore` as a person types them, on a tiny random model."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,9 @@ def test_broken_pictures_are_said_and_make_the_exit_code_1(
         (["eval", "--tasks", " , "], "no task to run"),
         (["eval"], "Missing option '--tasks'"),
         (["rescore", "gone"], "no run.json in gone"),
+        (["eval", "--tasks", "mmvet"], "task 'mmvet' is scored by a judge; name one: --judge URL"),
+        (["eval", "--tasks", "mmvet", "--judge", "http://localhost:1/v1"], "an address and a model"),
+        (["eval", "--tasks", "pope", "--shard", "3/2"], "shard '3/2' is not I/N"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -86,11 +90,43 @@ def test_a_changed_model_does_not_continue_a_run(model: str, tmp_path: Path, cap
     assert "holds a run with another model" in capsys.readouterr().err
 
 
+def test_a_model_is_named_as_on_the_hub(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the hub's own cache, without a network; the run is named after the model."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    root = tmp_path / "cache/models--owner--name"
+    shutil.copytree(model, root / "snapshots" / ("a" * 40))
+    (root / "refs").mkdir()
+    (root / "refs/main").write_text("a" * 40)
+    file = write_qa(tmp_path / "data", yes_no_rows(2))
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", "-m", "owner/name", "--tasks", f"jsonl:{file}", "--no-baselines", *SHORT]) == 0
+    assert json.loads((tmp_path / "eval-name/run.json").read_text())["settings"]["model"]["name"] == "owner/name"
+    capsys.readouterr()
+    assert main(["eval", "-m", "owner/other", "--tasks", f"jsonl:{file}"]) == 2
+    assert "the Hugging Face hub does not give it" in capsys.readouterr().err
+
+
+def test_two_workers_and_then_the_score(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = write_qa(tmp_path / "data", yes_no_rows(34)), tmp_path / "out"
+    command = ["eval", "-m", model, "--tasks", f"jsonl:{file}", "--out", str(out), "--no-baselines", "--max-new-tokens", "1"]
+    assert main([*command, "--shard", "2/2"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "" and f"part 2 of 2 is done; when all are: dragonfly rescore {out}" in printed.err
+    assert main(["rescore", str(out)]) == 2
+    assert "finish it with `dragonfly eval --shard 1/2`" in capsys.readouterr().err
+    assert main([*command, "--shard", "1/2"]) == 0
+    assert main(["rescore", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tasks"][f"jsonl:{file}"]["questions"] == 34
+
+
 def test_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tasks"]) == 0
-    assert "vqa_rad              exact_match            test (451 questions" in capsys.readouterr().out
+    assert "vqa_rad                         exact_match            test (451 questions" in capsys.readouterr().out
     assert main(["tasks", "slake"]) == 0
-    assert "1,053 test questions, which is its validation count" in capsys.readouterr().out
+    assert "1,053 is the validation count" in capsys.readouterr().out
     assert main(["tasks", "pope", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["metrics"][0] == "f1_official"
     assert main(["tasks", "slacke"]) == 2

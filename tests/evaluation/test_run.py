@@ -149,6 +149,10 @@ def test_an_unfinished_run_is_not_scored(task: str, tmp_path: Path) -> None:
         run(RuleEngine(stop_after=64), tmp_path / "out", tasks=(task,))
     with pytest.raises(ValueError, match=r"predictions.jsonl answers 64 of 70 questions; finish it"):
         rescore(tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        run(RuleEngine(stop_after=6), tmp_path / "out", tasks=(task,))
+    with pytest.raises(ValueError, match=r"the baselines of .* are not all asked; finish them"):
+        rescore(tmp_path / "out")
 
 
 def test_a_prompt_and_a_breakdown_of_ones_own(task: str, tmp_path: Path) -> None:
@@ -201,7 +205,8 @@ def test_a_folder_of_something_else_is_left_alone(task: str, tmp_path: Path) -> 
     [
         ({"tasks": ()}, "no task to run"),
         ({"tasks": ("vqa_rat",)}, "did you mean 'vqa_rad'"),
-        ({"tasks": ("vqa_rad",)}, "'vqa_rad' reads flaviagiammarino/vqa-rad, .*: --data DIR"),
+        ({"tasks": ("vqa_rad",)}, "'vqa_rad' reads flaviagiammarino/vqa-rad, .* hub does not give .*: --data DIR"),
+        ({"tasks": ("mimic_cxr",)}, "'mimic_cxr' reads R2Gen's annotation.json .*: --data DIR"),
         ({"tasks": ("vqa_rad",), "data": "/nowhere"}, "no folder /nowhere"),
         ({"tasks": ("manifest:",)}, "write manifest:PATH"),
         ({"tasks": ("jsonl:gone.jsonl",)}, "no such file: gone.jsonl"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dragonfly.evaluation.questions import Question
-from dragonfly.evaluation.scorers import Metric, mean, presence, short
+from dragonfly.evaluation.scorers import Metric, judged, mean, presence, short
 
 
 def ask(answers: list[str], **meta: object) -> list[Question]:
@@ -22,6 +22,27 @@ def test_pope_f1_by_hand() -> None:
     assert value(presence.POPE_F1, questions, [*replies]) == pytest.approx(4 / 6)
     assert value(presence.POPE_F1_LMMS, questions, [*replies]) == pytest.approx(2 / 4)
     assert value(presence.POPE_YES_RATIO, questions, [*replies]) == pytest.approx(3 / 5)
+
+
+def test_pope_f1_of_vlmevalkit_and_the_mean_of_sets_by_hand() -> None:
+    questions = [*ask(["yes", "no", "yes"], category="a"), *ask(["yes", "no"], category="b")]
+    replies = ["yes", "Yes it is", "who knows", "yes", "no"]
+    # VLMEvalKit: the unreadable reply is no yes. 2 tp, 1 fp, 1 fn: 4 / 6; the official rule takes it for yes: 3 tp, 1 fp: 6 / 7
+    assert value(presence.POPE_F1_VLMEVALKIT, questions, [*replies]) == pytest.approx(4 / 6)
+    assert value(presence.POPE_F1, questions, [*replies]) == pytest.approx(6 / 7)
+    # a: 2 tp, 1 fp: 4 / 5; b: 1 tp: 1; their mean
+    assert value(presence.POPE_F1_SETS, questions, [*replies]) == pytest.approx((4 / 5 + 1) / 2)
+    assert value(presence.POPE_F1_SETS, questions[:3], [*replies[:3]]) == pytest.approx(4 / 5)
+
+
+def test_to_say_that_one_cannot_tell_is_right_only_where_nothing_is_shown() -> None:
+    keys = {"category": "VS", "subcategory": "chart", "set_id": "0", "question_id": "0"}
+    text, shown = ask(["yes"], **keys, figure_id="0", shown=False), ask(["no"], **keys, figure_id="1", shown=True)
+    questions, verdicts = [*text, *shown, *shown], ["unclear", "unclear", "correct"]
+    assert judged.HALLUSION_ALL.columns(questions, [*verdicts]).tolist() == [[1, 1], [0, 1], [1, 1]]
+    assert judged.HALLUSION_FIGURE.columns(questions, [*verdicts]).tolist() == [[0, 0], [0, 1], [0, 0]]
+    assert judged.HALLUSION_QUESTION.columns(questions, ["unclear", "correct", "correct"]).tolist() == [[1, 1], [0, 0], [0, 0]]
+    assert judged.GRADE.columns(questions, ["0.3", None, "1"]).tolist() == [[0.3, 1], [0, 1], [1, 1]]
 
 
 def test_a_question_that_could_not_be_asked_counts_against_the_score() -> None:

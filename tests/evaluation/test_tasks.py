@@ -2,28 +2,53 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dragonfly.evaluation import TASKS, Settings, evaluate, find_task, load_questions
+from dragonfly.evaluation import TASKS, Settings, evaluate, find_task, intervals, load_questions, metrics
+from dragonfly.evaluation.metrics import captions
+from dragonfly.evaluation.scorers import captions as caption_scorers
 from dragonfly.evaluation.scorers.short import is_closed
 from dragonfly.evaluation.tasks import render
 from dragonfly.evaluation.tasks.layouts import DISCIPLINES
 from dragonfly.imaging import load_picture
 from tests.conftest import SHARED
 
-from .fakes import RuleEngine
+from .fakes import RuleEngine, RuleJudge
 from .layouts import LAYOUTS, Layout, lines
 
 NAMES = [f"{layout.task}-{number}" for number, layout in enumerate(LAYOUTS)]
-SCORED = [layout for layout in LAYOUTS if layout.expected]
+WITH_TEXT = {"scienceqa", "hallusion_bench_judge"}  # some of their questions have no picture
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals are tested elsewhere and take most of the time."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 10)
+
+
+@pytest.fixture
+def without_java(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Captions scored without the Java programs: PTB leaves texts as they are and METEOR gives nothing."""
+    monkeypatch.setattr(captions, "_ptb", lambda texts: texts)
+    monkeypatch.setattr(captions, "_meteor", lambda meant, said: (0.0, [0.0] * len(meant)))
+    for module, name in ((captions, "require"), (metrics, "require_captions")):
+        monkeypatch.setattr(module, name, lambda **_: None)
+    caption_scorers._scores.cache_clear()
+    yield
+    caption_scorers._scores.cache_clear()
 
 
 def test_every_task_has_a_layout_and_says_where_it_comes_from() -> None:
     assert {layout.task for layout in LAYOUTS} == set(TASKS)
     for name, task in TASKS.items():
-        assert task.name == name and task.citation and task.source and task.split and task.metrics
+        assert task.name == name and task.source and task.split and task.metrics
+        assert task.citation and task.licence and task.parsing and task.paper
+        assert bool(task.hub) == bool(task.hub_files)
         assert len({metric.name for metric in task.metrics}) == len(task.metrics)
 
 
@@ -34,7 +59,7 @@ def test_the_layout_is_read(layout: Layout, tmp_path: Path) -> None:
     questions = list(task.read(tmp_path))
     assert len(questions) == layout.count == len({question.id for question in questions})
     for question in questions:
-        assert question.images and question.group and question.answers
+        assert (question.images or layout.task in WITH_TEXT) and question.group and question.answers
         assert [load_picture(image).image.width for image in question.images] == [pytest.approx(14, abs=2)] * len(question.images)
         assert render(task.prompt, question)
     assert [question.id for question in task.read(tmp_path)] == [question.id for question in questions]
@@ -42,22 +67,38 @@ def test_the_layout_is_read(layout: Layout, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=NAMES)
 def test_the_folder_may_hold_one_folder_per_task(layout: Layout, tmp_path: Path) -> None:
-    (tmp_path / layout.task).mkdir()
-    layout.write(tmp_path / layout.task)
+    folder = TASKS[layout.task].folder or layout.task
+    (tmp_path / folder).mkdir()
+    layout.write(tmp_path / folder)
     assert len(list(TASKS[layout.task].read(tmp_path))) == layout.count
-    with pytest.raises(ValueError, match=f"task '{layout.task}': none of .*; see --data"):
+    with pytest.raises(ValueError, match=f"task '{folder}': none of .*; see --data"):
         list(TASKS[layout.task].read(Path(__file__).parent))
 
 
-@pytest.mark.parametrize("layout", SCORED, ids=lambda layout: layout.task)
-def test_a_constant_answer_scores_its_base_rate(layout: Layout, tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS, ids=NAMES)
+def test_a_constant_answer_scores_its_base_rate_and_a_broken_picture_lowers_it(
+    layout: Layout, tmp_path: Path, without_java: None
+) -> None:
     layout.write(tmp_path / "data")
-    settings = Settings(tasks=(layout.task,), data=str(tmp_path / "data"), with_baselines=False)
-    engine = RuleEngine(lambda _: layout.reply)
-    found = evaluate(engine, {}, settings, load_questions(settings), tmp_path / "out")["tasks"][layout.task]
+    found, engine = run_layout(layout, tmp_path)
     assert found["broken"] == [] and engine.asked == layout.count
-    for metric, value in (layout.expected or {}).items():
+    for metric, value in layout.expected.items():
         assert found["scores"][metric]["value"] == pytest.approx(value, abs=1e-6), metric
+    broken = next(question.id for question in TASKS[layout.task].read(tmp_path / "data") if question.images)
+    worse, _ = run_layout(layout, tmp_path, broken=broken)
+    assert [row["id"] for row in worse["broken"]] == [broken]
+    for metric, value in worse["scores"].items():
+        assert value["value"] <= found["scores"][metric]["value"] and value["n"] == found["scores"][metric]["n"], metric
+
+
+def run_layout(layout: Layout, folder: Path, broken: str | None = None) -> tuple[dict, RuleEngine]:
+    settings = Settings(tasks=(layout.task,), data=str(folder / "data"), with_baselines=False)
+    ((task, questions, train),) = load_questions(settings)
+    changed = [replace(question, images=(b"nothing",)) if question.id == broken else question for question in questions]
+    engine = RuleEngine(lambda _: layout.reply)
+    judge: Any = RuleJudge(layout.judge) if layout.judge else None
+    scores = evaluate(engine, {}, settings, [(task, changed, train)], folder / f"out-{broken}", judge=judge)
+    return scores["tasks"][layout.task], engine
 
 
 def prompt_of(task: str, folder: Path, number: int = 0) -> str:
@@ -72,7 +113,13 @@ def test_prompts_are_those_of_the_harnesses(tmp_path: Path) -> None:
     assert prompt_of("mmmu_val", tmp_path / "m") == f"<image 1> q0\n\n(A) $1\n(B) $2\n\n{letter}"
     short = "Answer the question using a single word or phrase."
     assert prompt_of("mmmu_val", tmp_path / "m", 4) == f"<image 1> q4\n\n{short}"
+    assert prompt_of("mmmu_val_lmms_eval", tmp_path / "m") == f"<image 1> q0\nA. $1\nB. $2\n\n{letter}"
     assert prompt_of("textvqa", tmp_path / "t") == f"What is it?\n{short}"
+    assert prompt_of("textvqa_ocr", tmp_path / "t") == f"What is it?\nReference OCR token: STOP, 0\n{short}"
+    choose = "Please select the correct answer from the options above."
+    assert prompt_of("ai2d_vlmevalkit", tmp_path / "a") == f"Question: q0\nOptions:\nA. w\nB. x\nC. y\nD. z\n{choose}"
+    assert prompt_of("mmvet", tmp_path / "v") == "q0"
+    assert prompt_of("mmvet_lmms_eval", tmp_path / "v").endswith("best answer to the following question: \n\nq0")
     assert prompt_of("coco_karpathy_test", tmp_path / "k") == "Describe the image briefly."
 
 
@@ -131,8 +178,9 @@ def test_captions_are_scored_in_a_run(name: str, tmp_path: Path) -> None:
     settings = Settings(tasks=(name,), data=str(tmp_path / "data"), with_baselines=False)
     engine = RuleEngine(lambda _: "the lungs are clear 2 .")
     scores = evaluate(engine, {}, settings, load_questions(settings), tmp_path / "out")["tasks"][name]["scores"]
-    suffix = "_without_ptb" if name == "iu_xray" else ""
-    assert list(scores) == [f"{metric}{suffix}" for metric in ("cider_d", "rouge_l", "meteor", "bleu_1", "bleu_4")]
+    suffix, other = ("_without_ptb", "") if name == "iu_xray" else ("", "_without_ptb")
+    first = [f"{metric}{suffix}" for metric in ("cider_d", "rouge_l", "meteor", "bleu_1", "bleu_4")]
+    assert list(scores) == [*first, *(f"{metric}{other}" for metric in ("cider_d", "rouge_l", "bleu_1", "bleu_4"))]
     assert (scores[f"meteor{suffix}"]["low"], scores[f"rouge_l{suffix}"]["low"] is None) == (None, False)
     if suffix:
         # four of five references differ in one of six words, one is equal: longest common 5 of 6, 5 of 6, ..., 6 of 6
@@ -170,6 +218,7 @@ PUBLISHED = [
     # (task, folder of the published file, questions, clusters); pictures are not needed to count
     ("slake", "slake", 1061, None),
     ("hallusion_bench", "hallusionbench", 951, None),
+    ("hallusion_bench_judge", "hallusionbench", 1129, None),
     ("pope", "pope", 9000, 500),
 ]
 

@@ -22,16 +22,27 @@ Examples:
 
   dragonfly eval --tasks manifest:data/dev --by kind --no-baselines --json
 
+  dragonfly eval --model owner/name --tasks pope --out runs/pope --shard 1/4
+
 The folder named by --out gets run.json, scores.json, cost.json, report.md and
-every prediction. Run the same command again to go on where it stopped.
-`dragonfly tasks` lists the tasks.
+every prediction. Run the same command again to go on where it stopped. With
+--shard I/N several workers share a run; `dragonfly rescore` joins and scores
+it. `dragonfly tasks` lists the tasks.
 """
+
+JudgeUrl = Annotated[
+    str | None,
+    typer.Option("--judge", metavar="URL", help="OpenAI-compatible endpoint for judged tasks; its key in DRAGONFLY_JUDGE_KEY."),
+]
+JudgeModel = Annotated[str | None, typer.Option(metavar="NAME", help="The judge's model.")]
 
 
 def evaluate(
     tasks: Annotated[str, typer.Option(help="Names, comma-separated: vqa_rad, chartqa, manifest:PATH, jsonl:PATH, ...")],
     model: common.Model = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with the tasks' files, or with one folder per task.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Folder with the files or one folder per task, or OWNER/NAME of a Hugging Face data set.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Ask only the first questions of each task.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; eval-MODEL if not given.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Ask this way, not in the task's words: '{question}'.")] = None,
@@ -43,18 +54,21 @@ def evaluate(
         bool, typer.Option("--baselines/--no-baselines", help="Also ask without and with other pictures.")
     ] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions asked together.")] = 8,
+    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Ask only part I of N; score with `rescore`.")] = None,
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
     json: common.Json = False,
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
     set: common.Overrides = None,
 ) -> int:
-    from dragonfly.evaluation import Settings, describe_model, load_questions, run
+    from dragonfly.evaluation import Settings, Shard, check_judge, describe_model, load_questions, run
     from dragonfly.inference import load
 
     names = tuple(name for name in (part.strip() for part in tasks.split(",")) if name)
     asked: dict[str, Any] = {
         "tasks": names,
-        "data": str(data) if data else None,
+        "data": data,
         "limit": limit,
         "prompt": prompt,
         "max_new_tokens": max_new_tokens,
@@ -62,12 +76,18 @@ def evaluate(
         "batch_size": batch_size,
         "with_baselines": baselines,
     }
-    settings = Settings(**asked)
+    settings, part, grader = Settings(**asked), Shard.of(shard) if shard else None, _judge(judge, judge_model)
+    if part is None:
+        check_judge(settings, grader)
     work = load_questions(settings)  # faults of tasks and data show before the model is loaded
     engine = load(model, device=device, dtype=dtype, overrides=set or ())
     folder = out or Path(f"eval-{Path(engine.name).name}")
     known = describe_model(engine)
-    scores = _with_progress(lambda progress: run.evaluate(engine, known, settings, work, folder, progress))
+    if part is not None:
+        _with_progress(lambda progress: run.ask(engine, known, settings, work, folder, progress, part))
+        common.say(f"part {part.index} of {part.count} is done; when all are: dragonfly rescore {folder}")
+        return 0
+    scores = _with_progress(lambda progress: run.evaluate(engine, known, settings, work, folder, progress, grader))
     return show_run(scores, folder, as_json=json)
 
 
@@ -76,10 +96,14 @@ evaluate.__doc__ = EXAMPLES
 
 def rescore(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that `dragonfly eval` wrote.")],
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
     json: common.Json = False,
 ) -> int:
     """
     Score a run's predictions again, without a model and without its data.
+
+    Joins the parts that --shard wrote; a judge reads what none has read yet.
 
     Examples:
 
@@ -87,18 +111,23 @@ def rescore(
     """
     from dragonfly.evaluation import run
 
-    return show_run(run.rescore(folder), folder, as_json=json)
+    grader = _judge(judge, judge_model)
+    if grader is None:  # nothing to wait for
+        scores = run.rescore(folder)
+    else:
+        scores = _with_progress(lambda progress: run.rescore(folder, grader, progress))
+    return show_run(scores, folder, as_json=json)
 
 
 def tasks(
     name: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Tell all about one task.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/tasks.md.")] = False,
     json: common.Json = False,
 ) -> int:
     """
     List the benchmarks of `dragonfly eval`: metrics, split, source, notes.
 
-    A data set of the Hugging Face hub is read from its downloaded folder:
-    hf download lmms-lab/POPE --repo-type dataset --local-dir data/pope
+    A task with a data set on the Hugging Face hub fetches it without --data.
 
     Examples:
 
@@ -107,32 +136,32 @@ def tasks(
       dragonfly tasks vqa_rad
     """
     from dragonfly.evaluation import TASKS, find_task
+    from dragonfly.evaluation.page import facts_of, tasks_page
 
-    chosen = [find_task(name)] if name else list(TASKS.values())
-    facts = [
-        {
-            "name": task.name,
-            "metrics": [metric.name for metric in task.metrics],
-            "split": task.split,
-            "source": task.source,
-            "citation": task.citation,
-            "prompt": task.prompt,
-            "notes": task.notes,
-        }
-        for task in chosen
-    ]
+    if markdown:
+        typer.echo(tasks_page(), nl=False)
+        return 0
+    facts = [facts_of(task) for task in ([find_task(name)] if name else TASKS.values())]
     if json:
         common.print_json(facts)
     elif name:
         for key, value in facts[0].items():
-            typer.echo(f"{key:<9} {', '.join(value) if isinstance(value, list) else value}")
+            typer.echo(f"{key:<10} {', '.join(value) if isinstance(value, list) else value}")
     else:
         for fact in facts:
-            typer.echo(f"{fact['name']:<20} {fact['metrics'][0]:<22} {fact['split']}")
+            typer.echo(f"{fact['name']:<31} {fact['metrics'][0]:<22} {fact['split']}")
     return 0
 
 
-def _with_progress(work: Any) -> dict[str, Any]:
+def _judge(url: str | None, model: str | None) -> Any:
+    from dragonfly.evaluation import Judge
+
+    if (url is None) != (model is None):
+        raise ValueError("a judge is an address and a model: --judge URL --judge-model NAME")
+    return None if url is None or model is None else Judge(url, model)
+
+
+def _with_progress(work: Any) -> Any:
     from rich.console import Console
     from rich.progress import Progress
 

@@ -39,14 +39,17 @@ def keep_costs(path: Path, done: int) -> None:
 
 
 def summarize(folder: Path) -> dict[str, Any]:
-    """Means per question of each variant's cost, and the greatest memory seen."""
+    """Means per question of each variant's cost, and the greatest memory seen, over all workers."""
     found: dict[str, Any] = {}
-    for path in sorted(folder.glob("cost*.jsonl")):
-        blocks = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    variants: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(folder.rglob("cost*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        variants.setdefault(path.stem, []).extend(json.loads(line) for line in lines)
+    for stem, blocks in sorted(variants.items()):
         questions = sum(block["questions"] for block in blocks)
         keys = ("sub_images", "visual_tokens", "prompt_tokens", "new_tokens")
         means = {key: round(sum(block[key] for block in blocks) / max(1, questions), 2) for key in keys}
-        found[path.stem.removeprefix("cost").removeprefix("-") or "model"] = {
+        found[stem.removeprefix("cost").removeprefix("-") or "model"] = {
             "questions": questions,
             **{f"{key}_per_question": value for key, value in means.items()},
             "ms_per_question": round(1000 * sum(block["seconds"] for block in blocks) / max(1, questions), 1),

@@ -36,7 +36,10 @@ class Question:
 
 
 def from_manifest(path: Path) -> Iterator[Question]:
-    """Every question of a manifest, each to be asked alone with the pictures shown up to it."""
+    """Every question of a manifest, each to be asked alone with the pictures shown up to it.
+
+    A sample's `meta` may hold `options`, and `answers` where several are accepted.
+    """
     manifest = Manifest.open(path)
     return (question for sample in manifest for question in _turns(sample))
 
@@ -46,6 +49,7 @@ def _turns(sample: Sample) -> list[Question]:
     system = messages.pop(0).text if messages and messages[0].role == "system" else None
     asked, answered = messages[0::2], messages[1::2]
     options = next((sample.meta[key] for key in OPTION_KEYS if isinstance(sample.meta.get(key), list)), [])
+    accepted = _texts(sample.meta["answers"]) if isinstance(sample.meta.get("answers"), list) else ()
     questions: list[Question] = []
     shown = 0
     for turn, (user, assistant) in enumerate(zip(asked, answered, strict=True)):
@@ -56,7 +60,7 @@ def _turns(sample: Sample) -> list[Question]:
             Question(
                 id=sample.id if len(asked) == 1 else f"{sample.id}#{turn}",
                 text=user.text.strip(),
-                answers=(assistant.text.strip(),),
+                answers=accepted if accepted and len(asked) == 1 else (assistant.text.strip(),),
                 images=images,
                 group=group,
                 options=tuple(map(str, options)),

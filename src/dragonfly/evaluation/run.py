@@ -3,7 +3,8 @@
 A run folder holds run.json (what was run, on what, with the header of every result file), scores.json (the same bytes
 however often the run was interrupted), cost.json (what it took) and one folder per task with predictions.jsonl of the
 model and of each baseline. Questions are asked in fixed blocks; a block is written whole, and what is written is never asked
-again. predictions.jsonl holds all that scoring needs, so `rescore` needs neither the model nor the data.
+again. predictions.jsonl holds all that scoring needs, so `rescore` needs neither the model nor the data. Several workers may
+share a run (`Shard`); a judged task keeps its judge's verdicts in judge.jsonl.
 """
 
 import json
@@ -19,10 +20,13 @@ from dragonfly.inference import Answer, Row
 
 from . import baselines
 from .cost import block_cost, keep_costs, summarize
+from .judge import Judge
+from .judging import judge_name, judge_replies, with_verdicts
 from .predictions import BLOCK, append, keep_whole_blocks, read_predictions, record_of
 from .questions import Question
 from .scoring import score_task
-from .tasks import TASKS, MissingDataError, TaskSpec, find_task, render
+from .shards import MAJORITY, PREDICTIONS, Shard, join
+from .tasks import TASKS, TaskSpec, find_task, folder_of, read_questions, read_train, render
 
 VARIANTS = ("model", "no_picture", "shuffled_picture")
 
@@ -75,25 +79,61 @@ def folder_name(task: str) -> str:
 
 
 def evaluate(
-    engine: Asker, model: dict[str, Any], settings: Settings, work: Work, out: Path, progress: Progress = lambda *_: None
+    engine: Asker,
+    model: dict[str, Any],
+    settings: Settings,
+    work: Work,
+    out: Path,
+    progress: Progress = lambda *_: None,
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
     """Run or finish the run in `out` and return what scores.json holds.
 
     `model` describes the engine (JSON-able, equal only for an equal model); `work` is `load_questions(settings)`.
-    ValueError where `out` holds a run of another model or with other settings.
+    ValueError where `out` holds a run of another model or with other settings, or a task needs a judge and none is given.
     """
+    check_judge(settings, judge)
+    ask(engine, model, settings, work, out, progress)
+    return rescore(out, judge, progress)
+
+
+def ask(
+    engine: Asker,
+    model: dict[str, Any],
+    settings: Settings,
+    work: Work,
+    out: Path,
+    progress: Progress = lambda *_: None,
+    shard: Shard | None = None,
+) -> None:
+    """Ask what is not answered yet in `out`, or one worker's part of it; nothing is scored. As `evaluate` otherwise."""
     counts = {task.name: len(questions) for task, questions, _ in work}
-    _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})), counts)
+    _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})), counts, shard.count if shard else None)
     for task, questions, train in work:
-        folder = out / folder_name(task.name)
+        folder = out / folder_name(task.name) / (shard.folder if shard else "")
         for variant in VARIANTS if settings.with_baselines else VARIANTS[:1]:
             asked = _variant(questions, variant)
             if asked is not None:
-                _ask_all(engine, task, settings, asked, folder / _file(variant), progress)
+                part = shard.part(asked) if shard else asked
+                _ask_all(engine, task, settings, part, folder / _file(variant), progress)
         if settings.with_baselines:
-            write_json(folder / "majority.json", asdict(baselines.majority(questions, train)))
-    write_json(out / "cost.json", {task.name: summarize(out / folder_name(task.name)) for task, _, _ in work})
-    return rescore(out)
+            write_json(folder / MAJORITY, asdict(baselines.majority(questions, train)))
+    if shard is None:
+        _write_costs(out, settings.tasks)
+
+
+def check_judge(settings: Settings, judge: Judge | None) -> None:
+    """ValueError where a task is scored by a judge and there is none."""
+    for name in settings.tasks:
+        if judge is None and find_task(name).rubric is not None:
+            raise ValueError(
+                f"task {name!r} is scored by a judge; name one: --judge URL --judge-model NAME, or only ask with --shard 1/1 and "
+                "let `dragonfly rescore` judge later"
+            )
+
+
+def _write_costs(out: Path, tasks: Sequence[str]) -> None:
+    write_json(out / "cost.json", {name: summarize(out / folder_name(name)) for name in tasks})
 
 
 def load_questions(settings: Settings) -> Work:
@@ -102,14 +142,13 @@ def load_questions(settings: Settings) -> Work:
     for name in settings.tasks:
         task = find_task(name)
         task.check()
-        if settings.data is None and name in TASKS:
-            raise ValueError(f"task {name!r} reads {task.source}; name the folder that holds it: --data DIR")
-        data = Path(settings.data or ".")
-        questions = list(islice(task.read(data), settings.limit))
+        folder = folder_of(task, settings.data) if name in TASKS else None
+        found = task.read(Path()) if folder is None else read_questions(task, folder)
+        questions = list(islice(found, settings.limit))
         if not questions:
             raise ValueError(f"task {name!r} has no questions in {task.source}")
         _check(name, task, questions, settings)
-        work.append((task, questions, _train(task, data) if settings.with_baselines else None))
+        work.append((task, questions, read_train(task, folder) if folder and settings.with_baselines else None))
     return work
 
 
@@ -124,24 +163,21 @@ def _check(name: str, task: TaskSpec, questions: list[Question], settings: Setti
             raise ValueError(f"task {name!r} has no meta key {key!r} to break down by; known: {', '.join(known) or 'none'}")
 
 
-def _train(task: TaskSpec, data: Path) -> list[Question] | None:
-    try:
-        return list(task.train(data)) if task.train else None
-    except MissingDataError:  # the train split need not lie beside the test split; the report says what was counted
-        return None
-
-
-def _open_run(out: Path, mine: dict[str, Any], counts: dict[str, int]) -> None:
+def _open_run(out: Path, mine: dict[str, Any], counts: dict[str, int], workers: int | None) -> None:
     """Write run.json, or check that the one that is there belongs to the same run."""
     path = out / "run.json"
     if path.is_file():
-        theirs = read_run(out)["settings"]
+        run = read_run(out)
+        theirs = run["settings"]
+        if run.get("workers") != workers:
+            asked = f"--shard I/{run['workers']}" if run.get("workers") else "no --shard"
+            raise ValueError(f"{out} holds a run that was begun with {asked}; go on so, or choose another folder with --out")
         if different := [key for key in mine if theirs.get(key) != mine[key]]:
             raise ValueError(f"{out} holds a run with another {' and '.join(different)}; choose another folder with --out")
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(not file.name.startswith(".run.json.") for file in out.iterdir()):  # another worker's, half written
         raise ValueError(f"{out} is not empty and holds no run; choose another folder with --out")
     else:
-        write_json(path, {**result_header(), "settings": mine, "questions": counts})
+        write_json(path, {**result_header(), "settings": mine, "questions": counts, "workers": workers})
 
 
 def read_run(out: Path) -> dict[str, Any]:
@@ -200,25 +236,49 @@ def _ask_block(engine: Asker, rows: list[Row], batch_size: int, max_new_tokens: 
     return [answer for row in rows for answer in _ask_block(engine, [row], 1, max_new_tokens)]
 
 
-def rescore(out: Path) -> dict[str, Any]:
-    """Score the predictions of a finished run again, write scores.json and return it. Needs no model and no data."""
-    settings = read_run(out)["settings"]
+def rescore(out: Path, judge: Judge | None = None, progress: Progress = lambda *_: None) -> dict[str, Any]:
+    """Score the predictions of a finished run again, write scores.json and return it. Needs no model and no data.
+
+    The parts of several workers are joined first. A judge, where one is given, reads what no judge has read yet.
+    """
+    run = read_run(out)
+    settings = run["settings"]
     scores: dict[str, Any] = {"version": 1, "tasks": {}}
     for name in settings["tasks"]:
-        folder = out / folder_name(name)
-        variants = [variant for variant in VARIANTS if variant == "model" or (folder / _file(variant)).is_file()]
-        replies = {variant: predictions_of(out, name, variant) for variant in variants}
-        majority = folder / "majority.json"
-        chosen = json.loads(majority.read_text(encoding="utf-8")) if majority.is_file() else None
-        find_task(name).check()
-        scores["tasks"][name] = score_task(find_task(name), replies, chosen, tuple(settings["by"]))
+        task, folder = find_task(name), out / folder_name(name)
+        task.check()
+        variants = {"model": _answers(out, name, "model")}
+        variants |= {variant: _answers(out, name, variant) for variant in VARIANTS[1:] if (folder / _file(variant)).is_file()}
+        chosen = _majority(folder / MAJORITY) if settings["with_baselines"] else None
+        if task.rubric is not None and chosen:
+            variants["majority"] = [{**record, "reply": chosen["answer"]} for record in variants["model"]]
+        if task.rubric is not None and judge is not None:
+            judge_replies(task, variants, folder, judge, progress)
+        read = {variant: with_verdicts(task, records, folder) for variant, records in variants.items()}
+        scores["tasks"][name] = {**score_task(task, read, chosen, tuple(settings["by"])), **judge_name(task, folder)}
+    if run.get("workers"):
+        _write_costs(out, settings["tasks"])
     write_json(out / "scores.json", scores)
     return scores
 
 
+def _majority(path: Path) -> dict[str, str]:
+    """Written when all baselines are asked."""
+    if not path.is_file():
+        raise ValueError(f"the baselines of {path.parent} are not all asked; finish them with `dragonfly eval`")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def predictions_of(out: Path, task: str, variant: str = "model") -> list[dict[str, Any]]:
-    """What a finished run answered. ValueError where the run is not finished."""
-    path, total = out / folder_name(task) / _file(variant), read_run(out)["questions"][task]
+    """What a finished run answered, with its judge's `verdict` where there is one. ValueError where it is not finished."""
+    return with_verdicts(find_task(task), _answers(out, task, variant), out / folder_name(task))
+
+
+def _answers(out: Path, task: str, variant: str) -> list[dict[str, Any]]:
+    run, folder = read_run(out), out / folder_name(task)
+    path, total = folder / _file(variant), run["questions"][task]
+    if run.get("workers") and not (folder / PREDICTIONS).is_file():
+        join(folder, total, run["workers"], with_baselines=run["settings"]["with_baselines"])
     records = read_predictions(path)
     if len(records) != total:
         raise ValueError(f"{path} answers {len(records)} of {total} questions; finish it with `dragonfly eval`")

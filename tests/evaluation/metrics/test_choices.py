@@ -6,9 +6,11 @@ from dragonfly.evaluation.metrics import (
     ai2d_letter,
     mmmu_choice,
     mmmu_letter,
+    mmmu_letter_lmms,
     mmmu_open,
     science_qa_letter,
     science_qa_letter_lmms,
+    vlmevalkit_letter,
 )
 
 OPTIONS = {"A": "$6", "B": "a bridge", "C": "the bridge deck"}
@@ -75,3 +77,36 @@ def test_science_qa(reply: str, llava: str | None, lmms: str) -> None:
 @pytest.mark.parametrize(("reply", "letter"), [(" C. the leaf", "C"), ("(c)", "c"), ("C", "C"), ("the leaf", "the leaf")])
 def test_ai2d_letter(reply: str, letter: str) -> None:
     assert ai2d_letter(reply) == letter
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("(A) or (C)", "C"),
+        ("PLAN A it is", "A"),  # no space is needed before the letter
+        ("(both A. and C.)", "A"),  # after "A." no letter stands alone, so the first option wins
+        ("so A and then C it is", "C"),  # of letters that stand alone the last
+        ("It must clearly be the bridge deck of course", "C"),
+        ("the bridge deck", None),
+    ],
+)
+def test_mmmu_letter_of_lmms_eval(reply: str, letter: str | None) -> None:
+    assert mmmu_letter_lmms(reply, OPTIONS) == letter
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("(B)", "B"),
+        ("The answer is: B.", "B"),
+        ("B is what I would say here after all", None),  # too far from the end, and no option's text
+        ("B, since it is $6 really, is not the one", "A"),  # ... but here the text of one
+        ("A or B", None),
+        ("A bridge", "A"),  # the article is taken for the letter: a known weakness of this rule
+        ("the bridge deck", "C"),
+        ("$6 and a bridge", None),
+        ("so this must be about $6, which is a very long way to say it", None),  # more than twice the options' length
+    ],
+)
+def test_vlmevalkit_letter(reply: str, letter: str | None) -> None:
+    assert vlmevalkit_letter(reply, OPTIONS) == letter

@@ -6,6 +6,7 @@ from dragonfly.evaluation.metrics import (
     closed_accuracy,
     closed_accuracy_llava_med,
     exact_match,
+    keyword_share,
     named_choices,
     normalize_slake,
     normalize_vqa,
@@ -155,3 +156,18 @@ def test_vqa_accuracy(agreeing: int, expected: float) -> None:
 
 def test_vqa_accuracy_with_one_annotator_is_an_exact_match() -> None:
     assert vqa_accuracy("a cat", ["cat"]) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer", "share"),
+    [
+        ("x is -1 or x = -5", "-1<AND>-5", 1.0),
+        ("the red one", "red<AND>blue", 0.5),
+        ("Crimson.", "red<OR>crimson", 1.0),
+        ("It is reddish", "red", 0.0),  # whole words only
+        ("the blue", "red<AND>blue<OR>green", 0.5),
+        ("", "red", 0.0),
+    ],
+)
+def test_keyword_share(reply: str, answer: str, share: float) -> None:
+    assert keyword_share(reply, answer) == share

@@ -2,7 +2,16 @@
 
 from .captions import CaptionScores, caption_scores
 from .captions import require as require_captions
-from .choices import LETTERS, ai2d_letter, mmmu_choice, mmmu_letter, science_qa_letter, science_qa_letter_lmms
+from .choices import (
+    LETTERS,
+    ai2d_letter,
+    mmmu_choice,
+    mmmu_letter,
+    mmmu_letter_lmms,
+    science_qa_letter,
+    science_qa_letter_lmms,
+    vlmevalkit_letter,
+)
 from .mmmu_open import mmmu_open
 from .pope import pope_answer, pope_answer_lmms, pope_outcome
 from .short import (
@@ -10,6 +19,7 @@ from .short import (
     closed_accuracy_llava_med,
     exact_match,
     is_yes_no,
+    keyword_share,
     named_choices,
     open_recall,
     relaxed_accuracy,
@@ -28,8 +38,10 @@ __all__ = [
     "closed_accuracy_llava_med",
     "exact_match",
     "is_yes_no",
+    "keyword_share",
     "mmmu_choice",
     "mmmu_letter",
+    "mmmu_letter_lmms",
     "mmmu_open",
     "named_choices",
     "normalize_slake",
@@ -43,6 +55,7 @@ __all__ = [
     "science_qa_letter",
     "science_qa_letter_lmms",
     "token_f1",
+    "vlmevalkit_letter",
     "vqa_accuracy",
     "words",
     "yes_or_no",

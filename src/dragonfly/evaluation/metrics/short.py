@@ -82,6 +82,19 @@ def open_recall(reply: str, answer: str) -> float:
     return sum(word in said for word in meant) / len(meant) if meant else float(not said)
 
 
+def keyword_share(reply: str, answer: str) -> float:
+    """Share of an MM-Vet answer's `<AND>` parts that stand in the reply as whole words, the best of its `<OR>` parts.
+
+    Not MM-Vet's score, which a judge gives.
+    """
+    text = f" {normalize_vqa(reply)} "
+
+    def share(parts: list[str]) -> float:
+        return sum(f" {normalize_vqa(part)} " in text for part in parts) / len(parts)
+
+    return max(share(option.split("<AND>")) for option in answer.split("<OR>"))
+
+
 def relaxed_accuracy(reply: str, answer: str, tolerance: float = 0.05) -> float:
     """ChartQA: numbers may differ by 5 % of the answer, other texts must be equal but for case.
 

@@ -6,6 +6,7 @@ Promises pure functions of one text. Knows no metric.
 
 import re
 import string
+from functools import lru_cache
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _ARTICLES = {"a", "an", "the"}
@@ -26,6 +27,7 @@ _YES = {"yes", "yeah", "yep", "true"}
 _NO = {"no", "nope", "false"}
 
 
+@lru_cache(maxsize=1 << 16)  # every metric of a task and each of its baselines asks for the same texts
 def normalize_vqa(text: str) -> str:
     """The VQA challenge's form of an answer: lower case, digits for number words, no articles, no punctuation.
 

@@ -18,7 +18,7 @@ from dragonfly.visualization import draw_zoom
 from ..questions import Question
 from ..run import predictions_of
 from ..scoring import item_scores, read_records
-from ..tasks import find_task
+from ..tasks import TASKS, find_task, folder_of, read_questions
 from ..views import layout_of
 from .blocks import Block, Drawing, Example, Heading, Text
 from .runs import Run
@@ -121,7 +121,9 @@ class _Pictures:
     def _read(self) -> dict[str, Question]:
         """The questions of the data that the run names; none where they are no longer there."""
         try:
-            return {question.id: question for question in find_task(self.task).read(Path(self.run.settings["data"] or "."))}
+            task = find_task(self.task)
+            folder = folder_of(task, self.run.settings["data"]) if self.task in TASKS else Path()
+            return {question.id: question for question in read_questions(task, folder)}
         except (ValueError, OSError):
             return {}
 

@@ -12,13 +12,16 @@ from dragonfly.config import nearest
 from ..questions import Question, from_manifest, read_rows
 from ..scorers import short
 from .general import GENERAL
+from .hallucination import HALLUCINATION
 from .medical import MEDICAL
+from .mmvet import MM_VET
 from .reports import REPORTS
-from .spec import MissingDataError, TaskSpec, render
+from .sources import folder_of, read_questions, read_train
+from .spec import TaskSpec, render
 
-__all__ = ["OWN_DATA", "TASKS", "MissingDataError", "TaskSpec", "find_task", "render"]
+__all__ = ["OWN_DATA", "TASKS", "TaskSpec", "find_task", "folder_of", "read_questions", "read_train", "render"]
 
-TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *MEDICAL, *REPORTS)}
+TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *HALLUCINATION, *MM_VET, *MEDICAL, *REPORTS)}
 
 
 def _rows(path: Path) -> Iterable[Question]:
@@ -43,6 +46,9 @@ def find_task(name: str) -> TaskSpec:
             split="as given",
             source=path,
             citation="",
+            licence="",
+            parsing="",
+            paper="",
             prompt="{question}",
             max_new_tokens=64,
         )

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 from ..metrics import LETTERS
-from ..questions import Question
+from ..questions import Question, RowReader
 
 Row = dict[str, Any]
 
@@ -39,19 +40,34 @@ def lettered(row: Row, _: Path) -> Row:
     return {"answer": LETTERS[int(row["answer"])], "options": list(row["options"])}
 
 
-def science_qa(row: Row, _: Path) -> Row:
-    """lmms-lab/ScienceQA: `choices`, `answer` as an index, an optional `hint`; rows without a picture are not asked."""
+def science_qa_full(row: Row, _: Path) -> Row:
+    """lmms-lab/ScienceQA: `choices`, `answer` as an index, an optional `hint`, and a picture or none."""
     hint = row.get("hint") or ""
     question = f"Context: {hint}\n{row['question']}" if hint else row["question"]
-    return {"question": question, "answer": LETTERS[int(row["answer"])], "skip": row.get("image") is None}
+    return {"question": question, "answer": LETTERS[int(row["answer"])]}
+
+
+def science_qa(row: Row, folder: Path) -> Row:
+    """As `science_qa_full`; rows without a picture are not asked."""
+    return {**science_qa_full(row, folder), "skip": row.get("image") is None}
 
 
 def mmmu(row: Row, _: Path) -> Row:
-    """MMMU/MMMU or lmms-lab/MMMU: `options` and lists of answers as Python text, pictures as image_1 to image_7."""
+    """MMMU/MMMU or lmms-lab/MMMU, asked as the official code does: options as "(A) text" after an empty line."""
+    return _mmmu(row, "({}) {}", "\n\n")
+
+
+def mmmu_lmms(row: Row, _: Path) -> Row:
+    """The same rows asked as lmms-eval does: options as "A. text" right below the question."""
+    return _mmmu(row, "{}. {}", "\n")
+
+
+def _mmmu(row: Row, form: str, gap: str) -> Row:
+    """`options` and lists of answers are Python text, pictures are image_1 to image_7."""
     options, answer = list(ast.literal_eval(row["options"])), row["answer"]
     if options:
-        listed = "\n".join(f"({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
-        asked = f"{row['question']}\n\n{listed}\n\nAnswer with the option's letter from the given choices directly."
+        listed = "\n".join(form.format(letter, option) for letter, option in zip(LETTERS, options, strict=False))
+        asked = f"{row['question']}{gap}{listed}\n\nAnswer with the option's letter from the given choices directly."
     else:
         asked = f"{row['question']}\n\nAnswer the question using a single word or phrase."
         answer = ast.literal_eval(answer) if answer.startswith("[") else answer
@@ -74,9 +90,31 @@ def _patients(folder: Path) -> dict[str, str]:
     return {row["image"]: row["patient"] for row in rows}
 
 
-def text_vqa(row: Row, _: Path) -> Row:
-    """lmms-lab/textvqa: ten `answers`; the question is capitalised as lmms-eval does."""
-    return {"id": str(row["question_id"]), "question": row["question"].capitalize(), "group": str(row["image_id"])}
+def text_vqa(*, ocr: bool) -> RowReader:
+    """lmms-lab/textvqa: ten `answers`; the question is capitalised as lmms-eval does. `ocr` adds the row's OCR tokens."""
+
+    def change(row: Row, _: Path) -> Row:
+        question = row["question"].capitalize()
+        if ocr:
+            question += f"\nReference OCR token: {', '.join(row['ocr_tokens'])}"
+        return {"id": str(row["question_id"]), "question": question, "group": str(row["image_id"])}
+
+    return change
+
+
+def mmvet(row: Row, folder: Path) -> Row:
+    """lmms-lab/MMVet, whose `capability` is "ocr,math", or rows with a list of them."""
+    capability = row.get("capability") or []
+    names = capability.split(",") if isinstance(capability, str) else capability
+    identity = row.get("question_id", row.get("id"))
+    return {"id": identity, "meta": {"capability": sorted(name.strip() for name in names)}}
+
+
+def mmvet_file(files: list[Path]) -> Iterator[Question]:
+    """The official mm-vet.json, an object of questions by id, with images/ beside it."""
+    for identity, row in json.loads(files[0].read_text(encoding="utf-8")).items():
+        image, meta = str(files[0].parent / "images" / row["imagename"]), {"capability": sorted(row["capability"])}
+        yield Question(identity, row["question"], (row["answer"],), (image,), row["imagename"], meta=meta)
 
 
 def hallusion(row: Row, folder: Path) -> Row:
@@ -92,9 +130,32 @@ def hallusion(row: Row, folder: Path) -> Row:
     }
 
 
+def hallusion_judged(*, with_text: bool) -> RowReader:
+    """The same rows for a judge, who is given what the answer should say; `with_text` asks those without a picture too."""
+
+    def change(row: Row, folder: Path) -> Row:
+        fields = hallusion(row, folder)
+        shown = not fields["skip"]
+        meta = {"gt_answer_details": row["gt_answer_details"], "shown": shown}
+        return {**fields, "image": fields["image"] if shown else None, "skip": not (shown or with_text), "meta": meta}
+
+    return change
+
+
 def slake(row: Row, folder: Path) -> Row:
-    """BoKelvin/SLAKE: test.json beside imgs/; English questions only."""
-    return {"id": str(row["qid"]), "image": str(Path("imgs") / row["img_name"]), "skip": row["q_lang"] != "en"}
+    """BoKelvin/SLAKE: test.json beside imgs/, or beside imgs.zip as the hub has it; English questions only."""
+    name = f"imgs/{row['img_name']}"
+    packed = None if (folder / "imgs").is_dir() else _packed(folder / "imgs.zip")
+    image = packed.read(name) if packed is not None and name in packed.NameToInfo else name
+    return {"id": str(row["qid"]), "image": image, "group": row["img_name"], "skip": row["q_lang"] != "en"}
+
+
+@lru_cache(maxsize=2)
+def _packed(path: Path) -> ZipFile | None:
+    try:
+        return ZipFile(path) if path.is_file() else None
+    except BadZipFile:
+        raise ValueError(f"{path} is not a whole zip file; fetch it again, or unpack it beside test.json") from None
 
 
 def coco_hub(row: Row, _: Path) -> Row:
@@ -119,8 +180,9 @@ def pope_files(files: list[Path]) -> Iterator[Question]:
                 yield Question(name, row["text"], (row["label"],), (str(image),), row["image"], meta={"category": category})
 
 
-def coco_2017(file: Path) -> Iterator[Question]:
+def coco_2017(files: list[Path]) -> Iterator[Question]:
     """COCO's captions_val2017.json with val2017/ beside it or beside its folder; pictures in the order of their ids."""
+    file = files[0]
     document = json.loads(file.read_text(encoding="utf-8"))
     folder = next((root / "val2017" for root in (file.parent, file.parent.parent) if (root / "val2017").is_dir()), file.parent)
     captions: dict[int, list[str]] = {}

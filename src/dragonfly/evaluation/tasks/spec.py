@@ -8,6 +8,7 @@ from .. import intervals
 from ..metrics import LETTERS
 from ..questions import Question, RowReader, read_rows
 from ..scorers import Metric
+from .rubrics import Rubric
 
 Reader = Callable[[Path], Iterable[Question]]
 """The folder given with --data -> the questions, read as they are taken."""
@@ -27,7 +28,10 @@ class TaskSpec:
     `read(data)` gives its questions in a fixed order, `train(data)` those of the train split, for the majority answer,
     where it lies beside them. `prompt` may hold {question} and {options} (one "A. text" a line). `breakdown` names the
     meta keys to break scores down by; empty means every key with few values. `check` raises ValueError where a program that
-    the metrics need is missing. `notes` tells what to know of the counts.
+    the metrics need is missing. `hub` is the data set's name on the Hugging Face hub and `hub_files` what is read of it;
+    `folder` is the name of its folder within --data, the task's own if empty. With a `rubric` a judge reads the replies, and
+    metrics see its verdict in the reply's place. `parsing` and `notes` tell how a reply is read and what to know of it,
+    `paper` what arXiv 2406.00977 says of the set, faults included.
     """
 
     name: str
@@ -36,11 +40,18 @@ class TaskSpec:
     split: str
     source: str
     citation: str
+    licence: str
+    parsing: str
+    paper: str
     prompt: str = SHORT_ANSWER
     max_new_tokens: int = 32
     breakdown: tuple[str, ...] = ()
     train: Reader | None = None
     check: Callable[[], None] = intervals.require
+    hub: str = ""
+    hub_files: tuple[str, ...] = ()
+    folder: str = ""
+    rubric: Rubric | None = None
     notes: str = ""
 
 
@@ -75,6 +86,17 @@ def files(task: str, *patterns: str, change: RowReader | None = None) -> Reader:
 def special(task: str, read: Callable[[Path], Iterable[Question]], *patterns: str) -> Reader:
     """A reader of a layout of its own: `read` gets the first file of the first pattern that is there."""
     return lambda data: read(locate(data, task, patterns)[0])
+
+
+def either(task: str, official: Sequence[str], read: Callable[[list[Path]], Iterable[Question]], otherwise: Reader) -> Reader:
+    """A reader of the data set's own files where they are, else of another layout."""
+
+    def choose(data: Path) -> Iterable[Question]:
+        if any(any(root.glob(pattern)) for root in (data, data / task) for pattern in official):
+            return read(locate(data, task, official))
+        return otherwise(data)
+
+    return choose
 
 
 def hub(split: str, folder: str = "data") -> tuple[str, ...]:

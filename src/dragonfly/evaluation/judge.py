@@ -1,0 +1,150 @@
+"""A judge behind an OpenAI-compatible endpoint, and judge.jsonl: every prompt it was sent with all it replied.
+
+Promises that a prompt which has a verdict is never sent again, that the key is neither written nor shown, and that a fault of
+the endpoint is one line. A verdict belongs to the judge's model, not to its address. Knows no task but its rubric.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from .predictions import append
+from .tasks.rubrics import ATTEMPTS, Rubric
+
+KEY = "DRAGONFLY_JUDGE_KEY"
+"""The environment variable that holds the endpoint's key, where it wants one."""
+
+FILE = "judge.jsonl"
+TOGETHER = 4  # questions under way at once
+
+_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+_TRIES = 5
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """A redirect would carry the key to another host."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Judge:
+    """`url` is the endpoint's base, such as https://api.openai.com/v1; `timeout` is in seconds for each try."""
+
+    url: str
+    model: str
+    timeout: float = 120.0
+    wait: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"judge {self.url!r} is no address; give the endpoint's base, such as https://api.openai.com/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError(f"the judge's address may hold no name, password or query; put its key into {KEY}")
+        if not self.model:
+            raise ValueError("the judge has no model; name it: --judge-model NAME")
+
+    def ask(self, prompt: str, temperature: float, max_tokens: int) -> str:
+        """The judge's text. ValueError in one line where the endpoint gives none, after some tries if it may come back."""
+        message = {"role": "user", "content": prompt}
+        body = {"model": self.model, "messages": [message], "temperature": temperature, "max_tokens": max_tokens}
+        fault = ""
+        for attempt in range(_TRIES):
+            if attempt:
+                self.wait(2.0**attempt)
+            try:
+                return _text(self._post(body))
+            except HTTPError as error:
+                with error:
+                    fault = f"{error.code} {error.reason}: {_hide(error.read(2000).decode(errors='replace'))}"
+                if error.code not in _AGAIN:
+                    break
+            except (URLError, HTTPException, OSError) as error:
+                fault = _hide(str(getattr(error, "reason", error)) or type(error).__name__)
+            except (ValueError, LookupError, TypeError) as error:
+                fault = f"no chat completion ({_hide(str(error))})"
+                break
+        raise ValueError(f"the judge {self.model} at {self.url} answers {fault:.300}; mend it and run the same command again")
+
+    def _post(self, body: dict[str, Any]) -> bytes:
+        url = self.url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(KEY):
+            headers["Authorization"] = f"Bearer {key}"
+        request = Request(url, json.dumps(body).encode(), headers, method="POST")
+        with build_opener(_NoRedirect()).open(request, timeout=self.timeout) as response:
+            return response.read()
+
+
+def _text(document: bytes) -> str:
+    content = json.loads(document)["choices"][0]["message"]["content"]
+    return content if isinstance(content, str) else ""
+
+
+def _hide(text: str) -> str:
+    """One line without the key, should the endpoint repeat it."""
+    key = os.environ.get(KEY)
+    return " ".join((text.replace(key, "***") if key else text).split())
+
+
+def judge_all(judge: Judge, rubric: Rubric, prompts: Iterable[str], file: Path, progress: Callable[[int, int], None]) -> None:
+    """Append to `file` a verdict for every prompt that has none. ValueError where another judge wrote the file."""
+    _cut_broken_line(file)
+    records = _records(file)
+    if others := {record["judge"] for record in records} - {judge.model}:
+        raise ValueError(
+            f"{file} holds the verdicts of {', '.join(sorted(others))}; for another judge copy the run's folder without that file"
+        )
+    known = {record["prompt"] for record in records}
+    wanted = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        for start in range(0, len(wanted), TOGETHER):
+            progress(start, len(wanted))
+            some = wanted[start : start + TOGETHER]
+            append(file, list(pool.map(lambda prompt: _judged(judge, rubric, prompt), some)))
+    progress(len(wanted), len(wanted))
+
+
+def _judged(judge: Judge, rubric: Rubric, prompt: str) -> dict[str, Any]:
+    """One line of the file: the first text that holds a verdict, the temperature rising from 0; else the fallback."""
+    replies: list[str] = []
+    for attempt in range(ATTEMPTS):
+        replies.append(_hide(judge.ask(prompt, attempt / ATTEMPTS, rubric.max_tokens)))
+        if (verdict := rubric.verdict(replies[-1])) is not None:
+            return {"judge": judge.model, "prompt": prompt, "replies": replies, "verdict": verdict}
+    return {"judge": judge.model, "prompt": prompt, "replies": replies, "verdict": rubric.fallback}
+
+
+def verdicts(file: Path) -> tuple[str, dict[str, str]]:
+    """The judge's model and its verdict on each prompt. ValueError where no judge was asked."""
+    records = _records(file)
+    if not records:
+        raise ValueError(
+            f"no judge has read the replies in {file.parent}: `dragonfly rescore RUN --judge URL --judge-model NAME`"
+        )
+    return records[0]["judge"], {record["prompt"]: record["verdict"] for record in records}
+
+
+def _records(file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+
+
+def _cut_broken_line(file: Path) -> None:
+    """What a stopped run wrote in part is asked again."""
+    if file.is_file() and not (content := file.read_bytes()).endswith(b"\n"):
+        with file.open("r+b") as handle:
+            handle.truncate(content.rfind(b"\n") + 1)
