@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, evaluate, inspect, models, train
+from dragonfly.cli import ask, chat, curate, evaluate, inspect, models, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -40,6 +40,8 @@ for command in (
     evaluate.tasks,
     train.train,
     train.merge,
+    curate.curate,
+    curate.browse,
 ):
     app.command()(command)
 app.command("eval")(evaluate.evaluate)

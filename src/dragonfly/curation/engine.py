@@ -49,20 +49,18 @@ def start(ray: str | None = None) -> None:
         raise ValueError(f"no Ray cluster at {ray!r}: {reason}; start one with `ray start --head`, or leave out --ray") from None
 
 
-def map_files(
-    function: Callable[[str], Any], names: Sequence[str], workers: int | None = None, *, processes: bool = False
-) -> list[Any]:
+def map_files(function: Callable[[str], Any], names: Sequence[str], workers: int | None = None) -> list[Any]:
     """`function(name)` for every name, in their order; what it returns must be JSON-able.
 
-    `workers` is how many shares the names are dealt out in (each core takes one after the other); None: one name each.
-    `processes` runs it outside this interpreter, for work that holds Python's lock.
+    `workers` is how many shares the names are dealt out in (each core takes one after the other); None: one name each. On
+    this machine workers are threads: decoding and hashing pictures leave Python's lock, reading words holds it.
     """
     if not names:
         return []
     daft = import_daft()
     share = 1 if workers is None else -(-len(names) // workers)
 
-    @daft.func.batch(return_dtype=daft.DataType.string(), batch_size=share, use_process=processes and len(names) > 1)
+    @daft.func.batch(return_dtype=daft.DataType.string(), batch_size=share)
     def mapped(series: Any) -> list[str]:
         return [json.dumps([name, function(name)]) for name in series.to_pylist()]
 

@@ -98,7 +98,7 @@ def write_facts(paths: Iterable[str], target: Path, workers: int | None = None) 
     pa = import_pyarrow()
     listed = list(paths)
     chunks = [json.dumps(chunk) for chunk in _chunks(listed, _PICTURES_AT_ONCE)]
-    described = [facts for chunk in map_files(_described, chunks, workers, processes=True) for facts in chunk]
+    described = [facts for chunk in map_files(_described, chunks, workers) for facts in chunk]
     kinds = {"key": pa.uint64(), "looks": pa.uint64(), "mirrored": pa.uint64(), "height": pa.int64(), "width": pa.int64()}
     columns: dict[str, Any] = {"path": pa.array(listed, pa.string())}
     for place, field in enumerate(fields(Facts)):

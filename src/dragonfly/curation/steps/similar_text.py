@@ -2,8 +2,8 @@
 
 Texts resemble each other when the Jaccard index of their three-word shingles is at least `threshold`. Candidates come from
 MinHash bands (Broder, 1997; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3) and each is then
-compared exactly, so nothing is dropped wrongly; `found` in the counts is the chance that a pair right at the threshold is seen. Rows
-without pictures are compared with each other.
+compared exactly, so nothing is dropped wrongly; `found` in the counts is the chance that a pair right at the threshold is
+seen. Rows without pictures are compared with each other.
 """
 
 from collections.abc import Iterator
