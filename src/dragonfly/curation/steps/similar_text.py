@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from dragonfly.data.parquet import import_pyarrow
+
 from ..engine import shared_buckets
 from ..hashing import jaccard, normalised, shingles
 from ..neighbours import Indices
@@ -46,11 +48,11 @@ def banding(threshold: float) -> tuple[int, int]:
 
 def conversations(messages: Any) -> list[str]:
     """The words of whole conversations, from an Arrow array of the manifest's `messages`."""
-    return [_words(row) for row in messages.to_pylist()]
-
-
-def _words(messages: list[dict[str, Any]]) -> str:
-    return normalised("\n".join("".join(part["text"] for part in message["content"]) for message in messages))
+    pc = import_pyarrow().compute
+    contents = pc.struct_field(messages.values, "content")
+    texts = pc.struct_field(contents.values, "text")
+    per_row = import_pyarrow().ListArray.from_arrays(contents.offsets.take(messages.offsets), texts)
+    return [normalised(text) for text in pc.binary_join(per_row, "\n").to_pylist()]
 
 
 def _texts(table: Table, buckets: list[list[int]]) -> dict[int, frozenset[str]]:
@@ -60,7 +62,7 @@ def _texts(table: Table, buckets: list[list[int]]) -> dict[int, frozenset[str]]:
     for part in table.batches("row", "messages"):
         rows = part["row"].to_numpy()
         chosen = np.flatnonzero(is_member(rows, wanted))
-        texts = conversations(part["messages"].take(chosen))
+        texts = conversations(part["messages"].combine_chunks().take(import_pyarrow().array(chosen)))
         found.update(zip(rows[chosen].tolist(), map(shingles, texts), strict=True))
     return found
 
