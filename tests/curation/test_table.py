@@ -11,7 +11,7 @@ from dragonfly.curation.hashing import number
 from dragonfly.curation.reading import read_table
 from dragonfly.curation.table import samples_of
 from dragonfly.data import BadRow, Sample
-from tests.curation.fakes import ids, picture, sample, saved, table
+from tests.curation.fakes import ids, sample, saved, table
 
 
 def test_rows_are_the_samples_in_their_order(tmp_path: Path) -> None:

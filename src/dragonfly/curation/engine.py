@@ -20,6 +20,9 @@ from .neighbours import Indices
 os.environ.update(DAFT_ANALYTICS_ENABLED="0", DO_NOT_TRACK="1", DAFT_PROGRESS_BAR="0")
 
 
+_RUNNER: list[str] = []  # the runner of this process, once it is chosen: Daft does not change it later
+
+
 def import_daft() -> Any:
     """The daft module; ValueError in one line where it is absent."""
     try:
@@ -33,10 +36,14 @@ def import_daft() -> Any:
 
 
 def start(ray: str | None = None) -> None:
-    """Choose where the work runs, once per process: this machine, or the Ray cluster at an address (`auto`, host:port)."""
-    daft = import_daft()
+    """Choose where the work runs, once per process: this machine, or the Ray cluster at an address (`auto`, host:port).
+
+    Work that begins without this call runs on this machine.
+    """
     if ray is None:
+        _running()
         return
+    daft = import_daft()
     try:
         import ray as cluster
     except ImportError:
@@ -47,6 +54,16 @@ def start(ray: str | None = None) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"no Ray cluster at {ray!r}: {reason}; start one with `ray start --head`, or leave out --ray") from None
+    _RUNNER.append("ray")
+
+
+def _running() -> Any:
+    """The daft module with a runner: Daft would look for a Ray cluster by itself, and import the whole of ray for it."""
+    daft = import_daft()
+    if not _RUNNER:
+        daft.set_runner_native()
+        _RUNNER.append("native")
+    return daft
 
 
 def map_files(function: Callable[[str], Any], names: Sequence[str], workers: int | None = None) -> list[Any]:
@@ -57,7 +74,7 @@ def map_files(function: Callable[[str], Any], names: Sequence[str], workers: int
     """
     if not names:
         return []
-    daft = import_daft()
+    daft = _running()
     share = 1 if workers is None else -(-len(names) // workers)
 
     @daft.func.batch(return_dtype=daft.DataType.string(), batch_size=share)
@@ -65,7 +82,7 @@ def map_files(function: Callable[[str], Any], names: Sequence[str], workers: int
         return [json.dumps([name, function(name)]) for name in series.to_pylist()]
 
     frame = daft.from_pydict({"name": list(names)})
-    if daft.get_or_infer_runner_type() == "ray":  # the native runner deals out batches by itself
+    if _RUNNER == ["ray"]:  # the native runner deals out batches by itself
         frame = frame.into_partitions(min(workers or len(names), len(names)))
     results = frame.select(mapped(daft.col("name")).alias("result")).to_pydict()["result"]
     by_name = dict(json.loads(result) for result in results)
@@ -77,7 +94,7 @@ def first_of_each(parts: Sequence[Path], by: Sequence[str], most: int, draw: tup
 
     First means the lowest row, or with `draw` = (seed, purpose) the lowest number drawn from the row's `key`.
     """
-    daft = import_daft()
+    daft = _running()
     frame = _frame(parts).select("row", *by, *(["key"] if draw and "key" not in by else []))
     order = ["row"]
     if draw:
@@ -102,7 +119,7 @@ def shared_buckets(
     """
     from .hashing import SHINGLE_WORDS
 
-    daft = import_daft()
+    daft = _running()
     col = daft.col
 
     @daft.func.batch(return_dtype=daft.DataType.string())
@@ -132,7 +149,7 @@ def _bands(minima: Any, bands: int, rows: int) -> Numbers:
 
 
 def _frame(parts: Sequence[Path]) -> Any:
-    return import_daft().read_parquet([str(part) for part in parts])
+    return _running().read_parquet([str(part) for part in parts])
 
 
 def _sorted_rows(frame: Any) -> Indices:

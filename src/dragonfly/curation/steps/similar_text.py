@@ -48,10 +48,12 @@ def banding(threshold: float) -> tuple[int, int]:
 
 def conversations(messages: Any) -> list[str]:
     """The words of whole conversations, from an Arrow array of the manifest's `messages`."""
-    pc = import_pyarrow().compute
+    pa = import_pyarrow()
+    pc = pa.compute
     contents = pc.struct_field(messages.values, "content")
     texts = pc.struct_field(contents.values, "text")
-    per_row = import_pyarrow().ListArray.from_arrays(contents.offsets.take(messages.offsets), texts)
+    ends = contents.offsets.take(messages.offsets).cast(pa.int32())
+    per_row = pa.ListArray.from_arrays(ends, texts.cast(pa.string()))  # Daft makes large lists of large strings
     return [normalised(text) for text in pc.binary_join(per_row, "\n").to_pylist()]
 
 
