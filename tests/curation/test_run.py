@@ -35,7 +35,7 @@ def rows(folder: Path) -> Path:
         saved(folder / "pictures", number % 12, f"{number}.png")
         asked = {"question": f"what is {number % 5}?", "answer": "x", "group": f"p{number % 6}", "licence": "CC0"}
         data.append({"id": f"a{number}", "image": f"pictures/{number}.png", **asked})
-    words = "bar den fil gor lum mas nor pel rin sul".split()
+    words = ["bar", "den", "fil", "gor", "lum", "mas", "nor", "pel", "rin", "sul"]
     data += [{"id": f"t{n}", "question": " ".join(words[n % 10 :] + words[: n % 7]), "answer": f"z{n}"} for n in range(20)]
     data.append({"image": "none.png", "question": "q", "answer": "b"})
     path = folder / "rows.jsonl"
@@ -165,9 +165,13 @@ def test_what_follows_a_change_runs_again(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_faults_are_one_line(tmp_path: Path) -> None:
-    rows(tmp_path)
-    with pytest.raises(ValueError, match=r"step mixture left no rows: \{'not drawn': 60\}; change its options"):
-        curate(mix(tmp_path, (FakeStep("mixture", text_share=0.0, general_share=0.0),)), tmp_path / "none")
+    (tmp_path / "bad.png").write_text("no picture")
+    (tmp_path / "rows.jsonl").write_text('{"image": "bad.png", "question": "q", "answer": "b"}\n')
+    with pytest.raises(
+        ValueError, match=r"step validate left no rows: \{'broken-picture': 1\}; change its options or the sources"
+    ):
+        curate(mix(tmp_path), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(ValueError, match=r"full exists and is not empty; remove it or name another folder"):
@@ -185,7 +189,8 @@ def test_without_daft_one_line_says_what_to_install() -> None:
 
 
 def test_importing_the_room_loads_no_daft_and_sends_nothing() -> None:
-    program = "import sys, os, dragonfly.curation.run; print('daft' in sys.modules, os.environ['DAFT_ANALYTICS_ENABLED'], os.environ['DO_NOT_TRACK'])"
+    told = "'daft' in sys.modules, os.environ['DAFT_ANALYTICS_ENABLED'], os.environ['DO_NOT_TRACK']"
+    program = f"import sys, os, dragonfly.curation.run; print({told})"
     said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     assert said.split() == ["False", "0", "1"]
 

@@ -53,7 +53,7 @@ def browse(directory: str | Path, output: str | Path | None = None, *, limit: in
     parts = [("train", manifest)] + ([("eval", Manifest.open(folder / EVAL))] if (folder / EVAL).is_dir() else [])
     target = Path(output) if output is not None else folder / "browse.html"
     rows = sum(len(part) for _, part in parts)
-    chosen = [(split, sample) for split, part in parts for sample in _chosen(part, max(1, limit * len(part) // rows))][:limit]
+    chosen = list(_chosen(parts, limit))
     cards = [_card(place, split, sample, spec) for place, (split, sample) in enumerate(chosen)]
     sources = sorted({sample.source for _, sample in chosen})
     page = Template((files("dragonfly.curation") / "browse.html").read_text(encoding="utf-8")).substitute(
@@ -66,16 +66,19 @@ def browse(directory: str | Path, output: str | Path | None = None, *, limit: in
     return target
 
 
-def _chosen(manifest: Manifest, limit: int) -> Iterator[Sample]:
-    """Rows evenly spread over each source, as many of each as its size asks for and at least one, in stored order."""
-    by_source: dict[str, list[int]] = {}
-    for row, source in enumerate(_sources(manifest)):
-        by_source.setdefault(source, []).append(row)
-    picked: set[int] = set()
-    for rows in by_source.values():
-        count = min(len(rows), max(1, limit * len(rows) // len(manifest)))
-        picked.update(rows[len(rows) * number // count] for number in range(count))
-    return (manifest[row] for row in sorted(picked))
+def _chosen(parts: Sequence[tuple[str, Manifest]], limit: int) -> Iterator[tuple[str, Sample]]:
+    """Rows evenly spread over every source of each part: one of each, and the rest by their sizes, in stored order."""
+    strata: dict[tuple[int, str], list[int]] = {}
+    for number, (_, manifest) in enumerate(parts):
+        for row, source in enumerate(_sources(manifest)):
+            strata.setdefault((number, source), []).append(row)
+    total = sum(map(len, strata.values()))
+    picked: set[tuple[int, int]] = set()
+    for (number, _), rows in list(strata.items())[:limit]:
+        count = min(len(rows), 1 + max(0, limit - len(strata)) * len(rows) // total)
+        picked.update((number, rows[len(rows) * place // count]) for place in range(count))
+    for number, row in sorted(picked):
+        yield parts[number][0], parts[number][1][row]
 
 
 def _sources(manifest: Manifest) -> Iterator[str]:
