@@ -125,9 +125,10 @@ def copies_and_look_alikes(folder: Path, pictures: int, seed: int) -> Iterator[S
         yield sample(f"alike {number}", path)
 
 
-def joins(table: Table, radius: int, wanted: Callable[[str], bool], mirrored: bool = True) -> tuple[list[str], list[str]]:
+def joins(
+    table: Table, names: list[str], radius: int, wanted: Callable[[str], bool], mirrored: bool = True
+) -> tuple[list[str], list[str]]:
     """(names of the pictures among the wanted that another one stands for, names of those others)."""
-    names = [row.id for part in table.batches() for row in samples_of(part)]
     keys = table.lists("pictures")[1]
     chosen = np.array([wanted(name) for name in names])
     every, stands_for = representatives(table, keys[chosen], radius, mirrored)
@@ -144,19 +145,18 @@ def kind_of(name: str) -> str:
     return name.rpartition(" ")[0]
 
 
-def judged(table: Table, radius: int, mirrored: bool = True) -> dict[str, Any]:
+def judged(table: Table, names: list[str], radius: int, mirrored: bool = True) -> dict[str, Any]:
     """Precision and recall of every kind among all originals, and of the look-alikes how many are taken for copies."""
-    names = [row.id for part in table.batches() for row in samples_of(part)]
     result: dict[str, Any] = {}
     for kind in KINDS:
         copies = sum(kind_of(name) == kind for name in names)
-        replaced, others = joins(table, radius, lambda name, kind=kind: kind_of(name) in (kind, "original"), mirrored)
+        replaced, others = joins(table, names, radius, lambda name, kind=kind: kind_of(name) in (kind, "original"), mirrored)
         right = sum(kind_of(a) != kind_of(b) and number_of(a) == number_of(b) for a, b in zip(replaced, others, strict=True))
         precision = round(right / len(replaced), 4) if replaced else None
         result[kind] = {"copies": copies, "found": right, "wrong": len(replaced) - right}
         result[kind] |= {"recall": round(right / copies, 4), "precision": precision}
     alike = sum(kind_of(name) == "alike" for name in names)
-    wrong, _ = joins(table, radius, lambda name: kind_of(name) == "alike", mirrored)
+    wrong, _ = joins(table, names, radius, lambda name: kind_of(name) == "alike", mirrored)
     result["look-alikes"] = {"pictures": alike, "wrong": len(wrong), "wrong_share": round(len(wrong) / alike, 4)}
     return result
 
@@ -210,11 +210,12 @@ def main() -> None:
         begun = time.perf_counter()
         table, _ = read_table([("made-up", samples)], folder / "table", folder / "store")
         seconds = time.perf_counter() - begun
+        names = [row.id for row in samples]
         radii: dict[str, Any] = {}
         for radius in RADII:
             begun = time.perf_counter()
             representatives(table, table.lists("pictures")[1], radius, True)
-            radii[f"radius {radius}"] = {"search_s": round(time.perf_counter() - begun, 2), **judged(table, radius)}
+            radii[f"radius {radius}"] = {"search_s": round(time.perf_counter() - begun, 2), **judged(table, names, radius)}
         result = {
             **result_header(),
             "benchmark": "curation_duplicates",
@@ -224,7 +225,7 @@ def main() -> None:
             "hashing_pictures_per_s": round(len(samples) / seconds, 1),
             "load_average": [round(value, 2) for value in os.getloadavg()],
             "copies": radii,
-            "without_mirror": {"radius 6": {"flip": judged(table, 6, mirrored=False)["flip"]}},
+            "without_mirror": {"radius 6": {"flip": judged(table, names, 6, mirrored=False)["flip"]}},
             "leaks": leaks(folder, options.pictures, options.seed),
         }
     write_json(options.output, result)

@@ -44,7 +44,9 @@ STEPS: list[tuple[str, dict[str, Any]]] = [
     ("mixture", {"text_share": 0.1}),
 ]
 ORIGINS = {f"source-{letter}": Origin(weight, general=True) for letter, weight in zip("abcd", (1.0, 2.0, 1.0, 0.5), strict=True)}
-WORDS = [f"{first}{last}" for first in ("bar", "den", "fil", "gor", "lum", "mas", "nor", "pel", "rin", "sul") for last in "aeiouyx"]
+WORDS = [
+    f"{first}{last}" for first in ("bar", "den", "fil", "gor", "lum", "mas", "nor", "pel", "rin", "sul") for last in "aeiouyx"
+]
 
 
 def make_rows(folder: Path, rows: int, seed: int) -> Table:
@@ -197,7 +199,10 @@ def main() -> None:
         "benchmark": "curation_million",
         "note": options.note,
         "rows": options.rows,
-        "load_average": {"before": [round(value, 2) for value in before], "after": [round(value, 2) for value in os.getloadavg()]},
+        "load_average": {
+            "before": [round(value, 2) for value in before],
+            "after": [round(value, 2) for value in os.getloadavg()],
+        },
         "here": here,
         "ray": ray,
         "same_manifest": here["manifest_sha256"] == ray["manifest_sha256"],
