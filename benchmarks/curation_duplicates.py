@@ -1,6 +1,6 @@
 """How well near-duplicate pictures are found: planted copies of made-up pictures, precision and recall per kind and radius.
 
-Run: python benchmarks/curation_duplicates.py [--pictures N] [--seed S] [--output FILE] [--note TEXT]
+Run: python benchmarks/curation_duplicates.py [--pictures N] [--seed S] [--output FILE] [--note TEXT] [--table]
 
 Three parts. Copies: originals and one changed copy of every fourth, each kind judged by itself among all originals. Look-alikes:
 different pictures on one template, as scans of one organ are, and how many are wrongly taken for copies. Leaks: changed copies of
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import sys
 import tempfile
@@ -195,27 +196,55 @@ def leaks(folder: Path, pictures: int, seed: int) -> dict[str, Any]:
     return result
 
 
+def table(result: dict[str, Any]) -> str:
+    """The tables of docs/curation.md."""
+    radii = result["copies"]
+    lines = [f"| kind of copy | {' | '.join(radii)} |", f"| --- {'| --- ' * len(radii)}|"]
+    for kind in KINDS:
+        cells = [f"{found[kind]['recall']:.3f} / {_share(found[kind]['precision'])}" for found in radii.values()]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    wrong = [f"{found['look-alikes']['wrong_share']:.3f}" for found in radii.values()]
+    lines += [f"| look-alikes taken for copies | {' | '.join(wrong)} |", ""]
+    without = result["without_mirror"]["radius 6"]["flip"]["recall"]
+    lines += [f"{result['pictures']:,} pictures, recall / precision. Without `mirrored`, flips at radius 6: {without:.3f}.", ""]
+    leaks = result["leaks"]
+    kinds = [kind for kind in leaks["radius 0"] if kind != "clean"]
+    lines += [f"| leaks dropped at | {' | '.join(kinds)} | rows without a leak |", f"| --- {'| --- ' * (len(kinds) + 1)}|"]
+    for radius in radii:
+        cells = [f"{dropped} of {planted}" for dropped, planted in (leaks[radius][kind] for kind in [*kinds, "clean"])]
+        lines.append(f"| {radius} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "curation_duplicates.json")
+    parser.add_argument("--table", action="store_true", help="print the tables of the committed result and stop")
     parser.add_argument("--note", default="", help="what a reader should know of this run")
     options = parser.parse_args()
+    if options.table:
+        print(table(json.loads(options.output.read_text(encoding="utf-8"))))
+        return
     start()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "pictures").mkdir()
         samples = list(copies_and_look_alikes(folder / "pictures", options.pictures, options.seed))
         begun = time.perf_counter()
-        table, _ = read_table([("made-up", samples)], folder / "table", folder / "store")
+        rows, _ = read_table([("made-up", samples)], folder / "table", folder / "store")
         seconds = time.perf_counter() - begun
         names = [row.id for row in samples]
         radii: dict[str, Any] = {}
         for radius in RADII:
             begun = time.perf_counter()
-            representatives(table, table.lists("pictures")[1], radius, True)
-            radii[f"radius {radius}"] = {"search_s": round(time.perf_counter() - begun, 2), **judged(table, names, radius)}
+            representatives(rows, rows.lists("pictures")[1], radius, True)
+            radii[f"radius {radius}"] = {"search_s": round(time.perf_counter() - begun, 2), **judged(rows, names, radius)}
         result = {
             **result_header(),
             "benchmark": "curation_duplicates",
@@ -225,7 +254,7 @@ def main() -> None:
             "hashing_pictures_per_s": round(len(samples) / seconds, 1),
             "load_average": [round(value, 2) for value in os.getloadavg()],
             "copies": radii,
-            "without_mirror": {"radius 6": {"flip": judged(table, names, 6, mirrored=False)["flip"]}},
+            "without_mirror": {"radius 6": {"flip": judged(rows, names, 6, mirrored=False)["flip"]}},
             "leaks": leaks(folder, options.pictures, options.seed),
         }
     write_json(options.output, result)
