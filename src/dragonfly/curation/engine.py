@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .hashing import Numbers, draws
+from .hashing import SHINGLE_WORDS, Numbers, draws
 from .neighbours import Indices
 
 # Read by Daft when it is imported.
@@ -117,8 +117,6 @@ def shared_buckets(
     `text` turns a batch of `column` (an Arrow array) into normalised texts; only rows with equal `scope` meet. A band is `rows`
     of the `bands` x `rows` minima over the text's shingles.
     """
-    from .hashing import SHINGLE_WORDS
-
     daft = _running()
     col = daft.col
 
