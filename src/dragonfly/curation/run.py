@@ -35,8 +35,6 @@ VERSION = 1
 
 CARD, RECORD = "DATA_CARD.md", "curation.json"
 
-_NOT_OPTIONS = ("step", "expected", "expected_text")
-
 
 def curate(mix: Mix, out: str | Path, *, ray: str | None = None, workers: int | None = None) -> Path:
     """Run every step of `mix` and write the folder `out`; give the path of its manifest.json.
@@ -64,7 +62,7 @@ def _table(mix: Mix, work: Path, workers: int | None) -> tuple[Table, list[dict[
     files = [_listing(Path(source.path)) for source in mix.sources]
     stage = stages.run("read", {"sources": sources, "files": files}, lambda target, _: _read(mix, target, work, workers))
     origins = {source.name: Origin(source.weight, source.rows, source.is_general) for source in mix.sources}
-    chosen = [(step.step, _options(step)) for step in mix.steps]
+    chosen = [(step.step, step.options) for step in mix.steps]
     return run_steps(stages, stage, chosen, Job(mix.seed, workers, origins))
 
 
@@ -85,10 +83,6 @@ def _read(mix: Mix, target: Path, work: Path, workers: int | None) -> tuple[Tabl
     streams = ((source.name, source.read()) for source in mix.sources)
     excluded = {source.name: source.exclude for source in mix.sources}
     return read_table(streams, target, work / "pictures", workers, excluded)
-
-
-def _options(step: Any) -> dict[str, Any]:
-    return {name: value for name, value in step.model_dump(mode="json").items() if name not in _NOT_OPTIONS}
 
 
 class Stages:
