@@ -213,6 +213,8 @@ def table(result: dict[str, Any]) -> str:
     for radius in radii:
         cells = [f"{dropped} of {planted}" for dropped, planted in (leaks[radius][kind] for kind in [*kinds, "clean"])]
         lines.append(f"| {radius} | {' | '.join(cells)} |")
+    whole = [radius for radius in radii if all(leaks[radius][kind][0] == leaks[radius][kind][1] for kind in kinds)]
+    lines += ["", f"Every planted leak is dropped at {whole[0] if whole else 'none of these radii'}."]
     return "\n".join(lines)
 
 

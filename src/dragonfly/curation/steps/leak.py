@@ -19,7 +19,9 @@ from ..pictures import Facts, describe
 from ..table import Table, group_keys, question
 from ..units import units
 from .base import Counts, Job, counted, is_member, keep
-from .similar_pictures import DEFAULT_RADIUS, alike, looks
+from .similar_pictures import alike, looks
+
+DEFAULT_RADIUS = 8  # wider than where pictures are joined: a leak that is missed costs more than a row
 
 
 def leak(
