@@ -33,8 +33,9 @@ def test_the_cluster_wrote_the_same_and_same_bytes_never_slip_through() -> None:
 
 
 def test_every_step_and_option_is_in_the_table() -> None:
-    rows = dict(re.findall(r"^\| (`.*?`) \|.*\| (.*?) \|$", PAGE, re.MULTILINE))
-    named = {name: options for names, options in rows.items() for name in re.findall(r"`(\w+)`", names)}
+    section = PAGE.partition("\n## Steps\n")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
+    named = {name: row[-1] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
     for name, step in STEPS.items():
         options = [key for key, value in inspect.signature(step).parameters.items() if value.kind is value.KEYWORD_ONLY]
         assert re.findall(r"`(\w+)`", named[name]) == options, name
