@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, evaluate, inspect, models, report, synth, train
+from dragonfly.cli import ask, chat, curate, evaluate, inspect, models, report, synth, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -41,6 +41,8 @@ for command in (
     synth.synth,
     train.train,
     train.merge,
+    curate.curate,
+    curate.browse,
 ):
     app.command()(command)
 app.command("eval")(evaluate.evaluate)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,3 +46,13 @@ def parse_size(text: str) -> tuple[int, int]:
 def numbered(path: Path, index: int, count: int) -> Path:
     """The path itself for one picture; with several, a number before the suffix."""
     return path if count == 1 else path.with_name(f"{path.stem}-{index + 1}{path.suffix}")
+
+
+def log_to_terminal() -> None:
+    """Our own log lines on standard error, from the first process of a node alone."""
+    level = logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.ERROR
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("dragonfly")
+    logger.addHandler(handler)
+    logger.setLevel(level)

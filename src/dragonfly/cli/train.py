@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +28,7 @@ def train(recipe: RecipeName, changes: Changes = None) -> int:
     from dragonfly.training import Recipe, run
 
     chosen = Recipe.load(recipe, changes or ())
-    _log_to_terminal()
+    common.log_to_terminal()
     common.say(f"{chosen.name}: {run(chosen)}")
     return 0
 
@@ -104,15 +103,3 @@ def _counts(example: Any, processor: Any) -> str:
     trained = int((labels != IGNORE_INDEX).sum())
     cut = f", {example['num_truncated']} turns left out for max_length" if example["num_truncated"] else ""
     return f"{len(ids)} tokens, {pictures} picture, {len(ids) - pictures - trained} prompt, {trained} trained{cut}"
-
-
-def _log_to_terminal() -> None:
-    """Our own log lines on standard error, from the first process of a node alone."""
-    import os
-
-    level = logging.INFO if os.environ.get("LOCAL_RANK", "0") == "0" else logging.ERROR
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("dragonfly")
-    logger.addHandler(handler)
-    logger.setLevel(level)

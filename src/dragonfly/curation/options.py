@@ -13,7 +13,7 @@ from dragonfly.config import Config
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-Radius = Annotated[int, Field(ge=0, le=64)]
+Radius = Annotated[int, Field(ge=0, le=11)]
 
 _PAPER = {"step", "expected", "expected_text"}
 
@@ -88,7 +88,7 @@ class Leak(_Step):
 
     step: Literal["leak"]
     against: tuple[str, ...] = ()
-    picture_radius: Radius = 6
+    picture_radius: Radius = 8
     text: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.8
     text_with_pictures: bool = False
 

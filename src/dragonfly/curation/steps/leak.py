@@ -1,0 +1,140 @@
+"""`leak`: rows that an evaluation set also holds are dropped, and with them everything of the same patient or study.
+
+A row leaks when one of its pictures has the bytes of an evaluation picture or looks like it (hash radius, mirrored too), when
+its group is one of the evaluation set's, or when it asks an evaluation question in nearly the same words: of rows without
+pictures always, of others only under `text_with_pictures`, because sets ask the same of many pictures ("Is this normal?").
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dragonfly.data import Sample, count_bad, read
+
+from ..hashing import normalised, number, shingles
+from ..neighbours import Indices
+from ..pictures import Facts, describe
+from ..table import Table, group_keys, question
+from ..units import units
+from .base import Counts, Job, counted, is_member, keep
+from .similar_pictures import alike, looks
+
+DEFAULT_RADIUS = 8  # wider than where pictures are joined: a leak that is missed costs more than a row
+
+
+def leak(
+    table: Table,
+    target: Path,
+    job: Job,
+    *,
+    against: Sequence[str],
+    picture_radius: int = DEFAULT_RADIUS,
+    text: float | None = 0.8,
+    text_with_pictures: bool = False,
+) -> tuple[Table, Counts]:
+    """Drop what is in the evaluation sets at the paths `against`: manifests, or files that `dragonfly eval` or `train` read.
+
+    `text` is the least Jaccard index of two questions' shingles; None looks at no words. ValueError when a set cannot be read.
+    """
+    if not against:
+        raise ValueError("leak: against is empty; name the manifests or files of the evaluation sets")
+    if text is not None and not 0.0 < text <= 1.0:
+        raise ValueError(f"leak: text is {text}; give a Jaccard index above 0, up to 1, or null to look at no words")
+    samples = [sample for path in against for sample in _read(path)]
+    reasons = {
+        "picture of an evaluation set": _by_picture(table, samples, picture_radius),
+        "patient or document of an evaluation set": _by_group(table, samples),
+        "question of an evaluation set": _by_question(table, samples, text, text_with_pictures),
+    }
+    dropped, counts = np.zeros(table.rows, dtype=bool), {}
+    for reason, leaks in reasons.items():
+        counts[reason] = int((leaks & ~dropped).sum())
+        dropped |= leaks
+    together = units(table, groups=True, pictures=False)
+    tainted = is_member(together, np.unique(together[dropped]))
+    counts["same patient or document as a row above"] = int((tainted & ~dropped).sum())
+    result = keep(table, target, job, table.numbers("row")[~tainted])
+    return counted(table, result, counts, evaluation_rows=len(samples), picture_radius=picture_radius)
+
+
+def _read(path: str) -> list[Sample]:
+    if "://" not in path and not Path(path).exists():
+        raise ValueError(f"leak: no file or folder {path}; give the evaluation set's manifest or file in `against`")
+    samples, _ = count_bad(read(path), 0.0)
+    return samples
+
+
+def _by_picture(table: Table, samples: list[Sample], radius: int) -> Any:
+    """For each row whether a picture of it has the key of an evaluation picture, or looks like one."""
+    facts = [_facts(image.source) for image in dict.fromkeys(image for sample in samples for image in sample.images)]
+    owners, keys = table.lists("pictures")
+    bad = {fact.key for fact in facts}
+    comparable = [fact for fact in facts if fact.looks is not None and fact.mirrored is not None]
+    own, hashes, _ = looks(table, keys)
+    theirs, mirrors = (np.array([getattr(f, name) for f in comparable], dtype=np.uint64) for name in ("looks", "mirrored"))
+    near, _ = alike(np.unique(hashes), theirs, mirrors, radius, True)
+    bad.update(own[is_member(hashes, np.unique(np.unique(hashes)[near]))].tolist())
+    return _rows_with(owners, keys, bad, table.rows)
+
+
+def _facts(source: str | bytes) -> Facts:
+    facts = describe(source)
+    if facts.fault:
+        raise ValueError(f"leak: an evaluation picture cannot be compared: {facts.fault}")
+    return facts
+
+
+def _by_group(table: Table, samples: list[Sample]) -> Any:
+    owners, keys = table.lists("groups")
+    return _rows_with(owners, keys, {key for sample in samples for key in group_keys(sample)}, table.rows)
+
+
+def _rows_with(owners: Indices, keys: Any, wanted: set[int], rows: int) -> Any:
+    """For each row whether one of its keys is wanted."""
+    found = np.zeros(rows, dtype=bool)
+    found[owners[is_member(keys, np.array(sorted(wanted), dtype=np.uint64))]] = True
+    return found
+
+
+def _by_question(table: Table, samples: list[Sample], threshold: float | None, with_pictures: bool) -> Any:
+    """For each row whether it asks what an evaluation row asks, among rows without pictures or among all."""
+    if threshold is None:
+        return np.zeros(table.rows, dtype=bool)
+    asked = {text for text in map(question, samples) if text}
+    exact = np.array(sorted(number(text) for text in asked), dtype=np.uint64)
+    index = _Index(asked, threshold)
+    found: list[Any] = []
+    for part in table.batches("question", "messages", "picture"):
+        leaks = is_member(part["question"].to_numpy(), exact)
+        looked_at = np.ones(len(part), dtype=bool) if with_pictures else part["picture"].to_numpy() == 0
+        for row in np.flatnonzero(looked_at & ~leaks) if threshold < 1 else ():
+            leaks[row] = index.holds(_asked(part["messages"][int(row)].as_py()))
+        found.append(leaks & looked_at)
+    return np.concatenate(found)
+
+
+def _asked(messages: list[dict[str, Any]]) -> str:
+    said = ("".join(part["text"] for part in message["content"]) for message in messages if message["role"] != "assistant")
+    return normalised("\n".join(said))
+
+
+class _Index:
+    """Texts by their shingles: all that reach the threshold are found, none is missed."""
+
+    def __init__(self, texts: set[str], threshold: float) -> None:
+        self.threshold = threshold
+        self.shingles = [shingles(text) for text in sorted(texts)]
+        self.holders: dict[str, list[int]] = {}
+        for place, own in enumerate(self.shingles):
+            for shingle in own:
+                self.holders.setdefault(shingle, []).append(place)
+
+    def holds(self, text: str) -> bool:
+        own = shingles(text)
+        shared: dict[int, int] = {}
+        for shingle in own:
+            for place in self.holders.get(shingle, ()):
+                shared[place] = shared.get(place, 0) + 1
+        return any(both / (len(own) + len(self.shingles[place]) - both) >= self.threshold for place, both in shared.items())

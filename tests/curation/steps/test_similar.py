@@ -1,0 +1,102 @@
+"""Near duplicates, planted: pictures by looks, words by overlap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import ImageOps
+
+from dragonfly.curation.steps import Job
+from dragonfly.curation.steps.similar_text import banding
+from tests.curation.fakes import ids, picture, run_step, sample, saved, stepped, table
+
+
+def planted(folder: Path) -> dict[str, Path]:
+    """A picture, four changed copies of it, and another picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    image = picture(1, 128, 96)
+    paths = {name: folder / f"{name}.png" for name in ("first", "half", "dark", "flipped", "other")}
+    image.save(paths["first"])
+    image.resize((64, 48)).save(paths["half"])
+    image.point(lambda value: value * 0.7).save(paths["dark"])
+    ImageOps.mirror(image).save(paths["flipped"])
+    picture(2, 128, 96).save(paths["other"])
+    return paths
+
+
+def test_of_rows_that_ask_the_same_of_pictures_that_look_alike_the_first_stays(tmp_path: Path) -> None:
+    rows = [sample(name, "What is it?", picture=path) for name, path in planted(tmp_path / "p").items()]
+    rows.append(sample("half, else", "Where is it?", picture=tmp_path / "p" / "half.png"))
+    made = table(tmp_path, rows)
+    left, counts = run_step(made, "dedupe_pictures")
+    assert left == ["first", "other", "half, else"]
+    assert counts["dropped"] == {"picture looks like another, same instruction": 3}
+    assert (counts["pictures"], counts["pictures_like_another"], counts["radius"]) == (5, 3, 6)
+    assert run_step(made, "dedupe_pictures", mirrored=False)[0] == ["first", "flipped", "other", "half, else"]
+    assert run_step(made, "dedupe_pictures", drop="all")[0] == ["first", "other"]
+
+
+def test_later_steps_take_pictures_that_look_alike_for_one(tmp_path: Path) -> None:
+    rows = [sample(name, f"About {name}?", picture=path) for name, path in planted(tmp_path / "p").items()]
+    joined, _ = stepped(table(tmp_path, rows), "dedupe_pictures")
+    assert joined.rows == 5 and len(set(joined.numbers("picture").tolist())) == 2
+    assert run_step(joined, "cap", per_picture=1)[1]["out"] == 2
+    assert [row["images"][0]["path"] for row in joined.read("images").to_pylist()][1].endswith("half.png")  # its own file stays
+
+
+def test_plain_pictures_are_like_no_other(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "p").mkdir()
+    for shade in (10, 200):
+        Image.new("RGB", (20, 20), (shade, shade, shade)).save(tmp_path / "p" / f"{shade}.png")
+    rows = [sample(str(shade), "q", picture=tmp_path / "p" / f"{shade}.png") for shade in (10, 200)]
+    assert run_step(table(tmp_path, rows), "dedupe_pictures", radius=11)[0] == ["10", "200"]
+
+
+def test_options_of_dedupe_pictures_are_checked(tmp_path: Path) -> None:
+    made = table(tmp_path, [sample("a", "q", picture=saved(tmp_path, 1))])
+    with pytest.raises(ValueError, match="picture radius is 40 bits of 64; give 0 to 11"):
+        run_step(made, "dedupe_pictures", radius=40)
+    with pytest.raises(ValueError, match="drop is 'rows'; accepted: same_instruction, all"):
+        run_step(made, "dedupe_pictures", drop="rows")
+
+
+LONG = "one two three four five six seven eight nine ten eleven twelve"  # with the answer "yes": 11 shingles
+
+
+def test_words_are_compared_on_equal_pictures_alone(tmp_path: Path) -> None:
+    first, second = saved(tmp_path, 1), saved(tmp_path, 2)
+    rows = [
+        sample("a", LONG, picture=first),
+        sample("b", LONG.upper() + " ", "Yes", picture=first),  # 11 of 11
+        sample("c", LONG, picture=second),
+        sample("d", LONG),
+        sample("e", f"{LONG} thirteen"),  # shares 10 of 13 with d: 0.77
+        sample("f", f"zero {LONG}"),  # shares 11 of 12 with d: 0.92
+    ]
+    made = table(tmp_path, rows)
+    left, counts = run_step(made, "dedupe_text", threshold=0.8)
+    assert left == ["a", "c", "d", "e"]
+    assert counts["dropped"] == {"words like another row's (0.8)": 2} and counts["found"] >= 0.95
+    assert run_step(made, "dedupe_text", threshold=0.75)[0] == ["a", "c", "d"]
+    assert run_step(made, "dedupe_text", threshold=1.0)[0] == ["a", "c", "d", "e", "f"]
+    assert run_step(made, "dedupe_text", Job(seed=9), threshold=0.8)[0] == left  # the seed changes candidates, not what is alike
+
+
+def test_bands_see_what_is_at_the_threshold() -> None:
+    for threshold in (0.3, 0.5, 0.8, 0.95, 1.0):
+        bands, rows = banding(threshold)
+        assert bands * rows <= 128 and 1 - (1 - threshold**rows) ** bands >= 0.95
+    assert banding(0.8) == (18, 7)
+
+
+def test_a_threshold_outside_0_to_1_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"threshold is 0.0; give a Jaccard index above 0, up to 1"):
+        run_step(table(tmp_path, [sample("a", "q")]), "dedupe_text", threshold=0.0)
+
+
+def test_empty_parts_pass_through(tmp_path: Path) -> None:
+    made, _ = stepped(table(tmp_path, [sample("a", "q")]), "mixture", total=1)
+    assert ids(stepped(made, "dedupe_pictures")[0]) == ["a"]
