@@ -154,7 +154,7 @@ def test_encoder_batch_changes_nothing_but_the_calls() -> None:
 # selection
 
 
-@pytest.mark.parametrize("policy", ["similarity", "detail", "uniform"])
+@pytest.mark.parametrize("policy", ["similarity", "detail", "uniform", "residual"])
 @pytest.mark.parametrize("scope", ["region", "picture"])
 def test_keeping_all_is_no_selection(policy: str, scope: str) -> None:
     keep = 6 if scope == "region" else 24
@@ -186,12 +186,15 @@ def test_the_models_own_choice_handed_in_is_the_same() -> None:
     assert (logits(model, inputs, selected_high=other) - expected).abs().max() > 0.01
 
 
-def test_early_policies_give_the_model_what_it_would_choose() -> None:
-    model, processor = make(encoder=rule(policy="uniform"))
+@pytest.mark.parametrize("policy", ["uniform", "random", "residual"])
+def test_what_is_dropped_before_the_tower_never_enters_it(policy: str) -> None:
+    model, processor = make(encoder=rule(policy=policy))
     _, full = make()
     early, late = encode(processor), encode(full)
     assert early["pixel_values"].shape[1] == 17 and late["pixel_values"].shape[1] == 29
-    close(logits(model, early), logits(model, late))
+    rows = count_rows(model)
+    close(logits(model, early), logits(model, late, selected_high=early["selected_high"]))
+    assert rows == [17, 17]
 
 
 def test_oracle_through_the_whole_path() -> None:

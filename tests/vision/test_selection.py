@@ -108,32 +108,6 @@ def test_detail_is_the_variance_of_a_sub_images_tokens() -> None:
     assert kept(inputs, rule("detail", "picture", 3)) == [2, 3, 5]
 
 
-@pytest.mark.parametrize(
-    ("number", "keep", "expected"),
-    [
-        (6, 3, [1, 3, 5]),
-        (4, 3, [0, 2, 3]),
-        (12, 3, [2, 6, 10]),
-        (24, 1, [12]),
-        (24, 12, list(range(1, 24, 2))),
-        (5, 5, [0, 1, 2, 3, 4]),
-        (1, 1, [0]),
-    ],
-)
-def test_uniform_takes_the_middles_of_equal_stretches(number: int, keep: int, expected: list[int]) -> None:
-    assert expected == [(2 * j + 1) * number // (2 * keep) for j in range(keep)]
-    regions = torch.zeros(1, number, dtype=torch.long)
-    assert kept(SelectionInputs(), rule("uniform", "region", keep), regions) == expected
-    assert kept(SelectionInputs(), rule("uniform", "picture", keep), regions) == expected
-
-
-def test_uniform_spreads_within_each_region() -> None:
-    chosen = kept(SelectionInputs(), rule("uniform", keep=3), SPATIAL_24)
-    # 4 x 6 in quarters of 2 x 3: the 2nd, 4th and 6th of each in raster order
-    assert chosen == [1, 4, 6, 8, 9, 11, 13, 16, 18, 20, 21, 23]
-    assert kept(SelectionInputs(), rule("uniform", "picture", 4), SPATIAL_24) == [3, 9, 15, 21]
-
-
 def test_oracle_takes_what_the_evidence_covers() -> None:
     boxes: list[Box] = [(10.0 * i, 0.0, 10.0 * i + 10, 10.0) for i in range(6)]
     evidence: list[Box] = [(8.0, 0.0, 23.0, 5.0), (50.0, 9.0, 90.0, 99.0)]
@@ -232,6 +206,8 @@ def inputs_for(images: int, dtype: torch.dtype = torch.float32) -> SelectionInpu
         high_patches=torch.randn(images, 24, 9, 32, generator=generator).to(dtype),
         shared_mean=torch.randn(32, generator=generator),
         boxes=[layout.level_boxes("high")] * images,
+        positions=torch.tensor([layout.positions[5:]] * images)[..., 1:],
+        residual=torch.rand(images, 24, generator=generator),
         evidence=[[(5.0 * i, 3.0 * i, 5.0 * i + 40, 3.0 * i + 30)] for i in range(images)],
         checksums=list(range(100, 100 + images)),
     )
@@ -240,12 +216,15 @@ def inputs_for(images: int, dtype: torch.dtype = torch.float32) -> SelectionInpu
 def row(inputs: SelectionInputs, index: int) -> SelectionInputs:
     assert inputs.mid is not None and inputs.high is not None and inputs.high_patches is not None
     assert inputs.boxes is not None and inputs.evidence is not None and inputs.checksums is not None
+    assert inputs.positions is not None and inputs.residual is not None
     one = slice(index, index + 1)
     return SelectionInputs(
         mid=inputs.mid[one],
         high=inputs.high[one],
         high_patches=inputs.high_patches[one],
         shared_mean=inputs.shared_mean,
+        positions=inputs.positions[one],
+        residual=inputs.residual[one],
         boxes=inputs.boxes[one],
         evidence=inputs.evidence[one],
         checksums=inputs.checksums[one],
@@ -297,6 +276,8 @@ def test_bfloat16_summaries_are_multiplied_in_float32() -> None:
         ("centred", {}, r"policy 'centred' needs the summaries"),
         ("centred", {"mid": MID, "high": HIGH}, r"needs a shared mean and this model has none; run `dragonfly lab calibrate`"),
         ("detail", {"mid": MID, "high": HIGH}, r"policy 'detail' needs the projected patch tokens .*\(high_patches\)"),
+        ("uniform", {}, r"policy 'uniform' needs each high sub-image's row and column \(positions\)"),
+        ("residual", {}, r"policy 'residual' needs the pixels that mid lacks \(residual\); the image processor makes them"),
         ("random", {}, r"policy 'random' needs one checksum per picture \(checksums\); the image processor makes them"),
         ("oracle", {"boxes": [[]]}, r"policy 'oracle' needs the answer's boxes; pass evidence="),
     ],
@@ -310,7 +291,7 @@ def test_a_missing_input_is_named(policy: Policy, given_inputs: dict[str, Any], 
 def test_every_policy_says_what_it_needs() -> None:
     assert set(NEEDS) == set(get_args(Policy))
     before = [policy for policy in NEEDS if runs_before_tower(rule(policy))]
-    assert sorted(before) == ["oracle", "random", "uniform"]
+    assert sorted(before) == ["oracle", "random", "residual", "uniform"]
 
 
 # --- with layouts ----------------------------------------------------------------------------------------------------
@@ -327,6 +308,7 @@ def test_as_many_are_kept_as_the_layout_promised(name: str, size: tuple[int, int
         torch.randn(2, max(layout.count("mid"), 1), 8, generator=generator),
         torch.randn(2, high, 8, generator=generator),
         torch.randn(2, high, 4, 8, generator=generator),
+        positions=torch.tensor([layout.positions[len(layout.positions) - high :]] * 2).reshape(2, high, 3)[..., 1:],
     )
     chosen = select(inputs, torch.tensor([layout.regions] * 2), spec.selection, layout.num_kept_high)
     assert chosen.indices.shape == (2, layout.num_kept_high)
@@ -336,14 +318,21 @@ def test_as_many_are_kept_as_the_layout_promised(name: str, size: tuple[int, int
             assert set(per_region.values()) == {spec.selection.keep}
 
 
-@pytest.mark.parametrize("policy", ["uniform", "random", "oracle"])
+@pytest.mark.parametrize("policy", ["uniform", "random", "residual", "oracle"])
 @each_scope
 def test_before_the_tower_the_choice_is_the_same(policy: Policy, scope: str) -> None:
     spec = V1.with_selection(policy=policy, scope=scope, keep=3)
     layout = make_layout((100, 160), spec)
     evidence: list[Box] = [(70.0, 20.0, 130.0, 90.0)]
-    early = select_before_tower(layout, spec.selection, checksum=42, evidence=evidence)
-    inputs = SelectionInputs(boxes=[layout.level_boxes("high")], evidence=[evidence], checksums=[42])
+    lacking = torch.arange(24.0).sin()
+    early = select_before_tower(layout, spec.selection, checksum=42, evidence=evidence, residual=lacking)
+    inputs = SelectionInputs(
+        boxes=[layout.level_boxes("high")],
+        evidence=[evidence],
+        checksums=[42],
+        positions=torch.tensor([layout.positions[5:]])[..., 1:],
+        residual=lacking[None],
+    )
     late = select(inputs, torch.tensor([layout.regions]), spec.selection, layout.num_kept_high)
     assert list(early) == late.indices[0].tolist()
     assert len(early) == layout.num_kept_high

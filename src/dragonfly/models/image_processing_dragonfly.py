@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_backends import PilBackend
@@ -22,7 +23,7 @@ from dragonfly.models.presets import PRESETS, get_preset
 from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, level_counts, make_layout
 from dragonfly.vision.selection import runs_before_tower, select_before_tower
 from dragonfly.vision.spec import EncoderSpec
-from dragonfly.vision.tiling import cut, normalise
+from dragonfly.vision.tiling import Canvases, canvases, crop, normalise, residual
 
 
 class DragonflyImagesKwargs(ImagesKwargs, total=False):
@@ -146,13 +147,16 @@ class DragonflyImageProcessor(PilBackend):
     ) -> BatchFeature:
         spec = EncoderSpec.from_dict(encoder or {})
         layouts = [make_layout((image.height, image.width), spec) for image in images]
-        kept = _select_early(images, layouts, spec, evidence)
+        boxes = _evidence_boxes(evidence, len(images), spec)
         red, green, blue = (round(255 * mean) for mean in image_mean)
         filters = Image.Resampling(resample if resample is not None else Image.Resampling.BICUBIC)
-        rows = [
-            normalise(cut(image, layout, keep, resample=filters, fill=(red, green, blue)), rescale_factor, image_mean, image_std)
-            for image, layout, keep in zip(images, layouts, kept, strict=True)
-        ]
+        rows: list[np.ndarray] = []
+        kept: list[tuple[int, ...] | None] = []
+        for image, layout, truth in zip(images, layouts, boxes, strict=True):
+            drawn = canvases(image, layout, resample=filters, fill=(red, green, blue))
+            keep = _select_early(image, drawn, layout, spec, truth, filters)
+            rows.append(normalise(crop(drawn, layout, keep), rescale_factor, image_mean, image_std))
+            kept.append(keep)
         codes = [_codes(layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
         data: dict[str, Any] = {"pixel_values": _stack(rows, 0.0), "sub_image_regions": _stack(codes, PADDING)}
         if level_counts(spec) is None:
@@ -187,22 +191,33 @@ class DragonflyImageProcessor(PilBackend):
         return values, kwargs
 
 
-def _select_early(
-    images: list[Image.Image], layouts: list[SubImageLayout], spec: EncoderSpec, evidence: Sequence[Sequence[Box]] | None
-) -> list[tuple[int, ...] | None]:
-    """Kept high indices per picture for policies that need no tower; None where the model decides."""
-    if not runs_before_tower(spec.selection):
-        return [None] * len(images)
-    if spec.selection.policy == "oracle" and (evidence is None or len(evidence) != len(images)):
+def _evidence_boxes(evidence: Any, pictures: int, spec: EncoderSpec) -> Sequence[Sequence[Box]]:
+    """The boxes that hold the answer, one list per picture; none where the policy does not look at them."""
+    if spec.selection.policy != "oracle":
+        return [()] * pictures
+    if evidence is None or len(evidence) != pictures:
         given = "none" if evidence is None else f"{len(evidence)} lists"
-        raise ValueError(f"policy 'oracle' needs evidence, one list of boxes for each of {len(images)} pictures; got {given}")
-    boxes = evidence or [()] * len(images)
-    return [
-        select_before_tower(layout, spec.selection, checksum=zlib.crc32(image.tobytes()), evidence=truth)
-        if layout.regions
-        else ()
-        for image, layout, truth in zip(images, layouts, boxes, strict=True)
-    ]
+        raise ValueError(f"policy 'oracle' needs evidence, one list of boxes for each of {pictures} pictures; got {given}")
+    return evidence
+
+
+def _select_early(
+    image: Image.Image,
+    drawn: Canvases,
+    layout: SubImageLayout,
+    spec: EncoderSpec,
+    evidence: Sequence[Box],
+    resample: Image.Resampling,
+) -> tuple[int, ...] | None:
+    """Kept high indices of a picture for policies that need no tower; None where the model decides."""
+    if not runs_before_tower(spec.selection):
+        return None
+    if not layout.regions:
+        return ()
+    policy = spec.selection.policy
+    checksum = zlib.crc32(image.tobytes()) if policy == "random" else 0
+    lacking = torch.from_numpy(residual(drawn, layout, resample)) if policy == "residual" else None
+    return select_before_tower(layout, spec.selection, checksum=checksum, evidence=evidence, residual=lacking)
 
 
 def _codes(layout: SubImageLayout, keep: Sequence[int] | None) -> np.ndarray:

@@ -115,6 +115,13 @@ class SubImageLayout:
         return (LOW,) * self.count("low") + (MID,) * self.count("mid") + self.regions
 
     @cached_property
+    def positions(self) -> tuple[tuple[int, int, int], ...]:
+        """(level, row, column) of every sub-image, in order; levels count 0, 1, 2 from low to high."""
+        return tuple(
+            (LEVELS.index(level.name), *divmod(i, level.grid[1])) for level in self.levels for i in range(level.num_sub_images)
+        )
+
+    @cached_property
     def boxes(self) -> tuple[Box, ...]:
         """Source box of every sub-image, in order."""
         return tuple(level.box(i) for level in self.levels for i in range(level.num_sub_images))

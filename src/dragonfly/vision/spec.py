@@ -18,8 +18,21 @@ LevelName = Literal["low", "mid", "high"]
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 Partners = tuple[tuple[Grid, tuple[Grid, ...]], ...]
 
-Policy = Literal["similarity", "centred", "detail", "random", "uniform", "oracle", "all"]
+Policy = Literal["similarity", "centred", "detail", "residual", "random", "uniform", "oracle", "all"]
 Scope = Literal["region", "picture"]
+Need = Literal["layout", "pixels", "evidence", "tokens"]
+
+# What a policy looks at. All but tokens are there before the vision tower runs.
+NEEDS: dict[Policy, Need] = {
+    "all": "layout",
+    "uniform": "layout",
+    "random": "pixels",
+    "residual": "pixels",
+    "oracle": "evidence",
+    "similarity": "tokens",
+    "centred": "tokens",
+    "detail": "tokens",
+}
 
 
 @dataclass(frozen=True)
@@ -250,7 +263,7 @@ def _check_keep(spec: EncoderSpec) -> None:
     if not spec.selects:
         return
     assert spec.high is not None
-    if spec.selection.policy in ("similarity", "centred") and spec.mid is None:
+    if spec.selection.policy in ("similarity", "centred", "residual") and spec.mid is None:
         raise ValueError(f"policy '{spec.selection.policy}' compares high with mid sub-images, and there is no mid level")
     for mid, high in spec.pairs():
         assert high is not None
