@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
-from dragonfly.models.connector import SharedMean
 from dragonfly.vision.pooling import mean_pool
 from tests import tiny
 
@@ -347,6 +346,13 @@ def test_a_config_without_a_placeholder() -> None:
 # the shared mean of policy `centred`
 
 
+def test_summaries_are_mean_projected_tokens() -> None:
+    model, processor = make()
+    pixels = encode(processor)["pixel_values"][0]
+    tokens = model.model.multi_modal_projector(model.model.encode(pixels))
+    close(model.model.summarise(pixels), tokens.mean(dim=1))
+
+
 def test_centred_refuses_until_it_is_calibrated() -> None:
     model, processor = make(encoder=rule(policy="centred"))
     inputs = encode(processor)
@@ -361,13 +367,3 @@ def test_centred_refuses_until_it_is_calibrated() -> None:
     model.model.shared_mean.update(torch.randn(9, 32))
     moved = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
     assert (moved.scores - own.scores).abs().max() > 0.01
-
-
-def test_shared_mean_is_the_mean_of_all_it_was_given() -> None:
-    mean = SharedMean(4)
-    summaries = torch.randn(30, 4)
-    for part in summaries.split([1, 9, 20]):
-        mean.update(part)
-    close(mean.mean, summaries.mean(dim=0))
-    assert mean.count == 30 and mean.value() is mean.mean
-    assert SharedMean(4).value() is None

@@ -1,6 +1,6 @@
 """Between the vision tower and the language model: summaries, selection, pooling and projection.
 
-Pure functions over the tower's output, and one module with state, `SharedMean`. Sub-images stand in the layout's order;
+Functions over the tower's output; all state is the model's. Sub-images stand in the layout's order;
 `codes` (`SubImageLayout.codes`) is the layout in tensor form. Within one call every picture has the same number of
 sub-images per level.
 """
@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from dragonfly.models.shared_mean import SharedMean
 from dragonfly.vision.pooling import mean_pool
 from dragonfly.vision.selection import Selection, SelectionInputs, select
 from dragonfly.vision.spec import LEVELS, EncoderSpec, LevelName
@@ -34,36 +35,13 @@ class LevelCounts:
         return self.low + self.mid + self.high
 
 
-class SharedMean(nn.Module):
-    """The mean of all sub-image summaries seen so far (`mean`, float32) and their number (`count`); policy `centred`."""
-
-    mean: Tensor
-    count: Tensor
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(hidden, dtype=torch.float32))
-        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
-
-    def value(self) -> Tensor | None:
-        """The mean, or None while nothing has been counted."""
-        return self.mean if self.count > 0 else None
-
-    @torch.no_grad()
-    def update(self, summaries: Tensor) -> None:
-        """Take in (n, hidden) detached summaries."""
-        total = self.count + len(summaries)
-        self.mean += (summaries.float() - self.mean).sum(dim=0) / total
-        self.count.copy_(total)
-
-
 def connect(
     features: Tensor,
     codes: Tensor | None,
     counts: LevelCounts,
     spec: EncoderSpec,
     project: Project,
-    shared_mean: Tensor | None,
+    shared_mean: SharedMean | None,
 ) -> tuple[Tensor, Selection | None]:
     """Select, pool and project.
 
@@ -76,7 +54,7 @@ def connect(
         counts: sub-images per level in `features`; where `high` equals `kept` nothing is selected.
         spec: the encoder configuration.
         project: the projector.
-        shared_mean: (hidden,) for policy `centred`.
+        shared_mean: for policy `centred`.
 
     Returns:
         (num_images, features per picture, hidden), and the selection if one was made.
@@ -111,7 +89,7 @@ def _project_level(tokens: Tensor, name: LevelName, spec: EncoderSpec, project: 
 
 
 def _select(
-    features: Tensor, codes: Tensor, counts: LevelCounts, spec: EncoderSpec, project: Project, shared_mean: Tensor | None
+    features: Tensor, codes: Tensor, counts: LevelCounts, spec: EncoderSpec, project: Project, shared_mean: SharedMean | None
 ) -> Selection:
     """Score the high sub-images on projected tokens. Prefix tokens count in summaries, as in the released weights."""
     first = counts.low + counts.mid
@@ -120,5 +98,8 @@ def _select(
             inputs = SelectionInputs(high_patches=project(features[:, first:, spec.num_prefix_tokens :]))
         else:
             summaries = project(features[:, counts.low :].mean(dim=2))
-            inputs = SelectionInputs(summaries[:, : counts.mid], summaries[:, counts.mid :], shared_mean=shared_mean)
+            if shared_mean is not None:
+                shared_mean.observe(summaries)
+            shared = shared_mean.value() if shared_mean is not None else None
+            inputs = SelectionInputs(summaries[:, : counts.mid], summaries[:, counts.mid :], shared_mean=shared)
         return select(inputs, codes[:, first:], spec.selection, counts.kept)

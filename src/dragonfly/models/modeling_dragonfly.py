@@ -17,13 +17,15 @@ from transformers.utils.import_utils import torch_compilable_check
 
 from dragonfly.models import conversion
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.connector import LevelCounts, SharedMean, connect, keep_high
+from dragonfly.models.connector import LevelCounts, connect, keep_high
 from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
+from dragonfly.models.shared_mean import SharedMean
 from dragonfly.models.towers import build_tower, unused_weights
 from dragonfly.vision.layout import LOW, MID, level_counts
 from dragonfly.vision.selection import Selection
 
 HEAD = r"^lm_head\."
+OPTIONAL = [r"shared_mean\."]  # tensors that an encoder configuration may bring along
 
 
 class DragonflyPreTrainedModel(PreTrainedModel):
@@ -34,7 +36,7 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _keep_in_fp32_modules_strict = {"shared_mean"}  # noqa: RUF012
-    _keys_to_ignore_on_load_missing = [r"shared_mean\."]  # noqa: RUF012 - released checkpoints have none
+    _keys_to_ignore_on_load_missing = OPTIONAL  # then they are new: zero, and without effect or refused in use
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -88,7 +90,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if self.spec.selects and self.spec.selection.policy == "centred":
             self.shared_mean = SharedMean(config.get_text_config().hidden_size)
         # Full checkpoints carry the tower's unused top; a language-model head has no place here.
-        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), HEAD]
+        # What only another keep rule would use may lie beside: a rule can be changed when a model is loaded.
+        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *OPTIONAL, HEAD]
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -103,6 +106,10 @@ class DragonflyModel(DragonflyPreTrainedModel):
         batches = sub_images.to(dtype).split(self.config.encoder_batch or len(sub_images))
         outputs = [self.vision_tower(pixel_values=batch).last_hidden_state for batch in batches]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    def summarise(self, sub_images: Tensor) -> Tensor:
+        """The mean projected token of each of (n, 3, R, R) sub-images: (n, hidden)."""
+        return self.multi_modal_projector(self.encode(sub_images).mean(dim=1))
 
     @can_return_tuple
     def get_image_features(
@@ -139,8 +146,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
         return DragonflyImageFeatures(pooler_output=list(tokens.unbind()), selection=selection)  # pyright: ignore[reportArgumentType]
 
     def _connect(self, encoded: Tensor, codes: Tensor | None, counts: LevelCounts) -> tuple[Tensor, Selection | None]:
-        shared = self.shared_mean.value() if hasattr(self, "shared_mean") else None
-        return connect(encoded, codes, counts, self.spec, self.multi_modal_projector, shared)
+        shared_mean = getattr(self, "shared_mean", None)
+        return connect(encoded, codes, counts, self.spec, self.multi_modal_projector, shared_mean)
 
     def _level_counts(self, num_sub_images: int) -> LevelCounts:
         """Split a picture's number of sub-images into levels, from the configuration alone (no tensor is read)."""

@@ -18,8 +18,8 @@ from dragonfly.config import nearest
 from dragonfly.inference.locate import bundled_model
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.conversion import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
-from dragonfly.models.modeling_dragonfly import SharedMean
 from dragonfly.models.presets import get_preset
+from dragonfly.models.shared_mean import SharedMean
 from dragonfly.models.towers import tower_config
 from dragonfly.vision.spec import EncoderSpec
 

@@ -6,6 +6,7 @@ processes), mixed precision and distribution are used as they are.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
+from .centring import Centring, trained_mean
 from .checkpoints import clear_incomplete, complete, rotate
 from .flops import Flops
 from .optimizer import parameter_groups
@@ -28,6 +30,14 @@ class StageTrainer(Trainer):
     ) -> None:
         self.recipe, self.start, self.flops = recipe, start, flops
         super().__init__(args=arguments, **options)
+        self.shared_mean = trained_mean(self.model) if recipe.objective != "read" else None
+        if self.shared_mean is not None:
+            self.add_callback(Centring(self.shared_mean))
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """As transformers; the forward pass of a step, and not its recomputation, moves the shared mean."""
+        with self.shared_mean.observing() if self.shared_mean is not None else nullcontext():
+            return super().compute_loss(model, inputs, *args, **kwargs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]
