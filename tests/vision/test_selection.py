@@ -7,8 +7,6 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
@@ -16,18 +14,15 @@ from dragonfly.vision.layout import Box, make_layout
 from dragonfly.vision.selection import (
     NEEDS,
     SelectionInputs,
-    choose,
     runs_before_tower,
     select,
     select_before_tower,
 )
 from dragonfly.vision.spec import EncoderSpec, Policy, SelectionSpec
-from tests.vision.cases import SPECS, STATIC, V1
+from tests.vision.cases import RASTER_24, SPATIAL_24, SPECS, STATIC, V1
 
 # Two regions of three high sub-images each, interleaved so that the order of regions is not the order of indices.
 REGIONS = torch.tensor([[0, 1, 0, 1, 1, 0]])
-SPATIAL_24 = torch.tensor([make_layout((100, 100), V1).regions])
-RASTER_24 = torch.arange(24).div(6, rounding_mode="floor").unsqueeze(0)
 
 
 def rule(policy: Policy, scope: str = "region", keep: int = 1, seed: int = 0) -> SelectionSpec:
@@ -152,42 +147,6 @@ def test_random_takes_checksums_and_seeds_of_any_size() -> None:
     assert random_choice([0], seed=-1) != random_choice([0], seed=1)
 
 
-# --- choosing --------------------------------------------------------------------------------------------------------
-
-
-def test_ties_go_to_the_lower_index() -> None:
-    scores = torch.zeros(1, 24)
-    assert choose(scores, SPATIAL_24, rule("similarity", keep=3), 12).tolist() == [[0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 17]]
-    assert choose(scores, SPATIAL_24, rule("similarity", "picture", 5), 5).tolist() == [[0, 1, 2, 3, 4]]
-    scores[0, [5, 11, 23]] = 1.0
-    assert choose(scores, SPATIAL_24, rule("similarity", "picture", 5), 5).tolist() == [[0, 1, 5, 11, 23]]
-
-
-score_rows = st.lists(st.sampled_from([-2.0, -0.5, 0.0, 1.0, 3.0]), min_size=24, max_size=24)
-
-
-@given(values=score_rows, regions=st.sampled_from([SPATIAL_24, RASTER_24]), keep=st.integers(1, 6))
-@settings(max_examples=50, deadline=None)
-def test_choosing_agrees_with_sorting_each_region_in_python(values: list[float], regions: Tensor, keep: int) -> None:
-    of = regions[0].tolist()
-    expected: list[int] = []
-    for region in range(4):
-        mates = [index for index in range(24) if of[index] == region]
-        expected += sorted(mates, key=lambda index: (-values[index], index))[:keep]
-    scores = torch.tensor([values])
-    assert choose(scores, regions, rule("similarity", keep=keep), 4 * keep).tolist() == [sorted(expected)]
-    whole = sorted(sorted(range(24), key=lambda index: (-values[index], index))[:keep])
-    assert choose(scores, regions, rule("similarity", "picture", keep), keep).tolist() == [whole]
-
-
-def test_raster_and_spatial_regions_choose_differently() -> None:
-    """The best twelve in the upper half of a 4 x 6 grid: raster runs are whole rows, spatial regions quarters."""
-    scores = torch.arange(24.0).unsqueeze(0)
-    spec = rule("similarity", keep=3)
-    assert choose(scores, RASTER_24, spec, 12).tolist() == [[3, 4, 5, 9, 10, 11, 15, 16, 17, 21, 22, 23]]
-    assert choose(scores, SPATIAL_24, spec, 12).tolist() == [[6, 7, 8, 9, 10, 11, 18, 19, 20, 21, 22, 23]]
-
-
 def test_keeping_a_whole_region_keeps_everything() -> None:
     inputs = SelectionInputs(torch.randn(2, 4, 8), torch.randn(2, 24, 8))
     for spec, count in ((rule("similarity", keep=6), 24), (rule("similarity", "picture", 24), 24)):
@@ -286,6 +245,35 @@ def test_a_missing_input_is_named(policy: Policy, given_inputs: dict[str, Any], 
     with pytest.raises(ValueError, match=fault) as caught:
         select(SelectionInputs(**given_inputs), REGIONS, rule(policy), 2)
     assert "\n" not in str(caught.value)
+
+
+def test_diversity_needs_summaries() -> None:
+    spec = SelectionSpec("detail", "region", 1, diversity=0.5)
+    with pytest.raises(ValueError, match=r"selection.diversity compares the summaries of high sub-images \(high\)"):
+        select(SelectionInputs(high_patches=torch.randn(1, 6, 2, 3)), REGIONS, spec, 2)
+
+
+# A rounded summary errs by at most 2^-8 of each factor, a product of two by 2^-7 of the sum of absolute products.
+BFLOAT16_MARGIN = 2**-7
+
+
+@pytest.mark.parametrize("policy", ["similarity", "centred"])
+@pytest.mark.parametrize("seed", range(20))
+def test_bfloat16_changes_a_choice_only_where_the_margin_is_small(policy: Policy, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    mid, high = torch.randn(1, 4, 64, generator=generator), torch.randn(1, 24, 64, generator=generator)
+    shared = torch.zeros(64)
+    exact = select(SelectionInputs(mid, high, shared_mean=shared), SPATIAL_24, rule(policy, "region", 3), 12)
+    rounded = select(
+        SelectionInputs(mid.bfloat16(), high.bfloat16(), shared_mean=shared), SPATIAL_24, rule(policy, "region", 3), 12
+    )
+    own = mid[0, SPATIAL_24[0]]
+    bound = BFLOAT16_MARGIN * (own * high[0]).abs().sum(dim=-1)
+    assert ((exact.scores - rounded.scores).abs()[0] <= bound).all()
+    for index in set(exact.indices[0].tolist()) ^ set(rounded.indices[0].tolist()):
+        mates = [mate for mate in range(24) if SPATIAL_24[0, mate] == SPATIAL_24[0, index] and mate != index]
+        gaps = [(exact.scores[0, mate] - exact.scores[0, index]).abs() - bound[mate] - bound[index] for mate in mates]
+        assert min(gaps) <= 0
 
 
 def test_every_policy_says_what_it_needs() -> None:

@@ -34,10 +34,20 @@ class StageTrainer(Trainer):
         if self.shared_mean is not None:
             self.add_callback(Centring(self.shared_mean))
 
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """As transformers; the forward pass of a step, and not its recomputation, moves the shared mean."""
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None, **options: Any
+    ) -> Any:
+        """As transformers, and `evidence_weight` times the loss of the choice (policy `question`) while training.
+
+        The choice's loss is a mean over a batch's pictures, and a step's batches count alike. The forward pass of a step, and not
+        its recomputation, moves the shared mean.
+        """
         with self.shared_mean.observing() if self.shared_mean is not None else nullcontext():
-            return super().compute_loss(model, inputs, *args, **kwargs)
+            loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch, **options)
+        weight, of_choice = self.recipe.evidence_weight, getattr(outputs, "selection_loss", None)
+        if weight and of_choice is not None and model.training:
+            loss = loss + weight * of_choice / self.args.gradient_accumulation_steps
+        return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]

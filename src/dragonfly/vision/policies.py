@@ -28,6 +28,7 @@ class SelectionInputs:
         high: summaries of the high sub-images.
         high_patches: projected patch tokens of the high sub-images, prefix tokens left out.
         shared_mean: the running mean of all summaries (`centred`).
+        question: what the question looks for, in the space of the summaries (`question`).
         positions: (row, column) of the high sub-images in their grid (`uniform`).
         residual: what of each high sub-image the enlarged mid level lacks, from `tiling.residual` (`residual`).
         boxes: source boxes of the high sub-images, one list per picture (`oracle`).
@@ -39,6 +40,7 @@ class SelectionInputs:
     high: Float[Tensor, "images high hidden"] | None = None
     high_patches: Float[Tensor, "images high patches hidden"] | None = None
     shared_mean: Float[Tensor, " hidden"] | None = None
+    question: Float[Tensor, "images hidden"] | None = None
     positions: Int[Tensor, "images high 2"] | None = None
     residual: Float[Tensor, "images high"] | None = None
     boxes: Sequence[Sequence[Box]] | None = None
@@ -75,6 +77,28 @@ def _detail(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Sc
     if inputs.high_patches is None:
         raise ValueError("policy 'detail' needs the projected patch tokens of the high sub-images (high_patches)")
     return inputs.high_patches.float().var(dim=2, correction=0).mean(dim=-1)
+
+
+def _question(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    """Agreement with the question; see `question_scores`."""
+    if inputs.question is None:
+        raise ValueError(
+            "policy 'question' needs the question that the picture is asked (question_ids, question_mask); the processor makes "
+            "them from the user's text"
+        )
+    if inputs.high is None:
+        raise ValueError("policy 'question' needs the summaries of high sub-images (high)")
+    return question_scores(inputs.question, inputs.high)
+
+
+def question_scores(question: Float[Tensor, "images hidden"], high: Float[Tensor, "images high hidden"]) -> Scores:
+    """Dot product of a question with each high summary, over the root of their length.
+
+    The mean of the picture's summaries is taken away first. It changes no ranking and keeps the numbers small, so that rounding
+    decides less.
+    """
+    centred = high.float() - high.float().mean(dim=1, keepdim=True)
+    return (centred * question.float().unsqueeze(1)).sum(dim=-1) / high.shape[-1] ** 0.5
 
 
 def _uniform(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
@@ -114,11 +138,13 @@ def _oracle(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Sc
     """Area in source pixels that a sub-image shares with the evidence: the upper bound for every other policy."""
     if inputs.boxes is None or inputs.evidence is None:
         raise ValueError("policy 'oracle' needs the answer's boxes; pass evidence=[[(left, top, right, bottom), ...], ...]")
-    rows = [
-        [sum(_overlap(box, truth) for truth in evidence) for box in boxes]
-        for boxes, evidence in zip(inputs.boxes, inputs.evidence, strict=True)
-    ]
+    rows = [evidence_areas(boxes, evidence) for boxes, evidence in zip(inputs.boxes, inputs.evidence, strict=True)]
     return torch.tensor(rows, dtype=torch.float32, device=regions.device)
+
+
+def evidence_areas(boxes: Sequence[Box], evidence: Sequence[Box]) -> list[float]:
+    """The area in source pixels that each of `boxes` shares with the evidence."""
+    return [sum((_overlap(box, truth) for truth in evidence), start=0.0) for box in boxes]
 
 
 def _all(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
@@ -146,4 +172,5 @@ SCORES: dict[Policy, Callable[[SelectionInputs, Tensor, SelectionSpec], Scores]]
     "similarity": _similarity,
     "centred": _centred,
     "detail": _detail,
+    "question": _question,
 }

@@ -1,6 +1,7 @@
 """Zoom-in selection: which high sub-images reach the language model (paper, section 3.2).
 
-`select(inputs, regions, spec, num_kept)` scores every high sub-image and keeps the best of each region, or of the whole picture.
+`select(inputs, regions, spec, num_kept)` scores every high sub-image (`policies`) and keeps the best of each region, or of
+the whole picture (`choosing`).
 A policy says what it needs: policies that need only the layout, the pixels or the evidence run before the vision tower, so
 what they drop is never encoded; the others run on its tokens. Scores are float32, ties go to the lower index, rows do not
 depend on their batch mates, and the number kept is known from the layout alone.
@@ -15,9 +16,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from dragonfly.vision.choosing import choose, choose_diverse
 from dragonfly.vision.layout import Box, SubImageLayout
-from dragonfly.vision.policies import SCORES, Scores, SelectionInputs
+from dragonfly.vision.policies import SCORES, SelectionInputs
 from dragonfly.vision.spec import NEEDS, SelectionSpec
+
+__all__ = ["NEEDS", "Selection", "SelectionInputs", "runs_before_tower", "select", "select_before_tower"]
 
 
 @dataclass(frozen=True)
@@ -34,29 +38,18 @@ def select(inputs: SelectionInputs, regions: Int[Tensor, "images high"], spec: S
     Args:
         inputs: what the policy needs (`NEEDS`).
         regions: the region of every high sub-image, from the layout.
-        spec: policy, scope and number kept per region or picture.
+        spec: policy, scope, number kept per region or picture, floor and diversity.
         num_kept: number kept of each picture, from the layout (`num_kept_high`); no tensor is read to find it.
 
     Raises:
         ValueError: if an input that the policy needs is missing; the message names it and says what provides it.
     """
     scores = SCORES[spec.policy](inputs, regions, spec).float()
+    if spec.diversity:
+        if inputs.high is None:
+            raise ValueError("selection.diversity compares the summaries of high sub-images (high), and there are none")
+        return Selection(choose_diverse(scores, inputs.high, regions, spec, num_kept), scores)
     return Selection(choose(scores, regions, spec, num_kept), scores)
-
-
-def choose(scores: Scores, regions: Int[Tensor, "images high"], spec: SelectionSpec, num_kept: int) -> Int[Tensor, "images kept"]:
-    """The kept indices, ascending: the best `keep` of each region or of the picture; ties go to the lower index."""
-    images, high = scores.shape
-    if spec.policy == "all":
-        return torch.arange(high, device=scores.device).expand(images, high)
-    order = scores.argsort(dim=1, descending=True, stable=True)
-    if spec.scope == "picture":
-        return order[:, :num_kept].sort(dim=1).values
-    # The stable sort gives every sub-image its rank; within a region the rank counts only region mates.
-    rank = order.argsort(dim=1)
-    better = (rank.unsqueeze(1) < rank.unsqueeze(2)) & (regions.unsqueeze(1) == regions.unsqueeze(2))
-    dropped = better.sum(dim=2) >= spec.keep
-    return dropped.int().argsort(dim=1, stable=True)[:, :num_kept]  # kept first, in index order
 
 
 def select_before_tower(
@@ -84,4 +77,4 @@ def select_before_tower(
 
 def runs_before_tower(spec: SelectionSpec) -> bool:
     """Whether the image processor can decide, so that what is dropped is never encoded."""
-    return spec.policy != "all" and NEEDS[spec.policy] != "tokens"
+    return spec.early
