@@ -67,7 +67,8 @@ def test_batch_mates_change_nothing(name: str) -> None:
     together = encode(processor, ["<image>a", "<image>b"], pictures, padding=True)
     out = logits(model, together)
     for row in range(2):
-        close(out[row][together["attention_mask"][row].bool()], logits(model, encode(processor, "<image>" + "ab"[row], pictures[row]))[0])
+        alone = logits(model, encode(processor, "<image>" + "ab"[row], pictures[row]))
+        close(out[row][together["attention_mask"][row].bool()], alone[0])
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -163,7 +164,7 @@ def test_uneven_pictures_have_their_own_remainders() -> None:
 def test_a_remainder_needs_everything() -> None:
     model, processor = make(remainder=4)
     inputs = encode(processor)
-    with pytest.raises(ValueError, match="selection.remainder pools what is not kept, and pixel_values holds the 12 kept"):
+    with pytest.raises(ValueError, match=r"selection.remainder pools what is not kept, and pixel_values holds the 12 kept"):
         model(**{**inputs, "pixel_values": inputs["pixel_values"][:, :17]})
 
 
@@ -194,7 +195,7 @@ def test_new_positions_change_nothing_and_learned_ones_say_where(policy: str) ->
     assert embedding.shape == (3 + 8 + 8, 32) and not embedding.any()  # pyright: ignore[reportCallIssue]
     torch.nn.init.normal_(embedding)  # pyright: ignore[reportArgumentType]
     layout = processor.image_processor.layout((64, 96))
-    kept = before.selection.indices[0] if before.selection else inputs["selected_high"][0] if "selected_high" in inputs else range(24)
+    kept = before.selection.indices[0] if before.selection else inputs.get("selected_high", [range(24)])[0]
     places = [*layout.positions[:5], *(layout.positions[5 + int(index)] for index in kept)]
     added = (features(model, inputs).pooler_output[0] - before.pooler_output[0]).unflatten(0, (len(places), 17))
     for row, (level, high, wide) in zip(added, places, strict=True):

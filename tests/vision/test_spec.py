@@ -208,11 +208,11 @@ def test_a_keep_rule_without_a_high_level_is_refused():
 @pytest.mark.parametrize(
     ("rule", "fault"),
     [
-        ({"scope": "region", "floor": 1}, r"selection.floor 1 belongs to selection.scope 'picture'; under 'region' each region keeps"),
+        ({"scope": "region", "floor": 1}, r"selection.floor 1 belongs to selection.scope 'picture'; under"),
         ({"diversity": 1.5}, r"selection.diversity 0 to 1 .* got 0, 1.5 and 0"),
         ({"remainder": 2}, r"selection.remainder one of 0, 1, 4, 9; got 0, 0.0 and 2"),
         ({"floor": -1}, r"selection.floor must be at least 0"),
-        ({"policy": "random", "remainder": 4}, r"selection.remainder 4 needs the tokens of all sub-images, and policy 'random' drops"),
+        ({"policy": "random", "remainder": 4}, r"selection.remainder 4 needs the tokens .* and policy 'random' drops"),
         ({"policy": "residual", "diversity": 0.5}, r"selection.diversity 0.5 .* use diversity=0, or one of similarity, centred"),
         ({"scope": "picture", "keep": 12, "floor": 4}, r"selection.floor 4 of each of 4 regions of 6 sub-images does not fit"),
         ({"scope": "picture", "keep": 24, "floor": 7}, r"selection.floor 7 of each of 4 regions of 6 sub-images does not fit"),

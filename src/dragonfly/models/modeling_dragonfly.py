@@ -37,7 +37,7 @@ from dragonfly.models.towers import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
 
 HEAD = r"^lm_head\."
-OPTIONAL = [r"shared_mean\.", r"sub_image_position\.", r"question_map\."]  # an encoder configuration may bring them along
+OPTIONAL = [r"(^|\.)(shared_mean|sub_image_position|question_map)\."]  # an encoder configuration may bring them along
 
 
 class DragonflyPreTrainedModel(PreTrainedModel):
