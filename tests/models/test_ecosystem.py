@@ -35,6 +35,17 @@ from tests import tiny
 Model = DragonflyForConditionalGeneration
 CENTRED = tiny.config("v1").spec.with_selection(policy="centred").to_dict()
 ENCODERS = {name: tiny.config("v1").spec.with_selection(policy=name).to_dict() for name in ("uniform", "centred", "detail")}
+ENCODERS["question"] = tiny.config().spec.with_selection(policy="question").to_dict()
+ENCODERS["everything"] = (
+    tiny.config()
+    .spec.changed(
+        {
+            "position": "learned",
+            "selection": {"scope": "picture", "keep": 9, "floor": 2, "diversity": 0.3, "remainder": 4},
+        }
+    )
+    .to_dict()
+)
 UNIFORM = ENCODERS["uniform"]
 SAVED = {
     "v1": {},

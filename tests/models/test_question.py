@@ -106,14 +106,15 @@ def test_the_map_learns_to_find_the_evidence() -> None:
     )
     assert inputs["evidence_high"].argmax(dim=1).tolist() == wanted
     images = {key: value for key, value in inputs.items() if key not in ("input_ids", "attention_mask")}
+    model.get_image_features(**images).selection_loss.backward()
+    assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == {"model.question_map.weight"}
+    model.model.vision_tower.requires_grad_(False)  # it has shown that it gets none; without, the test is faster
     optimizer = torch.optim.Adam([model.model.question_map.weight], lr=0.05)  # pyright: ignore[reportArgumentType]
-    for _ in range(40):
+    for _ in range(25):
         loss = model.get_image_features(**images).selection_loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    grads = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
-    assert grads == {"model.question_map.weight"}
     out = model.get_image_features(**images)
     assert all(index in row for index, row in zip(wanted, out.selection.indices.tolist(), strict=True)) and out.selection_loss < 1
     none = encode(processor, text[0], tiny.picture(), evidence=[[]])

@@ -21,7 +21,7 @@ class QuestionMap(nn.Module):
 
     def forward(self, question: Tensor) -> Tensor:
         """(num_images, hidden) -> (num_images, hidden)."""
-        return nn.functional.linear(question, self.weight)
+        return nn.functional.linear(question.to(self.weight.dtype), self.weight)
 
 
 def embed_questions(embed: Callable[[Tensor], Tensor], ids: Tensor, mask: Tensor) -> Tensor:
