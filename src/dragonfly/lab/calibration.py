@@ -52,7 +52,8 @@ def calibrate(engine: Engine, pictures: Iterable[Any]) -> Calibration:
     Raises:
         ValueError: if the model has another keep rule, or there is no picture with mid or high sub-images.
     """
-    model, images = engine.model.model, engine.processor.image_processor
+    images = engine.processor.image_processor
+    model: Any = engine.model.model  # what a module holds besides tensors is not known to its type
     if not hasattr(model, "shared_mean"):
         raise ValueError(
             f"'{engine.name}' has the policy '{images.spec.selection.policy}' and no shared mean; "
