@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dragonfly.config import nearest
 from dragonfly.vision.layout import Size, SubImageLayout, make_layout
-from dragonfly.vision.selection import NEEDS, runs_before_tower
 from dragonfly.vision.spec import EncoderSpec, Grid, LevelName
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ class Plan:
         size: (height, width) of the picture.
         levels: the levels that the picture gets.
         num_encoded: sub-images that go through the tower (encoder passes).
-        num_kept: sub-images whose tokens reach the language model.
+        num_kept: sub-images whose own tokens reach the language model.
         num_features: rows that the model computes for the picture, one per image placeholder.
         num_image_tokens: tokens that the picture takes in the prompt, separators included.
         prompt_tokens: image tokens and text tokens.
@@ -194,7 +193,7 @@ def plan(
 
 
 def _levels(layout: SubImageLayout, spec: EncoderSpec) -> tuple[LevelPlan, ...]:
-    early = runs_before_tower(spec.selection)
+    early = spec.selection.early
     plans: list[LevelPlan] = []
     for level in layout.levels:
         count = level.num_sub_images
@@ -207,13 +206,16 @@ def projected_rows(layout: SubImageLayout, spec: EncoderSpec) -> int:
     """Rows that go through the projector for one picture.
 
     Tokens are pooled first and only what is kept is projected. Where a policy chooses among tokens it also looks at the
-    projected summary of every mid and high sub-image, or (`detail`) at every patch token of the high ones.
+    projected summary of every mid and high sub-image, or (`detail`) at every patch token of the high ones; `diversity` compares
+    summaries under any policy, and `question` sends one more row through a map of its own.
     """
-    high, policy = layout.count("high"), spec.selection.policy
-    if high == layout.num_kept_high or NEEDS[policy] != "tokens":
+    high, rule = layout.count("high"), spec.selection
+    if high == layout.num_kept_high or rule.early:
         return layout.num_features
-    compared = high * spec.patch_side**2 if policy == "detail" else layout.count("mid") + high
-    return layout.num_features + compared
+    rows = high * spec.patch_side**2 if rule.policy == "detail" else 0
+    if rule.policy != "detail" or rule.diversity:
+        rows += layout.count("mid") + high
+    return layout.num_features + rows
 
 
 def tower_flops(tower: PreTrainedConfig, spec: EncoderSpec) -> int:

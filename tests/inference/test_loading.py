@@ -222,3 +222,29 @@ def test_a_released_checkpoint_end_to_end(folder: Path) -> None:
     new = model.generate(**inputs, max_new_tokens=6, do_sample=False, eos_token_id=engine.end_ids)[0, tokens:]
     assert (answer.prompt_tokens, answer.token_ids) == (tokens, tuple(new.tolist()))
     assert "".join(engine.stream(picture, "What is in the picture?", max_new_tokens=6)) == answer.text
+
+
+def test_every_part_of_a_keep_rule_is_an_override_and_in_recipes() -> None:
+    from dataclasses import fields
+
+    from dragonfly.inference.overrides import OVERRIDES
+    from dragonfly.training.recipe import SelectionOptions
+    from dragonfly.vision.spec import SelectionSpec
+
+    parts = {field.name for field in fields(SelectionSpec)}
+    assert {key.rpartition(".")[2] for key in OVERRIDES if key.startswith("model.selection.")} == parts
+    assert set(SelectionOptions.model_fields) == parts
+
+
+@pytest.mark.parametrize(
+    ("override", "fault"),
+    [
+        ("model.selection.floor=-1", "model.selection.floor must be an integer of at least 0, got -1"),
+        ("model.selection.diversity=2", "model.selection.diversity must be a number from 0 to 1, got 2"),
+        ("model.selection.remainder=3", "model.selection.remainder must be one of 0, 1, 4, 9, got 3"),
+        ("model.position=lerned", "did you mean 'learned'"),
+    ],
+)
+def test_new_overrides_are_checked(saved_model: Path, override: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        load(saved_model, overrides=[override])

@@ -34,7 +34,19 @@ from tests import tiny
 
 Model = DragonflyForConditionalGeneration
 CENTRED = tiny.config("v1").spec.with_selection(policy="centred").to_dict()
-UNIFORM = tiny.config("v1").spec.with_selection(policy="uniform").to_dict()
+ENCODERS = {name: tiny.config("v1").spec.with_selection(policy=name).to_dict() for name in ("uniform", "centred", "detail")}
+ENCODERS["question"] = tiny.config().spec.with_selection(policy="question").to_dict()
+ENCODERS["everything"] = (
+    tiny.config()
+    .spec.changed(
+        {
+            "position": "learned",
+            "selection": {"scope": "picture", "keep": 9, "floor": 2, "diversity": 0.3, "remainder": 4},
+        }
+    )
+    .to_dict()
+)
+UNIFORM = ENCODERS["uniform"]
 SAVED = {
     "v1": {},
     "v2": {},
@@ -215,13 +227,15 @@ def test_gradient_checkpointing_gives_the_same_gradients(preset: str) -> None:
 # The shape checks that tests add to vision/ cannot be traced, so the compiler is tried in a process without them.
 COMPILE = """
 import sys, torch
-from tests.models.test_ecosystem import UNIFORM, encode, make
+from tests.models.test_ecosystem import ENCODERS, encode, make
 
 torch.set_num_threads(1)
 backend, *cases = sys.argv[1:]
 for case in cases:
-    changes = {"v2": {"preset": "v2"}, "uniform": {"encoder": UNIFORM}}.get(case, {})
+    changes = {"preset": "v2"} if case == "v2" else {"encoder": ENCODERS[case]} if case in ENCODERS else {}
     model, processor = make(**changes)
+    if case == "centred":
+        model.model.shared_mean.update(torch.randn(7, 32))
     inputs = dict(encode(processor, "<image>a<image>b"))
     if case == "selected":
         inputs["selected_high"] = torch.arange(12).expand(2, 12)
@@ -244,7 +258,7 @@ def test_forward_compiles_whole() -> None:
 
 @pytest.mark.slow
 def test_forward_compiles_whole_under_other_encoders() -> None:
-    compile_whole("eager", "v2", "uniform", "selected")
+    compile_whole("eager", "v2", "selected", *ENCODERS)
 
 
 @pytest.mark.slow

@@ -156,7 +156,7 @@ def test_sizes_alone_give_the_number_of_tokens() -> None:
     assert processor.get_number_of_image_tokens(64, 96) == processor(tiny.picture())["layouts"][0].num_image_tokens == 17 * 18
 
 
-@pytest.mark.parametrize("policy", ["uniform", "random"])
+@pytest.mark.parametrize("policy", ["uniform", "random", "residual"])
 def test_early_policies_cut_only_what_is_kept(policy: str) -> None:
     full = image_processor()(tiny.picture(), return_tensors="pt")
     out = image_processor(policy=policy)(tiny.picture(), return_tensors="pt")
@@ -174,6 +174,17 @@ def test_random_depends_on_picture_and_seed_not_on_the_batch() -> None:
     assert torch.equal(chosen([one, other])[1], chosen(other)[0])
     assert not torch.equal(chosen(one), chosen(other))
     assert not torch.equal(chosen(one, seed=1), chosen(one))
+
+
+def test_residual_keeps_what_only_the_high_level_shows() -> None:
+    processor = image_processor(policy="residual", scope="picture", keep=2)
+    pixels = np.full((128, 192, 3), 90, dtype=np.uint8)
+    pixels[40:60:2, 70:90] = 250  # lines of one pixel, in the sub-image in row 1 and column 2
+    pixels[100:116, 10:26:2] = 200  # and in row 3, column 0
+    out = processor(Image.fromarray(pixels), return_tensors="pt")
+    assert out["selected_high"].tolist() == [[8, 18]]
+    batch = processor([tiny.picture(), Image.fromarray(pixels)], return_tensors="pt")
+    assert batch["selected_high"][1].tolist() == [8, 18]
 
 
 def test_oracle_keeps_what_covers_the_evidence() -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
-from dragonfly.models.connector import SharedMean
 from dragonfly.vision.pooling import mean_pool
 from tests import tiny
 
@@ -154,7 +153,7 @@ def test_encoder_batch_changes_nothing_but_the_calls() -> None:
 # selection
 
 
-@pytest.mark.parametrize("policy", ["similarity", "detail", "uniform"])
+@pytest.mark.parametrize("policy", ["similarity", "detail", "uniform", "residual"])
 @pytest.mark.parametrize("scope", ["region", "picture"])
 def test_keeping_all_is_no_selection(policy: str, scope: str) -> None:
     keep = 6 if scope == "region" else 24
@@ -186,12 +185,15 @@ def test_the_models_own_choice_handed_in_is_the_same() -> None:
     assert (logits(model, inputs, selected_high=other) - expected).abs().max() > 0.01
 
 
-def test_early_policies_give_the_model_what_it_would_choose() -> None:
-    model, processor = make(encoder=rule(policy="uniform"))
+@pytest.mark.parametrize("policy", ["uniform", "random", "residual"])
+def test_what_is_dropped_before_the_tower_never_enters_it(policy: str) -> None:
+    model, processor = make(encoder=rule(policy=policy))
     _, full = make()
     early, late = encode(processor), encode(full)
     assert early["pixel_values"].shape[1] == 17 and late["pixel_values"].shape[1] == 29
-    close(logits(model, early), logits(model, late))
+    rows = count_rows(model)
+    close(logits(model, early), logits(model, late, selected_high=early["selected_high"]))
+    assert rows == [17, 17]
 
 
 def test_oracle_through_the_whole_path() -> None:
@@ -344,6 +346,13 @@ def test_a_config_without_a_placeholder() -> None:
 # the shared mean of policy `centred`
 
 
+def test_summaries_are_mean_projected_tokens() -> None:
+    model, processor = make()
+    pixels = encode(processor)["pixel_values"][0]
+    tokens = model.model.multi_modal_projector(model.model.encode(pixels))
+    close(model.model.summarise(pixels), tokens.mean(dim=1))
+
+
 def test_centred_refuses_until_it_is_calibrated() -> None:
     model, processor = make(encoder=rule(policy="centred"))
     inputs = encode(processor)
@@ -358,13 +367,3 @@ def test_centred_refuses_until_it_is_calibrated() -> None:
     model.model.shared_mean.update(torch.randn(9, 32))
     moved = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
     assert (moved.scores - own.scores).abs().max() > 0.01
-
-
-def test_shared_mean_is_the_mean_of_all_it_was_given() -> None:
-    mean = SharedMean(4)
-    summaries = torch.randn(30, 4)
-    for part in summaries.split([1, 9, 20]):
-        mean.update(part)
-    close(mean.mean, summaries.mean(dim=0))
-    assert mean.count == 30 and mean.value() is mean.mean
-    assert SharedMean(4).value() is None

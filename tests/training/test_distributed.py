@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dragonfly.config import dump
 from dragonfly.training import run
+from tests import tiny
 from tests.training import small
 
 pytestmark = pytest.mark.slow
@@ -49,6 +50,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def calibrate_somehow(folder: Path) -> None:
+    """Some mean to begin with: without one, each process would centre the first step on its own pictures."""
+    weights = load_file(folder / "model.safetensors")
+    weights["model.shared_mean.mean"] = torch.linspace(-1, 1, 32)
+    weights["model.shared_mean.count"] = torch.tensor(50.0)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def options() -> dict[str, Any]:
     """One row per process and batch: some batches are text only on one process alone."""
     return {"steps": 4, "batch": {"global_size": 4, "per_device": 1}, "optim": {"learning_rate": 1e-3, "weight_decay": 0.1}}
@@ -72,6 +81,16 @@ def assert_equal(output: Path, single: Path) -> None:
 
 def test_two_processes_give_the_numbers_of_one(shared: Path, single: Path) -> None:
     assert_equal(torchrun(shared, "ddp", **options()), single)
+
+
+def test_the_shared_mean_is_that_of_all_processes(shared: Path) -> None:
+    encoder = tiny.config().spec.with_selection(policy="centred").to_dict()
+    base = small.checkpoint(shared / "centred", encoder=encoder)
+    calibrate_somehow(base)
+    changes = {**options(), "init_from": {"checkpoint": str(base)}}
+    alone = run(small.recipe(shared, output=str(shared / "centred-alone"), **changes))
+    assert_equal(torchrun(shared, "centred-ddp", **changes), alone)
+    assert float(load_file(alone / "model.safetensors")["model.shared_mean.count"]) > 100
 
 
 @pytest.mark.parametrize("stage", [1, 2])

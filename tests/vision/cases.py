@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from hypothesis import strategies as st
 
 from dragonfly.models.presets import PRESETS
+from dragonfly.vision.layout import make_layout
 from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
 
 V1, V2 = PRESETS["v1"].spec, PRESETS["v2"].spec
@@ -24,6 +26,9 @@ VARIANTS = {
 }
 SPECS: dict[str, EncoderSpec] = {name: preset.spec for name, preset in PRESETS.items()} | VARIANTS
 STATIC = [name for name, spec in SPECS.items() if spec.max_enlargement is None]
+
+SPATIAL_24 = torch.tensor([make_layout((100, 100), V1).regions])
+RASTER_24 = torch.arange(24).div(6, rounding_mode="floor").unsqueeze(0)
 
 SIZES = st.tuples(st.integers(1, 20_000), st.integers(1, 20_000))
 EXTREME_SIZES = [(1, 1), (1, 20_000), (20_000, 1), (20_000, 20_000), (2, 3), (19_997, 7)]

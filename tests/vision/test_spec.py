@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from dragonfly.models.presets import get_preset
+from dragonfly.vision.layout import make_layout
 from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
 from tests.vision.cases import SPECS, V1, V2
 
@@ -202,3 +203,52 @@ def test_changes_join_a_part_of_the_keep_rule_and_leave_the_rest():
 def test_a_keep_rule_without_a_high_level_is_refused():
     with pytest.raises(ValueError, match="no high level, so there is nothing to select"):
         get_preset("low-only").spec.changed({"selection": {"policy": "detail", "keep": 1}})
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ({"scope": "region", "floor": 1}, r"selection.floor 1 belongs to selection.scope 'picture'; under"),
+        ({"diversity": 1.5}, r"selection.diversity 0 to 1 .* got 0, 1.5 and 0"),
+        ({"remainder": 2}, r"selection.remainder one of 0, 1, 4, 9; got 0, 0.0 and 2"),
+        ({"floor": -1}, r"selection.floor must be at least 0"),
+        ({"policy": "random", "remainder": 4}, r"selection.remainder 4 needs the tokens .* and policy 'random' drops"),
+        ({"policy": "residual", "diversity": 0.5}, r"selection.diversity 0.5 .* use diversity=0, or one of similarity, centred"),
+        ({"scope": "picture", "keep": 12, "floor": 4}, r"selection.floor 4 of each of 4 regions of 6 sub-images does not fit"),
+        ({"scope": "picture", "keep": 24, "floor": 7}, r"selection.floor 7 of each of 4 regions of 6 sub-images does not fit"),
+    ],
+)
+def test_what_a_keep_rule_cannot_mean(rule: dict[str, object], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault) as caught:
+        V1.with_selection(**rule)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_ignores_what_it_has_no_use_for() -> None:
+    changed = V1.with_selection(scope="picture", keep=12, floor=2, remainder=4, diversity=0.5).with_selection(policy="all")
+    assert make_layout((64, 64), changed).num_remainders == 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "groups", "tokens"),
+    [
+        ({"remainder": 4}, 4, 4),
+        ({"remainder": 9, "keep": 6}, 0, 0),
+        ({"remainder": 9, "scope": "picture", "keep": 12}, 1, 9),
+        ({"remainder": 1, "scope": "picture", "keep": 24}, 0, 0),
+        ({}, 0, 0),
+    ],
+)
+def test_remainders_are_counted_by_the_layout(rule: dict[str, object], groups: int, tokens: int) -> None:
+    layout, plain = (make_layout((480, 640), V1.with_selection(**{**rule, **more})) for more in ({}, {"remainder": 0}))
+    assert (layout.num_remainders, layout.remainder_tokens) == (groups, tokens)
+    assert layout.token_counts == plain.token_counts + (tokens,) * groups
+    assert layout.num_image_tokens == plain.num_image_tokens + groups * (tokens + 1)
+    assert layout.num_kept == plain.num_kept
+
+
+def test_positions_are_level_row_and_column() -> None:
+    layout = make_layout((400, 600), V1)
+    assert layout.positions[:6] == ((0, 0, 0), (1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1), (2, 0, 0))
+    assert layout.positions[-1] == (2, 3, 5) and len(layout.positions) == 29
+    assert V1.largest_grid == (8, 8)

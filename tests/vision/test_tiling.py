@@ -12,7 +12,7 @@ from PIL import Image
 
 from dragonfly.vision.layout import LevelLayout, SubImageLayout, make_layout
 from dragonfly.vision.spec import EncoderSpec
-from dragonfly.vision.tiling import cut, normalise, resize, split
+from dragonfly.vision.tiling import canvases, crop, cut, normalise, residual, resize, split
 from tests.vision.cases import SPECS, V1, V2
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -102,9 +102,9 @@ def test_the_whole_picture_is_resized_not_each_crop() -> None:
     crops = cut(image, layout)
     mids = layout.level_boxes("mid")  # 32 x 32 source pixels each
     alone = [np.asarray(image.crop(box).resize((16, 16), BICUBIC)) for box in mids]
-    for index, crop in enumerate(alone):
-        assert not np.array_equal(crops[1 + index], crop)
-        assert np.array_equal(crops[1 + index][4:12, 4:12], crop[4:12, 4:12])  # away from the edges they agree
+    for index, part in enumerate(alone):
+        assert not np.array_equal(crops[1 + index], part)
+        assert np.array_equal(crops[1 + index][4:12, 4:12], part[4:12, 4:12])  # away from the edges they agree
 
 
 def test_sub_images_show_what_their_boxes_say() -> None:
@@ -115,9 +115,9 @@ def test_sub_images_show_what_their_boxes_say() -> None:
     assert layout.levels[-1].grid == (4, 6)
     crops = cut(image, layout)
     source = np.asarray(image)
-    for box, crop in zip(layout.boxes[5:], crops[5:], strict=True):
+    for box, part in zip(layout.boxes[5:], crops[5:], strict=True):
         left, top, right, bottom = map(int, box)
-        assert np.array_equal(crop, source[top:bottom, left:right])
+        assert np.array_equal(part, source[top:bottom, left:right])
 
 
 def test_a_plain_picture_stays_plain() -> None:
@@ -139,6 +139,53 @@ def test_only_the_wanted_high_sub_images_are_kept() -> None:
     assert np.array_equal(some, everything[[0, 1, 2, 3, 4, 6, 12, 28]])
     assert np.array_equal(cut(image, layout, []), everything[:5])
     assert np.array_equal(cut(image, layout, range(24)), everything)
+
+
+BICUBIC = Image.Resampling.BICUBIC
+
+
+@pytest.mark.parametrize("name", ["v1", "v2", "v2-padded", "v1-high16-padded"])
+def test_the_residual_is_the_difference_of_the_two_levels(name: str) -> None:
+    spec = small(SPECS[name])
+    image = noise(150, 220)
+    layout = make_layout((150, 220), spec)
+    mid, high = layout.level("mid"), layout.level("high")
+    assert mid is not None and high is not None
+    drawn = canvases(image, layout, resample=BICUBIC, fill=(9, 9, 9))
+    enlarged = np.full_like(drawn["high"], 9)
+    coarse = Image.fromarray(drawn["mid"]).crop((0, 0, mid.content[1], mid.content[0]))
+    enlarged[: high.content[0], : high.content[1]] = two_passes(coarse, *high.content)
+    expected = np.abs(drawn["high"].astype(float) - enlarged).mean(axis=-1)
+    cells = residual(drawn, layout, BICUBIC)
+    assert cells.dtype == np.float32 and cells.shape == (high.num_sub_images,)
+    side = layout.resolution
+    for index in range(high.num_sub_images):
+        row, col = divmod(index, high.grid[1])
+        cell = expected[row * side : (row + 1) * side, col * side : (col + 1) * side]
+        assert cells[index] == np.float32(cell.mean())
+
+
+def test_the_residual_sees_only_what_mid_cannot_show() -> None:
+    spec = small(V1)
+    layout = make_layout((64, 96), spec)  # high sub-images show the picture's own pixels, 16 x 16 each
+    plain = Image.new("RGB", (96, 64), (200, 30, 90))
+    assert not residual(canvases(plain, layout, resample=BICUBIC, fill=(0, 0, 0)), layout, BICUBIC).any()
+    pixels = np.array(plain)
+    pixels[20:28, 36:44:2] = 0  # fine stripes inside the sub-image in the second row and third column
+    lined = residual(canvases(Image.fromarray(pixels), layout, resample=BICUBIC, fill=(0, 0, 0)), layout, BICUBIC)
+    assert lined.argmax() == 8 and lined[8] > 5 and lined[0] == 0
+
+
+def test_a_residual_needs_both_levels() -> None:
+    layout = make_layout((64, 64), small(SPECS["no-mid"]))
+    with pytest.raises(ValueError, match="a residual needs the levels mid and high, got low, high"):
+        residual({}, layout, BICUBIC)
+
+
+def test_cutting_is_drawing_and_cropping() -> None:
+    image, layout = noise(90, 130), make_layout((90, 130), small(V1))
+    drawn = canvases(image, layout, resample=BICUBIC, fill=(0, 0, 0))
+    assert np.array_equal(crop(drawn, layout, [3, 7]), cut(image, layout, [3, 7]))
 
 
 def test_the_wrong_picture_is_refused() -> None:

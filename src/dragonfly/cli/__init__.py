@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, curate, evaluate, inspect, models, report, synth, train
+from dragonfly.cli import ask, chat, curate, evaluate, inspect, lab, models, report, synth, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -47,6 +47,7 @@ for command in (
     app.command()(command)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(train.inspect_app)
+app.add_typer(lab.lab_app)
 
 
 def run(arguments: list[str] | None = None) -> int:

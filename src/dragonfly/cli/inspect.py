@@ -42,6 +42,8 @@ def zoom(
 
         load_picture(image)  # before a model is loaded, so that a slip costs no time
         engine = load(model, device=device, dtype=dtype, overrides=set or ())
+        if engine.processor.asks:
+            raise ValueError("policy 'question' chooses for a question; ask one: dragonfly ask IMAGE QUESTION --zoom OUT.png")
         encoded = engine.encode([image])[0]
         layout, selection = encoded.layout, encoded.selection
         picture = load_picture(image, engine.processor.image_processor.picture_policy)  # as the model sees it

@@ -13,7 +13,15 @@ from torch import Tensor
 
 from .labels import IGNORE_INDEX, SEQUENCE_KEYS
 
-_PICTURE_PADS = {"pixel_values": 0.0, "sub_image_regions": -3, "selected_high": -1}
+_PICTURE_PADS = {
+    "pixel_values": 0.0,
+    "sub_image_regions": -3,
+    "selected_high": -1,
+    "sub_image_positions": 0,
+    "question_ids": 0,
+    "question_mask": 0,
+    "evidence_high": 0.0,
+}
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
             images,
             train_on=self.train_on,
             max_length=self.max_length,
+            evidence=sample.evidence,
             **self.processor_kwargs,
         )
 

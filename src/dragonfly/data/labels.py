@@ -27,6 +27,7 @@ def encode(
     *,
     train_on: TrainOn = "assistant",
     max_length: int | None = None,
+    evidence: Sequence[Sequence[Any]] = (),
     **processor_kwargs: Any,
 ) -> dict[str, Any]:
     """One conversation as a training example.
@@ -35,23 +36,29 @@ def encode(
     picture; and `num_truncated`, the trailing question-and-answer turns left out for `max_length`. Messages are those
     of `to_messages`, `images` their pictures in order. `assistant` trains the chat template's generation spans, end of
     turn included; `all` trains what follows the first begin-of-text token, as the released models were trained.
+    `evidence` is the sample's (boxes per answer, on the first picture); the processor is given that of the turns that stay,
+    where it says that it wants any.
     `BadSample`: too-long when the first turn does not fit, control-token when a text holds one of the tokenizer's.
     """
     if train_on not in ("assistant", "all"):
         raise ValueError(f"train_on is {train_on!r}; accepted: assistant, all")
     _refuse_control_tokens(processor, messages)
+    answers = sum(message["role"] == "assistant" for message in messages)
+    options = dict(processor_kwargs)
+    if getattr(processor, "wants_evidence", False) and images:
+        boxes = [box for turn in evidence[:answers] for box in turn]
+        options["evidence"] = [boxes, *[[] for _ in images[1:]]]
     output = processor.apply_chat_template(
         _filled(messages, images),
         tokenize=True,
         return_dict=True,
         return_assistant_tokens_mask=True,
         return_tensors="pt",
-        processor_kwargs=dict(processor_kwargs),
+        processor_kwargs=options,
     )
     example = {key: value[0] if key in SEQUENCE_KEYS else value for key, value in output.items()}
     assistant = torch.as_tensor(example.pop("assistant_masks")).bool()
     ends = [end for _, end in runs(assistant)]
-    answers = sum(message["role"] == "assistant" for message in messages)
     if len(ends) != answers and (train_on == "assistant" or max_length is not None):
         raise ValueError(
             f"the chat template marks {len(ends)} answers where the conversation has {answers}; "
@@ -64,7 +71,8 @@ def encode(
             raise BadSample("too-long", f"the first turn takes {first} tokens, max_length is {max_length}; raise it")
         turns, pictures = _kept_turns(messages, kept)
         # Rendered anew rather than cut: that is right wherever a layout puts its pictures.
-        shorter = encode(processor, turns, images[:pictures], train_on=train_on, max_length=max_length, **processor_kwargs)
+        limits: dict[str, Any] = {"train_on": train_on, "max_length": max_length, "evidence": evidence}
+        shorter = encode(processor, turns, images[:pictures], **limits, **processor_kwargs)
         return {**shorter, "num_truncated": shorter["num_truncated"] + answers - kept}
     example["labels"] = supervise(
         example["input_ids"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -14,9 +14,11 @@ from transformers.generation.streamers import BaseStreamer
 from dragonfly.data.labels import control_token_in
 from dragonfly.imaging import load_picture
 from dragonfly.inference.answer import Answer, SubImageScore, describe_selection
+from dragonfly.inference.focus import focused, open_views
 from dragonfly.inference.options import Options, StopAt, own_seed
 from dragonfly.inference.stream import Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
+from dragonfly.models.connector import Views
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
 from dragonfly.vision.layout import SubImageLayout
 
@@ -34,12 +36,16 @@ class Row:
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """A picture after the vision tower: everything that later questions need of it."""
+    """A picture after the vision tower: everything that later questions need of it.
+
+    Under policy `question` nothing is chosen yet: `features` and `selection` are empty and `views` holds what to choose from.
+    """
 
     features: torch.Tensor
     layout: SubImageLayout
     selection: tuple[SubImageScore, ...]
     notes: tuple[str, ...]
+    views: Views | None = None
 
 
 @dataclass
@@ -133,6 +139,12 @@ class Engine:
             "pictures", lambda: self.processor.image_processor([picture.image for picture in pictures], return_tensors="pt")
         )
         layouts = batch.pop("layouts")
+        if self.processor.asks:
+            views = clock.timed("encode", lambda: open_views(self.model.model, batch.to(self.device)))
+            return [
+                EncodedPicture(torch.empty(0), layout, (), _named_notes(picture), one)
+                for layout, picture, one in zip(layouts, pictures, views, strict=True)
+            ]
         output = clock.timed("encode", lambda: self._image_features(batch))
         chosen = _chosen(output, batch.get("selected_high"), len(pictures))
         return [
@@ -143,6 +155,14 @@ class Engine:
     @torch.inference_mode()
     def _image_features(self, batch: Any) -> DragonflyImageFeatures:
         return self.model.get_image_features(**batch.to(self.device), return_dict=True)
+
+    def focus(self, picture: EncodedPicture, question: str) -> EncodedPicture:
+        """The picture with the sub-images that a question asks for; under other policies than `question` as it is."""
+        if picture.views is None:
+            return picture
+        done = focused(self.model.model, self.processor, picture.views, question)
+        pick = (None, None) if done.selection is None else (done.selection.indices[0].tolist(), done.selection.scores[0].tolist())
+        return replace(picture, features=done.tokens[0], selection=describe_selection(picture.layout, *pick))
 
     def _encode_rows(self, rows: list[list[Any]], clock: _Clock) -> list[list[EncodedPicture]]:
         encoded = iter(self.encode([image for row in rows for image in row], clock))
@@ -157,6 +177,9 @@ class Engine:
         streamer: BaseStreamer | None = None,
     ) -> list[Answer]:
         """Generate for conversations whose pictures are encoded."""
+        if self.processor.asks:
+            asked = [_text_of(turns[-1]) for turns in conversations]
+            pictures = [[self.focus(one, question) for one in row] for row, question in zip(pictures, asked, strict=True)]
         prompt = self._prompt(conversations, pictures)
         lengths = prompt["attention_mask"].sum(dim=1).tolist()
         features = [picture.features for row in pictures for picture in row]

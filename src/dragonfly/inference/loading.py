@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from dragonfly.inference.locate import locate, weight_files
 from dragonfly.inference.overrides import apply_overrides, read_overrides
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.vision.layout import make_layout
+
+logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FLOAT32_BELOW = 4 * 2**30  # bytes of weights; on a CPU bfloat16 is slow, and a larger model may not fit in float32
@@ -65,6 +68,8 @@ def load(
             device_map=device_map,
             quantization_config=_quantization(quantization),
         )
+    if processor.asks:
+        logger.warning("policy 'question' chooses sub-images by the user's words, which vLLM cannot; serve this model here")
     if device_map is None and quantization is None:
         built.to(target)
     return Engine(built.eval(), processor, name=str(model or "nano"))

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 from dragonfly.config import nearest, parse_overrides
 from dragonfly.models import PRESETS, DragonflyConfig, DragonflyProcessor
-from dragonfly.vision.spec import EncoderSpec, SelectionSpec
+from dragonfly.vision.spec import REMAINDERS, EncoderSpec, SelectionSpec
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
@@ -22,6 +22,10 @@ def _positive(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
+def _share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
 _SPEC, _RULE = get_type_hints(EncoderSpec), get_type_hints(SelectionSpec)
 
 # For each key either the legal words, or a test and what it asks for.
@@ -31,11 +35,18 @@ OVERRIDES: dict[str, Sequence[str] | tuple[Callable[[Any], bool], str]] = {
     "model.fit": get_args(_SPEC["fit"]),
     "model.grid_rule": get_args(_SPEC["grid_rule"]),
     "model.max_enlargement": (_optional(_positive), "a number above 0, or null for no limit"),
+    "model.position": get_args(_SPEC["position"]),
     "model.regions": get_args(_SPEC["regions"]),
     "model.selection.policy": get_args(_RULE["policy"]),
     "model.selection.scope": get_args(_RULE["scope"]),
     "model.selection.keep": (_whole(1), "an integer of at least 1"),
     "model.selection.seed": (_whole(0), "an integer of at least 0"),
+    "model.selection.floor": (_whole(0), "an integer of at least 0"),
+    "model.selection.diversity": (_share, "a number from 0 to 1"),
+    "model.selection.remainder": (
+        lambda value: _whole(0)(value) and value in REMAINDERS,
+        f"one of {', '.join(map(str, REMAINDERS))}",
+    ),
 }
 
 

@@ -1,23 +1,30 @@
-"""Between the vision tower and the language model: summaries, selection, pooling and projection.
+"""Between the vision tower and the language model: summaries, selection, pooling, projection and position.
 
-Pure functions over the tower's output, and one module with state, `SharedMean`. Sub-images stand in the layout's order;
-`codes` (`SubImageLayout.codes`) is the layout in tensor form. Within one call every picture has the same number of
+Functions over the tower's output; what is learned belongs to the model (`optional_modules`). Sub-images stand in the layout's
+order; codes and positions (`SubImageLayout`) are the layout in tensor form. Within one call every picture has the same number of
 sub-images per level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from dragonfly.models.outputs import DragonflyImageFeatures
+from dragonfly.models.position import PositionEmbedding
+from dragonfly.models.question import QuestionMap, evidence_losses
+from dragonfly.models.shared_mean import SharedMean
+from dragonfly.vision.layout import LOW, MID
+from dragonfly.vision.policies import question_scores
 from dragonfly.vision.pooling import mean_pool
 from dragonfly.vision.selection import Selection, SelectionInputs, select
 from dragonfly.vision.spec import LEVELS, EncoderSpec, LevelName
 
-Project = Callable[[Tensor], Tensor]
+MISSING = "{} needs {}, which the image processor makes beside pixel_values"
 
 
 @dataclass(frozen=True)
@@ -33,68 +40,114 @@ class LevelCounts:
     def total(self) -> int:
         return self.low + self.mid + self.high
 
-
-class SharedMean(nn.Module):
-    """The mean of all sub-image summaries seen so far (`mean`, float32) and their number (`count`); policy `centred`."""
-
-    mean: Tensor
-    count: Tensor
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(hidden, dtype=torch.float32))
-        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
-
-    def value(self) -> Tensor | None:
-        """The mean, or None while nothing has been counted."""
-        return self.mean if self.count > 0 else None
-
-    @torch.no_grad()
-    def update(self, summaries: Tensor) -> None:
-        """Take in (n, hidden) detached summaries."""
-        total = self.count + len(summaries)
-        self.mean += (summaries.float() - self.mean).sum(dim=0) / total
-        self.count.copy_(total)
+    @classmethod
+    def of_codes(cls, codes: list[int], spec: EncoderSpec) -> Self:
+        """Of one picture, from its layout's codes."""
+        low, mid = codes.count(LOW), codes.count(MID)
+        high = len(codes) - low - mid
+        return cls(low, mid, high, min(high, spec.num_kept_high(mid, high)))
 
 
-def connect(
-    features: Tensor,
-    codes: Tensor | None,
-    counts: LevelCounts,
-    spec: EncoderSpec,
-    project: Project,
-    shared_mean: Tensor | None,
-) -> tuple[Tensor, Selection | None]:
-    """Select, pool and project.
+@dataclass(frozen=True)
+class Modules:
+    """The model's learned parts; those that the encoder configuration does not ask for are None."""
 
-    Pooling comes before projecting: the projector is linear, so the two commute, and pooled tokens are fewer. For the same
-    reason summaries are projected means.
+    project: Callable[[Tensor], Tensor]
+    shared_mean: SharedMean | None = None
+    position: PositionEmbedding | None = None
+    question_map: QuestionMap | None = None
+
+
+@dataclass(frozen=True)
+class Views:
+    """Encoded pictures and what came with them, one row per picture.
 
     Args:
         features: tower output (num_images, sub_images, tokens, vision hidden).
         codes: (num_images, sub_images) from the layout; needed where high sub-images are selected here.
-        counts: sub-images per level in `features`; where `high` equals `kept` nothing is selected.
-        spec: the encoder configuration.
-        project: the projector.
-        shared_mean: (hidden,) for policy `centred`.
-
-    Returns:
-        (num_images, features per picture, hidden), and the selection if one was made.
+        positions: (num_images, sub_images, 3) level, row and column from the layout; needed for a learned position.
+        selected: (num_images, kept) a choice that was made elsewhere, although everything was encoded.
+        question: (num_images, hidden) of policy `question`.
+        evidence: (num_images, high) areas shared with the answer's boxes, for the loss of policy `question`.
     """
-    selection = None
+
+    features: Tensor
+    codes: Tensor | None = None
+    positions: Tensor | None = None
+    selected: Tensor | None = None
+    question: Tensor | None = None
+    evidence: Tensor | None = None
+
+    def picture(self, index: int, number: int) -> Views:
+        """The row of one picture that has `number` sub-images."""
+
+        def row(values: Tensor | None, end: int | None = None) -> Tensor | None:
+            return None if values is None else values[index : index + 1, :end]
+
+        features = self.features[index : index + 1, :number]
+        codes, positions = row(self.codes, number), row(self.positions, number)
+        return Views(features, codes, positions, row(self.selected), row(self.question), row(self.evidence))
+
+
+@dataclass(frozen=True)
+class Connected:
+    """`tokens` (num_images, features per picture, hidden); the selection if one was made; `evidence_losses` if asked for."""
+
+    tokens: Tensor
+    selection: Selection | None = None
+    losses: tuple[Tensor, Tensor] | None = None
+
+
+def optional_modules(spec: EncoderSpec, hidden: int) -> dict[str, nn.Module]:
+    """What an encoder configuration adds to a model, by name; nothing for most."""
+    modules: dict[str, nn.Module] = {}
+    if spec.selects and spec.selection.policy == "centred":
+        modules["shared_mean"] = SharedMean(hidden)
+    if spec.position == "learned":
+        modules["sub_image_position"] = PositionEmbedding(hidden, spec.largest_grid)
+    if spec.selects and spec.selection.policy == "question":
+        modules["question_map"] = QuestionMap(hidden)
+    return modules
+
+
+def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modules) -> Connected:
+    """Select, pool, project and add positions.
+
+    Pooling comes before projecting: the projector is linear, so the two commute, and pooled tokens are fewer. For the same
+    reason summaries are projected means. Where `counts.high` equals `counts.kept` nothing is selected.
+    """
+    selection, losses, rest = None, None, None
+    features, positions = views.features, views.positions
     if counts.high > counts.kept:
-        if codes is None:
-            raise ValueError("selection needs sub_image_regions, which the image processor makes beside pixel_values")
-        selection = _select(features, codes, counts, spec, project, shared_mean)
-        features = keep_high(features, selection.indices, counts)
+        if views.codes is None:
+            raise ValueError(MISSING.format("selection", "sub_image_regions"))
+        indices = views.selected
+        if indices is None:
+            selection, losses = _select(views, counts, spec, modules)
+            indices = selection.indices
+        rest = pooled_remainder(views, indices, counts, spec) if spec.selection.remainder else None
+        features = keep_high(features, indices, counts)
+        positions = keep_high(positions, indices, counts) if positions is not None else None
     parts: list[Tensor] = []
     start = 0
     for name, number in zip(LEVELS, (counts.low, counts.mid, counts.kept), strict=True):
         if number:
-            tokens = features[:, start : start + number]  # (num_images, number, tokens, vision hidden)
-            parts.append(_project_level(tokens, name, spec, project))
+            places = None if positions is None else positions[:, start : start + number]
+            parts.append(_project_level(features[:, start : start + number], places, name, spec, modules))
             start += number
-    return torch.cat(parts, dim=1), selection
+    if rest is not None:
+        parts.append(modules.project(rest))
+    return Connected(torch.cat(parts, dim=1), selection, losses)
+
+
+def image_features(done: list[Connected], tokens: list[Tensor], selection: Any) -> DragonflyImageFeatures:
+    """The output of all pictures; the loss is the mean over those that have evidence."""
+    pairs = [one.losses for one in done if one.losses is not None]
+    loss = None
+    if pairs:
+        losses, known = (torch.cat(values) for values in zip(*pairs, strict=True))
+        loss = (losses * known).sum() / known.sum().clamp(min=1)
+    return DragonflyImageFeatures(pooler_output=tokens, selection=selection, selection_loss=loss)  # pyright: ignore[reportArgumentType]
 
 
 def keep_high(values: Tensor, indices: Tensor, counts: LevelCounts) -> Tensor:
@@ -104,21 +157,72 @@ def keep_high(values: Tensor, indices: Tensor, counts: LevelCounts) -> Tensor:
     return torch.cat([values[:, :others], values[picture, others + indices.to(values.device)]], dim=1)
 
 
-def _project_level(tokens: Tensor, name: LevelName, spec: EncoderSpec, project: Project) -> Tensor:
+def reduced(views: Views, indices: Tensor, counts: LevelCounts) -> tuple[Views, LevelCounts]:
+    """The views of what is kept alone, `features` being sub-images that have not been encoded yet."""
+    kept = {
+        name: keep_high(value, indices, counts)
+        for name in ("features", "codes", "positions")
+        if (value := getattr(views, name)) is not None
+    }
+    changed: Any = replace(views, **kept)
+    return changed, LevelCounts(counts.low, counts.mid, counts.kept, counts.kept)
+
+
+def pooled_remainder(views: Views, indices: Tensor, counts: LevelCounts, spec: EncoderSpec) -> Tensor:
+    """What stands for the high sub-images that are not kept: (num_images, groups x remainder, vision hidden).
+
+    A group is a region under scope `region`, else the picture. Each sub-image's patch tokens are averaged over 1 x 1, 2 x 2 or
+    3 x 3 cells (which overlap where the patch grid does not divide), then over the group's sub-images, in float32.
+    """
+    assert views.codes is not None
+    first, cells = counts.low + counts.mid, round(spec.selection.remainder**0.5)
+    patches = views.features[:, first:, spec.num_prefix_tokens :].float().transpose(2, 3)
+    grids = patches.unflatten(3, (spec.patch_side, spec.patch_side)).flatten(0, 1)
+    pooled = nn.functional.adaptive_avg_pool2d(grids, cells).flatten(2).unflatten(0, patches.shape[:2])
+    dropped = torch.ones(pooled.shape[:2], device=pooled.device).scatter(1, indices.to(pooled.device), 0.0)
+    regions = views.codes[:, first:].unsqueeze(1)
+    number = spec.num_remainders(counts.mid, counts.high)
+    own = regions == torch.arange(number, device=regions.device).view(1, -1, 1) if number > 1 else torch.ones_like(regions).bool()
+    weights = own * dropped.unsqueeze(1)  # (num_images, groups, high)
+    # Multiply and sum, not a matrix product, whose precision autocast lowers.
+    sums = (weights.unsqueeze(3) * pooled.flatten(2).unsqueeze(1)).sum(dim=2)
+    means = (sums / weights.sum(dim=2, keepdim=True)).unflatten(2, (-1, cells * cells))
+    return means.transpose(2, 3).flatten(1, 2).to(views.features.dtype)
+
+
+def _project_level(tokens: Tensor, places: Tensor | None, name: LevelName, spec: EncoderSpec, modules: Modules) -> Tensor:
+    """(num_images, sub_images, tokens, vision hidden) -> (num_images, sub_images x pooled tokens, hidden)."""
     level = spec.level(name)
     assert level is not None
-    return project(mean_pool(tokens, spec.num_prefix_tokens, level.pool)).flatten(1, 2)
+    projected = modules.project(mean_pool(tokens, spec.num_prefix_tokens, level.pool))
+    if modules.position is not None:
+        if places is None:
+            raise ValueError(MISSING.format("position 'learned'", "sub_image_positions"))
+        projected = projected + modules.position(places).unsqueeze(2).to(projected.dtype)
+    return projected.flatten(1, 2)
 
 
 def _select(
-    features: Tensor, codes: Tensor, counts: LevelCounts, spec: EncoderSpec, project: Project, shared_mean: Tensor | None
-) -> Selection:
+    views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modules
+) -> tuple[Selection, tuple[Tensor, Tensor] | None]:
     """Score the high sub-images on projected tokens. Prefix tokens count in summaries, as in the released weights."""
-    first = counts.low + counts.mid
+    assert views.codes is not None
+    first, rule = counts.low + counts.mid, spec.selection
+    question = modules.question_map(views.question) if modules.question_map and views.question is not None else None
+    patches = summaries = high = shared = None
     with torch.no_grad():  # no gradient passes through the choice
-        if spec.selection.policy == "detail":
-            inputs = SelectionInputs(high_patches=project(features[:, first:, spec.num_prefix_tokens :]))
-        else:
-            summaries = project(features[:, counts.low :].mean(dim=2))
-            inputs = SelectionInputs(summaries[:, : counts.mid], summaries[:, counts.mid :], shared_mean=shared_mean)
-        return select(inputs, codes[:, first:], spec.selection, counts.kept)
+        if rule.policy == "detail":
+            patches = modules.project(views.features[:, first:, spec.num_prefix_tokens :])
+        if rule.policy != "detail" or rule.diversity:
+            summaries = modules.project(views.features[:, counts.low :].mean(dim=2))
+            high = summaries[:, counts.mid :]
+        if modules.shared_mean is not None and summaries is not None:
+            modules.shared_mean.observe(summaries)
+            shared = modules.shared_mean.value()
+        mid = summaries[:, : counts.mid] if summaries is not None else None
+        asked = question.detach() if question is not None else None
+        inputs = SelectionInputs(mid=mid, high=high, high_patches=patches, shared_mean=shared, question=asked)
+        selection = select(inputs, views.codes[:, first:], rule, counts.kept)
+    if views.evidence is None or question is None or high is None:
+        return selection, None
+    return selection, evidence_losses(question_scores(question, high), views.evidence[:, : counts.high])

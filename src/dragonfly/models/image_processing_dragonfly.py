@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_backends import PilBackend
@@ -20,9 +21,10 @@ from dragonfly.models import conversion
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.presets import PRESETS, get_preset
 from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, level_counts, make_layout
+from dragonfly.vision.policies import evidence_areas
 from dragonfly.vision.selection import runs_before_tower, select_before_tower
 from dragonfly.vision.spec import EncoderSpec
-from dragonfly.vision.tiling import cut, normalise
+from dragonfly.vision.tiling import Canvases, canvases, crop, normalise, residual
 
 
 class DragonflyImagesKwargs(ImagesKwargs, total=False):
@@ -31,7 +33,7 @@ class DragonflyImagesKwargs(ImagesKwargs, total=False):
     preset: name of a preset; gives `encoder` and the picture policy where these are not given.
     encoder: dictionary form of `vision.EncoderSpec`.
     released_pictures: treat odd pictures as the released code did (no EXIF orientation, alpha dropped, 16 bits saturated).
-    evidence: per picture the boxes that hold the answer, in source pixels (policy `oracle`).
+    evidence: per picture the boxes that hold the answer, in source pixels (`oracle`; learning `question`).
     """
 
     preset: str | None
@@ -45,6 +47,9 @@ STEPS = ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb")
 FIXED = ("preset", "released_pictures", "size", *STEPS)
 
 
+EVIDENCE_POLICIES = ("oracle", "question")  # the first chooses by it, the second learns from it
+
+
 class DragonflyImageProcessor(PilBackend):
     """Cuts pictures into sub-images.
 
@@ -54,11 +59,20 @@ class DragonflyImageProcessor(PilBackend):
         num_sub_images: int64 (num_images,), only where pictures may differ in number (an enlargement cap, unequal grids).
         selected_high: int64 (num_images, kept), only under policies that run before the tower; `pixel_values` then holds
             the kept high sub-images alone.
+        sub_image_positions: int64 (num_images, num_sub_images, 3), `SubImageLayout.positions`, only for a learned position.
+        evidence_high: float32 (num_images, high), areas shared with `evidence`, only under policy `question`.
         layouts: list of `SubImageLayout`, one per picture; the processor uses and drops it.
     """
 
     valid_kwargs = DragonflyImagesKwargs
-    model_input_names = ["pixel_values", "sub_image_regions", "num_sub_images", "selected_high"]  # noqa: RUF012
+    model_input_names = [  # noqa: RUF012
+        "pixel_values",
+        "sub_image_regions",
+        "num_sub_images",
+        "selected_high",
+        "sub_image_positions",
+        "evidence_high",
+    ]
     resample = Image.Resampling.BICUBIC
     image_mean = OPENAI_CLIP_MEAN
     image_std = OPENAI_CLIP_STD
@@ -146,15 +160,24 @@ class DragonflyImageProcessor(PilBackend):
     ) -> BatchFeature:
         spec = EncoderSpec.from_dict(encoder or {})
         layouts = [make_layout((image.height, image.width), spec) for image in images]
-        kept = _select_early(images, layouts, spec, evidence)
+        boxes = _evidence_boxes(evidence, len(images), spec)
         red, green, blue = (round(255 * mean) for mean in image_mean)
         filters = Image.Resampling(resample if resample is not None else Image.Resampling.BICUBIC)
-        rows = [
-            normalise(cut(image, layout, keep, resample=filters, fill=(red, green, blue)), rescale_factor, image_mean, image_std)
-            for image, layout, keep in zip(images, layouts, kept, strict=True)
-        ]
-        codes = [_codes(layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
+        rows: list[np.ndarray] = []
+        kept: list[tuple[int, ...] | None] = []
+        for image, layout, truth in zip(images, layouts, boxes, strict=True):
+            drawn = canvases(image, layout, resample=filters, fill=(red, green, blue))
+            keep = _select_early(image, drawn, layout, spec, truth, filters)
+            rows.append(normalise(crop(drawn, layout, keep), rescale_factor, image_mean, image_std))
+            kept.append(keep)
+        codes = [_kept_rows(layout.codes, layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
         data: dict[str, Any] = {"pixel_values": _stack(rows, 0.0), "sub_image_regions": _stack(codes, PADDING)}
+        if spec.position == "learned":
+            places = [_kept_rows(layout.positions, layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
+            data["sub_image_positions"] = _stack(places, 0)
+        if spec.selection.policy == "question" and evidence is not None:
+            areas = [evidence_areas(layout.level_boxes("high"), truth) for layout, truth in zip(layouts, boxes, strict=True)]
+            data["evidence_high"] = _stack([np.array(row, dtype=np.float32) for row in areas], 0.0)
         if level_counts(spec) is None:
             data["num_sub_images"] = np.array([len(row) for row in rows], dtype=np.int64)
         if runs_before_tower(spec.selection):
@@ -187,29 +210,42 @@ class DragonflyImageProcessor(PilBackend):
         return values, kwargs
 
 
-def _select_early(
-    images: list[Image.Image], layouts: list[SubImageLayout], spec: EncoderSpec, evidence: Sequence[Sequence[Box]] | None
-) -> list[tuple[int, ...] | None]:
-    """Kept high indices per picture for policies that need no tower; None where the model decides."""
-    if not runs_before_tower(spec.selection):
-        return [None] * len(images)
-    if spec.selection.policy == "oracle" and (evidence is None or len(evidence) != len(images)):
+def _evidence_boxes(evidence: Any, pictures: int, spec: EncoderSpec) -> Sequence[Sequence[Box]]:
+    """The boxes that hold the answer, one list per picture; none where the policy does not look at them."""
+    policy = spec.selection.policy
+    if policy not in EVIDENCE_POLICIES or (policy == "question" and evidence is None):
+        return [()] * pictures
+    if evidence is None or len(evidence) != pictures:
         given = "none" if evidence is None else f"{len(evidence)} lists"
-        raise ValueError(f"policy 'oracle' needs evidence, one list of boxes for each of {len(images)} pictures; got {given}")
-    boxes = evidence or [()] * len(images)
-    return [
-        select_before_tower(layout, spec.selection, checksum=zlib.crc32(image.tobytes()), evidence=truth)
-        if layout.regions
-        else ()
-        for image, layout, truth in zip(images, layouts, boxes, strict=True)
-    ]
+        raise ValueError(f"policy '{policy}' needs evidence, one list of boxes for each of {pictures} pictures; got {given}")
+    return evidence
 
 
-def _codes(layout: SubImageLayout, keep: Sequence[int] | None) -> np.ndarray:
+def _select_early(
+    image: Image.Image,
+    drawn: Canvases,
+    layout: SubImageLayout,
+    spec: EncoderSpec,
+    evidence: Sequence[Box],
+    resample: Image.Resampling,
+) -> tuple[int, ...] | None:
+    """Kept high indices of a picture for policies that need no tower; None where the model decides."""
+    if not runs_before_tower(spec.selection):
+        return None
+    if not layout.regions:
+        return ()
+    policy = spec.selection.policy
+    checksum = zlib.crc32(image.tobytes()) if policy == "random" else 0
+    lacking = torch.from_numpy(residual(drawn, layout, resample)) if policy == "residual" else None
+    return select_before_tower(layout, spec.selection, checksum=checksum, evidence=evidence, residual=lacking)
+
+
+def _kept_rows(values: Sequence[Any], layout: SubImageLayout, keep: Sequence[int] | None) -> np.ndarray:
+    """Of one value per sub-image those that stay in `pixel_values`."""
     if keep is None:
-        return np.array(layout.codes, dtype=np.int64)
-    others = len(layout.codes) - len(layout.regions)
-    return np.array([*layout.codes[:others], *(layout.regions[index] for index in keep)], dtype=np.int64)
+        return np.array(values, dtype=np.int64)
+    others = len(values) - len(layout.regions)
+    return np.array([*values[:others], *(values[others + index] for index in keep)], dtype=np.int64)
 
 
 def _stack(rows: list[np.ndarray], fill: float) -> np.ndarray:

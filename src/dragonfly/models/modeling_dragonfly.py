@@ -6,6 +6,7 @@ model fit. The geometry comes from the image processor as tensors with one row p
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,15 +16,28 @@ from transformers.cache_utils import Cache
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
-from dragonfly.models import conversion
+from dragonfly.models.checks import check_selected, end_at_turns, refuse_faults
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.connector import LevelCounts, SharedMean, connect, keep_high
+from dragonfly.models.connector import (
+    MISSING,
+    Connected,
+    LevelCounts,
+    Modules,
+    Views,
+    connect,
+    image_features,
+    optional_modules,
+    reduced,
+)
 from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
+from dragonfly.models.position import PositionEmbedding
+from dragonfly.models.question import QuestionMap, embed_questions
+from dragonfly.models.shared_mean import SharedMean
 from dragonfly.models.towers import build_tower, unused_weights
-from dragonfly.vision.layout import LOW, MID, level_counts
-from dragonfly.vision.selection import Selection
+from dragonfly.vision.layout import level_counts
 
 HEAD = r"^lm_head\."
+OPTIONAL = [r"(^|\.)(shared_mean|sub_image_position|question_map)\."]  # an encoder configuration may bring them along
 
 
 class DragonflyPreTrainedModel(PreTrainedModel):
@@ -34,7 +48,7 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _keep_in_fp32_modules_strict = {"shared_mean"}  # noqa: RUF012
-    _keys_to_ignore_on_load_missing = [r"shared_mean\."]  # noqa: RUF012 - released checkpoints have none
+    _keys_to_ignore_on_load_missing = OPTIONAL  # then they are new, and change nothing or are refused in use
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -47,6 +61,10 @@ class DragonflyPreTrainedModel(PreTrainedModel):
         if isinstance(module, SharedMean):
             module.mean.zero_()
             module.count.zero_()
+        elif isinstance(module, PositionEmbedding):
+            module.weight.zero_()
+        elif isinstance(module, QuestionMap):
+            nn.init.eye_(module.weight)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, strict: bool = True, **kwargs: Any) -> Any:
@@ -65,9 +83,9 @@ class DragonflyPreTrainedModel(PreTrainedModel):
         loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model, info = loaded
         if strict:
-            _refuse_faults(str(pretrained_model_name_or_path), info)
+            refuse_faults(str(pretrained_model_name_or_path), info)
         if model.can_generate() and "generation_config" not in kwargs:
-            _end_at_turns(model, str(pretrained_model_name_or_path))
+            end_at_turns(model, str(pretrained_model_name_or_path))
         return (model, info) if wants_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, save_original_format: bool = False, **kwargs: Any) -> None:
@@ -85,10 +103,11 @@ class DragonflyModel(DragonflyPreTrainedModel):
         self.multi_modal_projector = nn.Linear(config.vision_config.hidden_size, config.get_text_config().hidden_size)
         self.language_model = AutoModel.from_config(config.text_config)
         self.spec = config.spec
-        if self.spec.selects and self.spec.selection.policy == "centred":
-            self.shared_mean = SharedMean(config.get_text_config().hidden_size)
+        for name, module in optional_modules(self.spec, config.get_text_config().hidden_size).items():
+            setattr(self, name, module)
         # Full checkpoints carry the tower's unused top; a language-model head has no place here.
-        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), HEAD]
+        # What only another keep rule would use may lie beside: a rule can be changed when a model is loaded.
+        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *OPTIONAL, HEAD]
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -104,6 +123,10 @@ class DragonflyModel(DragonflyPreTrainedModel):
         outputs = [self.vision_tower(pixel_values=batch).last_hidden_state for batch in batches]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
+    def summarise(self, sub_images: Tensor) -> Tensor:
+        """The mean projected token of each of (n, 3, R, R) sub-images: (n, hidden)."""
+        return self.multi_modal_projector(self.encode(sub_images).mean(dim=1))
+
     @can_return_tuple
     def get_image_features(
         self,
@@ -111,6 +134,10 @@ class DragonflyModel(DragonflyPreTrainedModel):
         sub_image_regions: Tensor | None = None,
         num_sub_images: Tensor | None = None,
         selected_high: Tensor | None = None,
+        sub_image_positions: Tensor | None = None,
+        question_ids: Tensor | None = None,
+        question_mask: Tensor | None = None,
+        evidence_high: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyImageFeatures:
         """Encode pictures up to the language model's embeddings.
@@ -120,27 +147,48 @@ class DragonflyModel(DragonflyPreTrainedModel):
             sub_image_regions: (num_images, num_sub_images) codes of the layout.
             num_sub_images: (num_images,) where pictures differ in number; what lies beyond never enters the tower.
             selected_high: (num_images, kept) ascending indices of the high sub-images to keep; overrules the policy. If
-                `pixel_values` still holds all of them, the others are left out before the tower.
+                `pixel_values` still holds all of them, the others are left out before the tower, unless a remainder is kept.
+            sub_image_positions: (num_images, num_sub_images, 3) level, row and column, for a learned position.
+            question_ids, question_mask: (num_images, length) what each picture is asked, for policy `question`.
+            evidence_high: (num_images, high) areas shared with the answer's boxes; gives `selection_loss` under that policy.
 
         Returns:
             `pooler_output`: list with one (features, hidden) tensor per picture; `selection`: `vision.Selection`, a list with
             one per picture where pictures differ in number, or None if the model chose nothing.
         """
+        question = self.embed_questions(question_ids, question_mask)
+        views = Views(pixel_values, sub_image_regions, sub_image_positions, None, question, evidence_high)
         if num_sub_images is not None:
-            return self._uneven_features(pixel_values, sub_image_regions, num_sub_images, selected_high)
+            return self._uneven_features(views, num_sub_images, selected_high)
         counts = self._level_counts(pixel_values.shape[1])
         if selected_high is not None:
-            _check_selected(selected_high, (pixel_values.shape[0], counts.kept))
-            if counts.high > counts.kept:
-                pixel_values = keep_high(pixel_values, selected_high, counts)
-                counts = LevelCounts(counts.low, counts.mid, counts.kept, counts.kept)
-        encoded = self.encode(pixel_values.flatten(0, 1)).unflatten(0, pixel_values.shape[:2])
-        tokens, selection = self._connect(encoded, sub_image_regions, counts)
-        return DragonflyImageFeatures(pooler_output=list(tokens.unbind()), selection=selection)  # pyright: ignore[reportArgumentType]
+            check_selected(selected_high, (pixel_values.shape[0], counts.kept))
+            views, counts = self._with_choice(views, selected_high, counts)
+        encoded = self.encode(views.features.flatten(0, 1)).unflatten(0, views.features.shape[:2])
+        connected = self.connect(replace(views, features=encoded), counts)
+        return image_features([connected], list(connected.tokens.unbind()), connected.selection)
 
-    def _connect(self, encoded: Tensor, codes: Tensor | None, counts: LevelCounts) -> tuple[Tensor, Selection | None]:
-        shared = self.shared_mean.value() if hasattr(self, "shared_mean") else None
-        return connect(encoded, codes, counts, self.spec, self.multi_modal_projector, shared)
+    def embed_questions(self, ids: Tensor | None, mask: Tensor | None) -> Tensor | None:
+        """What each picture is asked as a vector, where the policy wants to know: (num_images, hidden)."""
+        if ids is None or mask is None or not hasattr(self, "question_map"):
+            return None
+        return embed_questions(self.get_input_embeddings(), ids, mask)
+
+    def connect(self, views: Views, counts: LevelCounts | None = None) -> Connected:
+        """Encoded pictures -> tokens; `counts` may be left out for a single picture whose codes are given."""
+        if counts is None:
+            assert views.codes is not None
+            counts = LevelCounts.of_codes(views.codes[0].tolist(), self.spec)
+        optional = [getattr(self, name, None) for name in ("shared_mean", "sub_image_position", "question_map")]
+        return connect(views, counts, self.spec, Modules(self.multi_modal_projector, *optional))
+
+    def _with_choice(self, views: Views, selected: Tensor, counts: LevelCounts) -> tuple[Views, LevelCounts]:
+        """A choice handed in: the others are left out, or, where a remainder is kept, encoded all the same."""
+        if counts.high == counts.kept:
+            return views, counts
+        if self.spec.selection.remainder:
+            return replace(views, selected=selected), counts
+        return reduced(views, selected, counts)
 
     def _level_counts(self, num_sub_images: int) -> LevelCounts:
         """Split a picture's number of sub-images into levels, from the configuration alone (no tensor is read)."""
@@ -154,33 +202,31 @@ class DragonflyModel(DragonflyPreTrainedModel):
                 f"pixel_values has {num_sub_images} sub-images per picture; this encoder makes {sum(counts.values())} "
                 f"(or {counts['low'] + counts['mid'] + kept} after selection); use the model's own image processor"
             )
+        if high < counts["high"] and self.spec.selection.remainder:
+            raise ValueError(
+                f"selection.remainder pools what is not kept, and pixel_values holds the {high} kept high ones alone"
+            )
         return LevelCounts(counts["low"], counts["mid"], high, kept)
 
-    def _uneven_features(
-        self, pixel_values: Tensor, codes: Tensor | None, num_sub_images: Tensor, selected_high: Tensor | None
-    ) -> DragonflyImageFeatures:
+    def _uneven_features(self, views: Views, num_sub_images: Tensor, selected: Tensor | None) -> DragonflyImageFeatures:
         """Pictures with different numbers of sub-images: one pass of the tower over all, then each picture by itself."""
-        if codes is None:
-            raise ValueError("num_sub_images needs sub_image_regions, which the image processor makes beside it")
-        numbers = num_sub_images.tolist()
-        counts = [_count_codes(row[:n].tolist(), self.spec.num_kept_high) for row, n in zip(codes, numbers, strict=True)]
-        rows = [row[:n] for row, n in zip(pixel_values, numbers, strict=True)]
-        if selected_high is not None:
+        if views.codes is None:
+            raise ValueError(MISSING.format("num_sub_images", "sub_image_regions"))
+        pictures = [views.picture(index, number) for index, number in enumerate(num_sub_images.tolist())]
+        counts = [LevelCounts.of_codes(one.codes[0].tolist(), self.spec) for one in pictures if one.codes is not None]
+        if selected is not None:
             width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
-            _check_selected(selected_high[:, :width], (len(rows), width))
+            check_selected(selected[:, :width], (len(counts), width))
             for index, count in enumerate(counts):
-                if count.high > count.kept:
-                    rows[index] = keep_high(rows[index][None], selected_high[index][None, : count.kept], count)[0]
-                    counts[index] = LevelCounts(count.low, count.mid, count.kept, count.kept)
+                chosen = selected[index][None, : count.kept]
+                pictures[index], counts[index] = self._with_choice(pictures[index], chosen, count)
+        rows = [one.features[0] for one in pictures]
         encoded = self.encode(torch.cat(rows)).split([len(row) for row in rows])
-        results = [
-            self._connect(features[None], row[None, : count.total], count)
-            for features, row, count in zip(encoded, codes, counts, strict=True)
+        done = [
+            self.connect(replace(one, features=features[None]), count)
+            for one, features, count in zip(pictures, encoded, counts, strict=True)
         ]
-        return DragonflyImageFeatures(
-            pooler_output=[tokens[0] for tokens, _ in results],  # pyright: ignore[reportArgumentType]
-            selection=[selection for _, selection in results],
-        )
+        return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done])
 
     def get_placeholder_mask(self, input_ids: Tensor | None, inputs_embeds: Tensor, image_features: Tensor) -> Tensor:
         """(batch, length, 1) mask of the placeholders, checked against the number of features.
@@ -215,6 +261,10 @@ class DragonflyModel(DragonflyPreTrainedModel):
         sub_image_regions: Tensor | None = None,
         num_sub_images: Tensor | None = None,
         selected_high: Tensor | None = None,
+        sub_image_positions: Tensor | None = None,
+        question_ids: Tensor | None = None,
+        question_mask: Tensor | None = None,
+        evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyModelOutputWithPast:
@@ -230,7 +280,17 @@ class DragonflyModel(DragonflyPreTrainedModel):
             raise ValueError("give pixel_values or mm_encoder_outputs, not both: they are the same pictures")
         embeds: Tensor = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         if pixel_values is not None:
-            encoded = self.get_image_features(pixel_values, sub_image_regions, num_sub_images, selected_high, return_dict=True)
+            encoded = self.get_image_features(
+                pixel_values,
+                sub_image_regions,
+                num_sub_images,
+                selected_high,
+                sub_image_positions,
+                question_ids,
+                question_mask,
+                evidence_high,
+                return_dict=True,
+            )
         features = None
         if encoded is not None:
             features = torch.cat(list(encoded.pooler_output)).to(embeds.device, embeds.dtype)
@@ -249,6 +309,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=features,
+            selection_loss=getattr(encoded, "selection_loss", None),
         )
 
 
@@ -288,6 +349,10 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         sub_image_regions: Tensor | None = None,
         num_sub_images: Tensor | None = None,
         selected_high: Tensor | None = None,
+        sub_image_positions: Tensor | None = None,
+        question_ids: Tensor | None = None,
+        question_mask: Tensor | None = None,
+        evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
@@ -302,6 +367,10 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             sub_image_regions=sub_image_regions,
             num_sub_images=num_sub_images,
             selected_high=selected_high,
+            sub_image_positions=sub_image_positions,
+            question_ids=question_ids,
+            question_mask=question_mask,
+            evidence_high=evidence_high,
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
@@ -317,44 +386,5 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
+            selection_loss=outputs.selection_loss,
         )
-
-
-def _end_at_turns(model: Any, name: str) -> None:
-    """Released generation configurations stop at the end of the text only, which a chat answer never reaches."""
-    released = conversion.read_released(name)
-    if released is not None:
-        end_of_text = released.get("eos_token_id")
-        model.generation_config.eos_token_id = conversion.end_ids(name, end_of_text) or None
-        model.generation_config.pad_token_id = end_of_text
-
-
-def _refuse_faults(name: str, info: dict[str, Any]) -> None:
-    """Raise one line that names every tensor that is missing, unexpected or of another shape."""
-    faults = [
-        f"{kind} {', '.join(sorted(str(key[0]) if isinstance(key, tuple) else str(key) for key in keys)[:5])}"
-        + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
-        for kind, keys in (
-            ("missing", info["missing_keys"]),
-            ("unexpected", info["unexpected_keys"]),
-            ("mis-shaped", info["mismatched_keys"]),
-        )
-        if keys
-    ]
-    if faults:
-        raise ValueError(f"checkpoint '{name}' does not fit the model: {'; '.join(faults)}")
-
-
-def _check_selected(selected_high: Tensor, expected: tuple[int, int]) -> None:
-    """The number kept is part of the encoder configuration (placeholders are counted from it), so no caller may change it."""
-    if selected_high.shape != expected:
-        raise ValueError(
-            f"selected_high has shape {tuple(selected_high.shape)}, this encoder keeps {expected[1]} high sub-images of each of "
-            f"{expected[0]} pictures: give {expected}"
-        )
-
-
-def _count_codes(codes: list[int], num_kept: Any) -> LevelCounts:
-    low, mid = codes.count(LOW), codes.count(MID)
-    high = len(codes) - low - mid
-    return LevelCounts(low, mid, high, min(high, num_kept(mid, high)))

@@ -13,16 +13,21 @@ from transformers.utils.generic import ModelOutput
 
 @dataclass
 class DragonflyImageFeatures(BaseModelOutputWithPooling):
-    """`pooler_output`: one (features, hidden) tensor per picture. `selection`: what was kept, if the model chose."""
+    """`pooler_output`: one (features, hidden) tensor per picture. `selection`: what was kept, if the model chose.
+
+    `selection_loss`: how far the choice is from the evidence, where that was given (policy `question`).
+    """
 
     selection: Any = None
+    selection_loss: Tensor | None = None
 
 
 @dataclass
 class DragonflyModelOutputWithPast(BaseModelOutputWithPast):
-    """`image_hidden_states`: (all features, hidden) that were put in place of the placeholders."""
+    """`image_hidden_states`: (all features, hidden) that were put in place of the placeholders; `selection_loss` as above."""
 
     image_hidden_states: Tensor | None = None
+    selection_loss: Tensor | None = None
 
 
 @dataclass
@@ -35,3 +40,4 @@ class DragonflyCausalLMOutputWithPast(ModelOutput):
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
+    selection_loss: Tensor | None = None

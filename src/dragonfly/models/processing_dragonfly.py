@@ -6,14 +6,17 @@ before BOS. In the second case the processor writes BOS itself.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
 from dragonfly.models import conversion
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
+from dragonfly.models.image_processing_dragonfly import EVIDENCE_POLICIES, DragonflyImageProcessor, DragonflyImagesKwargs
 from dragonfly.models.presets import get_preset
+from dragonfly.models.question_text import picture_questions
 from dragonfly.vision.layout import SubImageLayout
 
 TEMPLATE_FILE = Path(__file__).with_name("chat_template.jinja")
@@ -46,10 +49,6 @@ class DragonflyProcessor(ProcessorMixin):
 
     valid_processor_kwargs = DragonflyProcessorKwargs
 
-    if TYPE_CHECKING:  # transformers' own signature does not list a processor's options
-
-        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-
     def __init__(
         self,
         image_processor: DragonflyImageProcessor | None = None,
@@ -66,6 +65,44 @@ class DragonflyProcessor(ProcessorMixin):
         template = chat_template or default_chat_template(image_token, block_first)
         super().__init__(image_processor, tokenizer, chat_template=template, **kwargs)
 
+    def __call__(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As transformers; under policy `question` also `question_ids` and `question_mask`, (num_images, length) both."""
+        output = super().__call__(images, text, *args, **kwargs)
+        if self.asks and text is not None and not _is_empty([] if images is None else images):
+            output.update(self.question_inputs(self.questions(images, text), kwargs.get("return_tensors")))
+        return output
+
+    @property
+    def asks(self) -> bool:
+        """Whether the choice of sub-images depends on the question."""
+        spec = self.image_processor.spec
+        return spec.selects and spec.selection.policy == "question"
+
+    @property
+    def wants_evidence(self) -> bool:
+        """Whether the boxes that hold an answer are of use: to choose by (`oracle`), or to learn from (`question`)."""
+        spec = self.image_processor.spec
+        return spec.selects and spec.selection.policy in EVIDENCE_POLICIES
+
+    def questions(self, images: Any, text: Any) -> list[str]:
+        """What each picture is asked, in the order of the pictures; see `picture_questions`."""
+        rows = [text] if isinstance(text, str) else list(text)
+        bos = self.tokenizer.bos_token or ""
+        special = [token for token in self.tokenizer.all_special_tokens if token not in (bos, self.image_token)]
+        return [
+            question
+            for row, pictures in zip(rows, _pictures_per_row(images, rows, self.image_token), strict=True)
+            for question in picture_questions(row.replace(bos, "") if bos else row, self.image_token, pictures, special)
+        ]
+
+    def question_inputs(self, questions: Sequence[str], return_tensors: str | None = "pt") -> BatchFeature:
+        """`question_ids` and `question_mask`, (num_images, length): each question's tokens, padded on the right."""
+        rows = [self.tokenizer(question, add_special_tokens=False)["input_ids"] for question in questions]
+        width = max(1, *map(len, rows))
+        ids = np.array([row + [0] * (width - len(row)) for row in rows], dtype=np.int64)
+        mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], dtype=np.int64)
+        return BatchFeature({"question_ids": ids, "question_mask": mask}, tensor_type=return_tensors)
+
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
         """The whole block of one picture: for each sub-image its placeholders and a separator."""
         return self.placeholders(image_inputs["layouts"][image_idx])
@@ -80,7 +117,7 @@ class DragonflyProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return [*self.tokenizer.model_input_names, *self.image_processor.model_input_names]
+        return [*self.tokenizer.model_input_names, *self.image_processor.model_input_names, "question_ids", "question_mask"]
 
     def _get_num_multimodal_tokens(self, image_sizes: Sequence[tuple[int, int]] | None = None, **kwargs: Any) -> MultiModalData:
         """Prompt tokens (separators included) and rows of `pixel_values` of pictures of (height, width); no pixels needed."""

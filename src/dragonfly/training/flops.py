@@ -38,7 +38,7 @@ class Flops:
             tower, language = tower_flops(config.vision_config, config.spec), LanguageModelSize.from_config(config)
         except ValueError:
             return None
-        below = {"vision_tower", "multi_modal_projector", "other"} & trained
+        below = {"vision_tower", "multi_modal_projector", "sub_image_position", "other"} & trained
         whole = bool({"language_model", "lm_head"} & trained)
         return cls(tower, language, 3 if "vision_tower" in trained else 1, 3 if whole else 2 if below else 1)
 

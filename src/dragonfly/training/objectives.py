@@ -77,5 +77,8 @@ def _with_dummy(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     side, device = base.spec.resolution, kwargs["input_ids"].device
     dummy = torch.zeros(1, 3, side, side, device=device)
     nothing = 0.0 * base.multi_modal_projector(base.encode(dummy)).float().mean()
+    for name in ("sub_image_position", "question_map"):
+        if hasattr(base, name):
+            nothing = nothing + 0.0 * getattr(base, name).weight.float().mean()
     embeddings = base.get_input_embeddings()(kwargs["input_ids"])
     return args, {**kwargs, "input_ids": None, "inputs_embeds": embeddings + nothing.to(embeddings.dtype)}

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from dragonfly.config import Config, nearest
 
-MODULES = ("vision_tower", "multi_modal_projector", "language_model", "lm_head")
+MODULES = ("vision_tower", "multi_modal_projector", "sub_image_position", "question_map", "language_model", "lm_head")
 """What a stage may train; a part of one is named with dots (`language_model.layers.31`)."""
 
 RECIPES = Path(str(files("dragonfly"))) / "recipes"
@@ -74,6 +74,9 @@ class SelectionOptions(Config):
     scope: str | None = None
     keep: int | None = None
     seed: int | None = None
+    floor: int | None = None
+    diversity: float | None = None
+    remainder: int | None = None
 
 
 class ModelOptions(Config):
@@ -86,6 +89,7 @@ class ModelOptions(Config):
     grid_rule: str | None = None
     regions: str | None = None
     max_enlargement: float | None = None
+    position: str | None = None
 
 
 class Source(Config):
@@ -235,6 +239,8 @@ class Recipe(Config):
         objective: `answer` (default), `text` (language model alone, no pictures), `read` (the tower learns to name the
             marks of a sample, patch by patch).
         epochs, steps: exactly one; an epoch's last step is filled up from the next epoch's order.
+        evidence_weight: of the cross-entropy between the scores of policy `question` and the samples' evidence; trains
+            `question_map` alone.
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
         reading: what the objective `read` asks.
         attention: transformers' name of an implementation, or one each for `vision_config` and `text_config`.
@@ -258,6 +264,7 @@ class Recipe(Config):
     precision: Literal["float32", "bfloat16"] = "float32"
     attention: str | dict[str, str] | None = None
     gradient_checkpointing: bool = False
+    evidence_weight: float = Field(default=0.0, ge=0.0)
     lora: Lora | None = None
     deepspeed: str | None = None
     gates: list[Gate] = Field(default_factory=list)
@@ -307,6 +314,8 @@ class Recipe(Config):
 
     def _objective_faults(self) -> list[str]:
         parts = {name.partition(".")[0] for name in self.trainable}
+        if "question_map" in parts and not self.evidence_weight:
+            return ["question_map learns from evidence alone; set evidence_weight above 0, or leave it out of trainable"]
         legal = {"answer": set(MODULES), "text": {"language_model", "lm_head"}, "read": {"vision_tower"}}[self.objective]
         if wrong := sorted(parts & set(MODULES) - legal):
             may = ", ".join(sorted(legal))

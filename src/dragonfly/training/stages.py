@@ -17,8 +17,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProces
 from dragonfly.config import nearest
 from dragonfly.inference.locate import bundled_model
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
+from dragonfly.models.connector import optional_modules
 from dragonfly.models.conversion import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
-from dragonfly.models.modeling_dragonfly import SharedMean
 from dragonfly.models.presets import get_preset
 from dragonfly.models.towers import tower_config
 from dragonfly.vision.spec import EncoderSpec
@@ -97,7 +97,7 @@ def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
     elif options.preset is not None:
         geometry = {key: values[key] for key in ("resolution", "patch_size", "num_prefix_tokens")}
         values = {**get_preset(options.preset).spec.to_dict(), **geometry}
-    names = ("fit", "grid_rule", "regions", "max_enlargement")
+    names = ("fit", "grid_rule", "regions", "max_enlargement", "position")
     changes: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if selection := {key: value for key, value in options.selection.model_dump().items() if value is not None}:
         changes["selection"] = selection
@@ -186,8 +186,8 @@ def _assemble(recipe: Recipe, processor: DragonflyProcessor, options: dict[str, 
     model.lm_head = language.get_output_embeddings()
     model.model.vision_tower.to_empty(device="cpu").to(options["dtype"])
     _fill_tower(model.model.vision_tower, source, options["dtype"])
-    if hasattr(model.model, "shared_mean"):
-        model.model.shared_mean = SharedMean(config.text_config.hidden_size)
+    for name, module in optional_modules(config.spec, config.text_config.hidden_size).items():
+        setattr(model.model, name, module if name == "shared_mean" else module.to(options["dtype"]))
     projector = nn.Linear(config.vision_config.hidden_size, config.text_config.hidden_size)
     _init_projector(projector, recipe.seed, config.text_config.initializer_range)
     model.model.multi_modal_projector = projector.to(options["dtype"])

@@ -6,6 +6,7 @@ processes), mixed precision and distribution are used as they are.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
+from .centring import Centring, trained_mean
 from .checkpoints import clear_incomplete, complete, rotate
 from .flops import Flops
 from .optimizer import parameter_groups
@@ -28,6 +30,24 @@ class StageTrainer(Trainer):
     ) -> None:
         self.recipe, self.start, self.flops = recipe, start, flops
         super().__init__(args=arguments, **options)
+        self.shared_mean = trained_mean(self.model) if recipe.objective != "read" else None
+        if self.shared_mean is not None:
+            self.add_callback(Centring(self.shared_mean))
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None, **options: Any
+    ) -> Any:
+        """As transformers, and `evidence_weight` times the loss of the choice (policy `question`) while training.
+
+        The choice's loss is a mean over a batch's pictures, and a step's batches count alike. The forward pass of a step, and not
+        its recomputation, moves the shared mean.
+        """
+        with self.shared_mean.observing() if self.shared_mean is not None else nullcontext():
+            loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch, **options)
+        weight, of_choice = self.recipe.evidence_weight, getattr(outputs, "selection_loss", None)
+        if weight and of_choice is not None and model.training:
+            loss = loss + weight * of_choice / self.args.gradient_accumulation_steps
+        return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]

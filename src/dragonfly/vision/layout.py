@@ -65,6 +65,8 @@ class SubImageLayout:
         levels: the levels that are encoded, in order.
         regions: for every high sub-image the raster index of the mid sub-image it is compared with (all 0 without mid).
         num_kept_high: how many high sub-images reach the language model.
+        num_remainders: groups of high sub-images that do not, and whose tokens are pooled together instead.
+        remainder_tokens: tokens of each such group.
     """
 
     size: Size
@@ -72,6 +74,8 @@ class SubImageLayout:
     levels: tuple[LevelLayout, ...]
     regions: tuple[int, ...]
     num_kept_high: int
+    num_remainders: int = 0
+    remainder_tokens: int = 0
 
     def level(self, name: LevelName) -> LevelLayout | None:
         return next((level for level in self.levels if level.name == name), None)
@@ -93,11 +97,11 @@ class SubImageLayout:
 
     @cached_property
     def token_counts(self) -> tuple[int, ...]:
-        """Tokens of each sub-image that reaches the language model, in order."""
+        """Tokens of each sub-image that reaches the language model, in order, and then of each remainder."""
         counts: list[int] = []
         for level in self.levels:
             counts += [level.tokens] * (self.num_kept_high if level.name == "high" else level.num_sub_images)
-        return tuple(counts)
+        return (*counts, *[self.remainder_tokens] * self.num_remainders)
 
     @property
     def num_features(self) -> int:
@@ -106,13 +110,20 @@ class SubImageLayout:
 
     @property
     def num_image_tokens(self) -> int:
-        """Tokens that the picture takes in the prompt: features plus one separator after each sub-image."""
-        return self.num_features + self.num_kept
+        """Tokens that the picture takes in the prompt: features plus one separator after each sub-image and remainder."""
+        return self.num_features + len(self.token_counts)
 
     @cached_property
     def codes(self) -> tuple[int, ...]:
         """One integer per sub-image: LOW, MID, or the region of a high one. The row that travels to the model."""
         return (LOW,) * self.count("low") + (MID,) * self.count("mid") + self.regions
+
+    @cached_property
+    def positions(self) -> tuple[tuple[int, int, int], ...]:
+        """(level, row, column) of every sub-image, in order; levels count 0, 1, 2 from low to high."""
+        return tuple(
+            (LEVELS.index(level.name), *divmod(i, level.grid[1])) for level in self.levels for i in range(level.num_sub_images)
+        )
 
     @cached_property
     def boxes(self) -> tuple[Box, ...]:
@@ -153,7 +164,16 @@ def make_layout(size: Size, spec: EncoderSpec) -> SubImageLayout:
     regions = _regions(mid, high, spec.regions) if high and has_high else ()
     num_mid = mid[0] * mid[1] if mid else 0
     num_kept_high = spec.num_kept_high(num_mid, len(regions))
-    return SubImageLayout((height, width), spec.resolution, tuple(levels), regions, num_kept_high)
+    remainders = spec.num_remainders(num_mid, len(regions))
+    return SubImageLayout(
+        size=(height, width),
+        resolution=spec.resolution,
+        levels=tuple(levels),
+        regions=regions,
+        num_kept_high=num_kept_high,
+        num_remainders=remainders,
+        remainder_tokens=spec.selection.remainder if remainders else 0,
+    )
 
 
 def choose_grids(size: Size, spec: EncoderSpec) -> tuple[Grid | None, Grid | None]:

@@ -18,8 +18,24 @@ LevelName = Literal["low", "mid", "high"]
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 Partners = tuple[tuple[Grid, tuple[Grid, ...]], ...]
 
-Policy = Literal["similarity", "centred", "detail", "random", "uniform", "oracle", "all"]
+Policy = Literal["similarity", "centred", "detail", "question", "residual", "random", "uniform", "oracle", "all"]
 Scope = Literal["region", "picture"]
+Need = Literal["layout", "pixels", "evidence", "tokens", "question"]
+
+# What a policy looks at. Tokens are not there before the vision tower has run; `question` needs them and the user's words.
+NEEDS: dict[Policy, Need] = {
+    "all": "layout",
+    "uniform": "layout",
+    "random": "pixels",
+    "residual": "pixels",
+    "oracle": "evidence",
+    "similarity": "tokens",
+    "centred": "tokens",
+    "detail": "tokens",
+    "question": "question",
+}
+LATE: tuple[Need, ...] = ("tokens", "question")  # what is there only after the vision tower has run
+REMAINDERS = (0, 1, 4, 9)  # squares: a remainder is a small picture
 
 
 @dataclass(frozen=True)
@@ -36,22 +52,53 @@ class LevelSpec:
 
 @dataclass(frozen=True)
 class SelectionSpec:
-    """The keep rule for high sub-images.
+    """The keep rule for high sub-images; policy `all` keeps every one and ignores the rest.
 
-    `keep` is the number kept per region (scope `region`) or of the whole picture (scope `picture`); `all` ignores it.
-    `seed` is used by `random` alone.
+    Args:
+        policy: what makes a sub-image worth keeping.
+        scope: whether `keep` counts per region or of the whole picture.
+        keep: the number kept.
+        seed: of `random` alone.
+        floor: the least number kept of each region where the scope is the picture.
+        diversity: 0 to 1, how much likeness to what is kept already counts against a sub-image; 0 not at all.
+        remainder: tokens that stand for the sub-images that are not kept: 0 (they are dropped), 1, 4 or 9, of each region or of
+            the picture as the scope says.
     """
 
     policy: Policy = "all"
     scope: Scope = "region"
     keep: int = 0
     seed: int = 0
+    floor: int = 0
+    diversity: float = 0.0
+    remainder: int = 0
 
     def __post_init__(self) -> None:
         _check_choice("selection.policy", self.policy, get_args(Policy))
         _check_choice("selection.scope", self.scope, get_args(Scope))
         if self.policy != "all" and self.keep < 1:
             raise ValueError(f"selection.keep must be at least 1 for policy '{self.policy}', got {self.keep}")
+        if self.floor < 0 or not 0 <= self.diversity <= 1 or self.remainder not in REMAINDERS:
+            raise ValueError(
+                "selection.floor must be at least 0, selection.diversity 0 to 1 and selection.remainder one of "
+                f"{', '.join(map(str, REMAINDERS))}; got {self.floor}, {self.diversity} and {self.remainder}"
+            )
+        if self.policy != "all" and self.floor and self.scope == "region":
+            raise ValueError(
+                f"selection.floor {self.floor} belongs to selection.scope 'picture'; under 'region' each region keeps "
+                f"selection.keep {self.keep}"
+            )
+        if self.early and (self.diversity or self.remainder):
+            name, value = ("diversity", self.diversity) if self.diversity else ("remainder", self.remainder)
+            raise ValueError(
+                f"selection.{name} {value} needs the tokens of all sub-images, and policy '{self.policy}' drops some before the "
+                f"vision tower; use {name}=0, or one of {', '.join(name for name in NEEDS if NEEDS[name] in LATE)}"
+            )
+
+    @property
+    def early(self) -> bool:
+        """Whether the image processor decides, so that what is dropped is never encoded."""
+        return self.policy != "all" and NEEDS[self.policy] not in LATE
 
 
 @dataclass(frozen=True)
@@ -69,6 +116,7 @@ class EncoderSpec:
         regions: `spatial` (a high sub-image belongs to the mid sub-image above it) or `raster` (equal runs in raster order).
         fit: `stretch` the picture onto each level's canvas, or keep its aspect ratio and `pad` right and below.
         max_enlargement: a mid or high level that would enlarge the picture by more than this factor per side is left out.
+        position: `learned` adds to every token of a sub-image what its level, row and column have learned; zero when new.
         selection: which high sub-images reach the language model.
     """
 
@@ -83,12 +131,14 @@ class EncoderSpec:
     regions: Literal["spatial", "raster"] = "spatial"
     fit: Literal["stretch", "pad"] = "stretch"
     max_enlargement: float | None = None
+    position: Literal["none", "learned"] = "none"
     selection: SelectionSpec = field(default_factory=SelectionSpec)
 
     def __post_init__(self) -> None:
         _check_choice("grid_rule", self.grid_rule, ("aspect", "released"))
         _check_choice("regions", self.regions, ("spatial", "raster"))
         _check_choice("fit", self.fit, ("stretch", "pad"))
+        _check_choice("position", self.position, ("none", "learned"))
         if self.low is None and self.mid is None and self.high is None:
             raise ValueError("an encoder needs at least one of the levels low, mid, high; all three are missing")
         if self.low and len(self.low.grids) > 1:
@@ -126,6 +176,12 @@ class EncoderSpec:
         """Whether some high sub-images are left out."""
         return self.high is not None and self.selection.policy != "all"
 
+    @property
+    def largest_grid(self) -> Grid:
+        """The most rows and the most columns of any grid of any level."""
+        grids = [grid for name in LEVELS if (level := self.level(name)) for grid in level.grids]
+        return max(rows for rows, _ in grids), max(cols for _, cols in grids)
+
     def level(self, name: LevelName) -> LevelSpec | None:
         return {"low": self.low, "mid": self.mid, "high": self.high}[name]
 
@@ -140,6 +196,12 @@ class EncoderSpec:
         if not self.selects or not high:
             return high
         return self.selection.keep * (max(mid, 1) if self.selection.scope == "region" else 1)
+
+    def num_remainders(self, mid: int, high: int) -> int:
+        """Groups of high sub-images that are not kept and get tokens together: each region's, or the picture's."""
+        if not self.selection.remainder or self.num_kept_high(mid, high) == high:
+            return 0
+        return max(mid, 1) if self.selection.scope == "region" else 1
 
     def pairs(self) -> list[tuple[Grid | None, Grid | None]]:
         """Every (mid grid, high grid) that a picture can be given."""
@@ -160,11 +222,11 @@ class EncoderSpec:
         Raises:
             ValueError: for an unknown or illegal value, or a keep rule where there is no high level to keep from.
         """
-        values = {**self.to_dict(), **changes}
+        values = {**self.to_dict(), **changes, "selection": self.to_dict()["selection"]}
         if changes.get("selection"):
             if self.high is None:
                 raise ValueError("this encoder has no high level, so there is nothing to select; choose another model.preset")
-            values["selection"] = {**self.to_dict()["selection"], **changes["selection"]}
+            values["selection"] = {**values["selection"], **changes["selection"]}
         return EncoderSpec.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -250,7 +312,7 @@ def _check_keep(spec: EncoderSpec) -> None:
     if not spec.selects:
         return
     assert spec.high is not None
-    if spec.selection.policy in ("similarity", "centred") and spec.mid is None:
+    if spec.selection.policy in ("similarity", "centred", "residual") and spec.mid is None:
         raise ValueError(f"policy '{spec.selection.policy}' compares high with mid sub-images, and there is no mid level")
     for mid, high in spec.pairs():
         assert high is not None
@@ -259,6 +321,16 @@ def _check_keep(spec: EncoderSpec) -> None:
         limit = total // regions if spec.selection.scope == "region" else total
         if spec.selection.keep > limit:
             raise ValueError(f"selection.keep {spec.selection.keep} is more than the {limit} of a {spec.selection.scope}")
+        floor = spec.selection.floor
+        if floor * regions > spec.selection.keep or floor > total // regions:
+            raise ValueError(
+                f"selection.floor {floor} of each of {regions} regions of {total // regions} sub-images does not fit "
+                f"selection.keep {spec.selection.keep}; lower the floor, or keep more"
+            )
+    if spec.selection.remainder > spec.patch_side**2:
+        raise ValueError(
+            f"selection.remainder {spec.selection.remainder} is more than the {spec.patch_side**2} patches of a sub-image"
+        )
 
 
 def _grids(values: Any) -> tuple[Grid, ...]:

@@ -13,8 +13,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from dragonfly.vision.layout import LevelLayout, SubImageLayout
+from dragonfly.vision.spec import LevelName
 
 SubImages = UInt8[np.ndarray, "sub_images side side 3"]
+Canvases = dict[LevelName, UInt8[np.ndarray, "height width 3"]]
 Fill = tuple[int, int, int]
 
 
@@ -67,12 +69,41 @@ def cut(
             f"expected an RGB picture of height {layout.size[0]}, width {layout.size[1]}, got mode {image.mode}, "
             f"height {image.height}, width {image.width}"
         )
+    return crop(canvases(image, layout, resample=resample, fill=fill), layout, keep_high)
+
+
+def canvases(image: Image.Image, layout: SubImageLayout, *, resample: Image.Resampling, fill: Fill) -> Canvases:
+    """The picture at every level's size: one resize per level."""
+    return {level.name: canvas(image, level, layout.resolution, resample, fill) for level in layout.levels}
+
+
+def crop(drawn: Canvases, layout: SubImageLayout, keep_high: Sequence[int] | None = None) -> SubImages:
+    """The sub-images of a picture's canvases, in the layout's order; see `cut`."""
     parts: list[SubImages] = []
     for level in layout.levels:
-        pixels = canvas(image, level, layout.resolution, resample, fill)
-        crops = split(pixels, level.grid)
+        crops = split(drawn[level.name], level.grid)
         parts.append(crops[list(keep_high)] if level.name == "high" and keep_high is not None else crops)
     return np.concatenate(parts)
+
+
+def residual(drawn: Canvases, layout: SubImageLayout, resample: Image.Resampling) -> Float[np.ndarray, " high"]:
+    """What of each high sub-image the mid level, enlarged to the high canvas, does not show already.
+
+    The mean absolute difference of their pixels, 0 to 255. Sums of whole numbers, so it is the same on every machine. Where a
+    padded picture does not reach there is no difference.
+
+    Raises:
+        ValueError: if the layout lacks one of the two levels.
+    """
+    mid, high = layout.level("mid"), layout.level("high")
+    if mid is None or high is None:
+        raise ValueError(f"a residual needs the levels mid and high, got {', '.join(level.name for level in layout.levels)}")
+    coarse = Image.fromarray(drawn["mid"][: mid.content[0], : mid.content[1]])
+    enlarged = np.asarray(resize(coarse, high.content, resample))
+    fine = drawn["high"][: high.content[0], : high.content[1]]
+    difference = np.zeros_like(drawn["high"])
+    difference[: high.content[0], : high.content[1]] = np.maximum(fine, enlarged) - np.minimum(fine, enlarged)
+    return split(difference, high.grid).mean(axis=(1, 2, 3), dtype=np.float64).astype(np.float32)
 
 
 def split(pixels: UInt8[np.ndarray, "height width 3"], grid: tuple[int, int]) -> SubImages:

@@ -1,0 +1,43 @@
+"""Policy `question`: what a question looks for, as a vector beside the summaries of sub-images, and how that is learned.
+
+A question is the mean of its words' input embeddings, sent through one learned linear map. Gradient reaches the map alone: what
+it compares is detached, so learning to choose disturbs neither tower nor language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class QuestionMap(nn.Module):
+    """From the space of input embeddings to that of summaries, which is the same one: the identity when new."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(hidden))
+
+    def forward(self, question: Tensor) -> Tensor:
+        """(num_images, hidden) -> (num_images, hidden)."""
+        return nn.functional.linear(question.to(self.weight.dtype), self.weight)
+
+
+def embed_questions(embed: Callable[[Tensor], Tensor], ids: Tensor, mask: Tensor) -> Tensor:
+    """(num_images, length) ids and mask -> (num_images, hidden): the mean of the words' embeddings, zero without words."""
+    with torch.no_grad():
+        words = embed(ids).float() * mask.unsqueeze(-1)
+        return words.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def evidence_losses(scores: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of each picture's scores against its evidence, and which pictures have any.
+
+    Args:
+        scores: (num_images, high).
+        evidence: (num_images, high) areas shared with the boxes that hold the answer; their shares are the target.
+    """
+    area = evidence.sum(dim=1, keepdim=True)
+    target = evidence / area.clamp(min=torch.finfo(torch.float32).tiny)
+    return -(target * scores.log_softmax(dim=1)).sum(dim=1), (area > 0).squeeze(1)

@@ -1,0 +1,225 @@
+"""What an encoder may add to the choice: a remainder, diversity, learned positions. Counts, equivalences, and by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
+from tests import tiny
+
+Model = DragonflyForConditionalGeneration
+
+
+def encoder(preset: str = "v1", position: str = "none", **selection: Any) -> dict[str, Any]:
+    return tiny.config(preset).spec.changed({"position": position, "selection": selection}).to_dict()
+
+
+def make(**options: Any) -> tuple[Model, DragonflyProcessor]:
+    settings = tiny.config(encoder=encoder(**options))
+    return tiny.model(settings), tiny.processor(settings)
+
+
+def encode(processor: DragonflyProcessor, text: Any = "<image>what?", images: Any = None, **options: Any) -> Any:
+    return processor(text=text, images=tiny.picture() if images is None else images, return_tensors="pt", **options)
+
+
+def images_of(inputs: Any) -> dict[str, Any]:
+    return {key: value for key, value in inputs.items() if key not in ("input_ids", "attention_mask")}
+
+
+def logits(model: Model, inputs: Any, **options: Any) -> Tensor:
+    with torch.no_grad():
+        return model(**inputs, **options).logits
+
+
+def features(model: Model, inputs: Any, **options: Any) -> Any:
+    with torch.no_grad():
+        return model.get_image_features(**images_of(inputs), **options)
+
+
+def close(a: Tensor, b: Tensor) -> None:
+    torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "remainder": {"remainder": 4},
+    "remainder-picture": {"scope": "picture", "keep": 7, "remainder": 9, "floor": 1},
+    "remainder-1": {"policy": "detail", "remainder": 1},
+    "diversity": {"diversity": 0.5},
+    "detail-diversity": {"policy": "detail", "diversity": 0.7},
+    "position": {"position": "learned"},
+    "position-early": {"position": "learned", "policy": "uniform"},
+    "everything": {"position": "learned", "remainder": 4, "diversity": 0.3, "scope": "picture", "keep": 9, "floor": 2},
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_batch_mates_change_nothing(name: str) -> None:
+    model, processor = make(**RULES[name])
+    if hasattr(model.model, "sub_image_position"):
+        torch.nn.init.normal_(model.model.sub_image_position.weight)  # pyright: ignore[reportArgumentType]
+    pictures = [tiny.picture(seed=1), tiny.picture(64, 96, seed=2)]
+    together = encode(processor, ["<image>a", "<image>b"], pictures, padding=True)
+    out = logits(model, together)
+    for row in range(2):
+        alone = logits(model, encode(processor, "<image>" + "ab"[row], pictures[row]))
+        close(out[row][together["attention_mask"][row].bool()], alone[0])
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_features_are_counted_by_the_layout(name: str) -> None:
+    model, processor = make(**RULES[name])
+    inputs = encode(processor)
+    layout = processor.image_processor.layout((64, 96))
+    out = features(model, inputs)
+    assert out.pooler_output[0].shape == (layout.num_features, 32)
+    assert (inputs["input_ids"] == model.config.image_token_id).sum() == layout.num_features
+    separators = (inputs["input_ids"] == model.config.separator_token_id).sum()
+    assert separators == len(layout.token_counts) == layout.num_image_tokens - layout.num_features
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_choice_handed_in_again_is_the_same(name: str) -> None:
+    model, processor = make(**RULES[name])
+    inputs = encode(processor, "<image><image>", [tiny.picture(seed=1), tiny.picture(64, 96, seed=2)])
+    selection = features(model, inputs).selection
+    if selection is not None:
+        close(logits(model, inputs, selected_high=selection.indices), logits(model, inputs))
+
+
+# the remainder
+
+
+def test_a_remainder_is_the_mean_of_what_is_not_kept() -> None:
+    model, processor = make(remainder=4)
+    inputs = encode(processor)
+    out = features(model, inputs)
+    tokens = model.model.encode(inputs["pixel_values"][0])[5:, 1:]  # (24, 16, hidden), 4 x 4 patches
+    regions, kept = inputs["sub_image_regions"][0, 5:], set(out.selection.indices[0].tolist())
+    expected = []
+    for region in range(4):
+        dropped = [i for i in range(24) if regions[i] == region and i not in kept]
+        assert len(dropped) == 3
+        grid = tokens[dropped].mean(dim=0).unflatten(0, (2, 2, 2, 2)).mean(dim=(1, 3)).flatten(0, 1)
+        expected.append(model.model.multi_modal_projector(grid))
+    close(out.pooler_output[0][-16:], torch.cat(expected))
+    plain, same = make()
+    close(out.pooler_output[0][:-16], features(plain, encode(same)).pooler_output[0])
+
+
+def test_a_remainder_of_the_picture_is_one_group() -> None:
+    model, processor = make(scope="picture", keep=20, remainder=1)
+    inputs = encode(processor)
+    out = features(model, inputs)
+    dropped = [i for i in range(24) if i not in out.selection.indices[0].tolist()]
+    mean = model.model.encode(inputs["pixel_values"][0])[5:, 1:][dropped].mean(dim=(0, 1))
+    close(out.pooler_output[0][-1], model.model.multi_modal_projector(mean))
+
+
+def test_cells_overlap_where_the_patches_do_not_divide() -> None:
+    model, processor = make(scope="picture", keep=23, remainder=9)
+    inputs = encode(processor)
+    out = features(model, inputs)
+    (dropped,) = set(range(24)) - set(out.selection.indices[0].tolist())
+    grid = model.model.encode(inputs["pixel_values"][0])[5 + dropped, 1:].unflatten(0, (4, 4))
+    spans = [slice(0, 2), slice(1, 3), slice(2, 4)]
+    cells = torch.stack([grid[row, col].mean(dim=(0, 1)) for row in spans for col in spans])
+    close(out.pooler_output[0][-9:], model.model.multi_modal_projector(cells))
+
+
+def test_where_all_is_kept_nothing_remains() -> None:
+    model, processor = make(keep=6, remainder=9)
+    plain, same = make(policy="all")
+    close(logits(model, encode(processor)), logits(plain, encode(same)))
+
+
+def test_gradient_reaches_what_is_not_kept() -> None:
+    for remainder in (0, 4):
+        model, processor = make(remainder=remainder)
+        inputs = encode(processor)
+        inputs["pixel_values"].requires_grad_()
+        out = model.get_image_features(**images_of(inputs))
+        out.pooler_output[0].square().sum().backward()  # pyright: ignore[reportOptionalSubscript]
+        dropped = [5 + i for i in range(24) if i not in out.selection.indices[0].tolist()]
+        assert (inputs["pixel_values"].grad[0, dropped].abs().amax(dim=(1, 2, 3)) > 0).all() == bool(remainder)
+
+
+def test_uneven_pictures_have_their_own_remainders() -> None:
+    spec = {**encoder(remainder=4), "max_enlargement": 1.0}
+    settings = tiny.config(encoder=spec)
+    model, processor = tiny.model(settings), tiny.processor(settings)
+    pictures = [tiny.picture(40, 40, seed=1), tiny.picture(300, 200, seed=3)]
+    inputs = encode(processor, ["<image>a", "<image>b"], pictures, padding=True)
+    out = logits(model, inputs)
+    for row in range(2):
+        alone = logits(model, encode(processor, "<image>" + "ab"[row], pictures[row]))
+        close(out[row][inputs["attention_mask"][row].bool()], alone[0])
+
+
+def test_a_remainder_needs_everything() -> None:
+    model, processor = make(remainder=4)
+    inputs = encode(processor)
+    with pytest.raises(ValueError, match=r"selection.remainder pools what is not kept, and pixel_values holds the 12 kept"):
+        model(**{**inputs, "pixel_values": inputs["pixel_values"][:, :17]})
+
+
+# diversity
+
+
+def test_diversity_changes_the_choice_and_nothing_else() -> None:
+    inputs = encode(make()[1])
+    plain, diverse = (features(make(diversity=value)[0], inputs) for value in (0.0, 0.9))
+    assert torch.equal(plain.selection.scores, diverse.selection.scores)
+    assert not torch.equal(plain.selection.indices, diverse.selection.indices)
+
+
+# learned positions
+
+
+@pytest.mark.parametrize("policy", ["similarity", "uniform", "all"])
+def test_new_positions_change_nothing_and_learned_ones_say_where(policy: str) -> None:
+    model, processor = make(position="learned", policy=policy)
+    plain, same = make(policy=policy)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    assert not Model(model.config).model.sub_image_position.weight.any()
+    torch.nn.init.zeros_(model.model.sub_image_position.weight)  # pyright: ignore[reportArgumentType]
+    inputs = encode(processor)
+    before = features(model, inputs)
+    assert torch.equal(before.pooler_output[0], features(plain, encode(same)).pooler_output[0])
+    embedding = model.model.sub_image_position.weight
+    assert embedding.shape == (3 + 8 + 8, 32) and not embedding.any()  # pyright: ignore[reportCallIssue]
+    torch.nn.init.normal_(embedding)  # pyright: ignore[reportArgumentType]
+    layout = processor.image_processor.layout((64, 96))
+    kept = before.selection.indices[0] if before.selection else inputs.get("selected_high", [range(24)])[0]
+    places = [*layout.positions[:5], *(layout.positions[5 + int(index)] for index in kept)]
+    added = (features(model, inputs).pooler_output[0] - before.pooler_output[0]).unflatten(0, (len(places), 17))
+    for row, (level, high, wide) in zip(added, places, strict=True):
+        close(row, (embedding[level] + embedding[3 + high] + embedding[11 + wide]).expand(17, 32))
+
+
+def test_positions_are_saved_loaded_and_left_out(tmp_path: Path) -> None:
+    model, _ = make(position="learned")
+    torch.nn.init.normal_(model.model.sub_image_position.weight)  # pyright: ignore[reportArgumentType]
+    model.save_pretrained(tmp_path)
+    again = Model.from_pretrained(tmp_path)
+    assert torch.equal(again.model.sub_image_position.weight, model.model.sub_image_position.weight)
+    settings = tiny.config(encoder=encoder())
+    without = Model.from_pretrained(tmp_path, config=settings)  # the rule can be changed when a model is loaded
+    assert not hasattr(without.model, "sub_image_position")
+    plain, _ = make()
+    plain.save_pretrained(tmp_path / "plain")
+    fresh = Model.from_pretrained(tmp_path / "plain", config=tiny.config(encoder=encoder(position="learned")))
+    assert not fresh.model.sub_image_position.weight.any()
+    assert not [name for name in plain.state_dict() if ".sub_image_position" in name or "question" in name]
+
+
+def test_positions_must_be_given() -> None:
+    model, processor = make(position="learned")
+    inputs = encode(processor)
+    with pytest.raises(ValueError, match="position 'learned' needs sub_image_positions, which the image processor makes"):
+        model(**{key: value for key, value in inputs.items() if key != "sub_image_positions"})
