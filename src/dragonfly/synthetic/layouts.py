@@ -61,7 +61,8 @@ def bound_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, sty
 def _face(rng: random.Random, spec: SynthSpec, style: Style, name: str, cells: Cells) -> Face:
     """A face of the style, as high as drawn or so much smaller that enough keys fit into a cell."""
     family, scale = FAMILIES[name], cells.cell_size[0] / spec.cell
-    least, most = spec.detail[0] * scale, spec.detail[1] * scale * (0.83 if name == "chart" else 1.0)
+    tallest = min(spec.detail[1] * (0.83 if name == "chart" else 1.0), spec.afar * cells.grid[0])
+    least, most = spec.detail[0] * scale, tallest * scale
     chosen, cap = rng.choice(style.faces), rng.uniform(least, most)
     wanted = 26 if spec.crowded else spec.facts[1] + 6
     while cap > least and not _roomy(family, style, face(chosen, cap), cells, wanted):
