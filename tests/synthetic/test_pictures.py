@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dragonfly.models.presets import get_preset
 from dragonfly.synthetic import SPECS, SPLITS, Drawn, make_picture
-from dragonfly.synthetic.page import Box
+from dragonfly.synthetic.layouts import free_layout
+from dragonfly.synthetic.page import Box, Page
+from dragonfly.synthetic.papers import Look
+from dragonfly.synthetic.picture import row_random
+from dragonfly.synthetic.plots import draw_plot
+from dragonfly.synthetic.sheet import Sheet
+from dragonfly.synthetic.styles import STYLES
 from dragonfly.vision.layout import make_layout
 
 SPEC = get_preset("v1").spec  # its grids are those that `nano` is drawn for: 24 high sub-images under 4
@@ -127,3 +136,21 @@ def test_facts_of_a_free_page_do_not_overlap() -> None:
             for b in boxes[:number]:
                 overlap = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
                 assert min(overlap) < 12, (picture.family, a, b)  # upright boxes around turned ones may touch
+
+
+def test_the_bars_of_one_chart_stand_on_one_line_and_are_as_high_as_their_values() -> None:
+    spec, seen = replace(SPECS["fine"], turn=0.0), 0
+    for index in range(120):
+        rng = row_random(spec, "train", 1, index)
+        layout = free_layout(rng, spec, "train", "chart", STYLES["chart"]["train"][index % 2])
+        if layout.plot is None:
+            continue
+        page = Page(Image.new("RGB", (layout.cells.size[1], layout.cells.size[0]), "white"))
+        sheet = Sheet(rng, page, STYLES["chart"]["train"][0], Look(*[(0, 0, 0)] * 4), layout.items[0].face, False)
+        facts = draw_plot(sheet, layout.plot, [item.fact for item in layout.items])
+        boxes = [fact.box for fact in facts if fact.box]
+        assert all(a[2] <= b[0] + 1 for a, b in pairwise(boxes)) and all(inside(box, layout.plot) for box in boxes)
+        tops = [box[1] for _, box in sorted((fact.number, fact.box) for fact in facts if fact.box)]
+        assert all(higher <= lower + 1.5 for lower, higher in pairwise(tops))  # text stands on whole pixels
+        seen += len(facts) > 3
+    assert seen > 20
