@@ -149,7 +149,7 @@ def test_the_bars_of_one_chart_stand_on_one_line_and_are_as_high_as_their_values
         sheet = Sheet(rng, page, STYLES["chart"]["train"][0], Look(*[(0, 0, 0)] * 4), layout.items[0].face, False)
         facts = draw_plot(sheet, layout.plot, [item.fact for item in layout.items])
         boxes = [fact.box for fact in facts if fact.box]
-        assert all(a[2] <= b[0] + 1 for a, b in pairwise(boxes)) and all(inside(box, layout.plot) for box in boxes)
+        assert all(a[2] <= b[0] + 1 for a, b in pairwise(boxes)) and all(inside(box, layout.plot, 1.5) for box in boxes)
         tops = [box[1] for _, box in sorted((fact.number, fact.box) for fact in facts if fact.box)]
         assert all(higher <= lower + 1.5 for lower, higher in pairwise(tops))  # text stands on whole pixels
         seen += len(facts) > 3
