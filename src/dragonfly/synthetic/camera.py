@@ -18,12 +18,12 @@ from .spec import SynthSpec
 
 
 def take(rng: random.Random, spec: SynthSpec, image: Image.Image, look: Look) -> tuple[Image.Image, Callable[[Box], Box]]:
-    """The picture of a page, and where a box of the page is in it."""
-    degrees = rng.uniform(-spec.turn, spec.turn)
+    """The picture of a page, and where a box of the page is in it. Half of the pages are turned, half are blurred."""
+    degrees = rng.uniform(-spec.turn, spec.turn) if rng.random() < 0.5 else 0.0
     if degrees:
-        image = image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=look.paper)
-    if spec.blur:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, spec.blur)))
+        image = image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=look.paper)
+    if spec.blur and rng.random() < 0.5:
+        image = image.filter(ImageFilter.BoxBlur(rng.uniform(0, spec.blur)))
     width, height = image.size
     return add_light(rng, image, spec.light), lambda box: turned(box, degrees, (height, width)) if degrees else box
 
@@ -46,5 +46,5 @@ def add_light(rng: random.Random, image: Image.Image, slope: float, grain: float
     across, down = rng.uniform(-slope, slope), rng.uniform(-slope, slope)
     field += np.linspace(-across, across, width, dtype=np.float32)
     field += np.linspace(-down, down, height, dtype=np.float32)[:, None]
-    pixels = np.asarray(image).astype(np.int16) + field.astype(np.int16)[:, :, None]
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    pixels = np.add(np.asarray(image), field.astype(np.int16)[:, :, None], dtype=np.int16)
+    return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))

@@ -14,11 +14,13 @@ from .facts import Fact
 from .families import FAMILIES, Family, make_facts, with_values
 from .fonts import Face, face
 from .page import Box
+from .plots import plot_capacity
 from .spec import SynthSpec
 from .styles import Style
 
 TITLE_SHARE = 0.35  # of the pictures
 _ICON = {"pie": 18.0, "dial": 18.0, "sideways": 14.0}  # pixels beside a value that its mark takes, at least
+_PLOTS = 0.7  # share of free charts with bars or points that are one chart, not one per category
 _FREE_CELL = 64  # side of the squares by which free pages are decorated
 
 
@@ -35,7 +37,7 @@ class Item:
 class PageLayout:
     """A page before it is drawn: its cells, those that are `used`, the title's box, and its facts.
 
-    `absent` are keys that could have been drawn and were not.
+    `absent` are keys that could have been drawn and were not. With a `plot`, all facts share it as one chart.
     """
 
     cells: Cells
@@ -43,6 +45,7 @@ class PageLayout:
     title: Box | None
     items: tuple[Item, ...]
     absent: tuple[str, ...]
+    plot: Box | None = None
 
 
 def bound_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, style: Style) -> PageLayout:
@@ -61,7 +64,8 @@ def bound_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, sty
 def _face(rng: random.Random, spec: SynthSpec, style: Style, name: str, cells: Cells) -> Face:
     """A face of the style, as high as drawn or so much smaller that enough keys fit into a cell."""
     family, scale = FAMILIES[name], cells.cell_size[0] / spec.cell
-    least, most = spec.detail[0] * scale, spec.detail[1] * scale * (0.83 if name == "chart" else 1.0)
+    tallest = min(spec.detail[1] * (0.83 if name == "chart" else 1.0), spec.afar * cells.grid[0])
+    least, most = spec.detail[0] * scale, tallest * scale
     chosen, cap = rng.choice(style.faces), rng.uniform(least, most)
     wanted = 26 if spec.crowded else spec.facts[1] + 6
     while cap > least and not _roomy(family, style, face(chosen, cap), cells, wanted):
@@ -96,6 +100,9 @@ def free_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, styl
     family = with_values(FAMILIES[name], spec.values)
     facts, absent = make_facts(rng, family, split, rng.randint(*spec.facts))
     faces = _free_faces(rng, spec, style, len(facts))
+    wants_plot = style.arrangement in ("bar", "point") and rng.random() < _PLOTS
+    if wants_plot and (plot := _as_plot(cells, title, facts, absent, faces[0], margin)):
+        return plot
     needs = [need(fact, one, name) for fact, one in zip(facts, faces, strict=True)]
     area = (margin, (title[3] if title else margin), width - margin, height - margin)
     slots = (_in_columns if rng.random() < 0.5 else _scattered)(rng, area, needs)
@@ -103,6 +110,20 @@ def free_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, styl
     boxes = [item.slot for item in kept] + ([title] if title else [])
     used = frozenset(cell for cell in cells.all() for box in boxes if _meet(cells.box(*cell), box))
     return PageLayout(cells, used, title, tuple(kept), tuple(absent))
+
+
+def _as_plot(
+    cells: Cells, title: Box | None, facts: list[Fact], absent: list[str], one: Face, margin: float
+) -> PageLayout | None:
+    """As many facts as fit beside each other, in one chart on most of the page; None where that is less than three."""
+    height, width = cells.size
+    area = (margin, (title[3] if title else margin), width - margin, height - margin)
+    wide = max(one.width(text) for fact in facts for text in (fact.key.capitalize(), fact.value))
+    kept = facts[: plot_capacity(area, one.cap, wide)]
+    if len(kept) < 3:
+        return None
+    items = tuple(Item(fact, area, one) for fact in kept)
+    return PageLayout(cells, frozenset(cells.all()), title, items, tuple(absent), area)
 
 
 def _free_faces(rng: random.Random, spec: SynthSpec, style: Style, count: int) -> list[Face]:

@@ -23,6 +23,7 @@ from .fonts import face
 from .layouts import Item, bound_layout, free_layout
 from .page import Box, Mark, Page
 from .papers import draw_look, make_paper
+from .plots import draw_plot
 from .questions import Question, ask
 from .sheet import Sheet
 from .spec import SPLITS, SynthSpec
@@ -64,11 +65,15 @@ def make_picture(spec: SynthSpec, split: str, seed: int, index: int) -> Drawn:
     look = draw_look(rng, style.paper)
     layout = (free_layout if spec.sizes else bound_layout)(rng, spec, split, name, style)
     page = Page(make_paper(rng, style.paper, look, layout.cells.size))
-    decorate(name, Ground(rng, page.draw, look, layout.cells, layout.used))
+    if not layout.plot:
+        decorate(name, Ground(rng, page.draw, look, layout.cells, layout.used))
     sheet = Sheet(rng, page, style, look, layout.items[0].face, not family.shapes and rng.random() < 0.5)
     if layout.title:
         _draw_title(sheet, layout.title, name)
-    drawn = _draw_facts(sheet, name, layout.items)
+    if layout.plot:
+        drawn = draw_plot(sheet, layout.plot, [item.fact for item in layout.items])
+    else:
+        drawn = _draw_facts(sheet, name, layout.items)
     image, moved = take(rng, spec, page.image, look)
     facts = tuple(replace(fact, box=moved(fact.box)) for fact in drawn if fact.box)
     marks = tuple(replace(mark, box=moved(mark.box)) for mark in page.marks)

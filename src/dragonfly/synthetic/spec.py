@@ -28,9 +28,10 @@ class SynthSpec:
         crowded: fill five of six cells instead of at most `most_per_region`.
         most_per_region: most cells with facts or title under one mid sub-image.
         detail: range of the glyphs' cap height in pixels, at scale 1.
+        afar: most pixels of a capital once the whole page is shrunk to one cell.
         values: kinds of value that fields have besides their family's own.
-        turn: most degrees that a page is turned, either way.
-        blur: largest radius of the blur, in pixels.
+        turn: most degrees that a page is turned, either way; half of them are.
+        blur: largest radius of the blur, in pixels; half of the pages have some.
         light: most grey levels by which the light differs from the middle of the page to its edge.
         quality: range of the JPEG quality.
         close: pictures of a sample that are each the crop of one cell; 0 keeps whole pictures.
@@ -47,6 +48,7 @@ class SynthSpec:
     crowded: bool = False
     most_per_region: int = 3
     detail: tuple[float, float] = (10.2, 15.0)
+    afar: float = 3.95
     values: tuple[str, ...] = ()
     turn: float = 0.0
     blur: float = 0.0

@@ -14,13 +14,9 @@ from pathlib import Path
 
 def _read_words() -> dict[str, tuple[str, ...]]:
     """The sections of words.txt: key words by topic, and `values`."""
-    found: dict[str, list[str]] = {}
-    for line in Path(__file__).with_name("words.txt").read_text(encoding="utf-8").splitlines():
-        if line.startswith("["):
-            words = found[line.strip("[]")] = []
-        else:
-            words += line.split()
-    return {name: tuple(words) for name, words in found.items()}
+    text = Path(__file__).with_name("words.txt").read_text(encoding="utf-8")
+    sections = (section.partition("]") for section in text.split("[")[1:])
+    return {name: tuple(words.split()) for name, _, words in sections}
 
 
 TOPICS = _read_words()

@@ -140,11 +140,11 @@ WORDINGS: dict[str, Wordings] = {
             "Does it say {value} next to the {key}?",
             "Does {value} belong to the {key}?",
             "Is {value} written by the {key}?",
-            "Is the value beside the {key} {value}?",
+            "Is {value} the value beside the {key}?",
             "Does it say {value} by the {key}?",
         ),
         ("Is {value} beside the {key}?", "Does it say {value} beside the {key}?"),
-        ("Is {value} written next to the {key}?", "Is the value next to the {key} {value}?"),
+        ("Is {value} written next to the {key}?", "Is {value} the value next to the {key}?"),
     ),
     "holds specks": Wordings(
         (

@@ -1,0 +1,181 @@
+"""A written data set: the same bytes from any number of processes, rows that train, close-ups and records."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dragonfly.data import EncodedDataset, Manifest, audit, turn_marks
+from dragonfly.synthetic import ABSENT, SPECS, Plan, write_dataset
+from dragonfly.synthetic import dataset as dataset_module
+from dragonfly.synthetic.views import make_views
+from dragonfly.training.sources import packed
+from tests import tiny
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic") / "nano"
+    write_dataset(Plan("nano", "train", 40, 3), folder)
+    return folder
+
+
+def test_the_bytes_do_not_depend_on_the_workers_or_on_the_place(nano: Path, tmp_path: Path) -> None:
+    write_dataset(Plan("nano", "train", 40, 3), tmp_path / "elsewhere" / "again", workers=2)
+    assert files(tmp_path / "elsewhere" / "again") == files(nano)
+
+
+def test_a_picture_does_not_depend_on_how_many_are_drawn(nano: Path, tmp_path: Path) -> None:
+    write_dataset(Plan("nano", "train", 2, 3), tmp_path / "few")
+    few, many = files(tmp_path / "few"), files(nano)
+    assert all(many[name] == content for name, content in few.items() if name.startswith("pictures/"))
+
+
+def test_rows_are_one_question_each_on_shared_pictures(nano: Path) -> None:
+    manifest = Manifest.open(nano)
+    manifest.verify()
+    rows = list(manifest)
+    assert len({row.id for row in rows}) == len(rows)
+    assert len({row.images for row in rows}) == 40
+    assert all(len(row.messages) == 2 and len(row.evidence) == 1 for row in rows)
+    assert all(Path(row.images[0].path or "").is_file() for row in rows)
+    keys = {"kind", "form", "family", "template", "detail_px", "split", "spec", "licence"}
+    assert all(set(row.meta) == keys and row.meta["split"] == "train" for row in rows)
+
+
+def test_a_packed_page_trains_with_clean_labels(nano: Path) -> None:
+    rows = packed(Manifest.open(nano), 8)
+    processor = tiny.processor()
+    data = EncodedDataset(rows, processor)
+    assert Counter(len(row.images) for row in rows) == {1: len(rows)}
+    example = data[0]
+    faults = audit(
+        example,
+        image_token_id=processor.image_token_id,
+        separator_token_id=processor.separator_token_id,
+        marks=turn_marks(processor),
+    )
+    assert faults == []
+    assert sum(message.role == "assistant" for message in rows[0].messages) == 8
+
+
+def test_one_question_per_kind(tmp_path: Path) -> None:
+    write_dataset(Plan("nano", "dev", 6, 3, questions="one-per-kind"), tmp_path / "few")
+    kinds = Counter((row.images, row.meta["kind"]) for row in Manifest.open(tmp_path / "few"))
+    assert set(kinds.values()) == {1} and len(kinds) > 6 * 5
+
+
+def test_marks_come_one_row_per_picture(tmp_path: Path) -> None:
+    write_dataset(Plan("nano-crowded", "train", 6, 3, marks=True), tmp_path / "marks")
+    rows = list(Manifest.open(tmp_path / "marks"))
+    assert len(rows) == 6
+    for row in rows:
+        assert {mark["kind"] for mark in row.meta["marks"]} <= {"char", "word", "shape"}
+        assert all(set(mark) == {"box", "label", "kind"} and len(mark["box"]) == 4 for mark in row.meta["marks"])
+        assert len(row.meta["marks"]) > 40
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_close_ups_are_asked_about_what_they_show(count: int) -> None:
+    spec, seen = SPECS[f"nano-close-{count}"], Counter[str]()
+    for index in range(8):
+        for view in make_views(spec, "train", 2, index):
+            assert len(view.images) == count
+            assert all(max(image.size) <= 73 for image in view.images)
+            width, height = view.images[0].size
+            for question in view.questions:
+                seen[question.kind] += 1
+                assert question.kind not in ("describe",) and question.form != "describe"
+                for left, top, right, bottom in question.evidence:
+                    assert 0 <= left < right <= width and 0 <= top < bottom <= height
+            for mark in view.marks:
+                assert mark.box[0] >= 0 and mark.box[2] <= width and mark.box[1] >= 0 and mark.box[3] <= height
+    assert seen["absent"] and seen["yes/no"] and seen["read"]
+    assert bool(seen["compare"]) == (count > 1)
+
+
+def test_only_the_first_of_several_close_ups_has_evidence() -> None:
+    asked = [q for index in range(8) for view in make_views(SPECS["nano-close-2"], "train", 2, index) for q in view.questions]
+    read = [bool(question.evidence) for question in asked if question.kind == "read"]
+    assert 0.3 < sum(read) / len(read) < 0.7
+
+
+def test_records_as_text_hold_their_answers(tmp_path: Path) -> None:
+    write_dataset(Plan("nano-text", "test", 8, 3), tmp_path / "text")
+    rows = list(Manifest.open(tmp_path / "text"))
+    assert not any(row.images or row.evidence for row in rows)
+    for row in rows:
+        *records, question = row.messages[0].text.split("\n")
+        answer = row.messages[1].text
+        if row.meta["kind"] == "read":
+            assert any(line.endswith(f" {answer}") for line in records[1:]), (records, question, answer)
+        if row.meta["kind"] == "absent":
+            assert answer == ABSENT
+    assert all(len(row.messages) == 2 for row in rows)
+
+
+def test_records_to_train_on_are_said_once_for_all_questions(tmp_path: Path) -> None:
+    write_dataset(Plan("nano-text", "train", 5, 3), tmp_path / "text")
+    rows = list(Manifest.open(tmp_path / "text"))
+    assert len(rows) == 5 and all(len(row.messages) > 20 for row in rows)
+    assert all("\n" not in message.text for row in rows for message in row.messages[1:])
+
+
+def test_pictures_are_jpeg_files_that_open(nano: Path) -> None:
+    pictures = [content for name, content in files(nano).items() if name.startswith("pictures/")]
+    assert len(pictures) == 40
+    for content in pictures:
+        image = Image.open(io.BytesIO(content))
+        assert image.format == "JPEG" and image.mode == "RGB"
+        image.load()
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({"spec": "nanno"}, "spec 'nanno' is not one of: nano, .*; did you mean 'nano'"),
+        ({"split": "eval"}, "split 'eval' is not one of: train, dev, test"),
+        ({"n": 0}, "n is 0; give at least 1 picture"),
+        ({"seed": -1}, "seed is -1; give 0 or more"),
+        ({"questions": "some"}, "questions is 'some'; accepted: all, one-per-kind"),
+        ({"spec": "nano-text", "marks": True}, "spec 'nano-text' draws no pictures, so it has no marks"),
+    ],
+)
+def test_a_bad_plan_is_refused(plan: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Plan(**{"spec": "nano", "split": "train", "n": 1, "seed": 0, **plan})  # pyright: ignore[reportArgumentType]
+
+
+def test_no_workers_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="workers is 0; give at least 1"):
+        write_dataset(Plan("nano", "train", 1, 0), tmp_path / "new", workers=0)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = dataset_module.make_views
+
+    def failing(spec: object, split: str, seed: int, index: int) -> object:
+        if index == 2:
+            raise RuntimeError("out of ink")
+        return real(spec, split, seed, index)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(dataset_module, "make_views", failing)
+    with pytest.raises(RuntimeError, match="out of ink"):
+        write_dataset(Plan("nano", "train", 4, 0), tmp_path / "new")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_in_use_is_left_alone(nano: Path) -> None:
+    before = files(nano)
+    with pytest.raises(ValueError, match="exists and is not empty"):
+        write_dataset(Plan("nano", "train", 1, 0), nano)
+    assert files(nano) == before
