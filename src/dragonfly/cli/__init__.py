@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, evaluate, inspect, models, train
+from dragonfly.cli import ask, chat, evaluate, inspect, lab, models, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -44,6 +44,7 @@ for command in (
     app.command()(command)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(train.inspect_app)
+app.add_typer(lab.lab_app)
 
 
 def run(arguments: list[str] | None = None) -> int:
