@@ -40,6 +40,7 @@ for command in (
     evaluate.tasks,
     train.train,
     train.merge,
+    lab.ablate,
 ):
     app.command()(command)
 app.command("eval")(evaluate.evaluate)

@@ -11,6 +11,12 @@ import typer
 
 from dragonfly.cli import common
 
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a shipped study.")]
+Changes = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that overrule the study's.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the study: report, result, arms.")]
+OneArm = Annotated[str | None, typer.Option("--arm", help="Only this arm.")]
+Minutes = Annotated[float | None, typer.Option(min=0, help="Stop in order after so many minutes.")]
+
 lab_app = typer.Typer(name="lab", help="Studies: which sub-images are worth keeping.", no_args_is_help=True)
 
 
@@ -59,6 +65,128 @@ def recall(
     else:
         _print_recall(found)
     return 0
+
+
+@lab_app.command("sweep")
+def sweep(
+    study: StudyName,
+    changes: Changes = None,
+    output: Output = None,
+    arm: OneArm = None,
+    minutes: Minutes = None,
+    json: common.Json = False,
+) -> int:
+    """
+    Ask one checkpoint under many encoders: accuracy and cost of policies, numbers kept, grids and pooling.
+
+    Examples:
+
+      dragonfly lab sweep policies -o runs/policies test=data/dev
+
+      dragonfly lab sweep mine.yaml -o runs/mine --minutes 20
+    """
+    from dragonfly.lab.study import Study
+    from dragonfly.lab.sweep import run_sweep
+
+    chosen, out = Study.load(study, changes or ()), _folder(study, output)
+    return _show(run_sweep(chosen, out, arm=arm, minutes=minutes, say=common.say), out, json)
+
+
+def ablate(
+    study: StudyName,
+    changes: Changes = None,
+    output: Output = None,
+    arm: OneArm = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the arms.")] = 1,
+    minutes: Minutes = None,
+    json: common.Json = False,
+) -> int:
+    """
+    Train the arms of a study alike from one checkpoint, ask them, and report. Run again, it goes on.
+
+    Several machines can share a folder: each starts the same command.
+
+    Examples:
+
+      dragonfly ablate headline -o runs/headline data='[{path: data/train}]' test=data/dev
+
+      dragonfly ablate table1 -o runs/table1 --arm v1 --minutes 10
+    """
+    import logging
+
+    from dragonfly.lab.study import Study
+    from dragonfly.lab.sweep import run_ablation
+
+    logging.getLogger("dragonfly").setLevel(logging.ERROR)
+    chosen, out = Study.load(study, changes or ()), _folder(study, output)
+    found = run_ablation(chosen, out, arm=arm, workers=workers, minutes=minutes, say=common.say)
+    return _show(found, out, json)
+
+
+@lab_app.command("findings")
+def findings(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A folder of result files.")] = Path(
+        "benchmarks/results/lab"
+    ),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("docs/findings.md"),
+) -> int:
+    """
+    Write the page of findings anew from result files.
+
+    Examples:
+
+      dragonfly lab findings benchmarks/results/lab -o docs/findings.md
+    """
+    from dragonfly.files import write_text
+    from dragonfly.lab.findings import page
+
+    write_text(output, page(results))
+    common.say(f"findings: {output}")
+    return 0
+
+
+@lab_app.command("studies")
+def studies() -> int:
+    """
+    List the studies of the package: what they ask, which table of the paper they repeat, how long they take.
+
+    Examples:
+
+      dragonfly lab studies
+    """
+    from dragonfly.lab.study import Study, shipped_studies
+
+    rows = [["study", "command", "arms", "minutes", "question"]]
+    for name in shipped_studies():
+        one = Study.load(name)
+        command = "lab sweep" if one.recipe is None else "ablate"
+        whole = "-" if one.minutes is None else f"{one.minutes * len(one.jobs()):g}"
+        rows.append([name, command, str(len(one.arms)), whole, one.question])
+    _print_table("studies; minutes on two cores, all arms and seeds", rows)
+    return 0
+
+
+def _folder(study: str, output: Path | None) -> Path:
+    if output is None:
+        raise ValueError(f"name the study's folder: -o runs/{Path(study).stem}")
+    return output
+
+
+def _show(result: dict[str, Any], folder: Path, as_json: bool) -> int:
+    """The result in short; 1 while jobs are unfinished."""
+    from dragonfly.lab.report import difference_rows, score_rows
+
+    if as_json:
+        common.print_json(result)
+    elif result["arms"]:
+        _print_table("scores, % with 95 % interval", score_rows(result))
+        _print_table("differences, points with 95 % interval", difference_rows(result))
+    for claim in result["headlines"]:
+        common.say(claim["text"] or claim["refused"])
+    if result["unfinished"]:
+        common.say(f"not finished: {', '.join(result['unfinished'])}")
+    common.say(f"report: {folder / 'report.md'}")
+    return 1 if result["unfinished"] else 0
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -83,7 +83,7 @@ def recall(
     questions = read_located(data, limit)
     tally, left_out = Tally(), 0
     asked: list[Located] = []
-    with shared_mean_of(engine, questions, "centred" in chosen) as origin:
+    with shared_mean_of(engine, [question.picture for question in questions], "centred" in chosen) as origin:
         chooser = Chooser(engine, specs)
         for number, question in enumerate(questions):
             progress(number, len(questions))
@@ -168,8 +168,8 @@ class Chooser:
 def scores_of(engine: Engine, spec: EncoderSpec, image: Image.Image, question: str) -> torch.Tensor:
     """(1, high) scores that the model itself gives under another keep rule; the language model is not run."""
     with encoder(engine, spec):
-        parts = [{"type": "image"}, {"type": "text", "text": question}]
-        text = engine.processor.apply_chat_template([{"role": "user", "content": parts}], add_generation_prompt=True)
+        message: Any = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
+        text = engine.processor.apply_chat_template([message], add_generation_prompt=True)
         batch = engine.processor(text=[text], images=[image], return_tensors="pt")
         wanted = inspect.signature(engine.model.model.get_image_features).parameters
         inputs = {name: value.to(engine.device) for name, value in batch.items() if name in wanted}
@@ -195,8 +195,8 @@ def encoder(engine: Engine, spec: EncoderSpec) -> Generator[None]:
 
 
 @contextmanager
-def shared_mean_of(engine: Engine, questions: Sequence[Located], wanted: bool) -> Generator[str | None]:
-    """Give a model that has no shared mean that of the questions' own pictures, for a while. Yields where it is from."""
+def shared_mean_of(engine: Engine, pictures: Sequence[str | bytes], wanted: bool) -> Generator[str | None]:
+    """Give a model that has no shared mean that of the first of these pictures, for a while. Yields where it is from."""
     base: Any = engine.model.model
     if not wanted:
         yield None
@@ -205,13 +205,13 @@ def shared_mean_of(engine: Engine, questions: Sequence[Located], wanted: bool) -
     else:
         had = hasattr(base, "shared_mean")
         shared = SharedMean(engine.model.config.get_text_config().hidden_size).to(engine.device)
-        pictures = list(dict.fromkeys(question.picture for question in questions))[:SHARED_PICTURES]
-        for picture in pictures:
+        some = list(dict.fromkeys(pictures))[:SHARED_PICTURES]
+        for picture in some:
             shared.update(summaries(engine, picture))
         before = base.shared_mean if had else None
         base.shared_mean = shared
         try:
-            yield f"{len(pictures)} of these pictures"
+            yield f"{len(some)} of these pictures"
         finally:
             del base.shared_mean
             if had:
