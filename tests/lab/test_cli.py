@@ -42,3 +42,48 @@ def test_recall_faults_are_one_line(run: Run, saved_model: Path, data: Path, arg
     assert outcome.code == 2
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_studies_are_listed_with_their_command(run: Run):  # noqa: F811
+    outcome = run("lab", "studies")
+    assert outcome.code == 0
+    assert all(name in outcome.out for name in ("headline", "full/table1", "lab sweep", "ablate"))
+
+
+def test_findings_are_written(run: Run, tmp_path: Path):  # noqa: F811
+    target = tmp_path / "findings.md"
+    assert run("lab", "findings", tmp_path / "none", "-o", target).code == 0
+    assert target.read_text().startswith("# Findings")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ablate", "tabel1", "-o", "x"], "no shipped study of that name: 'tabel1' is not one of"),
+        (["ablate", "table1"], "name the study's folder: -o runs/table1"),
+        (["ablate", "table1", "-o", "x", "arms.v1.encoder.regions=rater"], "regions 'rater' is not one of spatial, raster"),
+        (["ablate", "table1", "-o", "x"], "no manifest.json at data/lab/test"),
+        (["ablate", "policies", "-o", "x", "test=DATA"], "trains nothing; run it with `dragonfly lab sweep policies -o DIR`"),
+        (["lab", "sweep", "table1", "-o", "x", "test=DATA"], "trains its arms; run it with `dragonfly ablate table1 -o DIR`"),
+        (["lab", "sweep", "policies", "-o", "x", "test=DATA", "--arm", "detail"], "arm 'detail' is not one of: policy="),
+        (["ablate", "policies", "-o", "x", "--recipes"], "trains nothing, so there is no recipe to write"),
+    ],
+)
+def test_faults_of_studies_are_one_line(run: Run, data: Path, arguments: list[str], message: str):  # noqa: F811
+    outcome = run(*(argument.replace("DATA", str(data)) for argument in arguments))
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_recipes_are_written_to_be_trained_elsewhere(run: Run, saved_model: Path, data: Path, tmp_path: Path):  # noqa: F811
+    from dragonfly.training import Recipe
+
+    given = [f"checkpoint={saved_model}", f"data=[{{path: {data}, pack: 2}}]", f"test={data}"]
+    outcome = run("ablate", "random-against-similarity", "-o", tmp_path / "out", "--recipes", *given)
+    assert outcome.code == 0
+    file = tmp_path / "out" / "arms" / "detail-seed0" / "recipe.yaml"
+    assert f"dragonfly train {file}" in outcome.out
+    recipe = Recipe.load(file)
+    assert (recipe.name, recipe.output) == ("random-against-similarity/detail", str(file.parent / "model"))
+    assert recipe.model.encoder is not None and recipe.model.encoder["selection"]["policy"] == "detail"

@@ -99,6 +99,7 @@ def ablate(
     arm: OneArm = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the arms.")] = 1,
     minutes: Minutes = None,
+    recipes: Annotated[bool, typer.Option("--recipes", help="Only write the arms' recipes, to be trained elsewhere.")] = False,
     json: common.Json = False,
 ) -> int:
     """
@@ -115,10 +116,14 @@ def ablate(
     import logging
 
     from dragonfly.lab.study import Study
-    from dragonfly.lab.sweep import run_ablation
+    from dragonfly.lab.sweep import run_ablation, write_recipes
 
     logging.getLogger("dragonfly").setLevel(logging.ERROR)
     chosen, out = Study.load(study, changes or ()), _folder(study, output)
+    if recipes:
+        for file in write_recipes(chosen, out):
+            typer.echo(f"dragonfly train {file}")
+        return 0
     found = run_ablation(chosen, out, arm=arm, workers=workers, minutes=minutes, say=common.say)
     return _show(found, out, json)
 

@@ -20,31 +20,31 @@ Written by `dragonfly lab findings` from the result files in `benchmarks/results
 `src/dragonfly/lab/specs` and says what it may and may not be taken for. The pictures are drawn, the model is small: these are
 the paper's questions in miniature, not its numbers."""
 
+GATED = """## Not asked here
+
+These need data that cannot be had without an agreement, or a second tower: Tables 3 and 4 and open questions 1 and 2 for
+biomedical pictures (MIMIC-CXR is credentialed; the others are read by `dragonfly eval`, see `dragonfly tasks`), MM-Vet (scored by
+a paid model), and selection within pretraining (open question 3), for which the paper itself has no setting."""
+
 
 def page(results: Path) -> str:
     """The page. ValueError naming a file that is no result, or two that answer one study."""
     found = dict(_read(results))
     studies = [name for name in shipped_studies() if not name.startswith("full/")]
-    parts = [HEAD]
-    parts += [_recall(name, one) for name, one in sorted(found.items()) if one["kind"] == "recall"]
-    done = {one["name"]: (name, one) for name, one in sorted(found.items()) if one["kind"] == "study"}
-    if len(done) < sum(one["kind"] == "study" for one in found.values()):
-        raise ValueError(f"{results} holds two results of one study; remove the older file")
-    for study in (*(name for name in studies if name in done), *(name for name in done if name not in studies)):
-        file, one = done[study]
-        parts.append(report(one, level=2) + f"\n\nResult file: `{file}`.")
+    done: dict[str, str] = {}
+    for file, one in found.items():
+        if one["kind"] == "study" and done.setdefault(one["name"], file) != file:
+            raise ValueError(f"{results} holds two results of the study '{one['name']}'; remove the older file")
+    parts = [HEAD, *(_recall(file, one) for file, one in found.items() if one["kind"] == "recall")]
+    for name in (*(name for name in studies if name in done), *(name for name in done if name not in studies)):
+        parts.append(f"{report(found[done[name]], level=2)}\nResult file: `{done[name]}`.")
     if missing := [name for name in studies if name not in done]:
-        parts.append("## Without a committed result\n\nThese studies are in the package and have not been run for this page:\n")
-        parts[-1] += "\n" + "\n".join(_line(name) for name in missing)
-    parts.append(
-        "## At full size\n\nThe same questions as the paper asked them. None has been run here.\n\n"
-        + "\n".join(map(_line, _full()))
-    )
+        lines = "\n".join(map(_line, missing))
+        parts.append(f"## Without a committed result\n\nThese studies have not been run for this page.\n\n{lines}")
+    lines = "\n".join(_line(name) for name in shipped_studies() if name.startswith("full/"))
+    parts.append(f"## At full size\n\nThe same questions with the paper's own models and steps. None has been run.\n\n{lines}")
+    parts.append(GATED)
     return "\n\n".join(parts) + "\n"
-
-
-def _full() -> list[str]:
-    return [name for name in shipped_studies() if name.startswith("full/")]
 
 
 def _line(name: str) -> str:
