@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from dragonfly.files import write_json
 from dragonfly.lab import ablation, jobs, sweep
@@ -18,14 +16,6 @@ from tests.lab import small
 from tests.training.small import checkpoint
 
 SAME = ("arms", "tests", "headlines", "conclusions", "checkpoint", "test", "unfinished")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

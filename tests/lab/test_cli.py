@@ -87,3 +87,31 @@ def test_recipes_are_written_to_be_trained_elsewhere(run: Run, saved_model: Path
     recipe = Recipe.load(file)
     assert (recipe.name, recipe.output) == ("random-against-similarity/detail", str(file.parent / "model"))
     assert recipe.model.encoder is not None and recipe.model.encoder["selection"]["policy"] == "detail"
+
+
+def test_why_shows_what_each_sub_image_contributed(run: Run, saved_model: Path, data: Path, tmp_path: Path):  # noqa: F811
+    picture = data.parent / "pictures" / "p0.png"
+    asked = ("ask", picture, "Is it dark?", "--model", saved_model, "--max-new-tokens", 2)
+    plain, told = run(*asked, "--zoom", tmp_path / "plain.png"), run(*asked, "--why", "--zoom", tmp_path / "why.png")
+    assert told.code == 0
+    assert told.out.startswith(plain.out)
+    lines = told.out.splitlines()
+    for level, count in (("low", 1), ("mid", 4), ("high", 12)):
+        assert sum(f" {level} " in line for line in lines) == count
+    assert (tmp_path / "why.png").read_bytes() != (tmp_path / "plain.png").read_bytes()
+    why = json.loads(run(*asked, "--why", "--json").out)["why"]
+    values = [one["value"] for one in why["contributions"]]
+    assert len(values) == 17 and values == sorted(values, reverse=True)
+
+
+def test_why_needs_a_picture(run: Run, saved_model: Path):  # noqa: F811
+    outcome = run("ask", "What?", "--why", "--model", saved_model)
+    assert outcome.code == 2
+    assert outcome.err == "error: --why tells what each sub-image contributed, and no picture is given\n"
+
+
+def test_curves_print_a_table(run: Run, saved_model: Path, data: Path, tmp_path: Path):  # noqa: F811
+    outcome = run("lab", "curves", data, "--model", saved_model, "--limit", 2, "--draws", 1, "-o", tmp_path / "c.json")
+    assert outcome.code == 0
+    assert "deletion (lower is better)" in outcome.out
+    assert json.loads((tmp_path / "c.json").read_text())["kind"] == "curves"

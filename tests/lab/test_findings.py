@@ -67,11 +67,21 @@ def test_a_recall_result_is_shown_with_its_breakdown(tmp_path: Path):
     assert "| word | 3 | 50.0 |" in text
 
 
+def test_a_curve_is_shown_beside_chance(tmp_path: Path):
+    one = {"ours": 0.25, "random": 0.5, "difference": -0.25, "low": -0.3, "high": -0.2, "n": 4}
+    found = {"kind": "curves", "model": {"name": "nano"}, "data": {"questions": 4, "pictures": 2}}
+    write(tmp_path, "why.json", {**found, "deletion": one, "insertion": one, "pointing": None})
+    text = page(tmp_path)
+    assert "## What contributed: why" in text
+    assert "| deletion (lower is better) | 4 | 25.0 | 50.0 | -25.0 [-30.0, -20.0] |" in text
+    assert "pointing (" not in text
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({"a.json": {"x": 1}}, "a.json is not a result of the lab; put there what `-o` wrote"),
-        ({"a.json": {"kind": "song"}}, "a.json is of kind 'song'; accepted: recall, study"),
+        ({"a.json": {"kind": "song"}}, "a.json is of kind 'song'; accepted: recall, curves, study"),
         (
             {"a.json": study("table1"), "b.json": study("table1")},
             "holds two results of the study 'table1'; remove the older file",

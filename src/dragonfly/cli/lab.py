@@ -67,6 +67,44 @@ def recall(
     return 0
 
 
+@lab_app.command("curves")
+def curves(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")],
+    model: common.Model = None,
+    draws: Annotated[int, typer.Option(min=1, help="Random orders per question.")] = 4,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")] = None,
+    json: common.Json = False,
+    device: common.Device = "auto",
+    set: common.Overrides = None,
+) -> int:
+    """
+    Whether `ask --why` is to be believed: deletion, insertion and pointing against random orders.
+
+    Examples:
+
+      dragonfly lab curves data/dev --limit 100 -o curves.json
+    """
+    from dragonfly.files import write_json
+    from dragonfly.inference import load
+    from dragonfly.lab import attribution
+    from dragonfly.lab.evidence import read_located
+    from dragonfly.lab.tables import curve_rows
+
+    read_located(data, 1)
+    engine = load(model, device=device, overrides=set or ())
+    with _bar("asking") as progress:
+        found = attribution.curves(engine, data, limit=limit, draws=draws, progress=progress)
+    if output is not None:
+        write_json(output, found)
+        common.say(f"result: {output}")
+    if json:
+        common.print_json(found)
+    else:
+        _print_table(f"{found['data']['questions']} questions, % with 95 % interval of the difference", curve_rows(found))
+    return 0
+
+
 @lab_app.command("sweep")
 def sweep(
     study: StudyName,

@@ -57,9 +57,7 @@ def interval(columns: Columns, groups: Sequence[str], value: Value, *, level: fl
     return float(low), float(high)
 
 
-def paired_p(
-    ours: Columns, theirs: Columns, groups: Sequence[str], value: Value, *, resamples: int = RESAMPLES
-) -> float | None:
+def paired_p(ours: Columns, theirs: Columns, groups: Sequence[str], value: Value, *, resamples: int = RESAMPLES) -> float | None:
     """Two-sided p of a paired permutation test: is the difference of two sets of replies to the same questions chance?
 
     All answers on a picture are swapped together. None with fewer than two pictures.

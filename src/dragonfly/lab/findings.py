@@ -12,13 +12,15 @@ from typing import Any
 
 from .report import report
 from .study import Study, shipped_studies
-from .tables import markdown, recall_rows
+from .tables import curve_rows, markdown, recall_rows
 
 HEAD = """# Findings
 
 Written by `dragonfly lab findings` from the result files in `benchmarks/results/lab`; not by hand. Each section is one study of
 `src/dragonfly/lab/specs` and says what it may and may not be taken for. The pictures are drawn, the model is small: these are
 the paper's questions in miniature, not its numbers."""
+
+KINDS = ("recall", "curves", "study")
 
 GATED = """## Not asked here
 
@@ -36,6 +38,7 @@ def page(results: Path) -> str:
         if one["kind"] == "study" and done.setdefault(one["name"], file) != file:
             raise ValueError(f"{results} holds two results of the study '{one['name']}'; remove the older file")
     parts = [HEAD, *(_recall(file, one) for file, one in found.items() if one["kind"] == "recall")]
+    parts += [_curves(file, one) for file, one in found.items() if one["kind"] == "curves"]
     for name in (*(name for name in studies if name in done), *(name for name in done if name not in studies)):
         parts.append(f"{report(found[done[name]], level=2)}\nResult file: `{done[name]}`.")
     if missing := [name for name in studies if name not in done]:
@@ -61,8 +64,8 @@ def _read(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             kind = result["kind"]
         except (ValueError, KeyError, TypeError):
             raise ValueError(f"{path} is not a result of the lab; put there what `-o` wrote") from None
-        if kind not in ("recall", "study"):
-            raise ValueError(f"{path} is of kind {kind!r}; accepted: recall, study")
+        if kind not in KINDS:
+            raise ValueError(f"{path} is of kind {kind!r}; accepted: {', '.join(KINDS)}")
         yield path.name, result
 
 
@@ -86,3 +89,14 @@ def _recall(file: str, found: dict[str, Any]) -> str:
             rows.append([value, str(part["questions"]), *scores])
         parts += [f"By {key}, {keep} kept:", markdown(rows)]
     return "\n\n".join([*parts, f"Result file: `{file}`."])
+
+
+def _curves(file: str, found: dict[str, Any]) -> str:
+    data = found["data"]
+    text = (
+        "Kept high sub-images are ranked by what the answer's log-probability loses without each. Deletion and insertion: the "
+        "mean probability of an answer's token while they are left out, or put back, in that order and in random ones. Pointing: "
+        "the first of them holds evidence. In percent, with the difference's 95 % bootstrap interval over pictures. Model "
+        f"`{found['model']['name']}`, {data['questions']} questions about {data['pictures']} pictures."
+    )
+    return "\n\n".join([f"## What contributed: {Path(file).stem}", text, markdown(curve_rows(found)), f"Result file: `{file}`."])

@@ -16,6 +16,19 @@ def recall_rows(found: dict[str, Any], measure: str = "recall") -> list[list[str
     return [head, *([policy, *(percent(table[keep][policy][measure]) for keep in keeps)] for policy in order)]
 
 
+def curve_rows(found: dict[str, Any]) -> list[list[str]]:
+    """Deletion, insertion and pointing, each beside chance."""
+    table = [["measure", "n", "leaving one out", "random order", "difference"]]
+    for name, better in (("deletion", "lower"), ("insertion", "higher"), ("pointing", "higher")):
+        one = found[name]
+        if one is None:
+            continue
+        interval = "" if one["low"] is None else f" [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
+        values = [f"{100 * one['ours']:.1f}", f"{100 * one['random']:.1f}", f"{100 * one['difference']:+.1f}{interval}"]
+        table.append([f"{name} ({better} is better)", str(one["n"]), *values])
+    return table
+
+
 def markdown(table: list[list[str]]) -> str:
     """A table as Markdown."""
     lines = ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in table]
