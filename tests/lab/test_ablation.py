@@ -187,3 +187,10 @@ def test_a_lock_of_another_machine_is_waited_for(place: Path, finished: tuple[Pa
     write_json(held / "owner.json", {"host": "elsewhere", "pid": 1})
     assert not jobs.do(known, "mid", 0, jobs.Deadline())
     assert not known.finished("mid", 0)
+
+
+@pytest.mark.slow
+def test_two_workers_share_the_arms_and_find_the_same(place: Path, finished: tuple[Path, dict[str, Any]]):
+    result = ablation.run_study(study(place), place / "shared", workers=2)
+    assert result["unfinished"] == []
+    assert {key: result[key] for key in SAME} == {key: finished[1][key] for key in SAME}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,16 @@ def test_curves_print_a_table(run: Run, saved_model: Path, data: Path, tmp_path:
     assert outcome.code == 0
     assert "deletion (lower is better)" in outcome.out
     assert json.loads((tmp_path / "c.json").read_text())["kind"] == "curves"
+
+
+@pytest.mark.parametrize("command", ["recall", "curves", "sweep", "findings", "studies", "ablate"])
+def test_every_example_in_the_help_has_options_that_there_are(run: Run, command: str):  # noqa: F811
+    words = ("ablate",) if command == "ablate" else ("lab", command)
+    outcome = run(*words, "--help")
+    assert outcome.code == 0
+    text = outcome.out.partition("Examples:")[2]
+    lines = [line for line in text.splitlines() if f"dragonfly {' '.join(words)}" in line]
+    assert lines
+    for line in lines:
+        for option in re.findall(r" (--?[a-z]+)", line):
+            assert option in outcome.out.replace(text.partition("Options")[0], ""), (line, option)

@@ -14,6 +14,7 @@ from dragonfly.lab.study import Study
 from dragonfly.models import DragonflyConfig
 from dragonfly.models.presets import PRESETS
 from dragonfly.vision.selection import NEEDS
+from tests.conftest import ROOT
 
 NAMES = study.shipped_studies()
 HEADLINE = {"baseline-2", "baseline-3", "similarity", "random", "detail", "centred", "question-3"}
@@ -91,3 +92,10 @@ def test_table_1_gives_the_paper_s_counts_of_sub_images(nano: DragonflyConfig):
     specs = encoders(Study.load("table1"), nano.spec)
     kept = {arm: make_layout((256, 384), spec).num_kept for arm, spec in specs.items()}
     assert kept == {"baseline-1": 5, "baseline-2": 17, "baseline-3": 25, "v1": 17, "random": 17}
+
+
+def test_the_study_in_the_documentation_is_one(nano: DragonflyConfig, tmp_path: Path):
+    text = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    one = Study.load(tmp_path / "s.yaml")
+    assert len(encoders(one, nano.spec)) == 9
