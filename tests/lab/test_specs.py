@@ -10,13 +10,14 @@ from dragonfly.inference.locate import bundled_model
 from dragonfly.lab import claims, jobs, study
 from dragonfly.lab.encoders import encoders
 from dragonfly.lab.results import metrics_of
-from dragonfly.lab.study import Study
+from dragonfly.lab.study import Arm, Study
 from dragonfly.models import DragonflyConfig
 from dragonfly.models.presets import PRESETS
 from dragonfly.vision.selection import NEEDS
 from tests.conftest import ROOT
 
 NAMES = study.shipped_studies()
+STAND_IN = Arm(encoder={"selection": {"policy": "detail", "scope": "picture", "keep": 3}})
 HEADLINE = {"baseline-2", "baseline-3", "similarity", "random", "detail", "centred", "question-3"}
 
 
@@ -26,14 +27,13 @@ def nano() -> DragonflyConfig:
 
 
 def known(name: str) -> Study:
-    """The study, its policies that this version of `vision` does not have replaced by one that it has."""
+    """The study, an arm whose policy this version of `vision` does not have replaced by one that it has."""
     found = Study.load(name)
-    changes = [
-        f"arms.{arm}.encoder.selection.policy=detail"
-        for arm, one in found.arms.items()
-        if one.encoder.get("selection", {}).get("policy", "all") not in NEEDS
-    ]
-    return Study.load(name, changes)
+    arms = {
+        label: arm if arm.encoder.get("selection", {}).get("policy", "all") in NEEDS else STAND_IN
+        for label, arm in found.arms.items()
+    }
+    return found.model_copy(update={"arms": arms})
 
 
 @pytest.mark.parametrize("name", NAMES)
