@@ -51,12 +51,15 @@ def recall(
     from dragonfly.inference import load
     from dragonfly.lab import recall as study
 
-    names = study.check_policies(_words(policies))
+    names = _words(policies)
+    study.check_policies(names)
     numbers = _numbers("keep", keep)
     study.read_located(data, 1)  # a fault of the data shows before the model is loaded
     engine = load(model, device=device, overrides=set or ())
     with _bar("choosing") as progress:
-        found = study.recall(engine, data, policies=names, keep=numbers, scope=scope, by=by or (), limit=limit, progress=progress)
+        found = study.recall(
+            engine, data, policies=names or None, keep=numbers, scope=scope, by=by or (), limit=limit, progress=progress
+        )
     if output is not None:
         write_json(output, found)
         common.say(f"result: {output}")

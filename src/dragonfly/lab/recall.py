@@ -66,7 +66,7 @@ def recall(
     Args:
         engine: a model with a high level.
         data: a manifest with evidence.
-        policies: names from `vision.selection.NEEDS`; None for all that choose.
+        policies: names from `vision.selection.NEEDS`; None for all that the model has the weights for.
         keep: numbers kept, of each region or of the picture (`scope`; the model's own if None).
         by: meta keys to break the recall down by.
         limit: at most so many questions.
@@ -74,8 +74,8 @@ def recall(
     Raises:
         ValueError: for a model without high level, a policy that there is not, more kept than there are, no evidence.
     """
-    chosen = check_policies(policies)
     spec = engine.model.config.spec
+    chosen = check_policies(policies, spec.selection.policy)
     if spec.high is None:
         raise ValueError(f"model '{engine.name}' has no high level, so there is nothing to select; name another --model")
     changes = {"policy": "random", "scope": scope or spec.selection.scope}
@@ -119,13 +119,18 @@ def recall(
     }
 
 
-def check_policies(policies: Sequence[str] | None) -> list[Policy]:
-    """The policies to compare, in `NEEDS`' order, with `random` and `oracle`; ValueError with the nearest name."""
+def check_policies(policies: Sequence[str] | None, own: Policy | None = None) -> list[Policy]:
+    """The policies to compare, in `NEEDS`' order, with `random` and `oracle`; ValueError with the nearest name.
+
+    Unless named, one that asks for the question is compared only where it is the model's `own`: it needs weights that other
+    models do not have.
+    """
     legal: list[Policy] = [policy for policy in NEEDS if policy != "all"]
     for name in policies or ():
         if name not in legal:
             raise ValueError(f"policy {nearest(name, legal)}")
-    return [policy for policy in legal if not policies or policy in policies or policy in BESIDE]
+    usual = policies or [policy for policy in legal if NEEDS[policy] != "question" or policy == own]
+    return [policy for policy in legal if policy in usual or policy in BESIDE]
 
 
 class Chooser:
