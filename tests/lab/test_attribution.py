@@ -102,7 +102,7 @@ def test_faults_are_said(engine: Engine, asked: tuple[Any, Any]):
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Numbers beside shapes, where the answer is one sub-image's: what the bundled model was made for."""
     folder, rows = tmp_path_factory.mktemp("scenes"), []
-    for seed in range(11_500_000, 11_500_005):
+    for seed in range(11_500_000, 11_500_004):
         scene = nano_scenes.make_scene(seed, (4, 6))
         scene.picture.save(folder / f"{seed}.png")
         thing = scene.things[0]
@@ -113,9 +113,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_on_the_bundled_model_the_ranking_beats_random_orders(scenes: Path):
-    found = attribution.curves(dragonfly.load(device="cpu"), scenes, draws=2, max_new_tokens=4)
+    found = attribution.curves(dragonfly.load(device="cpu"), scenes, draws=1, max_new_tokens=4)
     deletion, insertion, pointing = (found[name] for name in ("deletion", "insertion", "pointing"))
-    assert deletion["n"] == insertion["n"] == 5
+    assert deletion["n"] == insertion["n"] == 4
     assert deletion["ours"] < deletion["random"] - 0.02
     assert insertion["ours"] > insertion["random"] + 0.02
     assert pointing["ours"] > 2 * pointing["random"]
