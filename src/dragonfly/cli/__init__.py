@@ -43,6 +43,7 @@ for command in (
     train.merge,
     curate.curate,
     curate.browse,
+    lab.ablate,
 ):
     app.command()(command)
 app.command("eval")(evaluate.evaluate)

@@ -21,6 +21,8 @@ Examples:
 
   dragonfly ask receipt.jpg "The total?" --json --set model.selection.keep=2
 
+  dragonfly ask receipt.jpg "The total?" --why --zoom why.png
+
   dragonfly ask --batch rows.jsonl -o answers.jsonl
 
 A row of a batch is one line {"id": ANY, "image": PATH, "question": TEXT, "system": TEXT}; "images" takes a list of paths,
@@ -32,6 +34,7 @@ def ask(
     words: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...] QUESTION", help="Pictures, then the question.")] = None,
     model: common.Model = None,
     zoom: Annotated[Path | None, typer.Option(help="Write a picture of where the model looked.")] = None,
+    why: Annotated[bool, typer.Option("--why", help="Show what each sub-image contributed, by leaving it out.")] = False,
     json: common.Json = False,
     batch: Annotated[Path | None, typer.Option(help="A JSONL file of questions.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where a batch's answers go.")] = None,
@@ -57,7 +60,7 @@ def ask(
     if batch is not None:
         if words:
             raise ValueError("--batch reads its questions from the file; leave the question and the pictures out")
-        for option, given in (("--zoom", zoom), ("--json", json), ("--system", system)):
+        for option, given in (("--zoom", zoom), ("--why", why), ("--json", json), ("--system", system)):
             if given:
                 raise ValueError(f"{option} is for one question; a batch writes JSON, and its rows have their own system message")
         if output is None:
@@ -68,14 +71,21 @@ def ask(
     if not words:
         raise ValueError('nothing to ask; write: dragonfly ask PICTURE "QUESTION"')
     *images, question = words
-    return _ask_one(images, question, system, zoom, json, loading, options)
+    return _ask_one(images, question, system, zoom, why, json, loading, options)
 
 
 ask.__doc__ = EXAMPLES
 
 
 def _ask_one(
-    images: list[str], question: str, system: str | None, zoom: Path | None, as_json: bool, loading: Any, options: Any
+    images: list[str],
+    question: str,
+    system: str | None,
+    zoom: Path | None,
+    why: bool,
+    as_json: bool,
+    loading: Any,
+    options: Any,
 ) -> int:
     from dragonfly.imaging import load_picture
     from dragonfly.inference import Options, load
@@ -85,22 +95,45 @@ def _ask_one(
         raise ValueError(f"the last word is the question, and '{question}' is a file; write: dragonfly ask PICTURE \"QUESTION\"")
     if zoom is not None and not images:
         raise ValueError("--zoom draws where the model looked in a picture, and no picture is given")
+    if why and not images:
+        raise ValueError("--why tells what each sub-image contributed, and no picture is given")
     for image in images:
         load_picture(image)
     engine = load(**loading)
     answer = engine.ask(images, question, system=system, **options)
     for note in answer.notes:
         common.say(f"note: {note}")
+    reasons = _explain(engine, images, question, system, answer) if why else None
     if zoom is not None:
-        _write_zoom(engine, images, question, answer, zoom)
+        _write_zoom(engine, images, question, answer, zoom, reasons)
     if as_json:
-        common.print_json(answer.to_dict())
+        common.print_json(answer.to_dict() if reasons is None else {**answer.to_dict(), "why": reasons.to_dict()})
     else:
         typer.echo(answer.text)
+        if reasons is not None:
+            _print_reasons(reasons, len(images))
     return 0
 
 
-def _write_zoom(engine: Any, images: list[str], question: str, answer: Any, path: Path) -> None:
+def _explain(engine: Any, images: list[str], question: str, system: str | None, answer: Any) -> Any:
+    from dragonfly.lab.attribution import explain
+
+    return explain(engine, engine.encode(images), question, answer, system)
+
+
+def _print_reasons(why: Any, pictures: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("sub-image", "left, top, right, bottom", "contribution", title="what the answer loses without it, in nats")
+    for one in why.contributions:
+        number = f"picture {one.picture + 1}, " if pictures > 1 else ""
+        table.add_row(f"{number}{one.level} {one.index}", ", ".join(f"{edge:.0f}" for edge in one.box), f"{one.value:+.3f}")
+    Console().print(table)
+
+
+def _write_zoom(engine: Any, images: list[str], question: str, answer: Any, path: Path, reasons: Any) -> None:
+    """Where the model looked; with `reasons`, each kept sub-image with its contribution in place of the policy's score."""
     from dragonfly.cli.inspect import draw_answer
     from dragonfly.imaging import load_picture
 
@@ -108,7 +141,8 @@ def _write_zoom(engine: Any, images: list[str], question: str, answer: Any, path
     for index, image in enumerate(images):
         target = common.numbered(path, index, len(images))
         picture = load_picture(image, policy).image
-        draw_answer(picture, answer.layouts[index], answer.selections[index], target, title=question)
+        selection = answer.selections[index] if reasons is None else reasons.scored(index, answer.selections[index])
+        draw_answer(picture, answer.layouts[index], selection, target, title=question)
         common.say(f"zoom picture: {target}")
 
 

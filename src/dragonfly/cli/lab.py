@@ -1,15 +1,283 @@
-"""`dragonfly lab`: studies of which sub-images are worth keeping."""
+"""`dragonfly lab ...` and `dragonfly ablate`: which sub-images are worth keeping, and what an encoder brings and costs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dragonfly.cli import common
 
-lab_app = typer.Typer(name="lab", help="Study which sub-images are worth keeping.", no_args_is_help=True)
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a shipped study.")]
+Changes = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that overrule the study's.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the study: report, result, arms.")]
+OneArm = Annotated[str | None, typer.Option("--arm", help="Only this arm.")]
+Minutes = Annotated[float | None, typer.Option(min=0, help="Stop in order after so many minutes.")]
+
+lab_app = typer.Typer(name="lab", help="Studies: which sub-images are worth keeping.", no_args_is_help=True)
+
+
+def _words(text: str | None) -> list[str]:
+    return [word for word in (part.strip() for part in (text or "").split(",")) if word]
+
+
+@lab_app.command("recall")
+def recall(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")],
+    model: common.Model = None,
+    policies: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
+    keep: Annotated[str, typer.Option(help="Numbers kept, comma-separated.")] = "1,2,3",
+    scope: Annotated[str | None, typer.Option(help="region or picture; the model's own if not given.")] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Break down by this meta key. Repeatable.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")] = None,
+    json: common.Json = False,
+    device: common.Device = "auto",
+    set: common.Overrides = None,
+) -> int:
+    """
+    How often each policy keeps what holds the answer. The language model is not run.
+
+    Examples:
+
+      dragonfly lab recall data/dev
+
+      dragonfly lab recall data/dev --policies detail,centred --keep 1,3 --by kind -o recall.json
+    """
+    from dragonfly.files import write_json
+    from dragonfly.inference import load
+    from dragonfly.lab import recall as study
+
+    names = _words(policies)
+    study.check_policies(names)
+    numbers = _numbers("keep", keep)
+    study.read_located(data, 1)  # a fault of the data shows before the model is loaded
+    engine = load(model, device=device, overrides=set or ())
+    with _bar("choosing") as progress:
+        found = study.recall(
+            engine, data, policies=names or None, keep=numbers, scope=scope, by=by or (), limit=limit, progress=progress
+        )
+    if output is not None:
+        write_json(output, found)
+        common.say(f"result: {output}")
+    if json:
+        common.print_json(found)
+    else:
+        _print_recall(found)
+    return 0
+
+
+@lab_app.command("curves")
+def curves(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")],
+    model: common.Model = None,
+    draws: Annotated[int, typer.Option(min=1, help="Random orders per question.")] = 4,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")] = None,
+    json: common.Json = False,
+    device: common.Device = "auto",
+    set: common.Overrides = None,
+) -> int:
+    """
+    Whether `ask --why` is to be believed: deletion, insertion and pointing against random orders.
+
+    Examples:
+
+      dragonfly lab curves data/dev --limit 100 -o curves.json
+    """
+    from dragonfly.files import write_json
+    from dragonfly.inference import load
+    from dragonfly.lab import attribution
+    from dragonfly.lab.evidence import read_located
+    from dragonfly.lab.tables import curve_rows
+
+    read_located(data, 1)
+    engine = load(model, device=device, overrides=set or ())
+    with _bar("asking") as progress:
+        found = attribution.curves(engine, data, limit=limit, draws=draws, progress=progress)
+    if output is not None:
+        write_json(output, found)
+        common.say(f"result: {output}")
+    if json:
+        common.print_json(found)
+    else:
+        _print_table(f"{found['data']['questions']} questions, % with 95 % interval of the difference", curve_rows(found))
+    return 0
+
+
+@lab_app.command("sweep")
+def sweep(
+    study: StudyName,
+    changes: Changes = None,
+    output: Output = None,
+    arm: OneArm = None,
+    minutes: Minutes = None,
+    json: common.Json = False,
+) -> int:
+    """
+    Ask one checkpoint under many encoders: accuracy and cost of policies, numbers kept, grids and pooling.
+
+    Examples:
+
+      dragonfly lab sweep policies -o runs/policies test=data/dev
+
+      dragonfly lab sweep mine.yaml -o runs/mine --minutes 20
+    """
+    from dragonfly.lab.study import Study
+    from dragonfly.lab.sweep import run_sweep
+
+    chosen, out = Study.load(study, changes or ()), _folder(study, output)
+    return _show(run_sweep(chosen, out, arm=arm, minutes=minutes, say=common.say), out, json)
+
+
+def ablate(
+    study: StudyName,
+    changes: Changes = None,
+    output: Output = None,
+    arm: OneArm = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the arms.")] = 1,
+    minutes: Minutes = None,
+    recipes: Annotated[bool, typer.Option("--recipes", help="Only write the arms' recipes, to be trained elsewhere.")] = False,
+    json: common.Json = False,
+) -> int:
+    """
+    Train the arms of a study alike from one checkpoint, ask them, and report. Run again, it goes on.
+
+    Several machines can share a folder: each starts the same command.
+
+    Examples:
+
+      dragonfly ablate headline -o runs/headline data='[{path: data/train}]' test=data/dev
+
+      dragonfly ablate table1 -o runs/table1 --arm v1 --minutes 10
+    """
+    import logging
+
+    from dragonfly.lab.study import Study
+    from dragonfly.lab.sweep import run_ablation, write_recipes
+
+    logging.getLogger("dragonfly").setLevel(logging.ERROR)
+    chosen, out = Study.load(study, changes or ()), _folder(study, output)
+    if recipes:
+        for file in write_recipes(chosen, out):
+            typer.echo(f"dragonfly train {file}")
+        return 0
+    found = run_ablation(chosen, out, arm=arm, workers=workers, minutes=minutes, say=common.say)
+    return _show(found, out, json)
+
+
+@lab_app.command("findings")
+def findings(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A folder of result files.")] = Path(
+        "benchmarks/results/lab"
+    ),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("docs/findings.md"),
+) -> int:
+    """
+    Write the page of findings anew from result files.
+
+    Examples:
+
+      dragonfly lab findings benchmarks/results/lab -o docs/findings.md
+    """
+    from dragonfly.files import write_text
+    from dragonfly.lab.findings import page
+
+    write_text(output, page(results))
+    common.say(f"findings: {output}")
+    return 0
+
+
+@lab_app.command("studies")
+def studies() -> int:
+    """
+    List the studies of the package: what they ask, which table of the paper they repeat, how long they take.
+
+    Examples:
+
+      dragonfly lab studies
+    """
+    from dragonfly.lab.study import Study, shipped_studies
+
+    rows = [["study", "command", "arms", "minutes", "question"]]
+    for name in shipped_studies():
+        one = Study.load(name)
+        command = "lab sweep" if one.recipe is None else "ablate"
+        whole = "-" if one.minutes is None else f"{one.minutes * len(one.jobs()):g}"
+        rows.append([name, command, str(len(one.arms)), whole, one.question])
+    _print_table("studies; minutes on two cores, all arms and seeds", rows)
+    return 0
+
+
+def _folder(study: str, output: Path | None) -> Path:
+    if output is None:
+        raise ValueError(f"name the study's folder: -o runs/{Path(study).stem}")
+    return output
+
+
+def _show(result: dict[str, Any], folder: Path, as_json: bool) -> int:
+    """The result in short; 1 while jobs are unfinished."""
+    from dragonfly.lab.report import difference_rows, score_rows
+
+    if as_json:
+        common.print_json(result)
+    elif result["arms"]:
+        _print_table("scores, % with 95 % interval", score_rows(result))
+        _print_table("differences, points with 95 % interval", difference_rows(result))
+    for claim in result["headlines"]:
+        common.say(claim["text"] or claim["refused"])
+    if result["unfinished"]:
+        common.say(f"not finished: {', '.join(result['unfinished'])}")
+    common.say(f"report: {folder / 'report.md'}")
+    return 1 if result["unfinished"] else 0
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    words = _words(text)
+    if not words or not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise ValueError(f"--{option} takes whole numbers of at least 1, comma-separated, got '{text}'; such as 1,2,3")
+    return [int(word) for word in words]
+
+
+def _print_recall(found: dict[str, Any]) -> None:
+    from dragonfly.lab.tables import recall_rows
+
+    data, of = found["data"], "/".join(map(str, found["high"]))
+    typer.echo(
+        f"{data['questions']} questions about {data['pictures']} pictures; kept of {of} high sub-images per {found['scope']}"
+    )
+    _print_table("share of questions whose evidence is kept, % with 95 % interval", recall_rows(found))
+    if found["without_high_level"]:
+        common.say(f"note: {found['without_high_level']} questions have no high level and are left out")
+    if (found["shared_mean"] or "checkpoint") != "checkpoint":
+        common.say(f"note: the model has no shared mean; 'centred' took that of {found['shared_mean']}")
+
+
+def _print_table(title: str, rows: list[list[str]]) -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0], title=title, title_justify="left")
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@contextmanager
+def _bar(label: str) -> Generator[Callable[[int, int], None]]:
+    """A bar on standard error; calls of (done, total) move it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @lab_app.command("calibrate")

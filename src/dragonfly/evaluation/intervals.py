@@ -57,7 +57,7 @@ def interval(columns: Columns, groups: Sequence[str], value: Value, *, level: fl
     return float(low), float(high)
 
 
-def paired_p(ours: Columns, theirs: Columns, groups: Sequence[str], value: Value) -> float | None:
+def paired_p(ours: Columns, theirs: Columns, groups: Sequence[str], value: Value, *, resamples: int = RESAMPLES) -> float | None:
     """Two-sided p of a paired permutation test: is the difference of two sets of replies to the same questions chance?
 
     All answers on a picture are swapped together. None with fewer than two pictures.
@@ -81,7 +81,7 @@ def paired_p(ours: Columns, theirs: Columns, groups: Sequence[str], value: Value
         difference,
         permutation_type="samples",
         vectorized=True,
-        n_resamples=RESAMPLES,
+        n_resamples=resamples,
         batch=_BATCH,
         rng=np.random.default_rng(0),
     )

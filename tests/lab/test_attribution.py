@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dragonfly
+from dragonfly.inference import Engine
+from dragonfly.inference.likelihood import answer_logprobs
+from dragonfly.lab import attribution
+from tests import tiny
+from tests.conftest import ROOT
+from tests.lab import small
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import nano_scenes  # pyright: ignore[reportMissingImports]
+
+from dragonfly.data import ImageRef, Message, Part, Sample
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(tiny.model(), tiny.processor())
+
+
+@pytest.fixture(scope="module")
+def asked(engine: Engine) -> tuple[Any, Any]:
+    pictures = [tiny.picture(96, 64, seed=1), tiny.picture(64, 96, seed=2)]
+    return engine.encode(pictures), engine.ask(pictures, "What?", max_new_tokens=3)
+
+
+def test_nothing_left_out_is_the_answers_own_probability(engine: Engine, asked: tuple[Any, Any]):
+    pictures, answer = asked
+    (whole,) = answer_logprobs(engine, pictures, "What?", answer.token_ids, [()])
+    assert math.exp(whole / len(answer.token_ids)) == pytest.approx(answer.confidence, rel=1e-4)
+
+
+def test_what_is_left_out_is_not_read(engine: Engine, asked: tuple[Any, Any]):
+    """Other features under a left-out sub-image change nothing; under one that is read they do."""
+    from dataclasses import replace
+
+    pictures, answer = asked
+    other = pictures[0].features.clone()
+    counts = pictures[0].layout.token_counts
+    other[sum(counts[:5]) : sum(counts[:6])] += 1.0  # the first kept high sub-image
+    changed = [replace(pictures[0], features=other), pictures[1]]
+    sets = [[(0, 5)], [(0, 6)], [(1, 5)]]
+    before = answer_logprobs(engine, pictures, "What?", answer.token_ids, sets)
+    after = answer_logprobs(engine, changed, "What?", answer.token_ids, sets)
+    assert after[0] == pytest.approx(before[0], abs=1e-5)
+    assert abs(after[1] - before[1]) > 1e-3 and abs(after[2] - before[2]) > 1e-3
+
+
+def test_batches_do_not_matter(engine: Engine, asked: tuple[Any, Any]):
+    pictures, answer = asked
+    sets = [[], [(0, 0)], [(0, 5), (1, 16)], [(1, 2)]]
+    one = answer_logprobs(engine, pictures, "What?", answer.token_ids, sets, batch_size=1)
+    assert answer_logprobs(engine, pictures, "What?", answer.token_ids, sets, batch_size=3) == pytest.approx(one, abs=1e-5)
+
+
+def test_every_sub_image_that_was_given_is_explained(engine: Engine, asked: tuple[Any, Any]):
+    pictures, answer = asked
+    why = attribution.explain(engine, pictures, "What?", answer)
+    levels = [(one.picture, one.level) for one in why.contributions]
+    assert {pair: levels.count(pair) for pair in set(levels)} == {
+        (picture, level): count for picture in (0, 1) for level, count in (("low", 1), ("mid", 4), ("high", 12))
+    }
+    assert [one.value for one in why.contributions] == sorted((one.value for one in why.contributions), reverse=True)
+    kept = {item.index for item in pictures[1].selection if item.kept}
+    assert {one.index for one in why.high() if one.picture == 1} == kept
+    best = why.contributions[0]
+    (without,) = answer_logprobs(engine, pictures, "What?", answer.token_ids, [[best.place]])
+    assert best.value == pytest.approx(why.logprob - without, abs=1e-5)
+    assert best.box == pictures[best.picture].layout.level(best.level).box(best.index)
+
+
+def test_areas_are_means_of_the_curves(engine: Engine, asked: tuple[Any, Any]):
+    pictures, answer = asked
+    order = [(0, 5), (0, 9)]
+    sets = [[], [(0, 5)], order, order, [(0, 9)], []]
+    found = [
+        math.exp(value / len(answer.token_ids)) for value in answer_logprobs(engine, pictures, "What?", answer.token_ids, sets)
+    ]
+    (areas,) = attribution.areas(engine, pictures, "What?", answer, [order])
+    assert areas == pytest.approx((sum(found[:3]) / 3, sum(found[3:]) / 3), abs=1e-6)
+
+
+def test_faults_are_said(engine: Engine, asked: tuple[Any, Any]):
+    pictures, answer = asked
+    with pytest.raises(ValueError, match=r"there is no sub-image \(0, 17\); \(picture, sub-image\) go up to \(1, 16\)"):
+        answer_logprobs(engine, pictures, "What?", answer.token_ids, [[(0, 17)]])
+    with pytest.raises(ValueError, match="the answer has no tokens"):
+        answer_logprobs(engine, pictures, "What?", (), [()])
+    with pytest.raises(ValueError, match="there is no picture, so no sub-image contributed anything"):
+        attribution.explain(engine, [], "What?", answer)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Numbers beside shapes, where the answer is one sub-image's: what the bundled model was made for."""
+    folder, rows = tmp_path_factory.mktemp("scenes"), []
+    for seed in range(11_500_000, 11_500_004):
+        scene = nano_scenes.make_scene(seed, (4, 6))
+        scene.picture.save(folder / f"{seed}.png")
+        thing = scene.things[0]
+        text = f"What number is next to the {thing.name}?"
+        messages = (Message("user", (Part("image"), Part("text", text))), Message("assistant", (Part("text", thing.number),)))
+        rows.append(Sample(str(seed), "scenes", (ImageRef(path=str(folder / f"{seed}.png")),), messages, ((thing.box,),)))
+    return small.manifest(folder / "m", rows)
+
+
+def test_on_the_bundled_model_the_ranking_beats_random_orders(scenes: Path):
+    found = attribution.curves(dragonfly.load(device="cpu"), scenes, draws=1, max_new_tokens=4)
+    deletion, insertion, pointing = (found[name] for name in ("deletion", "insertion", "pointing"))
+    assert deletion["n"] == insertion["n"] == 4
+    assert deletion["ours"] < deletion["random"] - 0.02
+    assert insertion["ours"] > insertion["random"] + 0.02
+    assert pointing["ours"] > 2 * pointing["random"]

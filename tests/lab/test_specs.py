@@ -1,0 +1,101 @@
+"""The studies of the package: every arm builds an encoder and a recipe, every measure exists. None is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dragonfly.inference.locate import bundled_model
+from dragonfly.lab import claims, jobs, study
+from dragonfly.lab.encoders import encoders
+from dragonfly.lab.results import metrics_of
+from dragonfly.lab.study import Arm, Study
+from dragonfly.models import DragonflyConfig
+from dragonfly.models.presets import PRESETS
+from dragonfly.vision.selection import NEEDS
+from tests.conftest import ROOT
+
+NAMES = study.shipped_studies()
+STAND_IN = Arm(encoder={"selection": {"policy": "detail", "scope": "picture", "keep": 3}})
+HEADLINE = {"baseline-2", "baseline-3", "similarity", "random", "detail", "centred", "question-3"}
+
+
+@pytest.fixture(scope="module")
+def nano() -> DragonflyConfig:
+    return DragonflyConfig.from_pretrained(bundled_model())
+
+
+def known(name: str) -> Study:
+    """The study, an arm whose policy this version of `vision` does not have replaced by one that it has."""
+    found = Study.load(name)
+    arms = {
+        label: arm if arm.encoder.get("selection", {}).get("policy", "all") in NEEDS else STAND_IN
+        for label, arm in found.arms.items()
+    }
+    return found.model_copy(update={"arms": arms})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_arm_builds_an_encoder_and_a_recipe(name: str, nano: DragonflyConfig):
+    one = known(name)
+    base = PRESETS["v1"].spec if name.startswith("full/") else nano.spec
+    specs = encoders(one, base)
+    assert one.name == name.replace("/", "-")
+    if one.recipe is not None:
+        plan = jobs.Plan(one, Path("out"), Path("checkpoint"), nano, "", specs)
+        recipes = {arm: jobs.recipe_of(plan, arm, 0, write=False) for arm in one.arms}
+        assert len({recipe.steps for recipe in recipes.values()}) == 1
+        assert {recipe.model.encoder == specs[arm].to_dict() for arm, recipe in recipes.items()} == {True}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_arm_differs_and_every_measure_exists(name: str, nano: DragonflyConfig):
+    one = known(name)
+    told = {str((arm.encoder, arm.data, arm.recipe)) for arm in one.arms.values()}
+    assert len(told) == len(one.arms)
+    metrics = {metric for test in one.test for metric in metrics_of(test)} | {"words"}
+    assert {measure.metric for measure in one.measures.values()} <= metrics
+    named = {measure.where["task"] for measure in one.measures.values() if "task" in measure.where}
+    assert named <= set(one.test)
+
+
+def test_the_first_line_of_a_study_is_its_command():
+    for name in NAMES:
+        command = "lab sweep" if Study.load(name).recipe is None else "ablate"
+        line = study.locate(name).read_text(encoding="utf-8").splitlines()[0]
+        assert line.startswith(f"# dragonfly {command} {name} -o runs/"), name
+
+
+def test_the_papers_tables_are_there_at_both_sizes():
+    assert {"table1", "table5", "table6", "full/table1", "full/table5", "headline"} <= set(NAMES)
+    steps = {name: (Study.load(f"full/{name}").recipe or {})["steps"] for name in ("table1", "table5")}
+    assert steps == {"table1": 100_000, "table5": 200_000}
+    assert all(Study.load(name).needs for name in NAMES if name.startswith("full/"))
+
+
+def test_the_headline_arms_have_three_seeds_and_the_others_one():
+    headline = Study.load("headline")
+    assert set(headline.arms) == HEADLINE
+    assert {len(headline.seeds_of(arm)) for arm in headline.arms} == {3}
+    assert {claim.arm for claim in headline.headlines} == {"detail", "centred", "random", "question-3"}
+    for name in set(NAMES) - {"headline"}:
+        one = Study.load(name)
+        assert {len(one.seeds_of(arm)) for arm in one.arms} == {1}
+        assert not one.headlines, f"{name} claims something from one seed"
+    assert claims.ALPHA == 0.01
+
+
+def test_table_1_gives_the_paper_s_counts_of_sub_images(nano: DragonflyConfig):
+    from dragonfly.vision.layout import make_layout
+
+    specs = encoders(Study.load("table1"), nano.spec)
+    kept = {arm: make_layout((256, 384), spec).num_kept for arm, spec in specs.items()}
+    assert kept == {"baseline-1": 5, "baseline-2": 17, "baseline-3": 25, "v1": 17, "random": 17}
+
+
+def test_the_study_in_the_documentation_is_one(nano: DragonflyConfig, tmp_path: Path):
+    text = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    one = Study.load(tmp_path / "s.yaml")
+    assert len(encoders(one, nano.spec)) == 9
