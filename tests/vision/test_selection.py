@@ -164,6 +164,7 @@ def inputs_for(images: int, dtype: torch.dtype = torch.float32) -> SelectionInpu
         high=torch.randn(images, 24, 32, generator=generator).to(dtype),
         high_patches=torch.randn(images, 24, 9, 32, generator=generator).to(dtype),
         shared_mean=torch.randn(32, generator=generator),
+        question=torch.randn(images, 32, generator=generator).to(dtype),
         boxes=[layout.level_boxes("high")] * images,
         positions=torch.tensor([layout.positions[5:]] * images)[..., 1:],
         residual=torch.rand(images, 24, generator=generator),
@@ -187,6 +188,7 @@ def row(inputs: SelectionInputs, index: int) -> SelectionInputs:
         boxes=inputs.boxes[one],
         evidence=inputs.evidence[one],
         checksums=inputs.checksums[one],
+        question=None if inputs.question is None else inputs.question[one],
     )
 
 
