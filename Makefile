@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	@mkdir -p out
 	$(BIN)/dragonfly ask examples/pictures/first.png "$$(cat examples/pictures/first.txt)" --zoom out/first.zoom.png
 
-# The bundled model from nothing: hours on two cores. SHARE=0.01 rehearses it in minutes.
+# The next bundled model from nothing: hours on two cores. SHARE=0.01 rehearses it in minutes.
 nano: $(VENV)/.dev
 	DRAGONFLY=$(BIN)/dragonfly PYTHON=$(BIN)/python scripts/nano.sh
 

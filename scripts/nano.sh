@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The bundled model from nothing: data, five stages, export. What is there already is not made again; a stage that was
+# The next bundled model from nothing: data, five stages, export. What is there already is not made again; a stage that was
 # stopped goes on from its last checkpoint. SHARE=0.01 makes a rehearsal of everything in a few minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,4 +33,4 @@ for name in read text close few full; do
     stage "$name" "steps=$(count "$("$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$name').steps)")")" "$@"
     "$PYTHON" scripts/export_nano.py "$ROOT/$name" "checkpoints/nano/$name" # what must last
 done
-"$PYTHON" scripts/export_nano.py "$ROOT/full" src/dragonfly/assets/nano
+echo "the model: $ROOT/full; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"

@@ -118,7 +118,8 @@ def _ask_one(
 def _explain(engine: Any, images: list[str], question: str, system: str | None, answer: Any) -> Any:
     from dragonfly.lab.attribution import explain
 
-    return explain(engine, engine.encode(images), question, answer, system)
+    pictures = [engine.focus(picture, question) for picture in engine.encode(images)]
+    return explain(engine, pictures, question, answer, system)
 
 
 def _print_reasons(why: Any, pictures: int) -> None:

@@ -137,7 +137,7 @@ def curves(
     questions = read_located(data, limit)
     for number, question in enumerate(questions):
         progress(number, len(questions))
-        pictures = engine.encode([question.picture])
+        pictures = [engine.focus(picture, question.text) for picture in engine.encode([question.picture])]
         answer = engine.ask(question.picture, question.text, max_new_tokens=max_new_tokens)
         high = explain(engine, pictures, question.text, answer).high()
         if not high:

@@ -26,7 +26,7 @@ from dragonfly.evaluation.scorers.base import mean
 from dragonfly.files import result_header, sha256
 from dragonfly.imaging import load_picture
 from dragonfly.inference import Engine
-from dragonfly.models.modeling_dragonfly import SharedMean
+from dragonfly.models.shared_mean import SharedMean
 from dragonfly.vision.layout import SubImageLayout, make_layout
 from dragonfly.vision.selection import NEEDS, choose, runs_before_tower
 from dragonfly.vision.spec import EncoderSpec, Policy, Scope
@@ -234,8 +234,7 @@ def summaries(engine: Engine, picture: str | bytes) -> torch.Tensor:
     every = engine.model.config.spec.with_selection(policy="all")
     batch = processor([image], encoder=every.to_dict(), return_tensors="pt")
     low = batch["layouts"][0].count("low")
-    features = base.encode(batch["pixel_values"][0, low:].to(engine.device))
-    return base.multi_modal_projector(features.mean(dim=1))
+    return base.summarise(batch["pixel_values"][0, low:].to(engine.device))
 
 
 def _summary(tally: Tally, asked: list[Located]) -> dict[str, Any]:
