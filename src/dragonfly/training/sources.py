@@ -21,6 +21,7 @@ from dragonfly.data import BadRow, EncodedDataset, Manifest, Mixture, Sample, co
 from dragonfly.data.manifest import NAME
 from dragonfly.files import sha256
 
+from .packing import apart
 from .recipe import Recipe, Source
 from .streaming import Reader, Stream
 
@@ -48,13 +49,14 @@ def load_rows(source: Source, max_bad_share: float) -> Any:
 def packed(rows: Iterable[Sample], most: int) -> list[Sample]:
     """Questions on the same pictures as turns of one conversation, at most `most` of them, in a drawn order.
 
-    Rows without pictures, or with another system message than the last on their pictures, stay as they are.
+    Questions that would tell each other's answers never share a conversation (`telling`): a model would learn to copy them
+    instead of looking. Rows without pictures, or with another system message than the last on theirs, stay as they are.
     """
     groups: dict[object, list[Sample]] = {}
     for number, row in enumerate(rows):
         system = row.messages[0].text if row.messages[0].role == "system" else None
         groups.setdefault((row.images, system) if row.images else number, []).append(row)
-    return [pack(group[at : at + most], seed=at) for group in groups.values() for at in range(0, len(group), most)]
+    return [pack(part, seed=at) for group in groups.values() for at, part in enumerate(apart(group, most))]
 
 
 def mixture(recipe: Recipe) -> Mixture:
