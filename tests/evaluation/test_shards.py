@@ -126,7 +126,7 @@ def test_a_shard_that_cannot_be_is_refused(text: str) -> None:
 def test_parts_are_whole_blocks_and_miss_nothing() -> None:
     numbers: list[Any] = list(range(3 * BLOCK + 5))
     for count in (1, 2, 3, 5):
-        parts = [Shard(index, count).part(numbers) for index in range(1, count + 1)]
+        parts: Any = [Shard(index, count).part(numbers) for index in range(1, count + 1)]
         assert sorted(number for part in parts for number in part) == numbers
         assert [len(part) for part in parts] == [Shard(index, count).size(len(numbers)) for index in range(1, count + 1)]
         assert all(part[start] % BLOCK == 0 for part in parts for start in range(0, len(part), BLOCK))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def test_an_answer_is_the_models_own(engine: Engine) -> None:
     messages = [
         {"role": "user", "content": [{"type": "image", "image": tiny.picture()}, {"type": "text", "text": "where is it?"}]}
     ]
-    inputs = engine.processor.apply_chat_template(
+    inputs: Any = engine.processor.apply_chat_template(
         messages, tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True
     )
     ids = engine.model.generate(**inputs, max_new_tokens=4, do_sample=False, eos_token_id=engine.end_ids)  # pyright: ignore

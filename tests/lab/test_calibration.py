@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def test_it_is_the_mean_of_mid_and_high_summaries(folder: Path) -> None:
     pixels = engine.processor.image_processor(pictures, return_tensors="pt")["pixel_values"][:, 1:]
     with torch.no_grad():
         rows = engine.model.model.summarise(pixels.flatten(0, 1))
-    mean = engine.model.model.shared_mean
+    mean: Any = engine.model.model.shared_mean
     torch.testing.assert_close(mean.mean, rows.mean(dim=0), atol=1e-6, rtol=1e-5)
     assert (done.pictures, done.sub_images, mean.count) == (2, 56, 56)
     assert done.mean_norm == pytest.approx(float(rows.mean(dim=0).norm()), rel=1e-5)
@@ -54,7 +55,8 @@ def test_the_command_writes_a_model_that_is_ready(folder: Path, capsys: pytest.C
     assert "shared mean of 168 sub-images of 6 pictures" in capsys.readouterr().out
     engine = load(target, device="cpu")
     assert engine.processor.image_processor.spec.selection.policy == "centred"
-    assert engine.model.model.shared_mean.count == 168
+    mean: Any = engine.model.model.shared_mean
+    assert mean.count == 168
     assert engine.ask(tiny.picture(), "what?", max_new_tokens=1).selections[0]
     origin = json.loads((target / "dragonfly.json").read_text())
     assert origin["recipe"] == "first" and origin["calibration"]["pictures"] == 6

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dragonfly.models import DragonflyForConditionalGeneration, connector
-from dragonfly.vision import selection
+from dragonfly.vision import policies
 from dragonfly.vision.selection import Selection, SelectionInputs
 from tests.models import golden as g
 from tests.models.golden import Case, Golden, Trace
@@ -40,9 +40,9 @@ def unsorted_top_k(patch: pytest.MonkeyPatch, golden: Golden, model: Any, proces
 
 
 def cosine(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:
-    match = selection._match
+    match = policies._match
     unit = nn.functional.normalize
-    patch.setattr(selection, "_match", lambda mid, high, *rest: match(unit(mid, dim=-1), unit(high, dim=-1), *rest))
+    patch.setattr(policies, "_match", lambda mid, high, *rest: match(unit(mid, dim=-1), unit(high, dim=-1), *rest))
 
 
 def best_of_the_whole_picture(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:
@@ -53,7 +53,11 @@ def best_of_the_whole_picture(patch: pytest.MonkeyPatch, golden: Golden, model: 
 
 def class_token_left_out_of_the_means(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:
     choose = connector._select
-    patch.setattr(connector, "_select", lambda features, *rest: choose(features[:, :, 1:], *rest))
+
+    def without(views: connector.Views, *rest: Any) -> Any:
+        return choose(dataclasses.replace(views, features=views.features[:, :, 1:]), *rest)
+
+    patch.setattr(connector, "_select", without)
 
 
 def other_activation(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:

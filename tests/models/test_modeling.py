@@ -361,9 +361,10 @@ def test_centred_refuses_until_it_is_calibrated() -> None:
     plain, _ = make()
     plain.load_state_dict(model.state_dict(), strict=False)
     scores = plain.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection.scores
-    model.model.shared_mean.update(torch.zeros(1, 32))  # a mean of nothing centres nothing
+    shared_mean: Any = model.model.shared_mean
+    shared_mean.update(torch.zeros(1, 32))  # a mean of nothing centres nothing
     own = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
     close(own.scores, scores)
-    model.model.shared_mean.update(torch.randn(9, 32))
+    shared_mean.update(torch.randn(9, 32))
     moved = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
     assert (moved.scores - own.scores).abs().max() > 0.01

@@ -19,7 +19,7 @@ def encoder(preset: str = "v1", position: str = "none", **selection: Any) -> dic
     return tiny.config(preset).spec.changed({"position": position, "selection": selection}).to_dict()
 
 
-def make(**options: Any) -> tuple[Model, DragonflyProcessor]:
+def make(**options: Any) -> tuple[Any, DragonflyProcessor]:
     settings = tiny.config(encoder=encoder(**options))
     return tiny.model(settings), tiny.processor(settings)
 
@@ -62,7 +62,7 @@ RULES: dict[str, dict[str, Any]] = {
 def test_batch_mates_change_nothing(name: str) -> None:
     model, processor = make(**RULES[name])
     if hasattr(model.model, "sub_image_position"):
-        torch.nn.init.normal_(model.model.sub_image_position.weight)  # pyright: ignore[reportArgumentType]
+        torch.nn.init.normal_(model.model.sub_image_position.weight)
     pictures = [tiny.picture(seed=1), tiny.picture(64, 96, seed=2)]
     together = encode(processor, ["<image>a", "<image>b"], pictures, padding=True)
     out = logits(model, together)
@@ -144,7 +144,7 @@ def test_gradient_reaches_what_is_not_kept() -> None:
         inputs = encode(processor)
         inputs["pixel_values"].requires_grad_()
         out = model.get_image_features(**images_of(inputs))
-        out.pooler_output[0].square().sum().backward()  # pyright: ignore[reportOptionalSubscript]
+        out.pooler_output[0].square().sum().backward()
         dropped = [5 + i for i in range(24) if i not in out.selection.indices[0].tolist()]
         assert (inputs["pixel_values"].grad[0, dropped].abs().amax(dim=(1, 2, 3)) > 0).all() == bool(remainder)
 
@@ -186,14 +186,15 @@ def test_new_positions_change_nothing_and_learned_ones_say_where(policy: str) ->
     model, processor = make(position="learned", policy=policy)
     plain, same = make(policy=policy)
     plain.load_state_dict(model.state_dict(), strict=False)
-    assert not Model(model.config).model.sub_image_position.weight.any()
-    torch.nn.init.zeros_(model.model.sub_image_position.weight)  # pyright: ignore[reportArgumentType]
+    fresh: Any = Model(model.config)
+    assert not fresh.model.sub_image_position.weight.any()
+    torch.nn.init.zeros_(model.model.sub_image_position.weight)
     inputs = encode(processor)
     before = features(model, inputs)
     assert torch.equal(before.pooler_output[0], features(plain, encode(same)).pooler_output[0])
     embedding = model.model.sub_image_position.weight
-    assert embedding.shape == (3 + 8 + 8, 32) and not embedding.any()  # pyright: ignore[reportCallIssue]
-    torch.nn.init.normal_(embedding)  # pyright: ignore[reportArgumentType]
+    assert embedding.shape == (3 + 8 + 8, 32) and not embedding.any()
+    torch.nn.init.normal_(embedding)
     layout = processor.image_processor.layout((64, 96))
     kept = before.selection.indices[0] if before.selection else inputs.get("selected_high", [range(24)])[0]
     places = [*layout.positions[:5], *(layout.positions[5 + int(index)] for index in kept)]
@@ -204,7 +205,7 @@ def test_new_positions_change_nothing_and_learned_ones_say_where(policy: str) ->
 
 def test_positions_are_saved_loaded_and_left_out(tmp_path: Path) -> None:
     model, _ = make(position="learned")
-    torch.nn.init.normal_(model.model.sub_image_position.weight)  # pyright: ignore[reportArgumentType]
+    torch.nn.init.normal_(model.model.sub_image_position.weight)
     model.save_pretrained(tmp_path)
     again = Model.from_pretrained(tmp_path)
     assert torch.equal(again.model.sub_image_position.weight, model.model.sub_image_position.weight)

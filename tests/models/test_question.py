@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
+from dragonfly.models import DragonflyProcessor
 from dragonfly.models.question import QuestionMap, embed_questions, evidence_losses
 from dragonfly.vision.selection import SelectionInputs, select
 from dragonfly.vision.spec import SelectionSpec
 from tests import tiny
 
 
-def make(**selection: Any) -> tuple[DragonflyForConditionalGeneration, DragonflyProcessor]:
+def make(**selection: Any) -> tuple[Any, DragonflyProcessor]:
     spec = tiny.config().spec.with_selection(**{"policy": "question", **selection})
     settings = tiny.config(encoder=spec.to_dict())
     model = tiny.model(settings)
@@ -67,8 +67,9 @@ def test_another_question_is_another_choice_and_mates_do_not_matter() -> None:
 
 def test_generation_takes_the_question_along() -> None:
     model, processor = make()
-    inputs = processor.apply_chat_template(
-        [{"role": "user", "content": [{"type": "image", "image": tiny.picture()}, {"type": "text", "text": "what?"}]}],
+    messages: Any = [{"role": "user", "content": [{"type": "image", "image": tiny.picture()}, {"type": "text", "text": "what?"}]}]
+    inputs: Any = processor.apply_chat_template(
+        messages,
         tokenize=True,
         return_dict=True,
         return_tensors="pt",
@@ -109,7 +110,7 @@ def test_the_map_learns_to_find_the_evidence() -> None:
     model.get_image_features(**images).selection_loss.backward()
     assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == {"model.question_map.weight"}
     model.model.vision_tower.requires_grad_(False)  # it has shown that it gets none; without, the test is faster
-    optimizer = torch.optim.Adam([model.model.question_map.weight], lr=0.05)  # pyright: ignore[reportArgumentType]
+    optimizer = torch.optim.Adam([model.model.question_map.weight], lr=0.05)
     for _ in range(25):
         loss = model.get_image_features(**images).selection_loss
         optimizer.zero_grad()
