@@ -29,7 +29,7 @@ def test_the_cluster_wrote_the_same_and_same_bytes_never_slip_through() -> None:
     leaks = json.loads((results / "curation_duplicates.json").read_text(encoding="utf-8"))["leaks"]
     counts = [kinds["same bytes"] for name, kinds in leaks.items() if name.startswith("radius")]
     assert len(counts) == 6 and all(dropped == planted > 0 for dropped, planted in counts)
-    assert leaks["radius 8"]["clean"][0] == 0
+    assert leaks["radius 10"]["clean"][0] == 0
 
 
 def test_every_step_and_option_is_in_the_table() -> None:

@@ -88,7 +88,7 @@ class Leak(_Step):
 
     step: Literal["leak"]
     against: tuple[str, ...] = ()
-    picture_radius: Radius = 8
+    picture_radius: Radius = 10
     text: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.8
     text_with_pictures: bool = False
 

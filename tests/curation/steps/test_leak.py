@@ -50,7 +50,7 @@ def test_every_planted_leak_goes_with_its_patient_and_nothing_else(tmp_path: Pat
         "question of an evaluation set": 2,
         "same patient or document as a row above": 1,
     }
-    assert counts["evaluation_rows"] == 2 and counts["picture_radius"] == 8
+    assert counts["evaluation_rows"] == 2 and counts["picture_radius"] == 10
 
 
 def test_words_of_rows_with_pictures_count_when_asked_and_none_under_null(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ..units import units
 from .base import Counts, Job, counted, is_member, keep
 from .similar_pictures import alike, looks
 
-DEFAULT_RADIUS = 8  # wider than where pictures are joined: a leak that is missed costs more than a row
+DEFAULT_RADIUS = 10  # wider than where pictures are joined: a leak that is missed costs more than a row
 
 
 def leak(
