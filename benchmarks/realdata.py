@@ -1,6 +1,6 @@
 """Real pictures: a model's answers on samples of VQA-RAD, ChartQA, SROIE and chest X-rays, beside what a guess would get.
 
-Run: python benchmarks/realdata.py DATA --runs DIR [--model M]... [--limit N] [--prompt P] [--output benchmarks/results/realdata.json]
+Run: python benchmarks/realdata.py DATA --runs DIR [--model M]... [--limit N] [--prompt P] [--output FILE]
 
 DATA holds vqa_rad/, chartqa_test_sample/, sroie_receipts_sample/ and cxr_sample/, each as its task reads it (`dragonfly tasks
 NAME`); none of them comes with the project. A task whose folder is not there is an error, or is left out by --tasks.
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="model folder; the bundled model if absent; repeatable")
     parser.add_argument("--tasks", nargs="+", choices=list(FOLDERS), default=list(FOLDERS))
     parser.add_argument("--limit", type=int, help="only the first questions of each task")
-    parser.add_argument("--prompt", help="words round {question} in place of the tasks' own: as the models were trained")
+    parser.add_argument("--prompt", help="words round {question} in place of the tasks' own")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
     parser.add_argument("--note", default="", help="what a reader should know of this run")
