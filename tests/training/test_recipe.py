@@ -97,3 +97,8 @@ def test_every_shipped_recipe_is_complete_short_and_says_how_to_start_it() -> No
         recipe = Recipe.load(name)
         text = (Path(__file__).parents[2] / "src/dragonfly/recipes" / f"{name}.yaml").read_text()
         assert recipe.name == name and f"dragonfly train {name}" in text.splitlines()[0] and len(text.splitlines()) <= 60
+
+
+def test_a_path_alone_is_the_data() -> None:
+    recipe = Recipe.load("finetune", ["data=OUT/manifest.json"])
+    assert [source.path for source in recipe.data.train] == ["OUT/manifest.json"]

@@ -119,6 +119,7 @@ class Source(Config):
 class Data(Config):
     """`train_on`: `assistant`, the answers; `all`, everything after BOS. `audit`: rows per source looked at first.
 
+    A path in place of all this is one source to train on (`data=OUT/manifest.json`), the rest as it is here.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
     """
 
@@ -131,6 +132,11 @@ class Data(Config):
     streaming: bool = False
     workers: int = Field(default=0, ge=0)
     audit: int = Field(default=16, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_path(cls, values: Any) -> Any:
+        return {"train": [{"name": "data", "path": values}]} if isinstance(values, str) else values
 
     @model_validator(mode="after")
     def _names(self) -> Self:
