@@ -32,9 +32,15 @@ def kept(answer: Answer, picture: int = 0) -> list[int]:
     return [item.index for item in answer.selections[picture] if item.kept]
 
 
-def test_loading_says_what_cannot_serve_it(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    load(folder, device="cpu")
+def test_loading_says_what_cannot_serve_it(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = load(folder, device="cpu").model
     assert "policy 'question' chooses sub-images by the user's words, which vLLM cannot" in caplog.text
+    assert "never learned" not in caplog.text  # this one's map is drawn, not new
+    torch.nn.init.eye_(model.model.question_map.weight)
+    model.save_pretrained(tmp_path)
+    tiny.processor(model.config).save_pretrained(tmp_path)
+    load(tmp_path, device="cpu")
+    assert "this model never learned to choose by questions" in caplog.text
 
 
 def test_an_answer_is_the_models_own(engine: Engine) -> None:

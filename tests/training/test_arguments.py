@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from dragonfly.training import Recipe
+from dragonfly.training import Recipe, arguments
 from dragonfly.training.arguments import deepspeed_file, training_arguments, warmup_steps
 from tests.training import small
 
@@ -55,3 +55,11 @@ def test_without_deepspeed_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     with pytest.raises(ValueError, match=r"asks for DeepSpeed \(zero1\), which is not installed: .*deepspeed=null"):
         deepspeed_file("zero1")
+
+
+def test_without_its_extra_training_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "find_spec", lambda name: None if name == "accelerate" else object())
+    with pytest.raises(
+        ValueError, match=r"training needs accelerate, which is not installed: pip install 'dragonfly-vlm\[train\]'"
+    ):
+        training_arguments(small.recipe(tmp_path), 6)

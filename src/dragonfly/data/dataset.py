@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from dragonfly.imaging import DEFAULT_POLICY, ImagePolicy, load_picture
 
+from .branches import encode_alone
 from .conversation import ImageRef, Sample, to_messages
 from .faults import BadRow, BadSample, check_bad
 from .labels import TrainOn, encode
@@ -38,7 +39,8 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     `transform(sample, random)` may change a sample by chance (augment, choose turns); its randomness comes from
     (seed, epoch, index). A row that cannot be used is replaced by the next usable one, logged once and kept in `bad`,
     each process its own; ValueError once more than `max_bad_share` of the rows (of a worker's part of them) are bad.
-    `picture_policy` goes to `imaging.load_picture`, `processor_kwargs` to the processor.
+    `picture_policy` goes to `imaging.load_picture`, `processor_kwargs` to the processor. `alone` asks every turn as if it
+    were the only one (`branches.encode_alone`); lengths are then those of the turns in one conversation, a little more.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         max_bad_share: float = 0.0,
         picture_policy: ImagePolicy = DEFAULT_POLICY,
         processor_kwargs: Mapping[str, Any] | None = None,
+        alone: bool = False,
     ) -> None:
         if not len(samples):
             raise ValueError("no samples to train on; see the bad rows of the reader, or give a source with rows")
@@ -62,6 +65,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         self.max_length, self.seed = max_length, seed
         self.transform, self.max_bad_share, self.picture_policy = transform, max_bad_share, picture_policy
         self.processor_kwargs = dict(processor_kwargs or {})
+        self.alone = alone
         self.bad: dict[tuple[str, int], BadRow] = {}
 
     def __len__(self) -> int:
@@ -99,6 +103,9 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     def encoded(self, sample: Sample) -> dict[str, Any]:
         """Any sample as an example under this dataset's settings; `BadSample` says why it cannot be one."""
         images = [self._open(image) for image in sample.images]
+        if self.alone:
+            options: Mapping[str, Any] = {"max_length": self.max_length, "evidence": sample.evidence, **self.processor_kwargs}
+            return encode_alone(self.processor, to_messages(sample), images, **options)
         return encode(
             self.processor,
             to_messages(sample),
@@ -123,11 +130,10 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         """`use` of sample `index`, or of the first one after it that is not bad."""
         for step in range(len(self)):
             position = (index + step) % len(self)
-            sample = self.samples[position]
             try:
                 return use(self.sample(position))
             except BadSample as error:
-                self._note(sample, position, error)
+                self._note(self.samples[position], position, error)
         raise ValueError(f"none of the {len(self)} rows can be used; the first: {next(iter(self.bad.values()))}")
 
     def _note(self, sample: Sample, position: int, error: BadSample) -> None:

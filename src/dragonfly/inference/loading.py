@@ -70,6 +70,10 @@ def load(
         )
     if processor.asks:
         logger.warning("policy 'question' chooses sub-images by the user's words, which vLLM cannot; serve this model here")
+        if not built.model.question_map.learned():
+            logger.warning(
+                "this model never learned to choose by questions (its question_map is new), so what it keeps means little"
+            )
     if device_map is None and quantization is None:
         built.to(target)
     return Engine(built.eval(), processor, name=str(model or "nano"))

@@ -16,6 +16,7 @@ from transformers.cache_utils import Cache
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
+from dragonfly.models.branches import branch_inputs
 from dragonfly.models.checks import check_selected, end_at_turns, refuse_faults
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
@@ -266,11 +267,13 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
+        branches: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyModelOutputWithPast:
         """Ids (batch, length) and pictures -> hidden states (batch, length, hidden).
 
         Pictures stand in the order of their placeholder blocks, row after row; rows without pictures bring none.
+        `branches` (batch, length): questions on a row's pictures that do not see each other (`branches.branch_inputs`).
         `mm_encoder_outputs={"image": get_image_features(...)}` takes the place of `pixel_values`.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -296,6 +299,9 @@ class DragonflyModel(DragonflyPreTrainedModel):
             features = torch.cat(list(encoded.pooler_output)).to(embeds.device, embeds.dtype)
             mask = self.get_placeholder_mask(input_ids, embeds, features)
             embeds = embeds.masked_scatter(mask, features)
+        if branches is not None:
+            eager = self.config.get_text_config()._attn_implementation == "eager"
+            attention_mask, position_ids = branch_inputs(branches, attention_mask, embeds.dtype, eager)
         outputs = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -354,6 +360,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
+        branches: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
         """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all); given labels, the loss."""
@@ -372,6 +379,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             question_mask=question_mask,
             evidence_high=evidence_high,
             mm_encoder_outputs=mm_encoder_outputs,
+            branches=branches,
             **kwargs,
         )
         positions = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep

@@ -23,6 +23,10 @@ class QuestionMap(nn.Module):
         """(num_images, hidden) -> (num_images, hidden)."""
         return nn.functional.linear(question.to(self.weight.dtype), self.weight)
 
+    def learned(self) -> bool:
+        """Whether it is anything but new."""
+        return not torch.equal(self.weight, torch.eye(len(self.weight), dtype=self.weight.dtype, device=self.weight.device))
+
 
 def embed_questions(embed: Callable[[Tensor], Tensor], ids: Tensor, mask: Tensor) -> Tensor:
     """(num_images, length) ids and mask -> (num_images, hidden): the mean of the words' embeddings, zero without words."""

@@ -165,6 +165,6 @@ def _turns(view: View, question: Question, first: bool, pictures: int) -> list[A
     """Question and answer; the first question carries the pictures or the records."""
     from dragonfly.data.conversation import Message, Part
 
-    text = f"{view.records}\n{question.text}" if first and view.records else question.text
-    asked = (*(Part("image") for _ in range(pictures)), Part("text", text))
+    records = (Part("text", f"{view.records}\n"),) if first and view.records else ()
+    asked = (*(Part("image") for _ in range(pictures)), *records, Part("text", question.text))
     return [Message("user", asked), Message("assistant", (Part("text", question.answer),))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from transformers import TrainingArguments
 
 from .recipe import RECIPES, Recipe
 
+NEEDED = ("accelerate", "matplotlib")
+"""Packages that any run takes up; tensorboard, peft and datasets say so themselves where they are asked for."""
+
 
 def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
     """Arguments of a run of `steps` optimiser steps. ValueError when the batch does not fit the number of processes."""
+    _check_installed()
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     optim, on_gpu = recipe.optim, torch.cuda.is_available()
     rest: dict[str, Any] = {}
@@ -61,6 +66,12 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         seed=recipe.seed,
         **rest,
     )
+
+
+def _check_installed() -> None:
+    """ValueError in one line where the packages of the extra `train` are missing; else the Trainer's own traceback tells."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise ValueError(f"training needs {', '.join(missing)}, which is not installed: pip install 'dragonfly-vlm[train]'")
 
 
 def warmup_steps(warmup: float, steps: int) -> int:

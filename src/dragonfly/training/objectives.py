@@ -40,7 +40,7 @@ class Task:
 
 def make_task(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream) -> Task:
     """The recipe's objective on `rows`, those of the whole run in their order."""
-    evaluation = load_rows(recipe.data.eval, recipe.data.max_bad_share) if recipe.data.eval else None
+    evaluation = load_rows(recipe.data.eval, recipe.data.max_bad_share, recipe.data.alone) if recipe.data.eval else None
     if recipe.objective == "read" and isinstance(rows, Mixture):
         options = recipe.reading
         classes = reading.find_classes(
@@ -48,6 +48,7 @@ def make_task(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream
         )
         torch.manual_seed(recipe.seed)
         reader = Reader(model.model.vision_tower, model.config.vision_config.hidden_size, classes, options.nothing)
+        reader.begin_from(recipe.init_from.checkpoint)
         train = reading.PatchDataset(rows, processor, classes, options)
         held_out = reading.PatchDataset(evaluation, processor, classes, options) if evaluation else None
         return Task(reader, train, held_out, reading.collate, lambda outputs, _: reader.said(_first(outputs)), reader.metrics)

@@ -49,6 +49,13 @@ class Reader(nn.Module):
         count = (labels != IGNORE_INDEX).sum() if num_items_in_batch is None else num_items_in_batch
         return {"loss": total / count, "logits": logits}
 
+    def begin_from(self, folder: str | None) -> None:
+        """Take over the head of an earlier `read` stage, where `folder` holds one that says the same classes."""
+        if folder is not None and (Path(folder) / CLASSES).is_file():
+            weight, bias, classes = load_head(Path(folder))
+            if classes == self.classes:
+                self.head.load_state_dict({"weight": weight.float(), "bias": bias.float()})
+
     def said(self, logits: Tensor) -> Tensor:
         """The likeliest class of each column: (n, tokens, classes) -> (n, tokens, columns)."""
         return torch.stack([scores.argmax(dim=-1) for scores in logits.split(self.classes.sizes, -1)], dim=-1)

@@ -121,6 +121,7 @@ class Data(Config):
 
     A path in place of all this is one source to train on (`data=OUT/manifest.json`), the rest as it is here.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
+    `alone` asks each turn as if it were the only one: questions packed on a picture share it and do not see each other.
     """
 
     train: list[Source]
@@ -130,6 +131,7 @@ class Data(Config):
     max_bad_share: float = Share
     group_by_length: bool = False
     streaming: bool = False
+    alone: bool = False
     workers: int = Field(default=0, ge=0)
     audit: int = Field(default=16, gt=0)
 
@@ -145,6 +147,8 @@ class Data(Config):
             raise ValueError("data.train is empty; name at least one source")
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"several sources have the name {', '.join(double)}; give each its own")
+        if self.alone and self.train_on != "assistant":
+            raise ValueError("data.alone trains answers; it goes with data.train_on=assistant")
         if self.streaming and (sources := [source.name for source in self.train if source.pack > 1]):
             raise ValueError(
                 f"pack needs all rows at once and data.streaming reads them one by one; drop one ({', '.join(sources)})"

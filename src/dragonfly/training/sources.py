@@ -30,39 +30,44 @@ logger = logging.getLogger(__name__)
 WINDOW_STEPS = 32  # optimiser steps whose examples are sorted together when grouping by length
 
 
-def load_rows(source: Source, max_bad_share: float) -> Any:
+def load_rows(source: Source, max_bad_share: float, alone: bool = False) -> Any:
     """The usable rows of a source: a sequence of `Sample`. A manifest is read row by row, later; else all is in memory.
 
     ValueError naming file, row and reason when too many rows are bad.
     """
     if source.path is not None and source.format in ("auto", "manifest") and _is_manifest(source.path):
         manifest = Manifest.open(source.path)
-        return manifest if source.pack == 1 else packed(manifest, source.pack)
+        return manifest if source.pack == 1 else packed(manifest, source.pack, alone)
     rows, bad = count_bad(read(_opened(source), source.format, source.image_root), max_bad_share)
     for row in bad:
         logger.warning("source %s: bad row left out: %s", source.name, row)
     if not rows:
         raise ValueError(f"source {source.name!r} has no usable rows; see its path and format")
-    return rows if source.pack == 1 else packed(rows, source.pack)
+    return rows if source.pack == 1 else packed(rows, source.pack, alone)
 
 
-def packed(rows: Iterable[Sample], most: int) -> list[Sample]:
+def packed(rows: Iterable[Sample], most: int, alone: bool = False) -> list[Sample]:
     """Questions on the same pictures as turns of one conversation, at most `most` of them, in a drawn order.
 
-    Questions that would tell each other's answers never share a conversation (`telling`): a model would learn to copy them
-    instead of looking. Rows without pictures, or with another system message than the last on theirs, stay as they are.
+    Questions that would tell each other's answers never share a conversation (`telling`), unless each is asked `alone`: a
+    model would learn to copy them instead of looking. Rows without pictures, or with another system message than the last on theirs, stay as they are.
     """
     groups: dict[object, list[Sample]] = {}
     for number, row in enumerate(rows):
         system = row.messages[0].text if row.messages[0].role == "system" else None
         groups.setdefault((row.images, system) if row.images else number, []).append(row)
-    return [pack(part, seed=at) for group in groups.values() for at, part in enumerate(apart(group, most))]
+    divide = _in_order if alone else apart
+    return [pack(part, seed=at) for group in groups.values() for at, part in enumerate(divide(group, most))]
+
+
+def _in_order(group: Sequence[Sample], most: int) -> list[Sequence[Sample]]:
+    return [group[at : at + most] for at in range(0, len(group), most)]
 
 
 def mixture(recipe: Recipe) -> Mixture:
     """All sources in the order of the whole run, long enough for its steps."""
     data = recipe.data
-    sources = {source.name: load_rows(source, data.max_bad_share) for source in data.train}
+    sources = {source.name: load_rows(source, data.max_bad_share, data.alone) for source in data.train}
     if recipe.objective == "text":
         for name, rows in sources.items():
             if rows.counts.get("images") if isinstance(rows, Manifest) else any(row.images for row in rows):
@@ -120,6 +125,7 @@ def encoded(recipe: Recipe, samples: Sequence[Sample] | Mixture, processor: Any)
         seed=recipe.seed,
         max_bad_share=data.max_bad_share,
         picture_policy=processor.image_processor.picture_policy,
+        alone=data.alone,
     )
 
 

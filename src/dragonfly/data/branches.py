@@ -1,0 +1,94 @@
+"""Questions on the same pictures in one sequence, each asked alone: the pictures once, then a branch for every question.
+
+As turns of one conversation, an earlier question and its answer stand in a later one's prompt. "Is the tax 47?", "yes" tells
+what the tax is: a model learns to copy, scores well in training and, asked alone, knows nothing. A branch sees what all share
+and itself (`models.branches`), so it is trained exactly as if it were its own row, while the pictures are paid for once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Any
+
+import torch
+
+from .faults import BadSample
+from .labels import IGNORE_INDEX, encode
+
+Turn = list[Mapping[str, Any]]
+
+
+def encode_alone(
+    processor: Any,
+    messages: Sequence[Mapping[str, Any]],
+    images: Sequence[Any],
+    *,
+    max_length: int | None = None,
+    evidence: Sequence[Sequence[Any]] = (),
+    **processor_kwargs: Any,
+) -> dict[str, Any]:
+    """As `encode` with `train_on="assistant"`, every turn a conversation of its own that begins with the same pictures.
+
+    What all turns share is the first user message up to its last text: pictures, and text before it. Returns what `encode`
+    does, and `branches` (tokens,): 0 where all share, else the number of the branch, from 1. `num_truncated` counts the
+    branches left out for `max_length`. ValueError where pictures stand before the text whatever the template says, or the
+    choice of sub-images depends on the question: the pictures are then not the same for all.
+    """
+    if processor.block_first or processor.asks:
+        reason = "chooses sub-images by the question" if processor.asks else "puts pictures before the begin-of-text token"
+        raise ValueError(f"data.alone is for models whose pictures are the same for every question; this one {reason}")
+    turns = _alone(messages)
+    every = [box for turn in evidence for box in turn]
+    first = encode(processor, turns[0], images, evidence=[every] if every else (), **processor_kwargs)
+    if max_length is not None and len(first["input_ids"]) > max_length:
+        raise BadSample("too-long", f"the first question takes {len(first['input_ids'])} tokens, max_length is {max_length}; raise it")
+    if len(turns) == 1:
+        return {**first, "branches": torch.zeros_like(first["input_ids"])}
+    rendered = [_rendered(processor, turn) for turn in turns]
+    common = _common([ids for ids, _ in rendered])
+    ids, labels = list(first["input_ids"].tolist()), list(first["labels"].tolist())
+    shared = len(ids) - (len(rendered[0][0]) - common)
+    if ids[shared:] != rendered[0][0][common:] or any(label != IGNORE_INDEX for label in labels[:shared]):
+        raise ValueError("the chat template writes a turn otherwise with pictures than without; data.alone cannot share them")
+    branches = [0] * shared + [1] * (len(ids) - shared)
+    left_out = 0
+    for number, (tokens, said) in enumerate(rendered[1:], start=2):
+        tail = tokens[common:]
+        if max_length is not None and len(ids) + len(tail) > max_length:
+            left_out += 1
+            continue
+        ids += tail
+        labels += [token if trained else IGNORE_INDEX for token, trained in zip(tail, said[common:], strict=True)]
+        branches += [number] * len(tail)
+    sequences = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels, "branches": branches}
+    return {**first, **{name: torch.tensor(values) for name, values in sequences.items()}, "num_truncated": left_out}
+
+
+def _alone(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
+    """Every turn as a conversation: the system message, what all share, the turn's own text, its answer."""
+    system = [message for message in messages[:1] if message["role"] == "system"]
+    turns = messages[len(system) :]
+    *shared, own = turns[0]["content"]
+    asked = [[own], *(turn["content"] for turn in turns[2::2])]
+    return [
+        [*system, {"role": "user", "content": [*shared, *question]}, answer]
+        for question, answer in zip(asked, turns[1::2], strict=True)
+    ]
+
+
+def _rendered(processor: Any, turn: Turn) -> tuple[list[int], list[int]]:
+    """Ids of a turn, a picture being one placeholder, and which of them are the answer's."""
+    output = processor.tokenizer.apply_chat_template(
+        turn,
+        chat_template=processor.chat_template,
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    return list(output["input_ids"]), list(output["assistant_masks"])
+
+
+def _common(rows: Sequence[Sequence[int]]) -> int:
+    """Tokens with which all rows begin."""
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False)))

@@ -1,0 +1,34 @@
+"""Sequences with branches: tokens that all share, then branches that see these and themselves, not each other.
+
+Training only: several questions on a picture cost its tokens once and are answered as if each were asked alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def branch_inputs(branches: Tensor, attention_mask: Tensor | None, dtype: torch.dtype, eager: bool) -> tuple[Tensor, Tensor]:
+    """What lets a language model read branches.
+
+    Args:
+        branches: (batch, length), 0 where shared, else the branch's number; a branch's tokens stand together, after what is shared.
+        attention_mask: (batch, length), 0 for padding, which stands on the right; None for none.
+        dtype: that of the mask where it is added to the scores.
+        eager: whether attention adds the mask; else it takes a boolean one.
+
+    Returns:
+        The mask (batch, 1, length, length), and position ids (batch, length): every branch goes on where the shared part ends.
+    """
+    length = branches.shape[1]
+    real = torch.ones_like(branches, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+    causal = torch.ones(length, length, dtype=torch.bool, device=branches.device).tril()
+    same = (branches[:, :, None] == branches[:, None, :]) & causal
+    shared = (branches == 0) & real
+    seen = (same | (shared[:, None, :] & causal)) & real[:, None, :]
+    seen |= torch.eye(length, dtype=torch.bool, device=branches.device)  # padding must see something
+    within = same.sum(dim=-1) - 1
+    positions = torch.where(branches > 0, shared.sum(dim=-1, keepdim=True) + within, within)
+    mask = seen[:, None]
+    return (torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min) if eager else mask), positions
