@@ -12,6 +12,7 @@ from dragonfly.training.reader import Reader, save_head
 from dragonfly.training.reading import Classes
 from dragonfly.training.scratch import learn_tokenizer
 from dragonfly.training.speech import speak, spell_embeddings
+from dragonfly.training.stages import build_model, build_processor
 from tests import tiny
 from tests.training import small
 
@@ -48,8 +49,6 @@ def test_a_model_from_nothing_trains_loads_and_answers(tmp_path: Path) -> None:
 
 
 def test_the_attention_of_a_new_model_is_the_recipes(tmp_path: Path) -> None:
-    from dragonfly.training.stages import build_model, build_processor
-
     chosen = {"vision_config": "eager", "text_config": "sdpa"}
     recipe = Recipe.model_validate(scratch(tmp_path, attention=chosen))
     model: Any = build_model(recipe, build_processor(recipe))
@@ -58,8 +57,6 @@ def test_the_attention_of_a_new_model_is_the_recipes(tmp_path: Path) -> None:
 
 
 def test_a_new_towers_filters_do_not_see_even_brightness(tmp_path: Path) -> None:
-    from dragonfly.training.stages import build_model, build_processor
-
     recipe = Recipe.model_validate(scratch(tmp_path))
     model: Any = build_model(recipe, build_processor(recipe))
     filters = next(m for n, m in model.model.vision_tower.named_modules() if n.endswith("patch_embedding"))
@@ -112,3 +109,29 @@ def test_a_spoken_projector_says_what_the_head_reads(tmp_path: Path) -> None:
     assert float(moved @ (a - b)) > 0
     with pytest.raises(ValueError, match="holds no read head"):
         speak(model, tokenizer, tmp_path / "elsewhere")
+
+
+def test_a_spoken_projector_comes_with_the_tower_that_reads(tmp_path: Path) -> None:
+    settings = tiny.config("low-only")
+    small.checkpoint(tmp_path / "base", "low-only")
+    reading = tiny.model(settings, seed=5)
+    reading.save_pretrained(tmp_path / "read")
+    save_head(Reader(reading.model.vision_tower, 32, Classes(("red",), "ab", 0, 2)), tmp_path / "read")
+    start = {"checkpoint": str(tmp_path / "base"), "projector": str(tmp_path / "read")}
+    recipe = Recipe.model_validate(small.values(tmp_path, init_from=start))
+    built: Any = build_model(recipe, build_processor(recipe))
+    for name, weight in reading.model.vision_tower.state_dict().items():
+        assert torch.equal(built.model.vision_tower.state_dict()[name], weight), name
+    assert torch.equal(built.lm_head.weight, tiny.model(settings).lm_head.weight)  # the rest is the checkpoint's
+
+
+def test_read_goes_on_with_its_head(tmp_path: Path) -> None:
+    tower, classes = tiny.model(tiny.config("low-only")).model.vision_tower, Classes(("red",), "ab", 0, 2)
+    before, after = Reader(tower, 32, classes), Reader(tower, 32, classes)
+    other = Reader(tower, 32, Classes(("blue",), "ab", 0, 2))
+    save_head(before, tmp_path)
+    drawn = other.head.weight.clone()
+    after.begin_from(str(tmp_path))
+    other.begin_from(str(tmp_path))
+    assert torch.equal(after.head.weight, before.head.weight) and torch.equal(after.head.bias, before.head.bias)
+    assert torch.equal(other.head.weight, drawn)  # which says other things

@@ -42,8 +42,8 @@ class InitFrom(Config):
     """Where the weights come from: a `checkpoint`, a `tower` and a `language_model` with a new projector, or `scratch`.
 
     All but scratch are directories or hub names. `image_token` and `separator_token` name tokens of a language model's
-    tokenizer; where it has none to spare, they are added. `projector` is the output of a stage with objective `read`: the
-    projector begins as that stage's head, put into words.
+    tokenizer; where it has none to spare, they are added. `projector` is the output of a stage with objective `read`: the tower
+    is that stage's, and the projector begins as its head, put into words.
     """
 
     checkpoint: str | None = None

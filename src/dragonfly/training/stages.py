@@ -83,6 +83,8 @@ def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForCo
         model = _assemble(recipe, processor, options)
     model.config.encoder_batch = None  # all ranks must call the tower equally often
     if source.projector is not None:
+        reader = DragonflyForConditionalGeneration.from_pretrained(_existing(source.projector), dtype=options["dtype"])
+        model.model.vision_tower.load_state_dict(reader.model.vision_tower.state_dict())
         speak(model, processor.tokenizer, source.projector)
     return model
 
