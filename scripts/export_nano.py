@@ -1,6 +1,8 @@
 """Write a finished stage in bfloat16, with the record of every stage behind it.
 
-    python scripts/export_nano.py build/nano/full src/dragonfly/assets/nano
+    python scripts/export_nano.py build/nano/full src/dragonfly/assets/nano [NOTE]
+
+NOTE says what the record cannot: for instance a stage that was stopped and gone on with otherwise.
 
 Promises that the weights are the stage's, rounded; what lies in the target besides the model (its card) stays.
 """
@@ -30,11 +32,14 @@ def history(stage: Path) -> list[dict[str, Any]]:
     curve = [json.loads(line) for line in (stage / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
     last = next((row for row in reversed(curve) if "eval_loss" in row), {})
     entry = {key: about[key] for key in KEPT} | {"steps": about["steps"], "seconds": about["speed"]["seconds"], "held_out": last}
-    before = about["init_from"].get("checkpoint")
-    return [*(history(Path(before)) if before and Path(before, "run.json").is_file() else []), entry]
+    behind: list[dict[str, Any]] = []
+    for before in (about["init_from"].get("projector"), about["init_from"].get("checkpoint")):
+        if before and Path(before, "run.json").is_file():
+            behind += [own for own in history(Path(before)) if own not in behind]
+    return [*behind, entry]
 
 
-def export(stage: Path, target: Path) -> None:
+def export(stage: Path, target: Path, note: str = "") -> None:
     """Weights in bfloat16, processor, tokenizer, `dragonfly.json`; a read head goes with its stage."""
     model: Any = DragonflyForConditionalGeneration.from_pretrained(stage, dtype=torch.bfloat16)
     with tempfile.TemporaryDirectory() as name:
@@ -45,13 +50,14 @@ def export(stage: Path, target: Path) -> None:
             if (stage / extra).is_file():
                 shutil.copy(stage / extra, folder / extra)
         origin = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
-        write_json(folder / "dragonfly.json", {**origin, "made_by": "make nano", "stages": history(stage)})
+        record = {**origin, "made_by": "make nano", **({"note": note} if note else {}), "stages": history(stage)}
+        write_json(folder / "dragonfly.json", record)
         target.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():
             shutil.move(str(file), str(target / file.name))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    export(Path(sys.argv[1]), Path(sys.argv[2]))
+    export(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ import pytest
 
 from dragonfly.synthetic import ABSENT, KINDS, SPECS, SPLITS, Drawn, Question, make_picture
 from dragonfly.synthetic.families import FAMILIES
-from dragonfly.synthetic.styles import STYLES
+from dragonfly.synthetic.styles import STYLES, draw_style
 from dragonfly.synthetic.values import split_of
 from dragonfly.synthetic.wordings import WORDINGS
 
@@ -179,7 +180,19 @@ def test_styles_of_splits_differ(family: str) -> None:
     assert not names["train"] & names["dev"] and not names["train"] & names["test"] and not names["dev"] & names["test"]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mixed_styles_are_for_training_and_never_a_held_out_one(family: str) -> None:
+    rng = random.Random(3)
+    drawn = {split: {draw_style(rng, family, split).name for _ in range(400)} for split in SPLITS}
+    listed = {split: {style.name for style in STYLES[family][split]} for split in SPLITS}
+    assert drawn["dev"] == listed["dev"] and drawn["test"] == listed["test"]
+    assert listed["train"] <= drawn["train"] and len(drawn["train"]) > 3 * len(listed["train"])
+    assert not drawn["train"] & (listed["dev"] | listed["test"])
+
+
 def test_held_out_papers_and_frames_are_new() -> None:
-    used = {split: {word for styles in STYLES.values() for s in styles[split] for word in (s.paper, s.frame)} for split in SPLITS}
+    rng = random.Random(5)
+    styles = {split: [draw_style(rng, family, split) for family in FAMILIES for _ in range(400)] for split in SPLITS}
+    used = {split: {word for style in styles[split] for word in (style.paper, style.frame)} for split in SPLITS}
     assert {"dotted", "pill"} <= used["dev"] - used["train"] - used["test"]
     assert {"squared", "corner"} <= used["test"] - used["train"] - used["dev"]

@@ -91,6 +91,13 @@ def _frame(sheet: Sheet, block: Box) -> None:
         draw.rounded_rectangle((left, top, right, bottom), radius=7, outline=look.soft, width=2)
     elif kind == "underline":
         draw.line((left, bottom, right, bottom), fill=look.soft)
+    elif kind == "rails":
+        draw.line((left, top, right, top), fill=look.accent)
+        draw.line((left, bottom, right, bottom), fill=look.accent)
+    elif kind == "dashed":
+        for x in range(round(left), round(right), 6):
+            draw.line([(x, top), (x + 3, top)], fill=look.soft)
+            draw.line([(x, bottom), (x + 3, bottom)], fill=look.soft)
     elif kind == "bar":
         draw.rectangle((left, top, left + 1, bottom), fill=look.accent)
     elif kind == "corner":

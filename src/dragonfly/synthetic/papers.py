@@ -68,6 +68,23 @@ def _squared(rng: random.Random, draw: ImageDraw.ImageDraw, look: Look, size: tu
         draw.line((x, 0, x, size[0]), fill=_faint(look, 0.45))
 
 
+def _columned(rng: random.Random, draw: ImageDraw.ImageDraw, look: Look, size: tuple[int, int]) -> None:
+    step = rng.randint(9, 40)
+    for x in range(rng.randint(2, step), size[1], step):
+        draw.line((x, 0, x, size[0]), fill=_faint(look, rng.uniform(0.3, 0.8)))
+
+
+def _hatched(rng: random.Random, draw: ImageDraw.ImageDraw, look: Look, size: tuple[int, int]) -> None:
+    step, lean = rng.randint(9, 30), rng.choice((-1, 1)) * rng.uniform(0.4, 2.0) * size[0]
+    for x in range(-2 * size[0], size[1] + 2 * size[0], step):
+        draw.line((x, 0, x + lean, size[0]), fill=_faint(look, 0.5))
+
+
+def _speckled(rng: random.Random, draw: ImageDraw.ImageDraw, look: Look, size: tuple[int, int]) -> None:
+    points = [(rng.randrange(size[1]), rng.randrange(size[0])) for _ in range(size[0] * size[1] // rng.randint(60, 300))]
+    draw.point(points, fill=_faint(look, 1.2))
+
+
 def _dotted(rng: random.Random, draw: ImageDraw.ImageDraw, look: Look, size: tuple[int, int]) -> None:
     step = rng.randint(10, 16)
     draw.point([(x, y) for x in range(3, size[1], step) for y in range(3, size[0], step)], fill=_faint(look, 1.4))
@@ -104,6 +121,9 @@ def _faint(look: Look, share: float) -> Colour:
 
 
 _PATTERNS = {
+    "columned": _columned,
+    "hatched": _hatched,
+    "speckled": _speckled,
     "ruled": _ruled,
     "squared": _squared,
     "dotted": _dotted,

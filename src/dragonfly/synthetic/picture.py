@@ -27,7 +27,7 @@ from .plots import draw_plot
 from .questions import Question, ask
 from .sheet import Sheet
 from .spec import SPLITS, SynthSpec
-from .styles import STYLES
+from .styles import draw_style
 from .things import draw_specks, draw_thing, speck_radius
 
 
@@ -61,7 +61,7 @@ def make_picture(spec: SynthSpec, split: str, seed: int, index: int) -> Drawn:
     """The picture at these coordinates. ValueError for an unknown split."""
     rng = row_random(spec, split, seed, index)
     name = draw_family(rng)
-    family, style = FAMILIES[name], rng.choice(STYLES[name][split])
+    family, style = FAMILIES[name], draw_style(rng, name, split)
     look = draw_look(rng, style.paper)
     layout = (free_layout if spec.sizes else bound_layout)(rng, spec, split, name, style)
     page = Page(make_paper(rng, style.paper, look, layout.cells.size))

@@ -1,4 +1,4 @@
-"""Page styles: each belongs to one family and one split.
+"""Page styles: each belongs to one family and one split. Training pages also mix them.
 
 Promises that no style of one split occurs in another, and that `dev` and `test` each have a paper and a frame that no
 training style has.
@@ -6,7 +6,10 @@ training style has.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+
+from .fonts import NAMES as FACES
 
 
 @dataclass(frozen=True)
@@ -115,3 +118,25 @@ STYLES: dict[str, dict[str, tuple[Style, ...]]] = {
         "test": (Style("tight", ("sans",), "squared"),),
     },
 }
+
+MIXED = 0.6
+"""Share of training pages in a mixed style. A tower that saw the listed ones only read new styles far worse."""
+
+_FIELDS = ("receipt", "label", "form", "page", "table")  # families whose arrangements fit each other
+_TRAINED = [style for styles in STYLES.values() for style in styles["train"]]
+_PAPERS = (*sorted({style.paper for style in _TRAINED}), "hatched", "columned", "speckled")
+_FRAMES = (*sorted({style.frame for style in _TRAINED}), "rails", "dashed")
+
+
+def draw_style(rng: random.Random, family: str, split: str) -> Style:
+    """A style of this split; of `train` often one whose arrangement, faces, paper and frame are drawn apart."""
+    if split != "train" or rng.random() >= MIXED:
+        return rng.choice(STYLES[family][split])
+    held_out = {style for other in ("dev", "test") for style in STYLES[family][other]}
+    like = _FIELDS if family in _FIELDS else (family,)
+    arrangements = sorted({style.arrangement for name in like for style in STYLES[name]["train"]})
+    while True:
+        faces = tuple(rng.sample(FACES, rng.choice((1, 2, 3))))
+        style = Style(rng.choice(arrangements), faces, rng.choice(_PAPERS), rng.choice((*_FRAMES, "none")))
+        if style not in held_out:
+            return style
