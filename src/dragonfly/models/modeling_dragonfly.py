@@ -21,6 +21,7 @@ from dragonfly.models.checks import check_selected, end_at_turns, refuse_faults
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
+    OPTIONAL,
     Connected,
     LevelCounts,
     Modules,
@@ -38,7 +39,7 @@ from dragonfly.models.towers import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
 
 HEAD = r"^lm_head\."
-OPTIONAL = [r"(^|\.)(shared_mean|sub_image_position|question_map)\."]  # an encoder configuration may bring them along
+OPTIONAL_KEYS = [rf"(^|\.)({'|'.join(OPTIONAL)})\."]  # an encoder configuration may bring them along
 
 
 class DragonflyPreTrainedModel(PreTrainedModel):
@@ -49,7 +50,7 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _keep_in_fp32_modules_strict = {"shared_mean"}  # noqa: RUF012
-    _keys_to_ignore_on_load_missing = OPTIONAL  # then they are new, and change nothing or are refused in use
+    _keys_to_ignore_on_load_missing = OPTIONAL_KEYS  # then they are new, and change nothing or are refused in use
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -108,7 +109,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             setattr(self, name, module)
         # Full checkpoints carry the tower's unused top; a language-model head has no place here.
         # What only another keep rule would use may lie beside: a rule can be changed when a model is loaded.
-        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *OPTIONAL, HEAD]
+        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *OPTIONAL_KEYS, HEAD]
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -180,8 +181,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if counts is None:
             assert views.codes is not None
             counts = LevelCounts.of_codes(views.codes[0].tolist(), self.spec)
-        optional = [getattr(self, name, None) for name in ("shared_mean", "sub_image_position", "question_map")]
-        return connect(views, counts, self.spec, Modules(self.multi_modal_projector, *optional))
+        optional = {name: getattr(self, name, None) for name in OPTIONAL}
+        return connect(views, counts, self.spec, Modules(self.multi_modal_projector, **optional))
 
     def _with_choice(self, views: Views, selected: Tensor, counts: LevelCounts) -> tuple[Views, LevelCounts]:
         """A choice handed in: the others are left out, or, where a remainder is kept, encoded all the same."""
