@@ -15,6 +15,9 @@ StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or
 Changes = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that overrule the study's.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the study: report, result, arms.")]
 OneArm = Annotated[str | None, typer.Option("--arm", help="Only this arm.")]
+Located = Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first questions.")]
+Result = Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")]
 Minutes = Annotated[float | None, typer.Option(min=0, help="Stop in order after so many minutes.")]
 
 lab_app = typer.Typer(name="lab", help="Studies: which sub-images are worth keeping.", no_args_is_help=True)
@@ -26,14 +29,14 @@ def _words(text: str | None) -> list[str]:
 
 @lab_app.command("recall")
 def recall(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")],
+    data: Located,
     model: common.Model = None,
     policies: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
     keep: Annotated[str, typer.Option(help="Numbers kept, comma-separated.")] = "1,2,3",
     scope: Annotated[str | None, typer.Option(help="region or picture; the model's own if not given.")] = None,
     by: Annotated[list[str] | None, typer.Option(help="Break down by this meta key. Repeatable.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")] = None,
+    limit: Limit = None,
+    output: Result = None,
     json: common.Json = False,
     device: common.Device = "auto",
     set: common.Overrides = None,
@@ -72,11 +75,11 @@ def recall(
 
 @lab_app.command("curves")
 def curves(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")],
+    data: Located,
     model: common.Model = None,
     draws: Annotated[int, typer.Option(min=1, help="Random orders per question.")] = 4,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")] = None,
+    limit: Limit = None,
+    output: Result = None,
     json: common.Json = False,
     device: common.Device = "auto",
     set: common.Overrides = None,
