@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, field_validator
 
-from dragonfly.config import Config, dump, nearest, parse_overrides
+from dragonfly.config import Config, dump, nearest, parse_overrides, shipped_file, shipped_files
 
 
 class Selection(Config):
@@ -195,3 +195,19 @@ def test_dump_reads_back_to_the_same_configuration(
     path = tmp_path_factory.getbasetemp() / "dumped.yaml"
     path.write_bytes(dump(config).encode("utf-8"))
     assert Recipe.load(path) == config
+
+
+def test_a_shipped_file_goes_by_its_name_and_a_path_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, elsewhere = tmp_path / "shipped", tmp_path / "elsewhere"
+    for file in (folder / "full" / "one.yaml", folder / "full-two.yaml", folder / "note.txt", elsewhere / "full-two"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    shipped = shipped_files(folder)
+    assert list(shipped.items()) == [("full-two", folder / "full-two.yaml"), ("full/one", folder / "full" / "one.yaml")]
+    assert shipped_file("full/one", shipped, "thing") == folder / "full" / "one.yaml"
+    assert shipped_file("full-two", shipped, "thing") == folder / "full-two.yaml"
+    monkeypatch.chdir(elsewhere)
+    assert shipped_file("full-two", shipped, "thing") == Path("full-two")  # the user's own file comes first
+    assert shipped_file("absent.yml", shipped, "thing") == Path("absent.yml")  # whose absence is told when it is read
+    with pytest.raises(ValueError, match=r"^no thing file, and no shipped thing of that name: 'ful/one' .* 'full/one'\?$"):
+        shipped_file("ful/one", shipped, "thing")

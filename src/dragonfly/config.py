@@ -110,6 +110,25 @@ def nearest(name: str, legal: Iterable[str]) -> str:
     return f"{name!r} is not one of: {', '.join(names)}{_suggestion(name, names)}"
 
 
+def shipped_files(folder: Path) -> dict[str, Path]:
+    """The YAML files below a folder of the package, by name: the path in it without `.yaml`, in order."""
+    found = {file.relative_to(folder).with_suffix("").as_posix(): file for file in folder.rglob("*.yaml")}
+    return dict(sorted(found.items()))
+
+
+def shipped_file(name: str | Path, shipped: Mapping[str, Path], what: str) -> Path:
+    """The file that a user means: a path, or the name of a `what` (recipe, study, ...) of the package.
+
+    A name with YAML's suffix is a path, whether or not a file is there. ValueError with the nearest name.
+    """
+    path = Path(name)
+    if path.is_file() or path.suffix in (".yaml", ".yml"):
+        return path
+    if str(name) in shipped:
+        return shipped[str(name)]
+    raise ValueError(f"no {what} file, and no shipped {what} of that name: {nearest(str(name), shipped)}")
+
+
 def _is_tree(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 

@@ -132,7 +132,8 @@ def test_rows_need_the_step_that_draws_them():
 
 
 def test_an_unknown_mix_gets_the_nearest_name(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"^mix 'med-stage' is not one of: general, .* or name a YAML file$"):
+    told = r"^no mix file, and no shipped mix of that name: 'med-stage' is not one of: general, .* did you mean 'med-stage\d'\?$"
+    with pytest.raises(ValueError, match=told):
         load_mix("med-stage")
     with pytest.raises(ValueError, match=r"nothing\.yaml: cannot be read"):
         load_mix(tmp_path / "nothing.yaml")

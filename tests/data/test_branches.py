@@ -54,7 +54,9 @@ def test_a_branch_is_its_own_row(pictures: int, system: bool, attention: str) ->
             expected = model(**{key: value for key, value in collate([single]).items() if key != "labels"}).logits[0]
         for row, one in ((0, packed), (1, other)):
             if turn < int(one["branches"].max()):
-                mine = torch.nn.functional.pad(one["branches"], (0, together.shape[1] - len(one["branches"])), value=-1) == turn + 1
+                mine = (
+                    torch.nn.functional.pad(one["branches"], (0, together.shape[1] - len(one["branches"])), value=-1) == turn + 1
+                )
                 torch.testing.assert_close(together[row][mine], expected[-int(own.sum()) :], atol=2e-5, rtol=1e-4)
 
 

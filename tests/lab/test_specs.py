@@ -63,7 +63,7 @@ def test_every_arm_differs_and_every_measure_exists(name: str, nano: DragonflyCo
 def test_the_first_line_of_a_study_is_its_command():
     for name in NAMES:
         command = "lab sweep" if Study.load(name).recipe is None else "ablate"
-        line = study.locate(name).read_text(encoding="utf-8").splitlines()[0]
+        line = (study.SPECS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
         assert line.startswith(f"# dragonfly {command} {name} -o runs/"), name
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dragonfly.lab.encoders import arm_encoder, difference, encoders
-from dragonfly.lab.study import Study, agrees, locate
+from dragonfly.lab.study import Study, agrees
 from dragonfly.models.presets import PRESETS
 from dragonfly.vision.spec import EncoderSpec
 
@@ -48,8 +48,10 @@ def test_unknown_keys_come_with_the_nearest(tmp_path: Path):
     file.write_text("name: x\nquestion: q\ntest: t\nreference: a\narms: {a: {encoders: {}}}\n")
     with pytest.raises(ValueError, match=r"unknown key 'arms.a.encoders'; did you mean 'arms.\*.encoder'"):
         Study.load(file)
-    with pytest.raises(ValueError, match="no study file, and no shipped study of that name"):
-        locate("tabel9")
+    with pytest.raises(
+        ValueError, match=r"^no study file, and no shipped study of that name: 'tabel9' .* did you mean 'table\d'\?$"
+    ):
+        Study.load("tabel9")
 
 
 def test_vary_makes_every_combination():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
+from dragonfly.models import DragonflyForConditionalGeneration, DragonflyModel, DragonflyProcessor
 from tests import tiny
 
 Model = DragonflyForConditionalGeneration
@@ -217,6 +217,31 @@ def test_positions_are_saved_loaded_and_left_out(tmp_path: Path) -> None:
     fresh = Model.from_pretrained(tmp_path / "plain", config=tiny.config(encoder=encoder(position="learned")))
     assert not fresh.model.sub_image_position.weight.any()
     assert not [name for name in plain.state_dict() if ".sub_image_position" in name or "question" in name]
+
+
+LEARNED = {
+    "sub_image_position": {"position": "learned"},
+    "question_map": {"policy": "question"},
+    "shared_mean": {"policy": "centred"},
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+@pytest.mark.parametrize("kind", [Model, DragonflyModel])
+def test_what_the_checkpoints_own_configuration_asks_for_may_not_be_missing(tmp_path: Path, name: str, kind: Any) -> None:
+    plain, _ = make()
+    plain.save_pretrained(tmp_path)
+    asking = tiny.config(encoder=encoder(**LEARNED[name]))
+    fresh = kind.from_pretrained(tmp_path, config=asking)  # asked for at load: new
+    assert any(f"{name}." in key for key in fresh.state_dict())
+    asking.save_pretrained(tmp_path)
+    for settings in ({}, {"config": asking}):
+        with pytest.raises(
+            ValueError, match=rf"does not fit the model: missing (model\.)?{name}\.\w+(, (model\.)?{name}\.\w+)?$"
+        ):
+            kind.from_pretrained(tmp_path, **settings)
+    assert not hasattr(kind.from_pretrained(tmp_path, config=tiny.config(encoder=encoder())), name)
+    assert any(f"{name}." in key for key in kind.from_pretrained(tmp_path, strict=False).state_dict())
 
 
 def test_positions_must_be_given() -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,25 @@ def say(message: str) -> None:
 
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(title: str | None, rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard output, after an empty line: the head, then its rows, with nothing read as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    head, *body = ([Text(cell) for cell in row] for row in rows)
+    table = Table(title=title and Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for cell in head:
+        table.add_column(cell)
+    for row in body:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    # A longer line is easier to read than a folded table; and a file or a pipe has no width.
+    console.width = max(console.width, 100 if console.is_terminal else 160)
+    console.print()
+    console.print(table)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -180,12 +179,5 @@ def presets(json: common.Json = False) -> int:
     if json:
         common.print_json(rows)
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*map(str, row.values()))
-    # A file or a pipe has no width: there the table takes the room it needs.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    common.print_table(None, [list(rows[0]), *(list(map(str, row.values())) for row in rows)])
     return 0

@@ -15,6 +15,9 @@ StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or
 Changes = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that overrule the study's.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the study: report, result, arms.")]
 OneArm = Annotated[str | None, typer.Option("--arm", help="Only this arm.")]
+Located = Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first questions.")]
+Result = Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")]
 Minutes = Annotated[float | None, typer.Option(min=0, help="Stop in order after so many minutes.")]
 
 lab_app = typer.Typer(name="lab", help="Studies: which sub-images are worth keeping.", no_args_is_help=True)
@@ -26,14 +29,14 @@ def _words(text: str | None) -> list[str]:
 
 @lab_app.command("recall")
 def recall(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")],
+    data: Located,
     model: common.Model = None,
     policies: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
     keep: Annotated[str, typer.Option(help="Numbers kept, comma-separated.")] = "1,2,3",
     scope: Annotated[str | None, typer.Option(help="region or picture; the model's own if not given.")] = None,
     by: Annotated[list[str] | None, typer.Option(help="Break down by this meta key. Repeatable.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")] = None,
+    limit: Limit = None,
+    output: Result = None,
     json: common.Json = False,
     device: common.Device = "auto",
     set: common.Overrides = None,
@@ -72,11 +75,11 @@ def recall(
 
 @lab_app.command("curves")
 def curves(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")],
+    data: Located,
     model: common.Model = None,
     draws: Annotated[int, typer.Option(min=1, help="Random orders per question.")] = 4,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")] = None,
+    limit: Limit = None,
+    output: Result = None,
     json: common.Json = False,
     device: common.Device = "auto",
     set: common.Overrides = None,
@@ -104,7 +107,7 @@ def curves(
     if json:
         common.print_json(found)
     else:
-        _print_table(f"{found['data']['questions']} questions, % with 95 % interval of the difference", curve_rows(found))
+        common.print_table(f"{found['data']['questions']} questions, % with 95 % interval of the difference", curve_rows(found))
     return 0
 
 
@@ -208,7 +211,7 @@ def studies() -> int:
         command = "lab sweep" if one.recipe is None else "ablate"
         whole = "-" if one.minutes is None else f"{one.minutes * len(one.jobs()):g}"
         rows.append([name, command, str(len(one.arms)), whole, one.question])
-    _print_table("studies; minutes on two cores, all arms and seeds", rows)
+    common.print_table("studies; minutes on two cores, all arms and seeds", rows)
     return 0
 
 
@@ -225,8 +228,8 @@ def _show(result: dict[str, Any], folder: Path, as_json: bool) -> int:
     if as_json:
         common.print_json(result)
     elif result["arms"]:
-        _print_table("scores, % with 95 % interval", score_rows(result))
-        _print_table("differences, points with 95 % interval", difference_rows(result))
+        common.print_table("scores, % with 95 % interval", score_rows(result))
+        common.print_table("differences, points with 95 % interval", difference_rows(result))
     for claim in result["headlines"]:
         common.say(claim["text"] or claim["refused"])
     if result["unfinished"]:
@@ -249,23 +252,11 @@ def _print_recall(found: dict[str, Any]) -> None:
     typer.echo(
         f"{data['questions']} questions about {data['pictures']} pictures; kept of {of} high sub-images per {found['scope']}"
     )
-    _print_table("share of questions whose evidence is kept, % with 95 % interval", recall_rows(found))
+    common.print_table("share of questions whose evidence is kept, % with 95 % interval", recall_rows(found))
     if found["without_high_level"]:
         common.say(f"note: {found['without_high_level']} questions have no high level and are left out")
     if (found["shared_mean"] or "checkpoint") != "checkpoint":
         common.say(f"note: the model has no shared mean; 'centred' took that of {found['shared_mean']}")
-
-
-def _print_table(title: str, rows: list[list[str]]) -> None:
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0], title=title, title_justify="left")
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @contextmanager

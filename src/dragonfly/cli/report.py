@@ -46,7 +46,7 @@ def report(
         print_tables({"tasks": runs[0].scores})
     else:
         for task in comparison["tasks"]:
-            print_table(task, pages.comparison_rows(comparison, task, [{"tasks": run.scores} for run in runs]))
+            common.print_table(task, pages.comparison_rows(comparison, task, [{"tasks": run.scores} for run in runs]))
         for task in comparison["left_out"]:
             common.say(f"note: {task} is not in every run")
     if reported:
@@ -80,12 +80,12 @@ def print_tables(scores: dict[str, Any]) -> None:
     for name, task in scores["tasks"].items():
         typer.echo(pages.headline(name, task))
     for name, task in scores["tasks"].items():
-        print_table(name, pages.short_rows(task))
+        common.print_table(name, pages.short_rows(task))
         for key in pages.breakdown_keys(task):
-            print_table(f"{name} by {key}", pages.breakdown_rows(task, key, [pages.headline_metric(task)]))
+            common.print_table(f"{name} by {key}", pages.breakdown_rows(task, key, [pages.headline_metric(task)]))
     modalities = pages.modality_rows(scores["tasks"])
     if len(modalities) > 1:
-        print_table("modalities", modalities)
+        common.print_table("modalities", modalities)
 
 
 def _print_reported(runs: list[Any]) -> None:
@@ -97,7 +97,7 @@ def _print_reported(runs: list[Any]) -> None:
             rows = pages.reported_rows(name, task, own=True)
             if len(rows) > 1:
                 title = f"{name}, reported" if len(runs) == 1 else f"{name}, reported, beside {run.label}"
-                print_table(title, [row[:5] for row in rows])
+                common.print_table(title, [row[:5] for row in rows])
                 for line in dict.fromkeys(f"{row[2]}: {row[7]}" for row in rows[1:]):
                     typer.echo(line)
 
@@ -111,20 +111,3 @@ def _document(runs: list[Any], comparison: dict[str, Any] | None, with_reported:
         named = {name for run in runs for name in run.scores}
         document["reported"] = [asdict(figure) for figure in pages.reported() if named & set(figure.beside)]
     return document
-
-
-def print_table(title: str, rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    head, *body = ([Text(cell) for cell in row] for row in rows)  # as Text, no cell is read as markup
-    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for cell in head:
-        table.add_column(cell)
-    for row in body:
-        table.add_row(*row)
-    console = Console(highlight=False)
-    console.width = max(console.width, 100)  # a longer line is easier to read than a folded table
-    console.print()
-    console.print(table)

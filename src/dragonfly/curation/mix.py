@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dragonfly.config import Config, nearest
+from dragonfly.config import Config, nearest, shipped_file, shipped_files
 from dragonfly.data import FORMATS, BadRow, Sample, read
 
 from .options import STEPS, Count, Leak, Step
@@ -144,8 +144,4 @@ def _with_evaluation(step: Any, evaluation: Any) -> Any:
 
 def load_mix(mix: str | Path, overrides: Sequence[str] = ()) -> Mix:
     """The mix in a YAML file, or a shipped one by its name (`general`, `med-stage1`, ...), with `key=value` overrides."""
-    path = Path(mix)
-    shipped = {file.stem: file for file in sorted(MIXES.glob("*.yaml"))}
-    if not path.is_file() and not path.suffix and str(mix) not in shipped:
-        raise ValueError(f"mix {nearest(str(mix), shipped)}; or name a YAML file")
-    return Mix.load(path if path.suffix or path.is_file() else shipped[str(mix)], overrides)
+    return Mix.load(shipped_file(mix, shipped_files(MIXES), "mix"), overrides)

@@ -42,7 +42,9 @@ def encode_alone(
     every = [box for turn in evidence for box in turn]
     first = encode(processor, turns[0], images, evidence=[every] if every else (), **processor_kwargs)
     if max_length is not None and len(first["input_ids"]) > max_length:
-        raise BadSample("too-long", f"the first question takes {len(first['input_ids'])} tokens, max_length is {max_length}; raise it")
+        raise BadSample(
+            "too-long", f"the first question takes {len(first['input_ids'])} tokens, max_length is {max_length}; raise it"
+        )
     if len(turns) == 1:
         return {**first, "branches": torch.zeros_like(first["input_ids"])}
     rendered = [_rendered(processor, turn) for turn in turns]

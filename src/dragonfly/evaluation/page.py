@@ -5,6 +5,7 @@ Promises the same page for the same entries; a test holds docs/tasks.md to it.
 
 from typing import Any
 
+from .report.blocks import as_table
 from .tasks import TASKS, TaskSpec
 
 INTRODUCTION = """# Tasks
@@ -48,11 +49,11 @@ def tasks_page() -> str:
 
 
 def _overview() -> str:
-    lines = ["| task | headline | split | data set |", "| --- | --- | --- | --- |"]
+    rows = [["task", "headline", "split", "data set"]]
     for task in TASKS.values():
         data = f"`{task.hub}`" if task.hub else "a folder"
-        lines.append(f"| [`{task.name}`](#{task.name}) | `{task.metrics[0].name}` | {task.split} | {data} |")
-    return "\n".join(lines)
+        rows.append([f"[`{task.name}`](#{task.name})", f"`{task.metrics[0].name}`", task.split, data])
+    return as_table(rows)
 
 
 def _section(task: TaskSpec) -> str:

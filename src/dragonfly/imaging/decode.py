@@ -108,7 +108,7 @@ def check_pixels(size: tuple[int, int], policy: ImagePolicy) -> None:
     if width * height > policy.max_pixels:
         raise PictureError(
             f"has {width} x {height} = {width * height:,} pixels, over the limit of {policy.max_pixels:,}; "
-            "make it smaller, or raise max_pixels if you trust it"
+            "make it smaller (or in Python, if you trust it, raise ImagePolicy.max_pixels)"
         )
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dragonfly.models.presets import get_preset
-from dragonfly.vision.spec import LEVELS, EncoderSpec
+from dragonfly.vision.spec import GEOMETRY, LEVELS, EncoderSpec
 
 from .study import Study
-
-GEOMETRY = ("resolution", "patch_size", "num_prefix_tokens")
 
 
 def arm_encoder(base: EncoderSpec, changes: dict[str, Any]) -> EncoderSpec:

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dragonfly.evaluation.report.blocks import as_table
+
 from .report import report
 from .study import Study, shipped_studies
-from .tables import curve_rows, markdown, recall_rows
+from .tables import curve_rows, recall_rows
 
 HEAD = """# Findings
 
@@ -78,7 +80,7 @@ def _recall(file: str, found: dict[str, Any]) -> str:
         f"Share of questions whose evidence is kept (the centre of every evidence box lies in a kept high sub-image), in percent "
         f"with 95 % bootstrap intervals over pictures. Model `{found['model']['name']}`, {data['questions']} questions about "
         f"{data['pictures']} pictures, kept of {of} per {found['scope']}.{shared}",
-        markdown(recall_rows(found)),
+        as_table(recall_rows(found)),
     ]
     for key, table in found["by"].items():
         keep = max(next(iter(table.values())).keys() - {"questions"}, key=int)
@@ -87,7 +89,7 @@ def _recall(file: str, found: dict[str, Any]) -> str:
         for value, part in table.items():
             scores = [f"{100 * part[keep][policy]['recall']['value']:.1f}" for policy in policies]
             rows.append([value, str(part["questions"]), *scores])
-        parts += [f"By {key}, {keep} kept:", markdown(rows)]
+        parts += [f"By {key}, {keep} kept:", as_table(rows)]
     return "\n\n".join([*parts, f"Result file: `{file}`."])
 
 
@@ -99,4 +101,4 @@ def _curves(file: str, found: dict[str, Any]) -> str:
         "the first of them holds evidence. In percent, with the difference's 95 % bootstrap interval over pictures. Model "
         f"`{found['model']['name']}`, {data['questions']} questions about {data['pictures']} pictures."
     )
-    return "\n\n".join([f"## What contributed: {Path(file).stem}", text, markdown(curve_rows(found)), f"Result file: `{file}`."])
+    return "\n\n".join([f"## What contributed: {Path(file).stem}", text, as_table(curve_rows(found)), f"Result file: `{file}`."])

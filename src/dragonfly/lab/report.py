@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from dragonfly.evaluation.report.blocks import as_table
+
 from .claims import p_text, percent
-from .tables import markdown
 
 LEGEND = (
     "Scores in percent (replies' lengths in words) with 95 % bootstrap intervals, pictures drawn in all seeds at once. p: paired "
@@ -20,9 +21,9 @@ def report(result: dict[str, Any], plot: str | None = None, level: int = 1) -> s
     parts = [title, result["question"], _about(result)]
     parts += [f"**{claim['text']}**" if claim["text"] else f"{claim['refused']}." for claim in result["headlines"]]
     if result["arms"]:
-        parts += [markdown(score_rows(result)), LEGEND, f"{sharp}# Cost", markdown(cost_rows(result))]
+        parts += [as_table(score_rows(result)), LEGEND, f"{sharp}# Cost", as_table(cost_rows(result))]
         parts += [f"![accuracy against tokens, FLOPs and time]({plot})"] if plot else []
-        parts += [f"{sharp}# Seeds", markdown(seed_rows(result)), f"{sharp}# Tests", markdown(difference_rows(result))]
+        parts += [f"{sharp}# Seeds", as_table(seed_rows(result)), f"{sharp}# Tests", as_table(difference_rows(result))]
     parts += [f"{sharp}# What may and may not be concluded", " ".join(result["conclusions"])]
     return "\n\n".join(parts) + "\n"
 

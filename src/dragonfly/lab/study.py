@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dragonfly.config import Config, nearest
+from dragonfly.config import Config, nearest, shipped_file, shipped_files
 
 SPECS = Path(str(files("dragonfly"))) / "lab" / "specs"
 NAME = r"[A-Za-z0-9][A-Za-z0-9 ._=,()x+-]*"  # an arm's name is a folder's
@@ -106,7 +106,7 @@ class Study(Config):
     @classmethod
     def load(cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None) -> Self:
         """A study from a file, or from the package by name (`table1`, `full/table1`), with `key.sub=value` overrides."""
-        return super().load(None if path is None else locate(path), overrides, base=base)
+        return super().load(None if path is None else shipped_file(path, shipped_files(SPECS), "study"), overrides, base=base)
 
     @model_validator(mode="before")
     @classmethod
@@ -188,20 +188,9 @@ def combinations(vary: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
     return arms
 
 
-def locate(name: str | Path) -> Path:
-    """The file of a study: a path, or the name of a shipped one. ValueError with the nearest name."""
-    path = Path(name)
-    shipped = SPECS / f"{name}.yaml"
-    if path.is_file() or path.suffix in (".yaml", ".yml"):
-        return path
-    if shipped.is_file():
-        return shipped
-    raise ValueError(f"no study file, and no shipped study of that name: {nearest(str(name), shipped_studies())}")
-
-
 def shipped_studies() -> list[str]:
     """Names of the studies in the package."""
-    return sorted(file.relative_to(SPECS).with_suffix("").as_posix() for file in SPECS.rglob("*.yaml"))
+    return list(shipped_files(SPECS))
 
 
 def agrees(meta: dict[str, Any], where: dict[str, Any]) -> bool:

@@ -27,9 +27,3 @@ def curve_rows(found: dict[str, Any]) -> list[list[str]]:
         values = [f"{100 * one['ours']:.1f}", f"{100 * one['random']:.1f}", f"{100 * one['difference']:+.1f}{interval}"]
         table.append([f"{name} ({better} is better)", str(one["n"]), *values])
     return table
-
-
-def markdown(table: list[list[str]]) -> str:
-    """A table as Markdown."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in table]
-    return "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]])

@@ -13,7 +13,8 @@ def branch_inputs(branches: Tensor, attention_mask: Tensor | None, dtype: torch.
     """What lets a language model read branches.
 
     Args:
-        branches: (batch, length), 0 where shared, else the branch's number; a branch's tokens stand together, after what is shared.
+        branches: (batch, length), 0 where shared, else the branch's number; a branch's tokens stand together, after what is
+            shared.
         attention_mask: (batch, length), 0 for padding, which stands on the right; None for none.
         dtype: that of the mask where it is added to the scores.
         eager: whether attention adds the mask; else it takes a boolean one.

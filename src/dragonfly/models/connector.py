@@ -24,6 +24,8 @@ from dragonfly.vision.pooling import mean_pool
 from dragonfly.vision.selection import Selection, SelectionInputs, select
 from dragonfly.vision.spec import LEVELS, EncoderSpec, LevelName
 
+OPTIONAL = ("shared_mean", "sub_image_position", "question_map")
+"""Names in a model, and in `Modules`, of what only some encoder configurations have learned."""
 MISSING = "{} needs {}, which the image processor makes beside pixel_values"
 
 
@@ -54,7 +56,7 @@ class Modules:
 
     project: Callable[[Tensor], Tensor]
     shared_mean: SharedMean | None = None
-    position: PositionEmbedding | None = None
+    sub_image_position: PositionEmbedding | None = None
     question_map: QuestionMap | None = None
 
 
@@ -99,7 +101,7 @@ class Connected:
 
 
 def optional_modules(spec: EncoderSpec, hidden: int) -> dict[str, nn.Module]:
-    """What an encoder configuration adds to a model, by name; nothing for most."""
+    """What an encoder configuration adds to a model, by its name of `OPTIONAL`; nothing for most."""
     modules: dict[str, nn.Module] = {}
     if spec.selects and spec.selection.policy == "centred":
         modules["shared_mean"] = SharedMean(hidden)
@@ -195,10 +197,10 @@ def _project_level(tokens: Tensor, places: Tensor | None, name: LevelName, spec:
     level = spec.level(name)
     assert level is not None
     projected = modules.project(mean_pool(tokens, spec.num_prefix_tokens, level.pool))
-    if modules.position is not None:
+    if modules.sub_image_position is not None:
         if places is None:
             raise ValueError(MISSING.format("position 'learned'", "sub_image_positions"))
-        projected = projected + modules.position(places).unsqueeze(2).to(projected.dtype)
+        projected = projected + modules.sub_image_position(places).unsqueeze(2).to(projected.dtype)
     return projected.flatten(1, 2)
 
 

@@ -111,12 +111,17 @@ def resolve_tower(image_encoder: str, folder: str | None) -> PreTrainedConfig:
     )
 
 
+def read_config(name_or_path: str, **hub: Any) -> dict[str, Any]:
+    """A checkpoint's own config.json as it stands; empty where there is none. `hub`: transformers' `revision`, `token`, ..."""
+    try:
+        return PreTrainedConfig.get_config_dict(name_or_path, **hub)[0]
+    except OSError:
+        return {}
+
+
 def read_released(name_or_path: str) -> dict[str, Any] | None:
     """The config.json of a checkpoint in the released format; None for any other, or where there is none."""
-    try:
-        config, _ = PreTrainedConfig.get_config_dict(name_or_path)
-    except OSError:
-        return None
+    config = read_config(name_or_path)
     return config if is_released(config) else None
 
 

@@ -16,11 +16,12 @@ from transformers.cache_utils import Cache
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
+from dragonfly.models import checks
 from dragonfly.models.branches import branch_inputs
-from dragonfly.models.checks import check_selected, end_at_turns, refuse_faults
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
+    OPTIONAL,
     Connected,
     LevelCounts,
     Modules,
@@ -38,7 +39,6 @@ from dragonfly.models.towers import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
 
 HEAD = r"^lm_head\."
-OPTIONAL = [r"(^|\.)(shared_mean|sub_image_position|question_map)\."]  # an encoder configuration may bring them along
 
 
 class DragonflyPreTrainedModel(PreTrainedModel):
@@ -49,7 +49,6 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _keep_in_fp32_modules_strict = {"shared_mean"}  # noqa: RUF012
-    _keys_to_ignore_on_load_missing = OPTIONAL  # then they are new, and change nothing or are refused in use
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -81,12 +80,13 @@ class DragonflyPreTrainedModel(PreTrainedModel):
         if strict:
             kwargs["ignore_mismatched_sizes"] = True  # so that they are named below, with the other faults
         kwargs["output_loading_info"] = True
-        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        with checks.held_to_its_config(str(pretrained_model_name_or_path), kwargs):
+            loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model, info = loaded
         if strict:
-            refuse_faults(str(pretrained_model_name_or_path), info)
+            checks.refuse_faults(str(pretrained_model_name_or_path), info)
         if model.can_generate() and "generation_config" not in kwargs:
-            end_at_turns(model, str(pretrained_model_name_or_path))
+            checks.end_at_turns(model, str(pretrained_model_name_or_path))
         return (model, info) if wants_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, save_original_format: bool = False, **kwargs: Any) -> None:
@@ -108,7 +108,9 @@ class DragonflyModel(DragonflyPreTrainedModel):
             setattr(self, name, module)
         # Full checkpoints carry the tower's unused top; a language-model head has no place here.
         # What only another keep rule would use may lie beside: a rule can be changed when a model is loaded.
-        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *OPTIONAL, HEAD]
+        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *checks.optional_keys(), HEAD]
+        # What the rule brings along is then new, and changes nothing or is refused in use.
+        self._keys_to_ignore_on_load_missing = checks.keys_that_may_be_new()
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -163,7 +165,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             return self._uneven_features(views, num_sub_images, selected_high)
         counts = self._level_counts(pixel_values.shape[1])
         if selected_high is not None:
-            check_selected(selected_high, (pixel_values.shape[0], counts.kept))
+            checks.check_selected(selected_high, (pixel_values.shape[0], counts.kept))
             views, counts = self._with_choice(views, selected_high, counts)
         encoded = self.encode(views.features.flatten(0, 1)).unflatten(0, views.features.shape[:2])
         connected = self.connect(replace(views, features=encoded), counts)
@@ -180,8 +182,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if counts is None:
             assert views.codes is not None
             counts = LevelCounts.of_codes(views.codes[0].tolist(), self.spec)
-        optional = [getattr(self, name, None) for name in ("shared_mean", "sub_image_position", "question_map")]
-        return connect(views, counts, self.spec, Modules(self.multi_modal_projector, *optional))
+        optional = {name: getattr(self, name, None) for name in OPTIONAL}
+        return connect(views, counts, self.spec, Modules(self.multi_modal_projector, **optional))
 
     def _with_choice(self, views: Views, selected: Tensor, counts: LevelCounts) -> tuple[Views, LevelCounts]:
         """A choice handed in: the others are left out, or, where a remainder is kept, encoded all the same."""
@@ -217,7 +219,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         counts = [LevelCounts.of_codes(one.codes[0].tolist(), self.spec) for one in pictures if one.codes is not None]
         if selected is not None:
             width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
-            check_selected(selected[:, :width], (len(counts), width))
+            checks.check_selected(selected[:, :width], (len(counts), width))
             for index, count in enumerate(counts):
                 chosen = selected[index][None, : count.kept]
                 pictures[index], counts[index] = self._with_choice(pictures[index], chosen, count)

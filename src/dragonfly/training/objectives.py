@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dragonfly.data import Collator, Mixture
+from dragonfly.models.connector import OPTIONAL
 
 from . import reading
 from .gates import answer_metrics, likeliest
@@ -78,8 +79,8 @@ def _with_dummy(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     side, device = base.spec.resolution, kwargs["input_ids"].device
     dummy = torch.zeros(1, 3, side, side, device=device)
     nothing = 0.0 * base.multi_modal_projector(base.encode(dummy)).float().mean()
-    for name in ("sub_image_position", "question_map"):
-        if hasattr(base, name):
-            nothing = nothing + 0.0 * getattr(base, name).weight.float().mean()
+    for name in OPTIONAL:
+        for weight in getattr(base, name).parameters() if hasattr(base, name) else ():
+            nothing = nothing + 0.0 * weight.float().mean()
     embeddings = base.get_input_embeddings()(kwargs["input_ids"])
     return args, {**kwargs, "input_ids": None, "inputs_embeds": embeddings + nothing.to(embeddings.dtype)}

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dragonfly.config import Config, nearest
+from dragonfly.config import Config, nearest, shipped_file, shipped_files
 
 MODULES = ("vision_tower", "multi_modal_projector", "sub_image_position", "question_map", "language_model", "lm_head")
 """What a stage may train; a part of one is named with dots (`language_model.layers.31`)."""
@@ -287,7 +287,7 @@ class Recipe(Config):
     @classmethod
     def load(cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None) -> Self:
         """A recipe from a file, or from the package by name (`general/stage1-v1`), with `key.sub=value` overrides."""
-        return super().load(None if path is None else locate(path), overrides, base=base)
+        return super().load(None if path is None else shipped_file(path, _shipped(), "recipe"), overrides, base=base)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -351,18 +351,10 @@ class Recipe(Config):
         return faults
 
 
-def locate(name: str | Path) -> Path:
-    """The file of a recipe: a path, or the name of a shipped one. ValueError with the nearest name."""
-    path = Path(name)
-    shipped = RECIPES / f"{name}.yaml"
-    if path.is_file() or path.suffix in (".yaml", ".yml"):
-        return path
-    if shipped.is_file():
-        return shipped
-    raise ValueError(f"no recipe file, and no shipped recipe of that name: {nearest(str(name), shipped_recipes())}")
-
-
 def shipped_recipes() -> list[str]:
     """Names of the recipes in the package."""
-    found = (file.relative_to(RECIPES).with_suffix("").as_posix() for file in RECIPES.rglob("*.yaml"))
-    return sorted(name for name in found if not name.startswith("accelerate/"))
+    return list(_shipped())
+
+
+def _shipped() -> dict[str, Path]:
+    return {name: file for name, file in shipped_files(RECIPES).items() if not name.startswith("accelerate/")}

@@ -50,7 +50,8 @@ def packed(rows: Iterable[Sample], most: int, alone: bool = False) -> list[Sampl
     """Questions on the same pictures as turns of one conversation, at most `most` of them, in a drawn order.
 
     Questions that would tell each other's answers never share a conversation (`telling`), unless each is asked `alone`: a
-    model would learn to copy them instead of looking. Rows without pictures, or with another system message than the last on theirs, stay as they are.
+    model would learn to copy them instead of looking. Rows without pictures, or with another system message than the last on
+    theirs, stay as they are.
     """
     groups: dict[object, list[Sample]] = {}
     for number, row in enumerate(rows):

@@ -21,7 +21,7 @@ from dragonfly.models.connector import optional_modules
 from dragonfly.models.conversion import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
 from dragonfly.models.presets import get_preset
 from dragonfly.models.towers import tower_config
-from dragonfly.vision.spec import EncoderSpec
+from dragonfly.vision.spec import GEOMETRY, EncoderSpec
 
 from .recipe import MODULES, InitFrom, ModelOptions, Recipe
 from .scratch import scratch_model, scratch_processor
@@ -97,7 +97,7 @@ def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
     if options.encoder is not None:
         values = dict(options.encoder)
     elif options.preset is not None:
-        geometry = {key: values[key] for key in ("resolution", "patch_size", "num_prefix_tokens")}
+        geometry = {key: values[key] for key in GEOMETRY}
         values = {**get_preset(options.preset).spec.to_dict(), **geometry}
     names = ("fit", "grid_rule", "regions", "max_enlargement", "position")
     changes: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}

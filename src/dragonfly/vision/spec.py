@@ -36,6 +36,7 @@ NEEDS: dict[Policy, Need] = {
 }
 LATE: tuple[Need, ...] = ("tokens", "question")  # what is there only after the vision tower has run
 REMAINDERS = (0, 1, 4, 9)  # squares: a remainder is a small picture
+GEOMETRY = ("resolution", "patch_size", "num_prefix_tokens")  # the vision tower's own: kept where another preset is taken
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,12 @@ def markdown(blocks: Sequence[Block]) -> str:
     return "\n\n".join(part for block in blocks if (part := _markdown(block))) + "\n"
 
 
+def as_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown: the head, then its rows."""
+    lines = ["| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
 def _markdown(block: Block) -> str:
     match block:
         case Heading(level, text):
@@ -69,8 +75,7 @@ def _markdown(block: Block) -> str:
         case Items(items):
             return "\n".join(f"- {_plain(item)}" for item in items)
         case Rows(rows):
-            lines = ["| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
-            return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+            return as_table(rows)
         case _:
             return ""
 

@@ -3,7 +3,7 @@
 Promises that every score stands beside its baselines, or beside the mark that it has none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .cells import NO_BASELINE, NO_INTERVAL, TITLES, bare, best_baseline, interval, p_value, percent
@@ -33,20 +33,19 @@ def _baseline_titles(task: dict[str, Any]) -> list[str]:
 
 def rows(task: dict[str, Any]) -> Table:
     """The table of one task: a row per metric, the model first, then each baseline with its p value."""
-    table = [["metric", "n", "model", *_baseline_titles(task)]]
-    for metric, score in task["scores"].items():
-        others = [baseline["scores"].get(metric) for baseline in task["baselines"].values()]
-        cells = [percent(other) + p_value(other) for other in others] or [NO_BASELINE]
-        table.append([metric, str(score["n"]), percent(score), *cells])
-    return table
+    return _score_rows(task, lambda other: percent(other) + p_value(other))
 
 
 def short_rows(task: dict[str, Any]) -> Table:
     """As `rows` for a terminal's width: of the baselines the bare score."""
+    return _score_rows(task, bare)
+
+
+def _score_rows(task: dict[str, Any], written: Callable[[dict[str, Any] | None], str]) -> Table:
     table = [["metric", "n", "model", *_baseline_titles(task)]]
     for metric, score in task["scores"].items():
         others = [baseline["scores"].get(metric) for baseline in task["baselines"].values()]
-        table.append([metric, str(score["n"]), percent(score), *([bare(other) for other in others] or [NO_BASELINE])])
+        table.append([metric, str(score["n"]), percent(score), *([written(other) for other in others] or [NO_BASELINE])])
     return table
 
 
