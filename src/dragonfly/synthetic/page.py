@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from PIL import Image, ImageDraw
@@ -15,11 +15,13 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Mark:
-    """The box of something drawn and what it says."""
+    """The box of something drawn and what it says; of a fact's words and shapes also what they belong to, and the fact's box."""
 
     box: Box
     label: str
     kind: Literal["char", "word", "shape"]
+    other: str = ""
+    around: Box | None = None
 
 
 @dataclass
@@ -59,6 +61,12 @@ class Page:
     def shape(self, box: Box, label: str) -> None:
         """Mark a shape that was drawn."""
         self.marks.append(Mark(box, label, "shape"))
+
+    def bind(self, first: int, key: str, value: str, around: Box) -> None:
+        """Say of the words and shapes marked since the `first` that they belong together: key to value, value to key."""
+        for at in range(first, len(self.marks)):
+            if self.marks[at].kind != "char":
+                self.marks[at] = replace(self.marks[at], other=key if self.marks[at].label == value else value, around=around)
 
 
 def union(boxes: list[Box]) -> Box:

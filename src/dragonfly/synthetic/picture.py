@@ -76,7 +76,9 @@ def make_picture(spec: SynthSpec, split: str, seed: int, index: int) -> Drawn:
         drawn = _draw_facts(sheet, name, layout.items)
     image, moved = take(rng, spec, page.image, look)
     facts = tuple(replace(fact, box=moved(fact.box)) for fact in drawn if fact.box)
-    marks = tuple(replace(mark, box=moved(mark.box)) for mark in page.marks)
+    marks = tuple(
+        replace(mark, box=moved(mark.box), around=moved(mark.around) if mark.around else None) for mark in page.marks
+    )
     questions = ask(rng, facts, layout.absent, with_values(family, spec.values), split)
     return Drawn(image, facts, marks, questions, name, style.name, rng.randint(*spec.quality), layout.cells, layout.absent)
 
@@ -99,6 +101,7 @@ def _draw_facts(sheet: Sheet, name: str, items: Sequence[Item]) -> list[Fact]:
     for item in items:
         fact, slot, sheet.face = item.fact, item.slot, item.face
         key, detail = sheet.printed(fact.key), sheet.face.cap
+        first = len(sheet.page.marks)
         share = (fact.number if fact.number is not None else largest / 2) / largest
         if name == "specks":
             found, detail = draw_specks(sheet, slot, key, fact.value), 2 * speck_radius(sheet, slot)
@@ -110,6 +113,7 @@ def _draw_facts(sheet: Sheet, name: str, items: Sequence[Item]) -> list[Fact]:
             found = draw_panel(sheet, slot, key, fact.value, share)
         else:
             found = draw_field(sheet, slot, key, fact.value)
+        sheet.page.bind(first, key, fact.value, found)
         drawn.append(replace(fact, box=_padded(found, slot), detail_px=round(detail, 2)))
     return drawn
 

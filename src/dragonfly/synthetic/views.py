@@ -93,7 +93,7 @@ def _on_first(fact: Fact, first: bool, cell: tuple[int, int, int, int]) -> Fact:
 
 
 def _moved(mark: Mark, cell: tuple[int, int, int, int]) -> Mark:
-    return replace(mark, box=_shifted(mark.box, cell))
+    return replace(mark, box=_shifted(mark.box, cell), around=_shifted(mark.around, cell) if mark.around else None)
 
 
 def _shifted(box: Box, cell: tuple[int, int, int, int]) -> Box:

@@ -45,7 +45,7 @@ def make_task(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream
     if recipe.objective == "read" and isinstance(rows, Mixture):
         options = recipe.reading
         classes = reading.find_classes(
-            (sample for source in rows.sources.values() for sample in source), options.near, options.slots
+            (sample for source in rows.sources.values() for sample in source), options.near, options.slots, options.bound
         )
         torch.manual_seed(recipe.seed)
         reader = Reader(model.model.vision_tower, model.config.vision_config.hidden_size, classes, options.nothing)

@@ -7,7 +7,7 @@ may begin its projector from it (`speech`); the model itself does not have it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,22 +53,24 @@ class Reader(nn.Module):
         """Take over the head of an earlier `read` stage, where `folder` holds one that says the same classes."""
         if folder is not None and (Path(folder) / CLASSES).is_file():
             weight, bias, classes = load_head(Path(folder))
-            if classes == self.classes:
-                self.head.load_state_dict({"weight": weight.float(), "bias": bias.float()})
+            if replace(classes, bound=self.classes.bound) == self.classes:  # a head that does not bind yet comes first
+                with torch.no_grad():
+                    self.head.weight[: len(weight)], self.head.bias[: len(bias)] = weight.float(), bias.float()
 
     def said(self, logits: Tensor) -> Tensor:
         """The likeliest class of each column: (n, tokens, classes) -> (n, tokens, columns)."""
         return torch.stack([scores.argmax(dim=-1) for scores in logits.split(self.classes.sizes, -1)], dim=-1)
 
     def metrics(self, said: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Shares of what is right where something stands: `names`, `near`, and of a patch's word `characters` and `words`."""
+        """Shares of what is right where something stands: `names`, `near`, of a patch's word `characters` and `words`, `others`."""
         found, spelled = {}, self.classes.spelled
         columns = {"names": slice(0, 1), "near": slice(1, spelled.start), "characters": spelled}
         for name, chosen in columns.items():
             if (there := labels[..., chosen] > NOTHING).any():
                 found[name] = float((said[..., chosen] == labels[..., chosen])[there].mean())
-        if (there := (labels[..., spelled] > NOTHING).any(axis=-1)).any():
-            found["words"] = float((said[..., spelled] == labels[..., spelled]).all(axis=-1)[there].mean())
+        for name, chosen in {"words": spelled, "others": self.classes.other}.items():
+            if (there := (labels[..., chosen] > NOTHING).any(axis=-1)).any():
+                found[name] = float((said[..., chosen] == labels[..., chosen]).all(axis=-1)[there].mean())
         return found
 
 

@@ -3,7 +3,8 @@
 A sample's `meta["marks"]` is a list of {"box": [left, top, right, bottom] in source pixels, "label": text, "kind"}. Marks of
 kind "word" are spelled: a patch says every character of the word that covers most of it, each in its own slot, so that one
 token holds a whole word. Marks of kind "char" are found: a patch says the first few whose centres lie in it, which it can learn
-before it looks at its neighbours, and on which spelling builds. All other marks are named: one class for each label.
+before it looks at its neighbours, and on which spelling builds. All other marks are named: one class for each label. Words and
+names may say what they belong to ("other", and "around", the box of both): a patch of a key then also says its value.
 Knows no language model; `reader` holds what is trained.
 """
 
@@ -39,26 +40,45 @@ class Mark:
     box: tuple[float, float, float, float]
     label: str
     kind: str = ""
+    other: str = ""
+    around: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Classes:
-    """What a patch may say: one of `names` (column 0), then `near` characters that lie in it, then `slots` of its word."""
+    """What a patch may say: one of `names` (column 0), then `near` characters that lie in it, then `slots` of its word.
+
+    `bound` repeats name and slots for what it belongs to.
+    """
 
     names: tuple[str, ...]
     characters: str
     near: int
     slots: int
+    bound: bool = False
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Classes of every column; class 0 is nothing."""
-        return (1 + len(self.names), *[1 + len(self.characters)] * (self.near + self.slots))
+        name, character = 1 + len(self.names), 1 + len(self.characters)
+        other = (name, *[character] * self.slots) if self.bound else ()
+        return (name, *[character] * (self.near + self.slots), *other)
 
     @property
     def spelled(self) -> slice:
         """The columns of a word's characters."""
         return slice(1 + self.near, 1 + self.near + self.slots)
+
+    @property
+    def other(self) -> slice:
+        """The columns of what a patch belongs to: name, then characters."""
+        return slice(self.spelled.stop, len(self.sizes))
+
+    def belonging(self, text: str) -> list[int]:
+        """The classes of `other` for a text: a name, or else spelled."""
+        if text in self.names:
+            return [1 + self.names.index(text)] + [NOTHING] * self.slots
+        return [NOTHING, *self.classes(text, self.slots)]
 
     def classes(self, text: str, length: int) -> list[int]:
         """The classes of a text's characters, cut or filled up with nothing to `length`."""
@@ -66,27 +86,34 @@ class Classes:
         return found + [NOTHING] * (length - len(found))
 
 
-def find_classes(samples: Iterable[Sample], near: int, slots: int) -> Classes:
+def find_classes(samples: Iterable[Sample], near: int, slots: int, bound: bool = False) -> Classes:
     """Every name and every character that occurs, in order; no columns for what never occurs."""
     labels: dict[str, set[str]] = {"word": set(), "char": set(), "": set()}
     for sample in samples:
         for mark in marks_of(sample):
             labels.get(mark.kind, labels[""]).add(mark.label)
     characters = "".join(sorted(set("".join(labels["word"] | labels["char"]))))
-    return Classes(tuple(sorted(labels[""])), characters, near if labels["char"] else 0, slots if labels["word"] else 0)
+    names = tuple(sorted(labels[""]))
+    return Classes(names, characters, near if labels["char"] else 0, slots if labels["word"] else 0, bound)
 
 
 def marks_of(sample: Sample) -> list[Mark]:
     """A sample's marks. ValueError where they are absent or badly made."""
     try:
         return [
-            Mark(tuple(map(float, mark["box"])), str(mark["label"]), str(mark.get("kind", "")))  # pyright: ignore[reportArgumentType]
+            Mark(_box(mark["box"]), str(mark["label"]), str(mark.get("kind", "")), str(mark.get("other", "")), around)
             for mark in sample.meta["marks"]
+            for around in [_box(mark["around"]) if mark.get("around") else None]
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ValueError(
             f"objective 'read' needs meta['marks'], a list of {{box, label}}; sample {sample.id!r} of {sample.source!r} has none"
         ) from None
+
+
+def _box(values: Iterable[Any]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = map(float, values)
+    return left, top, right, bottom
 
 
 class PatchDataset(Dataset[dict[str, Tensor]]):
@@ -144,6 +171,7 @@ def patch_labels(
         cover, place = _cover(boxes, _areas(named), side).max(dim=0)  # (sub_images, side, side)
         said = torch.tensor([1 + classes.names.index(mark.label) for mark in named])[place]
         labels[..., 0] = torch.where(cover > LEAST_COVER, said, labels[..., 0])
+        _bind(labels, boxes, named, cover, place, spec, classes, smallest)
     if words and classes.slots:
         cover, place = _cover(boxes, _areas(words), side).max(dim=0)
         said = torch.tensor([classes.classes(mark.label, classes.slots) for mark in words])[place]
@@ -151,10 +179,31 @@ def patch_labels(
         said[~readable[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
         slots = labels[..., classes.spelled]
         labels[..., classes.spelled] = torch.where((cover > LEAST_COVER)[..., None], said, slots)
+        _bind(labels, boxes, words, cover, place, spec, classes, smallest)
     if classes.near:
         _find(labels, boxes, [mark for mark in marks if mark.kind == "char"], spec, classes, smallest)
     prefix = torch.full((len(boxes), spec.num_prefix_tokens, columns), IGNORE_INDEX)
     return torch.cat([prefix, labels.flatten(1, 2)], dim=1)
+
+
+def _bind(
+    labels: Tensor,
+    boxes: Tensor,
+    marks: Sequence[Mark],
+    cover: Tensor,
+    place: Tensor,
+    spec: EncoderSpec,
+    classes: Classes,
+    smallest: float,
+) -> None:
+    """Write into `labels` what the marks belong to, where they cover patches and all of both can be read."""
+    if not classes.bound:
+        return
+    said = torch.tensor([classes.belonging(mark.other) for mark in marks])[place]
+    whole = _areas([Mark(mark.around or mark.box, mark.label) for mark in marks])
+    legible = _readable(boxes, _areas(marks), spec.resolution, smallest) & _readable(boxes, whole, spec.resolution, smallest)
+    said[~legible[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
+    labels[..., classes.other] = torch.where((cover > LEAST_COVER)[..., None], said, labels[..., classes.other])
 
 
 def _find(labels: Tensor, boxes: Tensor, marks: Sequence[Mark], spec: EncoderSpec, classes: Classes, smallest: float) -> None:

@@ -203,11 +203,14 @@ class Lora(Config):
 class Reading(Config):
     """Objective `read`: a patch says `near` characters that lie in it and `slots` of its word at most.
 
+    `bound`: it also says what its word or shape belongs to (a mark's `other`), so that one token holds a key and its value.
+
     Words lower than `smallest` pixels in their sub-image are not asked for; `empty_share` of the sub-images without a mark
     are learned from; `nothing` weighs the class of empty patches.
     """
 
     near: int = Field(default=3, gt=0)
+    bound: bool = False
     slots: int = Field(default=8, gt=0)
     smallest: float = Field(default=0.0, ge=0.0)
     empty_share: float = Field(default=1.0, ge=0.0, le=1.0)

@@ -2,8 +2,9 @@
 
 With this code one vector holds a whole word, and two things can be said in closed form instead of being learned: the
 embedding of a new token of several characters, and a projector that begins as a read head put into words - a patch that
-reads "tax" is projected near the embedding of the token "tax". Looking something up then begins as comparing words with
-words. Only a beginning: training changes both.
+reads "tax" is projected near the embedding of the token "tax". Where patches also say what they belong to, that is added, turned
+by half the width. Looking something up is then one step, which a language model's first layer can begin with: compare words
+with words, and turn what is found back. Only a beginning: training changes all of it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from .reader import load_head
 
 LOUDNESS = 0.15
 """Scale of the projector: centred logits of about 7 become the length of an embedding."""
+
+SLOW, SHARPNESS, PASSED_ON = 9 / 16, 1.7, 0.1
+"""Of a look-up: from which share of the rotary frequencies on they count as slow (less than a radian over 200 tokens), how much
+equal words stand out, and the length of what is passed on, in embeddings of normalised tokens."""
 
 
 @torch.no_grad()
@@ -50,6 +55,9 @@ def speak(model: Any, tokenizer: Any, folder: str | Path) -> None:
             ids = tokenizer(character, add_special_tokens=False)["input_ids"]
             vectors[row + number] = table[ids[-1]].float().roll(slot)
         row += 1 + len(classes.characters)
+    if classes.bound:
+        own = torch.cat([vectors[: classes.sizes[0]], vectors[sum(classes.sizes[: classes.spelled.start]) : row]])
+        vectors[row:] = own.roll(table.shape[1] // 2, dims=1)
     projector = model.model.multi_modal_projector
     matrix, offset = torch.zeros_like(projector.weight), torch.zeros_like(projector.bias)
     for said, part, start in zip(
@@ -60,6 +68,28 @@ def speak(model: Any, tokenizer: Any, folder: str | Path) -> None:
         offset += said[1:].T @ (start[1:] - start[1:].mean())
     projector.weight.copy_(LOUDNESS * matrix)
     projector.bias.copy_(LOUDNESS * offset)
+
+
+@torch.no_grad()
+def look_up(layer: Any, seed: int = 0) -> None:
+    """Let a Llama layer begin as a look-up, in place: words attend to equal words, and get what these belong to.
+
+    Queries and keys are one random projection onto the slowly turning dimensions of the rotary code, so that equal content
+    meets over a whole picture; values are passed on whole, turned back by half the width. The rest of the layer begins silent.
+    """
+    attention, hidden = layer.self_attn, layer.self_attn.o_proj.weight.shape[0]
+    size = attention.head_dim
+    slow = [at for at in range(size) if at % (size // 2) >= SLOW * size // 2]
+    drawn = torch.Generator().manual_seed(seed)
+    for start in range(0, attention.q_proj.weight.shape[0], size):
+        directions, _ = torch.linalg.qr(torch.randn(hidden, len(slow), generator=drawn))
+        head = torch.zeros(size, hidden)
+        head[slow] = SHARPNESS * directions.T
+        attention.q_proj.weight[start : start + size] = head
+        attention.k_proj.weight[start : start + size] = head
+    attention.v_proj.weight.copy_(torch.eye(hidden))
+    attention.o_proj.weight.copy_(PASSED_ON * torch.eye(hidden).roll(hidden // 2, dims=0))
+    layer.mlp.down_proj.weight.zero_()
 
 
 def _spelled(embeddings: Tensor, rows: Sequence[int]) -> Tensor:
