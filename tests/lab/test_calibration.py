@@ -74,6 +74,7 @@ def test_a_limit_and_every_picture_once(folder: Path) -> None:
 def test_a_mean_is_lent_for_a_while(folder: Path) -> None:
     engine = load(folder / "base", device="cpu")  # has no place for one
     centred = load(folder / "base", device="cpu", overrides=CENTRED)  # has one that is empty
+    place: Any = centred.model.model
     pictures = [str(path) for path in sorted((folder / "data").glob("**/*.png"))[:2]]
     for one in (engine, centred):
         base: Any = one.model.model
@@ -83,13 +84,13 @@ def test_a_mean_is_lent_for_a_while(folder: Path) -> None:
         assert origin == "2 of these pictures"
         assert getattr(base, "shared_mean", None) is before
         calibrate(centred, pictures)
-        torch.testing.assert_close(lent, centred.model.model.shared_mean.value())
-        centred.model.model.shared_mean.count.zero_()
+        torch.testing.assert_close(lent, place.shared_mean.value())
+        place.shared_mean.count.zero_()
     with shared_mean_of(engine, pictures, False) as origin:
         assert origin is None and not hasattr(engine.model.model, "shared_mean")
     calibrate(centred, pictures)
     with shared_mean_of(centred, pictures[:1], True) as origin:  # its own is kept
-        assert (origin, int(centred.model.model.shared_mean.count)) == ("checkpoint", 56)
+        assert (origin, int(place.shared_mean.count)) == ("checkpoint", 56)
 
 
 def test_what_is_refused(folder: Path) -> None:
