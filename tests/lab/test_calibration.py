@@ -11,7 +11,7 @@ import torch
 
 from dragonfly.cli import run
 from dragonfly.inference import load
-from dragonfly.lab.calibration import calibrate, calibrate_model
+from dragonfly.lab.calibration import calibrate, calibrate_model, shared_mean_of
 from tests import tiny
 from tests.training import small
 
@@ -69,6 +69,28 @@ def test_a_limit_and_every_picture_once(folder: Path) -> None:
     (folder / "data" / "twice.json").write_text(json.dumps(rows + [{**row, "id": row["id"] + "b"} for row in rows]))
     assert calibrate_model(str(folder / "base"), folder / "data" / "twice.json", folder / "twice").pictures == 6
     assert calibrate_model(str(folder / "base"), folder / "data" / "rows.json", folder / "two", limit=2).pictures == 2
+
+
+def test_a_mean_is_lent_for_a_while(folder: Path) -> None:
+    engine = load(folder / "base", device="cpu")  # has no place for one
+    centred = load(folder / "base", device="cpu", overrides=CENTRED)  # has one that is empty
+    place: Any = centred.model.model
+    pictures = [str(path) for path in sorted((folder / "data").glob("**/*.png"))[:2]]
+    for one in (engine, centred):
+        base: Any = one.model.model
+        before = getattr(base, "shared_mean", None)
+        with shared_mean_of(one, [*pictures, *pictures], True) as origin:
+            lent = base.shared_mean.value()
+        assert origin == "2 of these pictures"
+        assert getattr(base, "shared_mean", None) is before
+        calibrate(centred, pictures)
+        torch.testing.assert_close(lent, place.shared_mean.value())
+        place.shared_mean.count.zero_()
+    with shared_mean_of(engine, pictures, False) as origin:
+        assert origin is None and not hasattr(engine.model.model, "shared_mean")
+    calibrate(centred, pictures)
+    with shared_mean_of(centred, pictures[:1], True) as origin:  # its own is kept
+        assert (origin, int(place.shared_mean.count)) == ("checkpoint", 56)
 
 
 def test_what_is_refused(folder: Path) -> None:

@@ -67,6 +67,28 @@ def test_a_recall_result_is_shown_with_its_breakdown(tmp_path: Path):
     assert "| word | 3 | 50.0 |" in text
 
 
+def test_a_tower_is_shown_seed_after_seed(tmp_path: Path):
+    def seed(number: int, value: float) -> dict[str, Any]:
+        scores = {keep: {"detail": {"recall": {"value": value, "low": 0.25, "high": 0.75}}} for keep in ("1", "3")}
+        return {"seed": number, "recall": scores}
+
+    found = {
+        "kind": "towers",
+        "tower": "clip-b32",
+        "random": True,
+        "data": {"questions": 4, "pictures": 2},
+        "scope": "region",
+        "high": [24],
+        "note": "Scanned receipts.",
+        "seeds": [seed(0, 0.5), seed(1, 0.6)],
+    }
+    write(tmp_path, "clip.json", found)
+    text = page(tmp_path)
+    assert "## Another tower: clip" in text and "`clip-b32` with random weights, one column per seed" in text
+    assert "3 kept of 24 per region" in text and "4 questions about 2 pictures. Scanned receipts." in text
+    assert "| policy | seed 0 | seed 1 |" in text and "| detail | 50.0 [25.0, 75.0] | 60.0 [25.0, 75.0] |" in text
+
+
 def test_a_curve_is_shown_beside_chance(tmp_path: Path):
     one = {"ours": 0.25, "random": 0.5, "difference": -0.25, "low": -0.3, "high": -0.2, "n": 4}
     found = {"kind": "curves", "model": {"name": "nano"}, "data": {"questions": 4, "pictures": 2}}
@@ -81,7 +103,7 @@ def test_a_curve_is_shown_beside_chance(tmp_path: Path):
     ("files", "message"),
     [
         ({"a.json": {"x": 1}}, "a.json is not a result of the lab; put there what `-o` wrote"),
-        ({"a.json": {"kind": "song"}}, "a.json is of kind 'song'; accepted: recall, curves, study"),
+        ({"a.json": {"kind": "song"}}, "a.json is of kind 'song'; accepted: recall, towers, curves, study"),
         (
             {"a.json": study("table1"), "b.json": study("table1")},
             "holds two results of the study 'table1'; remove the older file",

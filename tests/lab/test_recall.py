@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from dragonfly.inference import Engine, load
 from dragonfly.lab import recall as lab
@@ -82,16 +81,6 @@ def test_the_model_is_left_as_it_was(engine: Engine, found: dict[str, Any]):
     assert not hasattr(engine.model.model, "shared_mean")
     assert engine.model.model.spec == engine.model.config.spec == engine.processor.image_processor.spec
     assert engine.model.config.spec.selection.policy == "similarity"
-
-
-def test_centred_takes_the_mean_of_the_summaries(engine: Engine, data: Path):
-    pictures = list(dict.fromkeys(question.picture for question in lab.read_located(data)))
-    base: Any = engine.model.model
-    with lab.shared_mean_of(engine, [*pictures, *pictures], True):
-        mean = base.shared_mean.value()
-    own = torch.cat([lab.summaries(engine, picture) for picture in pictures])
-    assert len(own) == 2 * (4 + 24)
-    assert torch.allclose(mean, own.mean(dim=0), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,19 @@ def test_the_headline_arms_have_three_seeds_and_the_others_one():
     assert claims.ALPHA == 0.01
 
 
+def test_every_rule_has_a_study(nano: DragonflyConfig):
+    """Each way to choose and to keep, beside its absence, on arms that differ in nothing else."""
+    specs = {name: encoders(Study.load(name), nano.spec) for name in NAMES if not name.startswith("full/")}
+    used = {spec.selection.policy for study in specs.values() for spec in study.values()}
+    assert used >= set(NEEDS) - {"oracle"}  # which needs the answer
+    rules = {name: [(arm, spec.selection, spec.position) for arm, spec in study.items()] for name, study in specs.items()}
+    assert {s.floor for _, s, _ in rules["floor"] if s.policy == "detail"} == {0, 1, 2, 3}
+    assert {s.diversity for _, s, _ in rules["diversity"] if s.policy == "detail"} == {0, 0.25, 0.5, 0.75}
+    assert {s.remainder for _, s, _ in rules["remainder"] if (s.policy, s.keep) == ("detail", 3)} == {0, 1, 4, 9}
+    trained = {arm: one.recipe.get("trainable", []) for arm, one in Study.load("position").arms.items()}
+    assert all(("sub_image_position" in trained[arm]) == (position == "learned") for arm, _, position in rules["position"])
+
+
 def test_table_1_gives_the_paper_s_counts_of_sub_images(nano: DragonflyConfig):
     from dragonfly.vision.layout import make_layout
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import dragonfly
 from dragonfly.models.question_text import picture_questions
 from tests import tiny
 
 IMAGE = "<image>"
+SCRATCH = Path(dragonfly.__file__).parent / "training" / "scratch.jinja"
 
 
 def turn(role: str, text: str) -> str:
@@ -39,14 +44,52 @@ def test_pictures_before_everything_share_the_text() -> None:
     assert picture_questions(text, IMAGE, 2) == ["what?", "what?"]
 
 
-def test_another_templates_markup_is_refused() -> None:
-    text = "<|im_start|>user\n<image>what?<|im_end|>\n<|im_start|>assistant\nthat"
-    with pytest.raises(ValueError, match=r"this text has '<\|im_start\|>' outside of it; use the processor's own chat template"):
-        picture_questions(text, IMAGE, 1, ["<|im_start|>", "<|im_end|>"])
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        ("<|im_start|>user\n<image>what?<|im_end|>\n<|im_start|>assistant\nthat", "<|im_start|>"),
+        ("<|user|>\n<image>what?<|end|>\n<|assistant|>\nthat<|end|>", "<|end|>"),
+    ],
+)
+def test_another_templates_markup_is_refused(text: str, token: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"this text has '{re.escape(token)}' outside of it; use the processor's own chat template"
+    ):
+        picture_questions(text, IMAGE, 1, ["<|im_start|>", "<|im_end|>", "<|end|>"])
 
 
-def test_the_chat_template_is_read_as_it_is_written() -> None:
+def short(*turns: str) -> str:
+    """Turns as a model made from nothing writes them: the role alone opens one, the end of text closes an answer."""
+    roles = ("<|user|>", "<|assistant|>")
+    return "".join(f"{roles[n % 2]}{text}{'<|eot_id|>' if n % 2 else ''}" for n, text in enumerate(turns))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (short("<image>a?") + "<|assistant|>", ["a?"]),
+        (short("<image>a?", "no."), ["a?"]),
+        (short("<image>a?", "no.", "b?", "yes."), ["a?\nb?"]),
+        (short("<image>a?", "x", "<image>b?", "y"), ["a?", "b?"]),
+        ("<|system|>be kind" + short("<image>a?", "x"), ["a?"]),
+        ("<image>" + short("a?", "x"), ["a?"]),
+        (turn("user", "<image>what is <|user|>?") + turn("assistant", "a token"), ["what is <|user|>?"]),
+    ],
+)
+def test_the_users_words_where_the_role_alone_opens_a_turn(text: str, expected: list[str]) -> None:
+    assert picture_questions(text, IMAGE, len(expected), ["<|eot_id|>", "<|pad|>"]) == expected
+
+
+@pytest.mark.parametrize("template", [None, SCRATCH.read_text(encoding="utf-8")])
+def test_each_of_the_projects_templates_is_read_as_it_is_written(template: str | None) -> None:
     processor = tiny.processor()
-    messages = [*tiny.conversation("how many?"), {"role": "assistant", "content": "two"}, *tiny.conversation("why?", 0)]
-    text = processor.apply_chat_template(messages, add_generation_prompt=True)
-    assert processor.questions([tiny.picture()], text) == ["how many?\nwhy?"]
+    processor.chat_template = template or processor.chat_template
+    first = tiny.conversation("how many?")
+    later = [*first, {"role": "assistant", "content": "two"}, *tiny.conversation("why?", 0)]
+    asked = {
+        processor.apply_chat_template(first, add_generation_prompt=True): "how many?",
+        processor.apply_chat_template(later, add_generation_prompt=True): "how many?\nwhy?",
+        processor.apply_chat_template([*later, {"role": "assistant", "content": "so"}]): "how many?\nwhy?",
+    }
+    assert [processor.questions([tiny.picture()], text) for text in asked] == [[question] for question in asked.values()]
+    assert ("<|start_header_id|>" in next(iter(asked))) == (template is None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,39 @@ def test_the_map_alone_learns_to_find_the_evidence(shared: Path) -> None:
 
 
 def test_the_map_needs_evidence(shared: Path) -> None:
-    with pytest.raises(ValueError, match="question_map learns from evidence alone; set evidence_weight above 0"):
+    with pytest.raises(ValueError, match="question_map learns from the choice alone; set evidence_weight above 0"):
         recipe(shared, "never", trainable=["question_map"])
     with pytest.raises(ValueError, match="no module 'question_map'"):
         run(recipe(shared, "never", trainable=["question_map"], evidence_weight=1.0, model={}, steps=1))
+
+
+def test_the_map_alone_learns_from_attention(shared: Path) -> None:
+    keep_all = {"selection": {"policy": "question", "scope": "picture", "keep": 24}}
+    attention = {"choice_from": "attention", "attention": {"text_config": "eager"}}
+    done = run(recipe(shared, "attention", trainable=["question_map"], evidence_weight=1.0, model=keep_all, **attention))
+    before, after = load_file(shared / "base" / "model.safetensors"), load_file(done / "model.safetensors")
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert not torch.equal(after["model.question_map.weight"], torch.eye(len(after["model.question_map.weight"])))
+    losses = [json.loads(line) for line in (done / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
+    told = [entry["loss"] for entry in losses if "loss" in entry]
+    assert told[-1] < told[0]  # the language model stands still, so this is the choice's
+    fewer = load(done, device="cpu", overrides=["model.selection.keep=3"])
+    assert sum(item.kept for item in fewer.ask(tiny.picture(seed=0), "question 0?", max_new_tokens=1).selections[0]) == 3
+
+
+def test_what_cannot_learn_from_attention_is_refused(shared: Path) -> None:
+    eager = {"text_config": "eager"}
+    options: dict[str, Any] = {"trainable": ["question_map"], "evidence_weight": 1.0, "choice_from": "attention"}
+    with pytest.raises(ValueError, match=r"which the default, sdpa, does not give; set attention=\{text_config: eager\}"):
+        recipe(shared, "never", **options)
+    with pytest.raises(ValueError, match="which flash_attention_2 does not give"):
+        recipe(shared, "never", **options, attention={"vision_config": "eager", "text_config": "flash_attention_2"})
+    with pytest.raises(ValueError, match="needs what gradient_checkpointing throws away"):
+        recipe(shared, "never", **options, attention="eager", gradient_checkpointing=True)
+    with pytest.raises(
+        ValueError, match=r"model\.selection is policy 'question' with keep 3 of each region; keep all while training"
+    ):
+        run(recipe(shared, "never", **options, attention=eager))
 
 
 def test_positions_are_trained_where_they_are_named(shared: Path) -> None:

@@ -1,13 +1,14 @@
 """The shared mean of policy `centred` for a model that was not trained with it, from pictures alone.
 
 `calibrate` reads no question and no answer, and changes nothing but the shared mean. `calibrate_model` does so for a model
-directory and writes a new one.
+directory and writes a new one; `shared_mean_of` lends a mean to a model that has none, while a study asks it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,8 +21,10 @@ from dragonfly.files import atomic_directory, result_header, write_json
 from dragonfly.imaging import load_picture
 from dragonfly.inference import Engine, load
 from dragonfly.inference.locate import locate
+from dragonfly.models.shared_mean import SharedMean
 
 ORIGIN = "dragonfly.json"
+LENT_PICTURES = 64
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def calibrate(engine: Engine, pictures: Iterable[Any]) -> Calibration:
     One picture at a time, sums in float64: the result does not depend on their order beyond rounding.
 
     Args:
-        engine: a model whose keep rule is `centred`.
+        engine: a model that has a place for a shared mean: its keep rule is `centred`.
         pictures: anything that `imaging.load_picture` takes.
 
     Raises:
@@ -76,6 +79,27 @@ def calibrate(engine: Engine, pictures: Iterable[Any]) -> Calibration:
     model.shared_mean.set(mean.float(), seen)
     norm = float(mean.norm())
     return Calibration(number, seen, norm, max(squares / seen - norm**2, 0.0) ** 0.5)
+
+
+@contextmanager
+def shared_mean_of(engine: Engine, pictures: Iterable[str | bytes], wanted: bool) -> Generator[str | None]:
+    """Lend a model that has no shared mean that of the first of these pictures, for a while. Yields where it is from."""
+    base: Any = engine.model.model
+    own = getattr(base, "shared_mean", None)
+    if not wanted:
+        yield None
+    elif own is not None and own.value() is not None:
+        yield "checkpoint"
+    else:
+        some = list(dict.fromkeys(pictures))[:LENT_PICTURES]
+        base.shared_mean = SharedMean(engine.model.config.get_text_config().hidden_size).to(engine.device)
+        try:
+            calibrate(engine, some)
+            yield f"{len(some)} of these pictures"
+        finally:
+            del base.shared_mean
+            if own is not None:
+                base.shared_mean = own
 
 
 def calibrate_model(

@@ -14,15 +14,15 @@ from dragonfly.evaluation.report.blocks import as_table
 
 from .report import report
 from .study import Study, shipped_studies
-from .tables import curve_rows, recall_rows
+from .tables import curve_rows, recall_rows, tower_rows
 
 HEAD = """# Findings
 
 Written by `dragonfly lab findings` from the result files in `benchmarks/results/lab`; not by hand. Each section is one study of
-`src/dragonfly/lab/specs` and says what it may and may not be taken for. The pictures are drawn, the model is small: these are
-the paper's questions in miniature, not its numbers."""
+`src/dragonfly/lab/specs` and says what it may and may not be taken for. The pictures are drawn unless a section names others, the
+model is small: these are the paper's questions in miniature, not its numbers."""
 
-KINDS = ("recall", "curves", "study")
+KINDS = ("recall", "towers", "curves", "study")
 
 GATED = """## Not asked here
 
@@ -40,6 +40,7 @@ def page(results: Path) -> str:
         if one["kind"] == "study" and done.setdefault(one["name"], file) != file:
             raise ValueError(f"{results} holds two results of the study '{one['name']}'; remove the older file")
     parts = [HEAD, *(_recall(file, one) for file, one in found.items() if one["kind"] == "recall")]
+    parts += [_towers(file, one) for file, one in found.items() if one["kind"] == "towers"]
     parts += [_curves(file, one) for file, one in found.items() if one["kind"] == "curves"]
     for name in (*(name for name in studies if name in done), *(name for name in done if name not in studies)):
         parts.append(f"{report(found[done[name]], level=2)}\nResult file: `{done[name]}`.")
@@ -79,7 +80,7 @@ def _recall(file: str, found: dict[str, Any]) -> str:
         f"## Evidence recall: {Path(file).stem}",
         f"Share of questions whose evidence is kept (the centre of every evidence box lies in a kept high sub-image), in percent "
         f"with 95 % bootstrap intervals over pictures. Model `{found['model']['name']}`, {data['questions']} questions about "
-        f"{data['pictures']} pictures, kept of {of} per {found['scope']}.{shared}",
+        f"{data['pictures']} pictures, kept of {of} per {found['scope']}.{shared} {found.get('note', '')}".rstrip(),
         as_table(recall_rows(found)),
     ]
     for key, table in found["by"].items():
@@ -91,6 +92,18 @@ def _recall(file: str, found: dict[str, Any]) -> str:
             rows.append([value, str(part["questions"]), *scores])
         parts += [f"By {key}, {keep} kept:", as_table(rows)]
     return "\n\n".join([*parts, f"Result file: `{file}`."])
+
+
+def _towers(file: str, found: dict[str, Any]) -> str:
+    """Recall on a tower alone, seed after seed: random weights say what the shape does, a checkpoint what it has learned."""
+    data, of, keep = found["data"], "/".join(map(str, found["high"])), max(found["seeds"][0]["recall"], key=int)
+    weights = "with random weights, one column per seed" if found["random"] else "as its checkpoint is"
+    text = (
+        f"Evidence recall of the tower `{found['tower']}` {weights}, its tokens unchanged by the projector; {keep} kept of {of} "
+        f"per {found['scope']}, in percent with 95 % bootstrap intervals over pictures. {data['questions']} questions about "
+        f"{data['pictures']} pictures. {found['note']}"
+    )
+    return "\n\n".join([f"## Another tower: {Path(file).stem}", text, as_table(tower_rows(found)), f"Result file: `{file}`."])
 
 
 def _curves(file: str, found: dict[str, Any]) -> str:

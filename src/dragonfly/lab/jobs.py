@@ -27,11 +27,12 @@ from dragonfly.training import Recipe, run
 from dragonfly.training.lora import ORIGIN, base_hash
 from dragonfly.vision.spec import EncoderSpec
 
+from .calibration import shared_mean_of
 from .costs import steps_for
 from .deadline import Deadline, OutOfTime
 from .encoders import encoders
 from .locks import lock
-from .recall import encoder, shared_mean_of
+from .recall import encoder
 from .slices import sources
 from .study import Study
 

@@ -26,11 +26,11 @@ from dragonfly.evaluation.scorers.base import mean
 from dragonfly.files import result_header, sha256
 from dragonfly.imaging import load_picture
 from dragonfly.inference import Engine
-from dragonfly.models.shared_mean import SharedMean
 from dragonfly.vision.layout import SubImageLayout, make_layout
 from dragonfly.vision.selection import NEEDS, choose, runs_before_tower
 from dragonfly.vision.spec import EncoderSpec, Policy, Scope
 
+from .calibration import shared_mean_of
 from .evidence import Located, area_share, covered, random_area, random_covered, read_located
 
 BESIDE: tuple[Policy, ...] = ("random", "oracle")
@@ -197,44 +197,6 @@ def encoder(engine: Engine, spec: EncoderSpec) -> Generator[None]:
     finally:
         model.config.encoder = processor.encoder = before[0]
         model.model.spec = before[1]
-
-
-@contextmanager
-def shared_mean_of(engine: Engine, pictures: Sequence[str | bytes], wanted: bool) -> Generator[str | None]:
-    """Give a model that has no shared mean that of the first of these pictures, for a while. Yields where it is from."""
-    base: Any = engine.model.model
-    if not wanted:
-        yield None
-    elif hasattr(base, "shared_mean") and base.shared_mean.value() is not None:
-        yield "checkpoint"
-    else:
-        had = hasattr(base, "shared_mean")
-        shared = SharedMean(engine.model.config.get_text_config().hidden_size).to(engine.device)
-        some = list(dict.fromkeys(pictures))[:SHARED_PICTURES]
-        for picture in some:
-            shared.update(summaries(engine, picture))
-        before = base.shared_mean if had else None
-        base.shared_mean = shared
-        try:
-            yield f"{len(some)} of these pictures"
-        finally:
-            del base.shared_mean
-            if had:
-                base.shared_mean = before
-
-
-SHARED_PICTURES = 64
-
-
-@torch.inference_mode()
-def summaries(engine: Engine, picture: str | bytes) -> torch.Tensor:
-    """(mid + high, hidden) mean projected tokens of a picture's sub-images."""
-    processor, base = engine.processor.image_processor, engine.model.model
-    image = load_picture(picture, processor.picture_policy).image
-    every = engine.model.config.spec.with_selection(policy="all")
-    batch = processor([image], encoder=every.to_dict(), return_tensors="pt")
-    low = batch["layouts"][0].count("low")
-    return base.summarise(batch["pixel_values"][0, low:].to(engine.device))
 
 
 def _summary(tally: Tally, asked: list[Located]) -> dict[str, Any]:

@@ -16,6 +16,15 @@ def recall_rows(found: dict[str, Any], measure: str = "recall") -> list[list[str
     return [head, *([policy, *(percent(table[keep][policy][measure]) for keep in keeps)] for policy in order)]
 
 
+def tower_rows(found: dict[str, Any]) -> list[list[str]]:
+    """A row per policy at the largest number kept; a column per seed."""
+    seeds: list[dict[str, Any]] = found["seeds"]
+    keep = max(seeds[0]["recall"], key=int)
+    head = ["policy", *(f"seed {one['seed']}" for one in seeds)]
+    cells = {policy: [percent(one["recall"][keep][policy]["recall"]) for one in seeds] for policy in seeds[0]["recall"][keep]}
+    return [head, *([policy, *row] for policy, row in cells.items())]
+
+
 def curve_rows(found: dict[str, Any]) -> list[list[str]]:
     """Deletion, insertion and pointing, each beside chance."""
     table = [["measure", "n", "leaving one out", "random order", "difference"]]

@@ -93,11 +93,15 @@ class Views:
 
 @dataclass(frozen=True)
 class Connected:
-    """`tokens` (num_images, features per picture, hidden); the selection if one was made; `evidence_losses` if asked for."""
+    """`tokens` (num_images, features per picture, hidden); the selection if one was made; `evidence_losses` if asked for.
+
+    `scores` (num_images, high) of policy `question` where every high sub-image is kept.
+    """
 
     tokens: Tensor
     selection: Selection | None = None
     losses: tuple[Tensor, Tensor] | None = None
+    scores: Tensor | None = None
 
 
 def optional_modules(spec: EncoderSpec, hidden: int) -> dict[str, nn.Module]:
@@ -118,7 +122,7 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
     Pooling comes before projecting: the projector is linear, so the two commute, and pooled tokens are fewer. For the same
     reason summaries are projected means. Where `counts.high` equals `counts.kept` nothing is selected.
     """
-    selection, losses, rest = None, None, None
+    selection, losses, rest, scores = None, None, None, None
     features, positions = views.features, views.positions
     if counts.high > counts.kept:
         if views.codes is None:
@@ -130,6 +134,11 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
         rest = pooled_remainder(views, indices, counts, spec) if spec.selection.remainder else None
         features = keep_high(features, indices, counts)
         positions = keep_high(positions, indices, counts) if positions is not None else None
+    elif modules.question_map is not None and views.question is not None:
+        with torch.no_grad():
+            high = modules.project(features[:, counts.low + counts.mid :].mean(dim=2))
+        scores = question_scores(modules.question_map(views.question), high)
+        losses = None if views.evidence is None else evidence_losses(scores, views.evidence[:, : counts.high])
     parts: list[Tensor] = []
     start = 0
     for name, number in zip(LEVELS, (counts.low, counts.mid, counts.kept), strict=True):
@@ -139,7 +148,7 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
             start += number
     if rest is not None:
         parts.append(modules.project(rest))
-    return Connected(torch.cat(parts, dim=1), selection, losses)
+    return Connected(torch.cat(parts, dim=1), selection, losses, scores)
 
 
 def image_features(done: list[Connected], tokens: list[Tensor], selection: Any) -> DragonflyImageFeatures:
@@ -149,7 +158,9 @@ def image_features(done: list[Connected], tokens: list[Tensor], selection: Any) 
     if pairs:
         losses, known = (torch.cat(values) for values in zip(*pairs, strict=True))
         loss = (losses * known).sum() / known.sum().clamp(min=1)
-    return DragonflyImageFeatures(pooler_output=tokens, selection=selection, selection_loss=loss)  # pyright: ignore[reportArgumentType]
+    scores = [row for one in done if one.scores is not None for row in one.scores]
+    choice = [(row, len(features)) for row, features in zip(scores, tokens, strict=True)] if len(scores) == len(tokens) else None
+    return DragonflyImageFeatures(pooler_output=tokens, selection=selection, selection_loss=loss, choice=choice)  # pyright: ignore[reportArgumentType]
 
 
 def keep_high(values: Tensor, indices: Tensor, counts: LevelCounts) -> Tensor:

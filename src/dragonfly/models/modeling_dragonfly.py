@@ -33,7 +33,7 @@ from dragonfly.models.connector import (
 )
 from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
 from dragonfly.models.position import PositionEmbedding
-from dragonfly.models.question import QuestionMap, embed_questions
+from dragonfly.models.question import QuestionMap, choice_loss, embed_questions
 from dragonfly.models.shared_mean import SharedMean
 from dragonfly.models.towers import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
@@ -318,6 +318,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             attentions=outputs.attentions,
             image_hidden_states=features,
             selection_loss=getattr(encoded, "selection_loss", None),
+            choice=getattr(encoded, "choice", None),
         )
 
 
@@ -396,5 +397,5 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
-            selection_loss=outputs.selection_loss,
+            selection_loss=choice_loss(outputs, input_ids, labels, self.config),
         )

@@ -15,19 +15,22 @@ from transformers.utils.generic import ModelOutput
 class DragonflyImageFeatures(BaseModelOutputWithPooling):
     """`pooler_output`: one (features, hidden) tensor per picture. `selection`: what was kept, if the model chose.
 
-    `selection_loss`: how far the choice is from the evidence, where that was given (policy `question`).
+    `selection_loss`: how far the choice is from the evidence, where that was given (policy `question`). `choice`: where that
+    policy keeps every high sub-image, each picture's scores (high,) and its number of features.
     """
 
     selection: Any = None
     selection_loss: Tensor | None = None
+    choice: Any = None
 
 
 @dataclass
 class DragonflyModelOutputWithPast(BaseModelOutputWithPast):
-    """`image_hidden_states`: (all features, hidden) that were put in place of the placeholders; `selection_loss` as above."""
+    """`image_hidden_states`: (all features, hidden) that were put in place of the placeholders; the others as above."""
 
     image_hidden_states: Tensor | None = None
     selection_loss: Tensor | None = None
+    choice: Any = None
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """Which words ask about which picture: the user's text after it, up to the next picture (policy `question`).
 
-Reads text as the project's chat template renders it, pictures still one placeholder each, or text without any markup.
+Reads text as the project's chat templates render it, pictures still one placeholder each, or text without any markup. There are
+two: that of `models` (headers, as Llama 3 writes them) and that of models made from nothing (`training/scratch.jinja`), where
+the role alone opens a turn.
 """
 
 from __future__ import annotations
@@ -8,9 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-TURN = re.compile(
-    r"<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n(.*?)(?:<\|eot_id\|>|(?=<\|start_header_id\|>)|\Z)", re.DOTALL
-)
+HEADER = r"<\|start_header_id\|>(\w+)<\|end_header_id\|>\n\n"
+ROLE = r"<\|(system|user|assistant)\|>"
+
+
+def turns_of(text: str) -> list[tuple[str, str]]:
+    """(role, content) of each turn; none where neither template's markup is found. The markup that comes first is the text's."""
+    found = [(match.start(), opening) for opening in (HEADER, ROLE) if (match := re.search(opening, text))]
+    if not found:
+        return []
+    _, *parts = re.split(min(found)[1], text)
+    return [(role, content.partition("<|eot_id|>")[0]) for role, content in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def picture_questions(text: str, image_token: str, pictures: int, special: Sequence[str] = ()) -> list[str]:
@@ -23,16 +33,16 @@ def picture_questions(text: str, image_token: str, pictures: int, special: Seque
         text: one row of text.
         image_token: the placeholder.
         pictures: how many pictures the row has.
-        special: control tokens that text without markup may not hold.
+        special: control tokens that the user's words may not hold, unless headers tell them from all else.
 
     Raises:
         ValueError: if the text has another chat template's markup, in which the user's words cannot be told from an answer.
     """
-    turns = TURN.findall(text)
+    turns = turns_of(text)
     words = "\n".join(content for role, content in turns if role == "user") if turns else text
-    if not turns and (found := next((token for token in special if token in words), None)):
+    if "<|start_header_id|>" not in text and (found := next((token for token in special if token in words), None)):
         raise ValueError(
-            f"policy 'question' finds the user's words by the project's chat template, and this text has '{found}' outside "
+            f"policy 'question' finds the user's words by the project's chat templates, and this text has '{found}' outside "
             "of it; use the processor's own chat template, or another selection.policy"
         )
     before, *after = words.split(image_token)

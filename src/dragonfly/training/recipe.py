@@ -252,8 +252,10 @@ class Recipe(Config):
         objective: `answer` (default), `text` (language model alone, no pictures), `read` (the tower learns to name the
             marks of a sample, patch by patch).
         epochs, steps: exactly one; an epoch's last step is filled up from the next epoch's order.
-        evidence_weight: of the cross-entropy between the scores of policy `question` and the samples' evidence; trains
+        evidence_weight: of the cross-entropy between the scores of policy `question` and what tells where the answer is; trains
             `question_map` alone.
+        choice_from: what tells it: the samples' `evidence`, or the `attention` that answers pay each high sub-image, which asks
+            for `attention: {text_config: eager}` and a `model.selection.keep` that keeps them all.
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
         reading: what the objective `read` asks.
         attention: transformers' name of an implementation, or one each for `vision_config` and `text_config`.
@@ -278,6 +280,7 @@ class Recipe(Config):
     attention: str | dict[str, str] | None = None
     gradient_checkpointing: bool = False
     evidence_weight: float = Field(default=0.0, ge=0.0)
+    choice_from: Literal["evidence", "attention"] = "evidence"
     lora: Lora | None = None
     deepspeed: str | None = None
     gates: list[Gate] = Field(default_factory=list)
@@ -298,6 +301,7 @@ class Recipe(Config):
             *self._length_faults(),
             *self._module_faults(),
             *self._objective_faults(),
+            *self._choice_faults(),
             *self._lora_faults(),
             *self._gate_faults(),
         ]
@@ -328,12 +332,26 @@ class Recipe(Config):
     def _objective_faults(self) -> list[str]:
         parts = {name.partition(".")[0] for name in self.trainable}
         if "question_map" in parts and not self.evidence_weight:
-            return ["question_map learns from evidence alone; set evidence_weight above 0, or leave it out of trainable"]
+            return ["question_map learns from the choice alone; set evidence_weight above 0, or leave it out of trainable"]
         legal = {"answer": set(MODULES), "text": {"language_model", "lm_head"}, "read": {"vision_tower"}}[self.objective]
         if wrong := sorted(parts & set(MODULES) - legal):
             may = ", ".join(sorted(legal))
             return [f"objective {self.objective!r} gives no gradient to {', '.join(wrong)}; trainable may name {may}"]
         return []
+
+    def _choice_faults(self) -> list[str]:
+        if self.choice_from == "evidence":
+            return []
+        told = self.attention.get("text_config") if isinstance(self.attention, dict) else self.attention
+        faults = []
+        if told != "eager":
+            faults.append(
+                f"choice_from 'attention' reads the language model's attention, which {told or 'the default, sdpa,'} does "
+                "not give; set attention={text_config: eager}"
+            )
+        if self.gradient_checkpointing:
+            faults.append("choice_from 'attention' needs what gradient_checkpointing throws away; set it to false")
+        return faults
 
     def _gate_faults(self) -> list[str]:
         if self.gates and self.data.eval is None:

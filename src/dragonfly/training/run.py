@@ -31,7 +31,7 @@ from .reader import Reader, save_head
 from .recipe import Recipe
 from .record import RECIPE, Record, origin, write_recipe
 from .sources import first_rows, manifest_hashes, mixture, num_steps, stream
-from .stages import build_model, build_processor, count_modules, freeze
+from .stages import build_model, build_processor, check_choice, count_modules, freeze
 from .trainer import StageTrainer
 
 logger = logging.getLogger(__name__)
@@ -119,6 +119,7 @@ def model_of(model: Any) -> Any:
 
 
 def _prepared_model(recipe: Recipe, processor: Any) -> Any:
+    check_choice(recipe, processor.image_processor.spec)
     model: Any = build_model(recipe, processor)
     _use_cache(model, False)
     if recipe.lora is not None:

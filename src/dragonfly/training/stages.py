@@ -106,6 +106,19 @@ def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
     return EncoderSpec.from_dict(values).changed(changes).to_dict()
 
 
+def check_choice(recipe: Recipe, spec: EncoderSpec) -> None:
+    """ValueError where a choice that learns from attention would not see every high sub-image."""
+    if recipe.choice_from == "evidence":
+        return
+    sizes = [[grid[0] * grid[1] if grid else 0 for grid in pair] for pair in spec.pairs()]
+    if spec.selection.policy != "question" or any(spec.num_kept_high(mid, high) < high for mid, high in sizes):
+        raise ValueError(
+            "choice_from 'attention' needs policy 'question' and every high sub-image before the language model, and "
+            f"model.selection is policy '{spec.selection.policy}' with keep {spec.selection.keep} of each "
+            f"{spec.selection.scope}; keep all while training, and fewer when the model is loaded (model.selection.keep)"
+        )
+
+
 def freeze(model: nn.Module, trainable: list[str]) -> None:
     """Let exactly the named modules be trained. ValueError for a name that the model does not have."""
     modules = [named_module(model, name) for name in trainable]

@@ -42,6 +42,8 @@ class StageTrainer(Trainer):
         The choice's loss is a mean over a batch's pictures, and a step's batches count alike. The forward pass of a step, and not
         its recomputation, moves the shared mean.
         """
+        if self.recipe.choice_from == "attention" and model.training:
+            inputs = {**inputs, "output_attentions": True}
         with self.shared_mean.observing() if self.shared_mean is not None else nullcontext():
             loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch, **options)
         weight, of_choice = self.recipe.evidence_weight, getattr(outputs, "selection_loss", None)
