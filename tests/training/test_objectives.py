@@ -127,6 +127,25 @@ def test_a_patch_says_the_characters_whose_centres_lie_in_it() -> None:
     assert not patch_labels(layout, spec, [], Classes((), "atx", 2, 0))[:, 1:].any()  # an empty page is no fault
 
 
+def test_a_bound_patch_also_says_what_its_word_belongs_to() -> None:
+    spec = tiny.config("low-only").spec
+    layout = make_layout((64, 64), spec)  # one sub-image, its patches 16 source pixels wide
+    both = (0.0, 0.0, 64.0, 60.0)
+    tax = Mark((0, 0, 60, 26), "ta", "word", "x", both)
+    value = Mark((34, 34, 60, 60), "x", "word", "ta", both)
+    star = Mark((0, 34, 30, 62), "star", "shape", "x", both)
+    classes = Classes(("star",), "atx", 0, 2, bound=True)
+    assert classes.sizes == (2, 4, 4, 2, 4, 4) and classes.other == slice(3, 6)
+    labels = patch_labels(layout, spec, [tax, value, star], classes)[0, 1:].view(4, 4, 6)
+    ta, x, named = [2, 1], [3, 0], [1, 0, 0]
+    assert labels[0, 0].tolist() == labels[1, 3].tolist() == [0, *ta, 0, *x]
+    assert labels[3, 3].tolist() == [0, *x, 0, *ta]
+    assert labels[3, 0].tolist() == [*named, 0, *x]
+    cut = Mark((0, 0, 60, 26), "ta", "word", "x", (0.0, 0.0, 64.0, 200.0))
+    said = patch_labels(layout, spec, [cut], classes)[0, 1].tolist()
+    assert said == [0, *ta, -100, -100, -100]  # its partner lies outside
+
+
 def test_marks_are_asked_for_by_name() -> None:
     with pytest.raises(ValueError, match=r"objective 'read' needs meta\['marks'\].*sample 's' of 'test' has none"):
         find_classes([sample("q", "a")], 3, 8)

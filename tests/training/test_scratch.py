@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaModel
 
 import dragonfly
 from dragonfly.training import Recipe, run
 from dragonfly.training.reader import Reader, save_head
 from dragonfly.training.reading import Classes
 from dragonfly.training.scratch import learn_tokenizer
-from dragonfly.training.speech import speak, spell_embeddings
+from dragonfly.training.speech import look_up, speak, spell_embeddings
 from dragonfly.training.stages import build_model, build_processor
 from tests import tiny
 from tests.training import small
@@ -109,6 +110,38 @@ def test_a_spoken_projector_says_what_the_head_reads(tmp_path: Path) -> None:
     assert float(moved @ (a - b)) > 0
     with pytest.raises(ValueError, match="holds no read head"):
         speak(model, tokenizer, tmp_path / "elsewhere")
+
+
+def test_a_bound_head_is_spoken_turned_by_half_the_width(tmp_path: Path) -> None:
+    model, tokenizer = tiny.model(tiny.config("low-only")), tiny.processor(tiny.config("low-only")).tokenizer
+    reader = Reader(model.model.vision_tower, 32, Classes(("red",), "ab", 1, 2, bound=True))
+    with torch.no_grad():
+        for part, other in ((slice(0, 2), slice(11, 13)), (slice(5, 11), slice(13, 19))):  # name, then two slots of three
+            reader.head.weight[other], reader.head.bias[other] = reader.head.weight[part], reader.head.bias[part]
+    save_head(reader, tmp_path)
+    speak(model, tokenizer, tmp_path)
+    both = model.model.multi_modal_projector.weight.detach().clone()
+    with torch.no_grad():
+        reader.head.weight[11:] = 0
+    save_head(reader, tmp_path)
+    speak(model, tokenizer, tmp_path)
+    own = model.model.multi_modal_projector.weight.detach()
+    assert torch.allclose(both, own + own.roll(16, dims=0), atol=1e-5)
+
+
+def test_a_look_up_finds_what_belongs_to_a_word() -> None:
+    config = LlamaConfig(hidden_size=128, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, vocab_size=8)
+    torch.manual_seed(0)
+    model = LlamaModel(config).eval()
+    keys, values = 0.09 * torch.randn(2, 40, 128)
+    page = values + keys.roll(64, dims=1)  # tokens of values, each saying its key too
+    look_up(model.layers[0])
+    found = 0
+    for asked in range(40):
+        with torch.no_grad():
+            said = model(inputs_embeds=torch.cat([page, keys[asked][None]])[None]).last_hidden_state[0, -1]
+        found += int(torch.cosine_similarity(values, said[None]).argmax()) == asked
+    assert found >= 24  # one by chance; untrained, and over the turns of the rotary code
 
 
 def test_a_spoken_projector_comes_with_the_tower_that_reads(tmp_path: Path) -> None:

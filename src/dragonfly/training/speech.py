@@ -3,8 +3,8 @@
 With this code one vector holds a whole word, and two things can be said in closed form instead of being learned: the
 embedding of a new token of several characters, and a projector that begins as a read head put into words - a patch that
 reads "tax" is projected near the embedding of the token "tax". Where patches also say what they belong to, that is added, turned
-by half the width. Looking something up is then one step, which a language model's first layer can begin with: compare words
-with words, and turn what is found back. Only a beginning: training changes all of it.
+by half the width. Looking something up is then one step, which a language model's first layer can begin with: compare a word
+with what tokens belong to, and take over what these say. Only a beginning: training changes all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .reader import load_head
 LOUDNESS = 0.15
 """Scale of the projector: centred logits of about 7 become the length of an embedding."""
 
-SLOW, SHARPNESS, PASSED_ON = 9 / 16, 1.7, 0.1
+SLOW, SHARPNESS, PASSED_ON = 9 / 16, 2.2, 0.1
 """Of a look-up: from which share of the rotary frequencies on they count as slow (less than a radian over 200 tokens), how much
 equal words stand out, and the length of what is passed on, in embeddings of normalised tokens."""
 
@@ -72,10 +72,11 @@ def speak(model: Any, tokenizer: Any, folder: str | Path) -> None:
 
 @torch.no_grad()
 def look_up(layer: Any, seed: int = 0) -> None:
-    """Let a Llama layer begin as a look-up, in place: words attend to equal words, and get what these belong to.
+    """Let a Llama layer begin as a look-up, in place: a word attends to what belongs to it, and gets what that says.
 
     Queries and keys are one random projection onto the slowly turning dimensions of the rotary code, so that equal content
-    meets over a whole picture; values are passed on whole, turned back by half the width. The rest of the layer begins silent.
+    meets over a whole picture; keys are turned by half the width first, so no word finds itself. Values are passed on whole;
+    the rest of the layer begins silent.
     """
     attention, hidden = layer.self_attn, layer.self_attn.o_proj.weight.shape[0]
     size = attention.head_dim
@@ -86,9 +87,9 @@ def look_up(layer: Any, seed: int = 0) -> None:
         head = torch.zeros(size, hidden)
         head[slow] = SHARPNESS * directions.T
         attention.q_proj.weight[start : start + size] = head
-        attention.k_proj.weight[start : start + size] = head
+        attention.k_proj.weight[start : start + size] = head.roll(hidden // 2, dims=1)
     attention.v_proj.weight.copy_(torch.eye(hidden))
-    attention.o_proj.weight.copy_(PASSED_ON * torch.eye(hidden).roll(hidden // 2, dims=0))
+    attention.o_proj.weight.copy_(PASSED_ON * torch.eye(hidden))
     layer.mlp.down_proj.weight.zero_()
 
 
