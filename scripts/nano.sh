@@ -31,7 +31,7 @@ synth close-4-dev nano-close-4 dev 24 6
 synth train nano train 16000 7
 synth dev nano dev 60 8
 
-for name in read reread text close few full; do
+for name in read bind text close few full; do
     stage "$name" "steps=$(count "$("$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$name').steps)")")" "$@"
     "$PYTHON" scripts/export_nano.py "$ROOT/$name" "checkpoints/nano/$name" # what must last
 done

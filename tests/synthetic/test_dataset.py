@@ -85,7 +85,9 @@ def test_marks_come_one_row_per_picture(tmp_path: Path) -> None:
         for mark in bound:  # what belongs together says so of each other, and lies in one box
             assert mark["box"][0] >= mark["around"][0] - 0.01 and mark["box"][3] <= mark["around"][3] + 0.01
             mates = [other for other in bound if other["around"] == mark["around"] and other is not mark]
-            assert mark["kind"] == "shape" or [mate["other"] for mate in mates if mate["label"] == mark["other"]] == [mark["label"]]
+            assert mark["kind"] == "shape" or [mate["other"] for mate in mates if mate["label"] == mark["other"]] == [
+                mark["label"]
+            ]
         assert len(bound) > 10
         assert len(row.meta["marks"]) > 40
 

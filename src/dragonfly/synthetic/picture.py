@@ -76,9 +76,7 @@ def make_picture(spec: SynthSpec, split: str, seed: int, index: int) -> Drawn:
         drawn = _draw_facts(sheet, name, layout.items)
     image, moved = take(rng, spec, page.image, look)
     facts = tuple(replace(fact, box=moved(fact.box)) for fact in drawn if fact.box)
-    marks = tuple(
-        replace(mark, box=moved(mark.box), around=moved(mark.around) if mark.around else None) for mark in page.marks
-    )
+    marks = tuple(replace(mark, box=moved(mark.box), around=moved(mark.around) if mark.around else None) for mark in page.marks)
     questions = ask(rng, facts, layout.absent, with_values(family, spec.values), split)
     return Drawn(image, facts, marks, questions, name, style.name, rng.randint(*spec.quality), layout.cells, layout.absent)
 

@@ -7,6 +7,7 @@ may begin its projector from it (`speech`); the model itself does not have it.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Reader(nn.Module):
     def begin_from(self, folder: str | None) -> None:
         """Take over the head of an earlier `read` stage, where `folder` holds one that says the same classes."""
         if folder is not None and (Path(folder) / CLASSES).is_file():
-            weight, bias, classes = load_head(Path(folder))
+            tensors, classes = load_head(Path(folder))
+            weight, bias = tensors["weight"], tensors["bias"]
             if replace(classes, bound=self.classes.bound) == self.classes:  # a head that does not bind yet comes first
                 with torch.no_grad():
                     self.head.weight[: len(weight)], self.head.bias[: len(bias)] = weight.float(), bias.float()
@@ -62,7 +64,7 @@ class Reader(nn.Module):
         return torch.stack([scores.argmax(dim=-1) for scores in logits.split(self.classes.sizes, -1)], dim=-1)
 
     def metrics(self, said: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Shares of what is right where something stands: `names`, `near`, of a patch's word `characters` and `words`, `others`."""
+        """Shares of what is right where something stands: `names`, `near`, of words `characters` and `words`, `others`."""
         found, spelled = {}, self.classes.spelled
         columns = {"names": slice(0, 1), "near": slice(1, spelled.start), "characters": spelled}
         for name, chosen in columns.items():
@@ -74,16 +76,39 @@ class Reader(nn.Module):
         return found
 
 
-def save_head(reader: Reader, folder: Path) -> None:
-    """Write the head and what its classes mean beside a model."""
-    save_file({name: tensor.detach().contiguous() for name, tensor in reader.head.state_dict().items()}, str(folder / WEIGHTS))
+@torch.no_grad()
+def moments(reader: Reader, examples: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """What the best linear map from tokens to anything that they say follows from, summed over examples of `PatchDataset`.
+
+    Returns:
+        gram: (hidden + 1, hidden + 1), second moments of the tokens with a one appended; the last entry is their number.
+        said: (hidden + 1, classes), the sum of the tokens of each class.
+    """
+    width, parameter = reader.head.in_features + 1, reader.head.weight
+    found = {"gram": torch.zeros(width, width), "said": torch.zeros(width, sum(reader.classes.sizes))}
+    for example in examples:
+        labels = example["labels"].flatten(0, 1)
+        asked = (labels != IGNORE_INDEX).all(dim=-1)
+        tokens = reader.vision_tower(pixel_values=example["pixel_values"].to(parameter)).last_hidden_state
+        kept = tokens.flatten(0, 1).float().cpu()[asked]
+        kept = torch.cat([kept, torch.ones(len(kept), 1)], dim=1)
+        columns = zip(labels[asked].unbind(-1), reader.classes.sizes, strict=True)
+        said = torch.cat([nn.functional.one_hot(column, size) for column, size in columns], dim=-1)
+        found["gram"] += kept.T @ kept
+        found["said"] += kept.T @ said.float()
+    return found
+
+
+def save_head(reader: Reader, folder: Path, examples: Iterable[Mapping[str, Tensor]]) -> None:
+    """Write the head, what its classes mean, and the moments of some examples beside a model."""
+    tensors = {**reader.head.state_dict(), **moments(reader.eval(), examples)}
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, str(folder / WEIGHTS))
     write_json(folder / CLASSES, asdict(reader.classes))
 
 
-def load_head(folder: Path) -> tuple[Tensor, Tensor, Classes]:
-    """Weight (classes, hidden), bias and classes of a head. ValueError where `folder` holds none."""
+def load_head(folder: Path) -> tuple[dict[str, Tensor], Classes]:
+    """Tensors (weight, bias, gram, said) and classes of a head. ValueError where `folder` holds none."""
     if not (folder / CLASSES).is_file() or not (folder / WEIGHTS).is_file():
         raise ValueError(f"{folder} holds no read head ({WEIGHTS}); give the output of a stage with objective 'read'")
     values = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
-    tensors = load_file(str(folder / WEIGHTS))
-    return tensors["weight"], tensors["bias"], Classes(**{**values, "names": tuple(values["names"])})
+    return load_file(str(folder / WEIGHTS)), Classes(**{**values, "names": tuple(values["names"])})

@@ -220,7 +220,8 @@ class Reading(Config):
 class Gate(Config):
     """A number on `data.eval` that must reach `least` after `step` optimiser steps (None: at the end), or the run stops.
 
-    `metric`: eval_turns (answers said exactly), eval_tokens; for objective read eval_characters, eval_words, eval_names.
+    `metric`: eval_turns (answers said exactly), eval_tokens; for objective read eval_characters, eval_words, eval_names,
+    eval_others.
     """
 
     metric: Literal["eval_turns", "eval_tokens", "eval_characters", "eval_words", "eval_names"]

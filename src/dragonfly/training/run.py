@@ -36,6 +36,9 @@ from .trainer import StageTrainer
 
 logger = logging.getLogger(__name__)
 
+SEEN = 400
+"""Pictures at most from which a read head's moments are taken."""
+
 FREE_TO_CHANGE = {"gates", "log", "save", "peak_flops", "output"}
 """What a resumed run may have otherwise than before: none of it changes a number."""
 
@@ -141,7 +144,8 @@ def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, 
         if trainer.args.should_save:
             model.save_pretrained(output)
             processor.save_pretrained(output)
-            save_head(cast(Reader, trainer.model), output)
+            seen: Any = trainer.train_dataset
+            save_head(cast(Reader, trainer.model), output, (seen[at] for at in range(min(SEEN, len(seen)))))
     else:
         trainer.save_model(str(output))
     trainer.accelerator.wait_for_everyone()

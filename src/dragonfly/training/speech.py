@@ -17,9 +17,16 @@ import torch
 from torch import Tensor
 
 from .reader import load_head
+from .reading import Classes
 
-LOUDNESS = 0.15
-"""Scale of the projector: centred logits of about 7 become the length of an embedding."""
+LOUDNESS = 1.0
+"""Length of what a token says on average, in lengths of embeddings."""
+
+RIDGE = 1e-4
+"""How much the projector resists what the moments say, as a share of the tokens' own."""
+
+STIFFNESS = 0.1
+"""How much letters resist being moved so that words become right."""
 
 SLOW, SHARPNESS, PASSED_ON = 9 / 16, 2.2, 0.1
 """Of a look-up: from which share of the rotary frequencies on they count as slow (less than a radian over 200 tokens), how much
@@ -42,32 +49,72 @@ def spell_embeddings(embeddings: Tensor, tokens: Sequence[str]) -> None:
 
 @torch.no_grad()
 def speak(model: Any, tokenizer: Any, folder: str | Path) -> None:
-    """Begin the projector as the read head of the stage in `folder`, put into words. ValueError where there is none."""
-    weight, bias, classes = load_head(Path(folder))
+    """Begin the projector as what patches say, in words: the best linear map, on what the stage in `folder` saw.
+
+    The head's own logits will not do: those of all that a patch does not say add up to far more than what it says.
+    ValueError where `folder` holds no head.
+    """
+    tensors, classes = load_head(Path(folder))
+    if "gram" not in tensors:
+        raise ValueError(f"the read head in {folder} is of an earlier version, without moments; train that stage again")
     table: Tensor = model.get_input_embeddings().weight
-    vectors = torch.zeros(len(weight), table.shape[1])  # (classes, hidden): what each class says
+    vectors = _vectors(classes, tokenizer, table)
+    gram = tensors["gram"]
+    resistance = RIDGE * gram.diagonal().mean() * torch.eye(len(gram))
+    matrix = torch.linalg.solve(gram + resistance, tensors["said"] @ vectors)  # (hidden of the tower + 1, hidden)
+    length = ((matrix * (gram @ matrix)).sum() / gram[-1, -1]).sqrt()  # of what tokens say, on average
+    matrix *= LOUDNESS * table.float().norm(dim=-1).mean() / length
+    projector = model.model.multi_modal_projector
+    projector.weight.copy_(matrix[:-1].T)
+    projector.bias.copy_(matrix[-1])
+
+
+def _vectors(classes: Classes, tokenizer: Any, table: Tensor) -> Tensor:
+    """(classes, hidden): what each class says in the space of embeddings; which characters lie in a patch is told by its word."""
+    vectors = torch.zeros(sum(classes.sizes), table.shape[1])
     for row, name in enumerate(classes.names, start=1):
         ids = [i for word in name.split() for i in tokenizer(" " + word, add_special_tokens=False)["input_ids"]]
         vectors[row] = table[ids].float().sum(dim=0)
-    row = sum(classes.sizes[: classes.spelled.start])  # which characters lie in a patch is told by its word
+    start = row = sum(classes.sizes[: classes.spelled.start])
     for slot in range(classes.slots):
         for number, character in enumerate(classes.characters, start=1):
             ids = tokenizer(character, add_special_tokens=False)["input_ids"]
             vectors[row + number] = table[ids[-1]].float().roll(slot)
         row += 1 + len(classes.characters)
+    _fit(vectors[start:row], classes, _words(tokenizer, table))
     if classes.bound:
-        own = torch.cat([vectors[: classes.sizes[0]], vectors[sum(classes.sizes[: classes.spelled.start]) : row]])
+        own = torch.cat([vectors[: classes.sizes[0]], vectors[start:row]])
         vectors[row:] = own.roll(table.shape[1] // 2, dims=1)
-    projector = model.model.multi_modal_projector
-    matrix, offset = torch.zeros_like(projector.weight), torch.zeros_like(projector.bias)
-    for said, part, start in zip(
-        vectors.split(classes.sizes), weight.split(classes.sizes), bias.split(classes.sizes), strict=True
-    ):
-        # Against the mean of its mates: an empty slot, where none is likelier than another, then says next to nothing.
-        matrix += said[1:].T @ (part[1:] - part[1:].mean(dim=0))
-        offset += said[1:].T @ (start[1:] - start[1:].mean())
-    projector.weight.copy_(LOUDNESS * matrix)
-    projector.bias.copy_(LOUDNESS * offset)
+    return vectors
+
+
+def _words(tokenizer: Any, table: Tensor) -> dict[str, Tensor]:
+    """The embedding of every token that is a word of several letters, in small letters and with a capital."""
+    found: dict[str, Tensor] = {}
+    special = set(tokenizer.all_special_ids)
+    for row in range(len(tokenizer)):
+        text = tokenizer.decode([row])
+        if row not in special and text.startswith(" ") and len(text) > 2 and text.strip().isalpha():
+            found |= {word: table[row].float() for word in (text.strip(), text.strip().capitalize())}
+    return found
+
+
+def _fit(vectors: Tensor, classes: Classes, words: dict[str, Tensor]) -> None:
+    """Move the vectors of slots and characters, in place and as little as need be, so that words sum to their embeddings.
+
+    A language model that has been trained no longer spells its words; least squares finds letters from which it would.
+    """
+    spelled = {word: own for word, own in words.items() if set(word) <= set(classes.characters) and len(word) <= classes.slots}
+    if not spelled:
+        return
+    width = 1 + len(classes.characters)
+    letters = torch.zeros(len(spelled), len(vectors))
+    for number, word in enumerate(spelled):
+        for slot, place in enumerate(classes.classes(word, len(word))):
+            letters[number, slot * width + place] = 1.0
+    missing = torch.stack(list(spelled.values())) - letters @ vectors
+    system = letters.T @ letters + STIFFNESS * torch.eye(len(vectors))
+    vectors += torch.linalg.solve(system, letters.T @ missing)
 
 
 @torch.no_grad()
