@@ -33,7 +33,7 @@ def kept(answer: Answer, picture: int = 0) -> list[int]:
 
 
 def test_loading_says_what_cannot_serve_it(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    model = load(folder, device="cpu").model
+    model: Any = load(folder, device="cpu").model
     assert "policy 'question' chooses sub-images by the user's words, which vLLM cannot" in caplog.text
     assert "never learned" not in caplog.text  # this one's map is drawn, not new
     torch.nn.init.eye_(model.model.question_map.weight)

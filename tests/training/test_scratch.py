@@ -103,19 +103,20 @@ class Seen(torch.nn.Module):
         return SimpleNamespace(last_hidden_state=pixel_values)
 
 
-def spoken(folder: Path, classes: Classes, rows: list[list[int]]) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    """A model whose projector was begun on tokens that say `rows` of classes; those tokens, and the embeddings."""
+def spoken(folder: Path, classes: Classes, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, Any]:
+    """What a projector says that was begun on tokens which say `rows` of classes; the embeddings, and their tokenizer."""
     settings = tiny.config("low-only")
     model, tokenizer = tiny.model(settings), tiny.processor(settings).tokenizer
     torch.manual_seed(3)
     labels, codes = torch.tensor(rows), [torch.randn(size, 32) for size in classes.sizes]
-    tokens = sum(code[column] * (column > 0)[:, None] for code, column in zip(codes, labels.unbind(-1), strict=True))
+    said = [code[column] * (column > 0)[:, None] for code, column in zip(codes, labels.unbind(-1), strict=True)]
+    tokens = torch.stack(said).sum(dim=0)
     noisy = [{"pixel_values": tokens[None] + 0.05 * torch.randn(1, *tokens.shape), "labels": labels[None]} for _ in range(50)]
     save_head(Reader(Seen(), 32, classes), folder, noisy)
     speak(model, tokenizer, folder)
     with torch.no_grad():
-        said = model.model.multi_modal_projector(tokens)
-    return said, model.get_input_embeddings().weight.detach(), tokenizer
+        spoken = model.model.multi_modal_projector(tokens)
+    return spoken, model.get_input_embeddings().weight.detach(), tokenizer
 
 
 def test_a_spoken_projector_says_what_tokens_say(tmp_path: Path) -> None:
