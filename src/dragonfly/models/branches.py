@@ -5,19 +5,21 @@ Training only: several questions on a picture cost its tokens once and are answe
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 
-def branch_inputs(branches: Tensor, attention_mask: Tensor | None, dtype: torch.dtype, eager: bool) -> tuple[Tensor, Tensor]:
+def branch_inputs(branches: Tensor, attention_mask: Tensor | None, embeds: Tensor, config: Any) -> tuple[Tensor, Tensor]:
     """What lets a language model read branches.
 
     Args:
         branches: (batch, length), 0 where shared, else the branch's number; a branch's tokens stand together, after what is
             shared.
         attention_mask: (batch, length), 0 for padding, which stands on the right; None for none.
-        dtype: that of the mask where it is added to the scores.
-        eager: whether attention adds the mask; else it takes a boolean one.
+        embeds: the tokens' embeddings, whose dtype a mask has that is added to the scores.
+        config: the language model's; eager attention adds the mask, any other takes a boolean one.
 
     Returns:
         The mask (batch, 1, length, length), and position ids (batch, length): every branch goes on where the shared part ends.
@@ -32,4 +34,6 @@ def branch_inputs(branches: Tensor, attention_mask: Tensor | None, dtype: torch.
     within = same.sum(dim=-1) - 1
     positions = torch.where(branches > 0, shared.sum(dim=-1, keepdim=True) + within, within)
     mask = seen[:, None]
-    return (torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, torch.finfo(dtype).min) if eager else mask), positions
+    if config._attn_implementation == "eager":
+        mask = torch.zeros_like(mask, dtype=embeds.dtype).masked_fill(~mask, torch.finfo(embeds.dtype).min)
+    return mask, positions

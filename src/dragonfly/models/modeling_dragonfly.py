@@ -302,8 +302,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             mask = self.get_placeholder_mask(input_ids, embeds, features)
             embeds = embeds.masked_scatter(mask, features)
         if branches is not None:
-            eager = self.config.get_text_config()._attn_implementation == "eager"
-            attention_mask, position_ids = branch_inputs(branches, attention_mask, embeds.dtype, eager)
+            attention_mask, position_ids = branch_inputs(branches, attention_mask, embeds, self.config.get_text_config())
         outputs = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,

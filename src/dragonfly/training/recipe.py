@@ -224,7 +224,7 @@ class Gate(Config):
     eval_others.
     """
 
-    metric: Literal["eval_turns", "eval_tokens", "eval_characters", "eval_words", "eval_names"]
+    metric: Literal["eval_turns", "eval_tokens", "eval_characters", "eval_words", "eval_names", "eval_others"]
     least: float
     step: int | None = Field(default=None, gt=0)
 
