@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaModel
 
 import dragonfly
 from dragonfly.training import Recipe, run
 from dragonfly.training.reader import Reader, save_head
 from dragonfly.training.reading import Classes
 from dragonfly.training.scratch import learn_tokenizer
-from dragonfly.training.speech import _fit, look_up, speak, spell_embeddings  # pyright: ignore[reportPrivateUsage]
+from dragonfly.training.speech import _fit, speak, spell_embeddings  # pyright: ignore[reportPrivateUsage]
 from dragonfly.training.stages import build_model, build_processor
 from tests import tiny
 from tests.training import small
@@ -154,21 +153,6 @@ def test_letters_are_fitted_so_that_words_sum_to_their_embeddings() -> None:
     torch.testing.assert_close(vectors[1] + vectors[4 + 2], words["ab"], atol=0.5, rtol=0.1)
     assert float((vectors[1] + vectors[6] - words["ab"]).norm()) < 0.2 * float((before[1] + before[6] - words["ab"]).norm())
     assert torch.equal(vectors[3], before[3])  # no word has a c
-
-
-def test_a_look_up_finds_what_belongs_to_a_word() -> None:
-    config = LlamaConfig(hidden_size=128, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, vocab_size=8)
-    torch.manual_seed(0)
-    model = LlamaModel(config).eval()
-    keys, values = 0.09 * torch.randn(2, 40, 128)
-    page = values + keys.roll(64, dims=1)  # tokens of values, each saying its key too
-    look_up(model.layers[0])
-    found = 0
-    for asked in range(40):
-        with torch.no_grad():
-            said = model(inputs_embeds=torch.cat([page, keys[asked][None]])[None]).last_hidden_state[0, -1]
-        found += int(torch.cosine_similarity(values, said[None]).argmax()) == asked
-    assert found >= 24  # one by chance; untrained, and over the turns of the rotary code
 
 
 def test_a_spoken_projector_comes_with_the_tower_that_reads(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 With this code one vector holds a whole word, and two things can be said in closed form instead of being learned: the
 embedding of a new token of several characters, and a projector that begins as a read head put into words - a patch that
 reads "tax" is projected near the embedding of the token "tax". Where patches also say what they belong to, that is added, turned
-by half the width. Looking something up is then one step, which a language model's first layer can begin with: compare a word
-with what tokens belong to, and take over what these say. Only a beginning: training changes all of it.
+by half the width: looking something up is then one comparison of a word with what tokens belong to. Only a beginning: training
+changes both.
 """
 
 from __future__ import annotations
@@ -27,10 +27,6 @@ RIDGE = 1e-4
 
 STIFFNESS = 0.1
 """How much letters resist being moved so that words become right."""
-
-SLOW, SHARPNESS, PASSED_ON = 9 / 16, 2.2, 0.1
-"""Of a look-up: from which share of the rotary frequencies on they count as slow (less than a radian over 200 tokens), how much
-equal words stand out, and the length of what is passed on, in embeddings of normalised tokens."""
 
 
 @torch.no_grad()
@@ -115,29 +111,6 @@ def _fit(vectors: Tensor, classes: Classes, words: dict[str, Tensor]) -> None:
     missing = torch.stack(list(spelled.values())) - letters @ vectors
     system = letters.T @ letters + STIFFNESS * torch.eye(len(vectors))
     vectors += torch.linalg.solve(system, letters.T @ missing)
-
-
-@torch.no_grad()
-def look_up(layer: Any, seed: int = 0) -> None:
-    """Let a Llama layer begin as a look-up, in place: a word attends to what belongs to it, and gets what that says.
-
-    Queries and keys are one random projection onto the slowly turning dimensions of the rotary code, so that equal content
-    meets over a whole picture; keys are turned by half the width first, so no word finds itself. Values are passed on whole;
-    the rest of the layer begins silent.
-    """
-    attention, hidden = layer.self_attn, layer.self_attn.o_proj.weight.shape[0]
-    size = attention.head_dim
-    slow = [at for at in range(size) if at % (size // 2) >= SLOW * size // 2]
-    drawn = torch.Generator().manual_seed(seed)
-    for start in range(0, attention.q_proj.weight.shape[0], size):
-        directions, _ = torch.linalg.qr(torch.randn(hidden, len(slow), generator=drawn))
-        head = torch.zeros(size, hidden)
-        head[slow] = SHARPNESS * directions.T
-        attention.q_proj.weight[start : start + size] = head
-        attention.k_proj.weight[start : start + size] = head.roll(hidden // 2, dims=1)
-    attention.v_proj.weight.copy_(torch.eye(hidden))
-    attention.o_proj.weight.copy_(PASSED_ON * torch.eye(hidden))
-    layer.mlp.down_proj.weight.zero_()
 
 
 def _spelled(embeddings: Tensor, rows: Sequence[int]) -> Tensor:
