@@ -283,9 +283,14 @@ def calibrate(
     """
     Give a model the shared mean that policy `centred` needs, from pictures alone, and write it as a new directory.
 
+    For policy `question`, learn its map from the rows' evidence instead; tower, projector and embeddings stay as they are.
+
     Examples:
 
       dragonfly lab calibrate ./my-model rows.json -o ./my-model-centred
+
+      dragonfly lab calibrate ./my-model ./data --set model.selection.policy=question --set model.selection.scope=picture \
+          --set model.selection.keep=3 --limit 8000 -o ./my-model-question
     """
     from dragonfly.lab.calibration import calibrate_model
 

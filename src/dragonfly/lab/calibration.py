@@ -1,7 +1,8 @@
-"""The shared mean of policy `centred` for a model that was not trained with it, from pictures alone.
+"""What a keep rule needs to know of the data, for a model that was not trained with it.
 
-`calibrate` reads no question and no answer, and changes nothing but the shared mean. `calibrate_model` does so for a model
-directory and writes a new one; `shared_mean_of` lends a mean to a model that has none, while a study asks it.
+`calibrate` makes the shared mean of policy `centred`, from pictures alone. `calibrate_model` does so for a model directory, or
+learns the map of policy `question` from evidence (`question_map`), and writes a new one; `shared_mean_of` lends a mean to a model
+that has none, while a study asks it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from dragonfly.imaging import load_picture
 from dragonfly.inference import Engine, load
 from dragonfly.inference.locate import locate
 from dragonfly.models.shared_mean import SharedMean
+
+from .evidence import read_located
+from .question_map import Learned, learn_question_map
 
 ORIGIN = "dragonfly.json"
 LENT_PICTURES = 64
@@ -110,16 +114,18 @@ def calibrate_model(
     limit: int = 500,
     overrides: Sequence[str] = (),
     device: str = "auto",
-) -> Calibration:
+) -> Calibration | Learned:
     """A model directory with policy `centred` and its shared mean, from the first `limit` pictures of `data`.
+
+    With the override `model.selection.policy=question`, one with that policy and a map learned from the evidence of `data`.
 
     Args:
         model: directory or hub name; None for the bundled model.
-        data: what `dragonfly train` reads: a manifest, or a file or folder of rows.
+        data: what `dragonfly train` reads: a manifest, or a file or folder of rows; for policy `question` a manifest.
         output: the new directory.
 
     Raises:
-        ValueError: if `data` holds no picture, `output` exists, or the model cannot take the policy.
+        ValueError: if `data` holds no picture (or no evidence), `output` exists, or the model cannot take the policy.
     """
     if limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
@@ -128,7 +134,11 @@ def calibrate_model(
         raise ValueError(f"{data} holds no pictures; give rows that name some")
     with atomic_directory(output) as folder:
         engine = load(model, device=device, overrides=["model.selection.policy=centred", *overrides])
-        done = calibrate(engine, (image.source for image in sources))
+        if hasattr(engine.model.model, "question_map"):
+            wanted = {image.source for image in sources}
+            done = learn_question_map(engine, [one for one in read_located(data) if one.picture in wanted])
+        else:
+            done = calibrate(engine, (image.source for image in sources))
         engine.model.save_pretrained(folder)
         engine.processor.save_pretrained(folder)
         write_json(folder / ORIGIN, _origin(model, done))
@@ -145,7 +155,7 @@ def distinct_pictures(rows: Iterable[Any]) -> Iterator[ImageRef]:
                 yield image
 
 
-def _origin(model: str | None, done: Calibration) -> dict[str, Any]:
+def _origin(model: str | None, done: Calibration | Learned) -> dict[str, Any]:
     """The origin of the model, and what was done to it."""
     file = locate(model, weights=False) / ORIGIN
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

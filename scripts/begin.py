@@ -1,0 +1,17 @@
+"""Write the model that a recipe begins from, before any step: its encoder, the checkpoint's weights, and what is new.
+
+python scripts/begin.py nano/full build/nano/begun init_from.checkpoint=build/nano/close
+"""
+
+from __future__ import annotations
+
+import sys
+
+from dragonfly.training import Recipe
+from dragonfly.training.stages import build_model, build_processor
+
+if __name__ == "__main__":
+    recipe = Recipe.load(sys.argv[1], sys.argv[3:])
+    processor = build_processor(recipe)
+    build_model(recipe, processor).save_pretrained(sys.argv[2])
+    processor.save_pretrained(sys.argv[2])
