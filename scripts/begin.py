@@ -6,7 +6,9 @@ python scripts/begin.py nano/full build/nano/begun init_from.checkpoint=build/na
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
+from dragonfly.files import write_json
 from dragonfly.training import Recipe
 from dragonfly.training.stages import build_model, build_processor
 
@@ -15,3 +17,4 @@ if __name__ == "__main__":
     processor = build_processor(recipe)
     build_model(recipe, processor).save_pretrained(sys.argv[2])
     processor.save_pretrained(sys.argv[2])
+    write_json(Path(sys.argv[2]) / "dragonfly.json", {"begun_from": recipe.init_from.checkpoint, "for": recipe.name})

@@ -28,13 +28,18 @@ KEPT = ("recipe", "data", "commit", "dirty", "date", "versions", "hardware")
 
 def history(stage: Path) -> list[dict[str, Any]]:
     """What is known of a stage and of those before it, the first one first: origin, steps, time, the last numbers."""
+    about = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
+    if "stages" in about:  # exported before, and put back
+        return about["stages"]
+    if not (stage / "run.json").is_file():  # calibrated, not trained
+        return [*history(Path(about["begun_from"])), {"recipe": "lab calibrate", **about["calibration"]}]
     about = json.loads((stage / "run.json").read_text(encoding="utf-8"))
     curve = [json.loads(line) for line in (stage / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
     last = next((row for row in reversed(curve) if "eval_loss" in row), {})
     entry = {key: about[key] for key in KEPT} | {"steps": about["steps"], "seconds": about["speed"]["seconds"], "held_out": last}
     behind: list[dict[str, Any]] = []
     for before in (about["init_from"].get("projector"), about["init_from"].get("checkpoint")):
-        if before and Path(before, "run.json").is_file():
+        if before and Path(before, "dragonfly.json").is_file():
             behind += [own for own in history(Path(before)) if own not in behind]
     return [*behind, entry]
 

@@ -183,6 +183,8 @@ def card(result: dict[str, Any], about: dict[str, Any]) -> str:
         failures="\n".join(f"- {f['question']} It said “{f['answer']}”; right is “{f['gold']}”." for f in result["failures"]),
         stages="\n".join(
             f"| {stage['recipe']} | {stage['steps']} | {stage['seconds'] / 60:.0f} | {_held_out(stage['held_out'])} |"
+            if "steps" in stage
+            else f"| {stage['recipe']} | - | - | evidence found {stage['recall']:.1%} |"
             for stage in about.get("stages", [])
         ),
         cpu=result["hardware"]["cpu"],
