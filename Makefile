@@ -11,9 +11,11 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 demo: $(VENV)/.installed
 	@mkdir -p out
-	$(BIN)/dragonfly ask examples/pictures/first.png "$$(cat examples/pictures/first.txt)" --zoom out/first.zoom.png
+	$(BIN)/dragonfly ask examples/pictures/receipt.png "Give the qty." --zoom out/receipt.png
+	$(BIN)/dragonfly ask examples/pictures/chart.png "What is the value of paper?" --zoom out/chart.png
+	$(BIN)/dragonfly ask examples/pictures/shapes.png "Read the value beside the blue diamond." --zoom out/shapes.png
 
-# The next bundled model from nothing: hours on two cores. SHARE=0.01 rehearses it in minutes.
+# The bundled model from nothing: hours on two cores. SHARE=0.01 rehearses it in minutes.
 nano: $(VENV)/.dev
 	DRAGONFLY=$(BIN)/dragonfly PYTHON=$(BIN)/python scripts/nano.sh
 

@@ -64,20 +64,15 @@ def test_relative_links_exist():
 
 
 def test_the_bundled_models_numbers_are_those_of_its_result_file():
-    result = json.loads((ROOT / "benchmarks" / "results" / "first_nano.json").read_text(encoding="utf-8"))
+    result = json.loads((ROOT / "benchmarks" / "results" / "nano.json").read_text(encoding="utf-8"))
     accuracy = result["accuracy"]
     text = " ".join(README.split())
     shown = re.search(
-        r"On (\d+) questions about (\d+) pictures .*? \*\*([\d.]+) %\*\* exactly, ([\d.]+) % when .*? "
+        r"On (\d+) questions about (\d+) pages .*? \*\*([\d.]+) %\*\* exactly, ([\d.]+) % when .*? "
         r"([\d.]+) % against ([\d.]+) %",
         text,
     )
     assert shown
-    assert (int(shown[1]), int(shown[2])) == (result["questions"], result["pictures"])
-    expected = [
-        accuracy["picture"]["all"],
-        accuracy["empty picture"]["all"],
-        accuracy["picture"]["number"],
-        accuracy["empty picture"]["number"],
-    ]
+    assert (int(shown[1]), int(shown[2])) == (result["questions"], result["pages"])
+    expected = [accuracy[name][part] for part in ("all", "fine detail") for name in ("picture", "empty page")]
     assert [float(value) for value in shown.groups()[2:]] == [round(100 * cell["exact"], 1) for cell in expected]

@@ -1,24 +1,19 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import dragonfly
+from dragonfly.data import ImageRef, Message, Part, Sample
 from dragonfly.inference import Engine
 from dragonfly.inference.likelihood import answer_logprobs
 from dragonfly.lab import attribution
+from dragonfly.synthetic import SPECS, make_picture
 from tests import tiny
-from tests.conftest import ROOT
 from tests.lab import small
-
-sys.path.insert(0, str(ROOT / "scripts"))
-import nano_scenes  # pyright: ignore[reportMissingImports]
-
-from dragonfly.data import ImageRef, Message, Part, Sample
 
 
 @pytest.fixture(scope="module")
@@ -99,21 +94,23 @@ def test_faults_are_said(engine: Engine, asked: tuple[Any, Any]):
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Numbers beside shapes, where the answer is one sub-image's: what the bundled model was made for."""
-    folder, rows = tmp_path_factory.mktemp("scenes"), []
-    for seed in range(11_500_000, 11_500_004):
-        scene = nano_scenes.make_scene(seed, (4, 6))
-        scene.picture.save(folder / f"{seed}.png")
-        thing = scene.things[0]
-        text = f"What number is next to the {thing.name}?"
-        messages = (Message("user", (Part("image"), Part("text", text))), Message("assistant", (Part("text", thing.number),)))
-        rows.append(Sample(str(seed), "scenes", (ImageRef(path=str(folder / f"{seed}.png")),), messages, ((thing.box,),)))
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Values to read, where the answer is one sub-image's: what the bundled model was made for."""
+    folder, rows = tmp_path_factory.mktemp("pages"), []
+    for index in range(4):
+        page = make_picture(SPECS["nano"], "dev", 11_500_000, index)
+        page.image.save(folder / f"{index}.png")
+        question = next(one for one in page.questions if one.kind in ("read", "count"))
+        messages = (
+            Message("user", (Part("image"), Part("text", question.text))),
+            Message("assistant", (Part("text", question.answer),)),
+        )
+        rows.append(Sample(str(index), "pages", (ImageRef(path=str(folder / f"{index}.png")),), messages, (question.evidence,)))
     return small.manifest(folder / "m", rows)
 
 
-def test_on_the_bundled_model_the_ranking_beats_random_orders(scenes: Path):
-    found = attribution.curves(dragonfly.load(device="cpu"), scenes, draws=1, max_new_tokens=4)
+def test_on_the_bundled_model_the_ranking_beats_random_orders(pages: Path):
+    found = attribution.curves(dragonfly.load(device="cpu"), pages, draws=1, max_new_tokens=4)
     deletion, insertion, pointing = (found[name] for name in ("deletion", "insertion", "pointing"))
     assert deletion["n"] == insertion["n"] == 4
     assert deletion["ours"] < deletion["random"] - 0.02
