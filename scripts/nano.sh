@@ -30,7 +30,7 @@ synth dev nano dev 60 8
 for name in read bind close full; do
     if [ "$name" = full ] && [ ! -e "$ROOT/choose" ]; then # where to look, learned from evidence with all else as it is
         "$PYTHON" scripts/begin.py nano/full "$ROOT/begun" "init_from.checkpoint=$ROOT/close"
-        "$DRAGONFLY" lab calibrate "$ROOT/begun" "$ROOT/data/train" --set model.selection.policy=question --limit 8000 -o "$ROOT/choose"
+        "$DRAGONFLY" lab calibrate "$ROOT/begun" "$ROOT/data/train" --set model.selection.policy=question --limit 5000 -o "$ROOT/choose"
     fi
     stage "$name" "steps=$(count "$("$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$name').steps)")")" "$@"
     "$PYTHON" scripts/export_nano.py "$ROOT/$name" "checkpoints/nano/$name" # what must last

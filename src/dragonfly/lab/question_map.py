@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from dragonfly.imaging import load_picture
 from dragonfly.inference import Engine
 from dragonfly.models.question import embed_questions, evidence_losses
-from dragonfly.vision.layout import make_layout
 from dragonfly.vision.policies import evidence_areas, question_scores
 
 from .evidence import Located, needed
@@ -111,8 +110,8 @@ def _summaries(engine: Engine, picture: str | bytes) -> tuple[Tensor, Any]:
     images = engine.processor.image_processor
     image = load_picture(picture, images.picture_policy).image
     everything = {**images.encoder, "selection": {"policy": "all"}}  # pyright: ignore[reportGeneralTypeIssues]
-    pixels = images([image], encoder=everything, return_tensors="pt")["pixel_values"][0]
-    layout = make_layout((image.height, image.width), images.spec)
+    batch = images([image], encoder=everything, return_tensors="pt")
+    pixels, layout = batch["pixel_values"][0], batch["layouts"][0]
     first = len(pixels) - layout.count("high")
     model: Any = engine.model.model
     with torch.inference_mode():
