@@ -100,11 +100,26 @@ def test_a_finished_arm_is_not_done_again(place: Path, finished: tuple[Path, dic
     assert {key: result[key] for key in SAME} == {key: finished[1][key] for key in SAME}
 
 
+def test_an_arm_that_a_study_beside_this_one_has_finished_is_taken_over(
+    place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    """Another study's name and arms' names do not count, a seed or another test set does."""
+    trained: list[str] = []
+    monkeypatch.setattr(jobs, "run", lambda recipe: trained.append(recipe.name))
+    said: list[str] = []
+    other = values(place, name="other", headlines=[], reference="by chance", random=None)
+    other["arms"] = {"by chance": {**other["arms"]["random"], "seeds": [0, 7]}}
+    result = ablation.run_study(Study.model_validate(other), place / "other", say=said.append)
+    assert result["arms"]["by chance"]["scores"] == finished[1]["arms"]["random"]["scores"]
+    assert said[0] == "by chance, seed 0: as in out/arms/random-seed0"
+    assert trained == ["other/by chance"] and result["unfinished"] == ["by chance seed 7"]
+
+
 def test_an_interrupted_arm_goes_on_where_it_stopped(
     place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ):
     """Stopped within training, after the first checkpoint, and again when it was asked."""
-    out, changes = place / "broken", {"recipe": {**values(place)["recipe"], "save": {"every": 1}}}
+    out, changes = place / "broken" / "out", {"recipe": {**values(place)["recipe"], "save": {"every": 1}}}
 
     def die(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -128,10 +143,10 @@ def test_an_interrupted_arm_goes_on_where_it_stopped(
 
 
 def test_one_arm_alone_gives_its_same_numbers_and_no_headline(place: Path, finished: tuple[Path, dict[str, Any]]):
-    result = ablation.run_study(study(place), place / "one", arm="mid")
+    result = ablation.run_study(study(place), place / "one" / "out", arm="mid")
     assert result["arms"] == {"mid": finished[1]["arms"]["mid"]}
     assert result["unfinished"] == ["random seed 0", "detail seed 0", "detail seed 1"]
-    page = (place / "one" / "report.md").read_text()
+    page = (place / "one" / "out" / "report.md").read_text()
     assert "No headline for detail over mid on 'all': the study has no result of 'random' yet, and a claim about choosing" in page
 
 
@@ -189,6 +204,6 @@ def test_a_lock_of_another_machine_is_waited_for(place: Path, finished: tuple[Pa
 
 @pytest.mark.slow
 def test_two_workers_share_the_arms_and_find_the_same(place: Path, finished: tuple[Path, dict[str, Any]]):
-    result = ablation.run_study(study(place), place / "shared", workers=2)
+    result = ablation.run_study(study(place), place / "shared" / "out", workers=2)
     assert result["unfinished"] == []
     assert {key: result[key] for key in SAME} == {key: finished[1][key] for key in SAME}

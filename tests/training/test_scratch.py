@@ -76,6 +76,13 @@ def test_any_text_comes_back_from_the_tokenizer() -> None:
     assert len(tokenizer("1234", add_special_tokens=False)["input_ids"]) == 4
 
 
+def test_common_words_are_one_token_and_others_are_spelled() -> None:
+    tokenizer = learn_tokenizer(iter(["read the tax"] * 50 + ["the rare"] * 9), 300)
+    assert tokenizer.tokenize("read the tax") == ["read", "\u0120the", "\u0120tax"]
+    assert tokenizer.tokenize("rare taxes") == [*"rare", "\u0120", *"taxes"]
+    assert len(learn_tokenizer(iter([" ".join("abcdefgh"[n] * 3 for n in range(8))] * 50), 268)) == 268
+
+
 def test_one_way_to_begin(tmp_path: Path) -> None:
     values = scratch(tmp_path)
     values["init_from"]["checkpoint"] = "nano"

@@ -1,7 +1,8 @@
 """One arm under one seed: train it (or take the checkpoint as it is), ask it the test questions, note what it costs.
 
 A job's folder holds `model/` (trained arms), `eval/` (a run of `evaluation`) and, written last, `job.json`. A finished job is
-never done again; an unfinished one goes on from its training checkpoint and its answered blocks.
+never done again, nor is one that a study in a folder beside this one has finished; an unfinished one goes on from its training
+checkpoint and its answered blocks.
 """
 
 from __future__ import annotations
@@ -138,6 +139,10 @@ def do(plan: Plan, arm: str, seed: int, deadline: Deadline, say: Say = lambda _:
             _check(folder, key)
             return True
         deadline.check()
+        if twin := _twin(plan, key):
+            say(f"{arm}, seed {seed}: as in {twin.relative_to(plan.out.parent)}")
+            _take_over(twin, folder)
+            return True
         if recipe is not None and not (folder / "model" / ORIGIN).is_file():
             say(f"{arm}, seed {seed}: training")
             with deadline.terminating():
@@ -154,9 +159,26 @@ def do(plan: Plan, arm: str, seed: int, deadline: Deadline, say: Say = lambda _:
     return True
 
 
+def _twin(plan: Plan, key: dict[str, Any]) -> Path | None:
+    """A finished job in a folder beside this study's whose numbers, having the same key, are this one's."""
+    for found in sorted(plan.out.parent.glob(f"*/arms/*/{JOB}")):
+        if found.parents[2] != plan.out and json.loads(found.read_text(encoding="utf-8"))["key"] == key:
+            return found.parent
+    return None
+
+
+def _take_over(twin: Path, folder: Path) -> None:
+    """The answers and the record of a finished job; its model stays where it is."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    shutil.copytree(twin / "eval", folder / "eval")
+    job = json.loads((twin / JOB).read_text(encoding="utf-8"))
+    write_json(folder / JOB, {**job, "as_in": f"{twin.parents[1].name}/{twin.name}"})
+
+
 def _key(plan: Plan, arm: str, seed: int, recipe: Recipe | None) -> dict[str, Any]:
     """What decides a job's numbers."""
-    values = None if recipe is None else recipe.model_dump(mode="json", exclude={"output", "init_from", "log", "save"})
+    values = None if recipe is None else recipe.model_dump(mode="json", exclude={"name", "output", "init_from", "log", "save"})
     if values is not None:  # rows count by what they are, not by where they lie
         rows = [sha256(Manifest.open(source["path"]).path) for source in values["data"]["train"]]
         values["data"]["train"] = [

@@ -27,8 +27,8 @@ Share = Field(default=0.0, ge=0.0, le=1.0)
 class Scratch(Config):
     """A new model: configurations of tower and language model (with `model_type`), and a tokenizer learned from `texts`.
 
-    `texts` is a file, folder or manifest of samples whose messages are read; `vocabulary` the number of tokens, 256 bytes and
-    the special ones included, so that any text can be said.
+    `texts` is a file, folder or manifest of samples whose messages are read; `vocabulary` the most tokens, 256 bytes and the
+    special ones included, so that any text can be said.
     """
 
     tower: dict[str, Any]

@@ -5,13 +5,14 @@ Promises the same model for the same recipe and data. Knows no training.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from dragonfly.data import Sample, read
@@ -26,6 +27,9 @@ ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 TEMPLATE = Path(__file__).with_name("scratch.jinja")
 TEXTS = 20_000
 """Samples that the tokenizer learns from; more changes little."""
+
+COMMON = 10
+"""A word that occurs less often in them is no token of its own."""
 
 
 def scratch_processor(scratch: Scratch, encoder: dict[str, Any]) -> DragonflyProcessor:
@@ -70,16 +74,22 @@ def see_contrast(tower: torch.nn.Module) -> None:
 
 
 def learn_tokenizer(texts: Iterator[str], vocabulary: int) -> Any:
-    """Byte-level BPE on `texts`: any text round-trips, digits stay single, the commonest words become one token."""
-    tokenizer = Tokenizer(models.BPE())
+    """Byte-complete tokenizer: any text round-trips. A common word of `texts` is one token, all else is spelled by bytes.
+
+    Not byte pairs: a small model writes down what it reads letter by letter, as it does digits; every piece of several letters
+    would be a thing of its own to learn.
+    """
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
-    tokenizer.decoder = decoders.ByteLevel()
+    splitter = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
+    counts = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(text) if len(word) > 1)
+    alphabet = sorted(byte_level.alphabet())
+    common = sorted((word for word in counts if counts[word] >= COMMON), key=lambda word: (-counts[word], word))
     special = [PAD, BEGIN, END, *ROLES, IMAGE, SEPARATOR]
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=special, initial_alphabet=sorted(byte_level.alphabet()), show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+    names = [*special, *alphabet, *common[: max(0, vocabulary - len(special) - len(alphabet))]]
+    tokenizer = Tokenizer(models.BPE({name: row for row, name in enumerate(names)}, [], ignore_merges=True))
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(special)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BEGIN,

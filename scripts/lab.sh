@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The lab's data, the checkpoint that its arms begin from, and the studies named (none: the headline). Needs build/nano/close of
+# `make nano`. What is there already is not made again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+DRAGONFLY=${DRAGONFLY:-.venv/bin/dragonfly}
+PYTHON=${PYTHON:-.venv/bin/python}
+START=checkpoints/nano/pages
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+synth() { # name, spec, split, pictures, seed
+    [ -e "data/lab/$1" ] || "$DRAGONFLY" synth --spec "$2" --split "$3" --n "$4" --seed "$5" -o "data/lab/$1"
+}
+
+synth train nano train 2500 11
+synth test nano test 150 12
+synth test-crowded nano-crowded test 150 12
+
+if [ ! -e "$START/dragonfly.json" ]; then
+    [ -e build/nano/pages/dragonfly.json ] || "$DRAGONFLY" train nano/pages
+    choice='model.encoder.selection={policy: question, scope: picture, keep: 3}' # its map, for the arms that choose so
+    "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages data.alone=false "$choice"
+    "$DRAGONFLY" lab calibrate build/nano/pages-begun build/nano/data/train --set model.selection.policy=question --limit 3000 -o build/nano/pages-choose
+    "$PYTHON" scripts/export_nano.py build/nano/pages-choose "$START"
+fi
+
+for study in "${@:-headline}"; do
+    "$DRAGONFLY" ablate "$study" -o "runs/lab/$study" --workers "${WORKERS:-2}" ${MINUTES:+--minutes "$MINUTES"}
+    cp "runs/lab/$study/result.json" "benchmarks/results/lab/$study.json"
+done
+"$DRAGONFLY" lab findings
