@@ -30,6 +30,7 @@ from dragonfly.synthetic import SPECS, Question, make_picture
 
 SPEC, SPLIT, SEED = "nano", "test", 987_001
 CARD = Path(__file__).with_name("nano_card.md")
+REAL = Path(__file__).parents[1] / "benchmarks" / "results" / "realdata.json"
 FINE = ("read", "next to")  # what can only be answered by reading glyphs that are too small at the low level
 BINS = 10
 
@@ -154,8 +155,8 @@ def measure(engine: Engine, pages: int, low_only: Engine | None) -> dict[str, An
     return result
 
 
-def card(result: dict[str, Any], about: dict[str, Any]) -> str:
-    """The model card: `nano_card.md` with the numbers of the result file."""
+def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any]) -> str:
+    """The model card: `nano_card.md` with the numbers of the result files, of drawn pages and of real pictures."""
     accuracy = result["accuracy"]
     kinds = list(accuracy["picture"]["by_kind"])
     rows = [
@@ -179,6 +180,7 @@ def card(result: dict[str, Any], about: dict[str, Any]) -> str:
         scores="\n".join(scores),
         sizes=_lines("glyph height", result["by_size"]),
         families=_lines("page", result["by_family"]),
+        real=_real(real),
         calibration=f"{result['calibration']['expected_error']:.1%}",
         failures="\n".join(f"- {f['question']} It said “{f['answer']}”; right is “{f['gold']}”." for f in result["failures"]),
         stages="\n".join(
@@ -196,6 +198,20 @@ def _lines(title: str, scores: dict[str, Any]) -> str:
     for name, own in scores.items():
         sure = f"{own['interval'][0]:.1%} to {own['interval'][1]:.1%}" if own["interval"] else "-"
         lines.append(f"| {name} | {own['asked']} | {own['exact']:.1%} | {sure} |")
+    return "\n".join(lines)
+
+
+def _real(document: dict[str, Any]) -> str:
+    """Every sample's first score: the model as it is, others of the file, and the commonest answer."""
+    models = document["models"]
+    lines = ["| sample | asked | " + " | ".join(models) + " | commonest answer |", "| --- | --- |" + " --- |" * (len(models) + 1)]
+    for task in next(iter(models.values()))["tasks"]:
+        runs = [model["tasks"][task] for model in models.values()]
+        metric = next(iter(runs[0]["scores"]))
+        scores = [run["scores"][metric] for run in runs]
+        cells = [f"{own['value']:.1%} ({own['low']:.0%} to {own['high']:.0%})" for own in scores]
+        usual = runs[0]["baselines"]["majority"]["scores"][metric]["value"]
+        lines.append(f"| {task} ({metric.replace('_', ' ')}) | {scores[0]['n']} | " + " | ".join(cells) + f" | {usual:.1%} |")
     return "\n".join(lines)
 
 
@@ -218,7 +234,8 @@ def main() -> None:
     result = {**result_header(), **result, "processor_seconds": round(time.process_time() - start)}
     write_json(options.result, result)
     folder = options.model or bundled_model()
-    write_text(folder / "MODEL_CARD.md", card(result, json.loads((folder / "dragonfly.json").read_text(encoding="utf-8"))))
+    about, real = (json.loads(path.read_text(encoding="utf-8")) for path in (folder / "dragonfly.json", REAL))
+    write_text(folder / "MODEL_CARD.md", card(result, about, real))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ stage() { # name, overrides
     [ -e "$ROOT/$1/dragonfly.json" ] || "$DRAGONFLY" train "nano/$1" "${@:2}"
 }
 
+rehearsal=()
+[ "$SHARE" = 1 ] || rehearsal=("gates=[]") # no gate is reached in minutes
+
 mkdir -p "$ROOT/data"
 synth crowded nano-crowded train 16000 2 --marks
 synth crowded-2 nano-crowded train 24000 22 --marks

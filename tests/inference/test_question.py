@@ -43,6 +43,11 @@ def test_loading_says_what_cannot_serve_it(folder: Path, tmp_path: Path, caplog:
     assert "this model never learned to choose by questions" in caplog.text
 
 
+def test_the_bundled_model_loads_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    assert load(device="cpu").processor.asks
+    assert not caplog.text
+
+
 def test_an_answer_is_the_models_own(engine: Engine) -> None:
     answer = engine.ask(tiny.picture(), "where is it?", max_new_tokens=4)
     messages = [

@@ -69,7 +69,8 @@ def load(
             quantization_config=_quantization(quantization),
         )
     if processor.asks:
-        logger.warning("policy 'question' chooses sub-images by the user's words, which vLLM cannot; serve this model here")
+        if model is not None:  # nobody means to serve the bundled model
+            logger.warning("policy 'question' chooses sub-images by the user's words, which vLLM cannot; serve this model here")
         if not built.model.question_map.learned():
             logger.warning(
                 "this model never learned to choose by questions (its question_map is new), so what it keeps means little"
