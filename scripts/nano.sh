@@ -35,7 +35,7 @@ for name in read bind close full; do
         "$PYTHON" scripts/begin.py nano/full "$ROOT/begun" "init_from.checkpoint=$ROOT/close"
         "$DRAGONFLY" lab calibrate "$ROOT/begun" "$ROOT/data/train" --set model.selection.policy=question --limit 5000 -o "$ROOT/choose"
     fi
-    stage "$name" "steps=$(count "$("$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$name').steps)")")" "$@"
+    stage "$name" "steps=$(count "$("$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$name').steps)")")" "${rehearsal[@]}" "$@"
     "$PYTHON" scripts/export_nano.py "$ROOT/$name" "checkpoints/nano/$name" # what must last
 done
 echo "the model: $ROOT/full; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"
