@@ -8,16 +8,20 @@ PYTHON=${PYTHON:-.venv/bin/python}
 START=checkpoints/nano/pages
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-synth() { # name, spec, split, pictures, seed
-    [ -e "data/lab/$1" ] || "$DRAGONFLY" synth --spec "$2" --split "$3" --n "$4" --seed "$5" -o "data/lab/$1"
+synth() { # folder, spec, split, pictures, seed
+    [ -e "$1" ] || "$DRAGONFLY" synth --spec "$2" --split "$3" --n "$4" --seed "$5" -o "$1"
 }
 
-synth train nano train 2500 11
-synth test nano test 150 12
-synth test-crowded nano-crowded test 150 12
+synth data/lab/train nano train 2500 11
+synth data/lab/test nano test 150 12
+synth data/lab/test-crowded nano-crowded test 150 12
 
 if [ ! -e "$START/dragonfly.json" ]; then
-    [ -e build/nano/pages/dragonfly.json ] || "$DRAGONFLY" train nano/pages
+    synth build/nano/data/close-4 nano-close-4 train 3000 6
+    synth build/nano/data/close-4-dev nano-close-4 dev 60 9
+    for name in few pages; do
+        [ -e "build/nano/$name/dragonfly.json" ] || "$DRAGONFLY" train "nano/$name"
+    done
     choice='model.encoder.selection={policy: question, scope: picture, keep: 3}' # its map, for the arms that choose so
     "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages data.alone=false "$choice"
     "$DRAGONFLY" lab calibrate build/nano/pages-begun build/nano/data/train --set model.selection.policy=question --limit 3000 -o build/nano/pages-choose

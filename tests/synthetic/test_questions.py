@@ -13,7 +13,7 @@ from dragonfly.synthetic import ABSENT, KINDS, SPECS, SPLITS, Drawn, Question, m
 from dragonfly.synthetic.families import FAMILIES
 from dragonfly.synthetic.styles import STYLES, draw_style
 from dragonfly.synthetic.values import split_of
-from dragonfly.synthetic.wordings import WORDINGS
+from dragonfly.synthetic.wordings import ARTICLE, WORDINGS, Wordings, expand
 
 PAGES = {split: [make_picture(SPECS["nano"], split, 11, index) for index in range(50)] for split in SPLITS}
 ALL = [(split, page, question) for split, pages in PAGES.items() for page in pages for question in page.questions]
@@ -163,6 +163,19 @@ def test_wordings_of_splits_differ(form: str) -> None:
     assert len(wordings.train) >= 6 and len(wordings.dev) >= 2 and len(wordings.test) >= 2
     everything = [*wordings.train, *wordings.dev, *wordings.test]
     assert len(set(everything)) == len(everything)
+
+
+def test_a_pattern_says_every_combination() -> None:
+    assert expand("[give|read] the [tax|{key}].") == ("give the tax.", "give the {key}.", "read the tax.", "read the {key}.")
+    assert expand("{key}?") == ("{key}?",)
+
+
+def test_what_is_held_out_is_not_trained_with_another_article() -> None:
+    form = Wordings(("[Give|Read] [{key}|the {key}].", "Read {key}."), ("Give {key}.",), ("Say the {key}.",))
+    assert form.train == ("Read {key}.", "Read the {key}.")
+    for wordings in WORDINGS.values():
+        trained = {ARTICLE.sub("", wording) for wording in wordings.train}
+        assert not trained & {ARTICLE.sub("", wording) for wording in (*wordings.dev, *wordings.test)}
 
 
 def test_held_out_wordings_use_words_that_are_trained() -> None:

@@ -1,21 +1,43 @@
 """How questions are worded, by form and split.
 
-Promises that no wording of one split occurs in another, and that `dev` and `test` use no word that `train` never uses.
+Promises that no wording of one split occurs in another, nor one that differs by articles alone, and that `dev` and `test` use
+no word that `train` never uses. Patterns say many wordings at once, `[give|read] the {key}` two: a small model that knows only a
+few takes a new one for the nearest that it knows, whatever that asks.
 Fields: {key}, {value}, {noun}, {nouns}, {a}, {b} (keys as questions name them), {an} (a key with its article).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+CHOICE = re.compile(r"\[([^]]*)\]")
+ARTICLE = re.compile(r"\bthe ", re.IGNORECASE)
+
+
+def expand(pattern: str) -> tuple[str, ...]:
+    """Every wording that a pattern says: `[a|b] c` is `a c` and `b c`."""
+    parts = CHOICE.split(pattern)  # what stands between choices, and the choices, in turn
+    options = [part.split("|") if number % 2 else [part] for number, part in enumerate(parts)]
+    return tuple("".join(chosen) for chosen in product(*options))
 
 
 @dataclass(frozen=True)
 class Wordings:
-    """The wordings of one form of question; `one` draws from a split's."""
+    """The wordings of one form of question: patterns of `train`, and the held-out ones of `dev` and `test` as they are."""
 
-    train: tuple[str, ...]
+    patterns: tuple[str, ...]
     dev: tuple[str, ...]
     test: tuple[str, ...]
+
+    @cached_property
+    def train(self) -> tuple[str, ...]:
+        """All that the patterns say, without what is held out."""
+        held_out = {ARTICLE.sub("", wording) for wording in (*self.dev, *self.test)}
+        said = dict.fromkeys(wording for pattern in self.patterns for wording in expand(pattern))
+        return tuple(wording for wording in said if ARTICLE.sub("", wording) not in held_out)
 
     def of(self, split: str) -> tuple[str, ...]:
         return {"train": self.train, "dev": self.dev, "test": self.test}[split]
@@ -24,26 +46,20 @@ class Wordings:
 WORDINGS: dict[str, Wordings] = {
     "value": Wordings(
         (
-            "What is the {key}?",
-            "What does it say for {key}?",
-            "Read the {key}.",
-            "Give the value of {key}.",
-            "What value does {key} have?",
-            "What is written for the {key}?",
-            "Which value belongs to {key}?",
-            "{key}?",
-            "Tell me the {key}.",
-            "What does the {key} say?",
-            "The value of {key} is what?",
-            "Say the value of the {key}.",
-            "What is given for {key}?",
-            "Which value is written for the {key}?",
-            "Find the {key} and read it.",
-            "What does {key} have as its value?",
-            "{key}: what does it say?",
-            "Please give the {key}.",
+            "What is the [{key}|value of {key}|value for {key}|{key} value]?",
+            "What is the value [given|written] for {key}?",
+            "[Tell me|Give|Give me|Read|Say|Find] the [{key}|{key} value].",
+            "[Tell me|Give|Give me|Read|Say|Find] the value [of|for|given for|written for] {key}.",
+            "[Which|What] value [does {key} have|does the {key} have|belongs to {key}]?",
+            "[Which|What] value [is given|is written|do you see|do you read] for {key}?",
+            "What [does it say|does it show|do you read|do you see|is given|is written] for [{key}|the {key}]?",
+            "[The value of {key}|The {key}|The value for {key}] is what?",
+            "What does [{key}|the {key}] [say|have as its value]?",
+            "Find {key} and [read it|give its value|say what it is].",
             "Of {key}, what is the value?",
-            "What value do you see for the {key}?",
+            "Please [give|read|tell me] the [{key}|value of {key}].",
+            "{key}: what [does it say|is it|is the value]?",
+            "{key}?",
         ),
         ("Read the value of {key}.", "What value is written for {key}?", "What value does it give for {key}?"),
         (
@@ -55,22 +71,14 @@ WORDINGS: dict[str, Wordings] = {
     ),
     "beside": Wordings(
         (
-            "What is next to the {key}?",
-            "What does it say next to the {key}?",
-            "Read the value next to the {key}.",
-            "Which value belongs to the {key}?",
-            "What is written beside the {key}?",
-            "Give the value beside the {key}.",
-            "What stands by the {key}?",
-            "What does the {key} have next to it?",
-            "Tell me what is beside the {key}.",
-            "The {key} is next to what?",
-            "Which value is by the {key}?",
-            "Find the {key} and read what is next to it.",
-            "Say the value by the {key}.",
-            "What value stands beside the {key}?",
-            "{key}: what is next to it?",
-            "What do you see next to the {key}?",
+            "What [is|stands|is written|do you see|does it say|do you read] [next to|beside|by] the {key}?",
+            "[Which|What] value [is|stands|is written|is given|do you see] [next to|beside|by] the {key}?",
+            "[Tell me|Give|Give me|Read|Say|Find] [the value|what is|what it says] [next to|beside|by] the {key}.",
+            "The {key} [is next to|is beside|stands by] [what|which value]?",
+            "[Which|What] value [belongs to the {key}|does the {key} have]?",
+            "Find the {key} and [read|give] what is [next to|beside|by] it.",
+            "What does the {key} have [next to|beside|by] it?",
+            "{key}: what is [next to|beside|by] it?",
         ),
         (
             "What does it say beside the {key}?",
@@ -86,24 +94,16 @@ WORDINGS: dict[str, Wordings] = {
     ),
     "owner": Wordings(
         (
-            "Which {noun} has the value {value}?",
-            "Which {noun} says {value}?",
-            "What has the value {value}?",
-            "What is {value} the value of?",
-            "Which {noun} is {value}?",
-            "Give the {noun} that has {value}.",
-            "Where does it say {value}?",
-            "{value} is the value of what?",
-            "{value} is the value of which {noun}?",
-            "To which {noun} does {value} belong?",
-            "What does {value} belong to?",
+            "[Which|What] {noun} [has|says|is|has the value|says the value] {value}?",
+            "What [has|says|has the value|says the value] {value}?",
+            "What [is {value} the value of|does {value} belong to|is {value} written for|is {value} given for]?",
+            "[Tell me|Give|Give me|Find|Say] the {noun} that [has|says|is|has the value] {value}.",
+            "[Tell me|Say] [which|what] {noun} [has|says|is|has the value] {value}.",
+            "[Where|For which {noun}|For what] does it [say|show] {value}?",
+            "[{value}|The value {value}] [is the value of|belongs to|is written for|is given for] [what|which {noun}]?",
+            "[To|For] which {noun} [does {value} belong|is {value} written|is {value} given]?",
             "Which {noun} has {value} as its value?",
-            "Tell me which {noun} is {value}.",
-            "For which {noun} does it say {value}?",
-            "Find the {noun} that says {value}.",
-            "The value {value} is written for which {noun}?",
-            "{value} is given for what?",
-            "Say which {noun} has {value}.",
+            "{value}: [which {noun} is it|what is it the value of]?",
         ),
         ("Which {noun} has {value}?", "Give the {noun} that says {value}.", "Tell me what has the value {value}."),
         (
@@ -115,20 +115,13 @@ WORDINGS: dict[str, Wordings] = {
     ),
     "owner of shapes": Wordings(
         (
-            "Which shape is next to {value}?",
-            "Which shape stands by {value}?",
-            "What is beside {value}?",
-            "Give the shape next to {value}.",
-            "Which shape belongs to {value}?",
-            "What shape is written next to {value}?",
-            "{value} is next to which shape?",
-            "To which shape does {value} belong?",
-            "Tell me the shape by {value}.",
-            "Find the shape next to {value}.",
-            "What shape does {value} belong to?",
-            "The value {value} stands by which shape?",
-            "Say which shape is beside {value}.",
-            "What do you see next to {value}?",
+            "[Which|What] shape [is|stands|is written|do you see] [next to|beside|by] {value}?",
+            "What [is|stands|do you see] [next to|beside|by] {value}?",
+            "[Tell me|Give|Give me|Find|Say] the shape [next to|beside|by|that is next to|that is by] {value}.",
+            "[Tell me|Say] which shape [is|stands] [next to|beside|by] {value}.",
+            "[Which|What] shape [belongs to|has] {value}?",
+            "[{value}|The value {value}] [is|stands] [next to|beside|by] [what|which shape]?",
+            "[To which shape does {value} belong|{value} belongs to which shape]?",
         ),
         ("Which shape is beside {value}?", "Give the shape that stands by {value}.", "What shape is by {value}?"),
         (
@@ -140,20 +133,16 @@ WORDINGS: dict[str, Wordings] = {
     ),
     "larger": Wordings(
         (
-            "Which is larger, {a} or {b}?",
-            "Which is more, {a} or {b}?",
-            "Is {a} or {b} larger?",
-            "Which has the larger value, {a} or {b}?",
-            "What is higher, {a} or {b}?",
-            "Which of {a} and {b} is larger?",
-            "Of {a} and {b}, which is larger?",
-            "Is the value of {a} or {b} larger?",
-            "Tell me which is larger, {a} or {b}.",
-            "Compare {a} and {b}: which is larger?",
-            "Which one is more: {a} or {b}?",
-            "Which value is higher, that of {a} or {b}?",
-            "Say which of {a} and {b} is more.",
-            "Which one of {a} and {b} has more?",
+            "[Which|What] is [larger|more|higher], {a} or {b}?",
+            "Is [{a}|the value of {a}] or {b} [larger|more|higher]?",
+            "[Which|What] has the [larger|higher] value, {a} or {b}?",
+            "[Which|Which one] of {a} and {b} [is larger|is more|is higher|has more|has the higher value]?",
+            "Of {a} and {b}, which [is larger|is more|is higher|has more]?",
+            "[Tell me|Say] which [is larger|is more|is higher|has more], {a} or {b}.",
+            "[Tell me|Say] which of {a} and {b} [is larger|is more|is higher|has the larger value].",
+            "Compare {a} and {b}: which [is larger|is more|is higher|has more]?",
+            "[Which one|Which value] is [larger|more|higher]: {a} or {b}?",
+            "Which value is [larger|more|higher], that of {a} or {b}?",
         ),
         (
             "Which is higher, {a} or {b}?",
@@ -169,20 +158,16 @@ WORDINGS: dict[str, Wordings] = {
     ),
     "smaller": Wordings(
         (
-            "Which is smaller, {a} or {b}?",
-            "Which is less, {a} or {b}?",
-            "Is {a} or {b} smaller?",
-            "Which has the smaller value, {a} or {b}?",
-            "What is lower, {a} or {b}?",
-            "Which of {a} and {b} is smaller?",
-            "Of {a} and {b}, which is smaller?",
-            "Is the value of {a} or {b} smaller?",
-            "Tell me which is smaller, {a} or {b}.",
-            "Compare {a} and {b}: which is smaller?",
-            "Which one is less: {a} or {b}?",
-            "Which value is lower, that of {a} or {b}?",
-            "Say which of {a} and {b} is less.",
-            "Which one of {a} and {b} has less?",
+            "[Which|What] is [smaller|less|lower], {a} or {b}?",
+            "Is [{a}|the value of {a}] or {b} [smaller|less|lower]?",
+            "[Which|What] has the [smaller|lower] value, {a} or {b}?",
+            "[Which|Which one] of {a} and {b} [is smaller|is less|is lower|has less|has the lower value]?",
+            "Of {a} and {b}, which [is smaller|is less|is lower|has less]?",
+            "[Tell me|Say] which [is smaller|is less|is lower|has less], {a} or {b}.",
+            "[Tell me|Say] which of {a} and {b} [is smaller|is less|is lower|has the smaller value].",
+            "Compare {a} and {b}: which [is smaller|is less|is lower|has less]?",
+            "[Which one|Which value] is [smaller|less|lower]: {a} or {b}?",
+            "Which value is [smaller|less|lower], that of {a} or {b}?",
         ),
         (
             "Which is lower, {a} or {b}?",
@@ -248,20 +233,17 @@ WORDINGS: dict[str, Wordings] = {
     ),
     "holds": Wordings(
         (
-            "Is the {key} {value}?",
-            "Does the {key} say {value}?",
-            "Is {value} the value of {key}?",
-            "Does {key} have the value {value}?",
-            "Is it true that the {key} is {value}?",
-            "Does {value} belong to {key}?",
-            "Does it say that the {key} is {value}?",
-            "Is the {key} given as {value}?",
-            "Is {value} written for {key}?",
-            "{key}: is it {value}?",
-            "Is {value} what it says for the {key}?",
-            "Tell me whether the {key} is {value}.",
-            "Does the {key} have {value} as its value?",
-            "Is it {value} that belongs to {key}?",
+            "Is [{key}|the {key}|the value of {key}|the value for {key}|the {key} value] {value}?",
+            "Does [{key}|the {key}] [say|have|show|have the value] {value}?",
+            "Is {value} [the value of|the value for|written for|given for|what it says for] [{key}|the {key}]?",
+            "Does {value} belong to [{key}|the {key}]?",
+            "Is it [true|so] that [{key}|the {key}|the value of {key}] is {value}?",
+            "Tell me whether [{key}|the {key}|the value of {key}] [is|has the value|says] {value}.",
+            "Does it [say|show] that [{key}|the {key}|the value of {key}] is {value}?",
+            "Is [{key}|the {key}] given as {value}?",
+            "Does [{key}|the {key}] have {value} as its value?",
+            "{key}: [is it|does it say] {value}?",
+            "Is it {value} that [belongs to|is given for] {key}?",
         ),
         (
             "Is the value of {key} {value}?",
@@ -277,20 +259,22 @@ WORDINGS: dict[str, Wordings] = {
     ),
     "holds beside": Wordings(
         (
-            "Is {value} next to the {key}?",
-            "Does it say {value} next to the {key}?",
-            "Does {value} belong to the {key}?",
-            "Is {value} written by the {key}?",
-            "Is {value} the value beside the {key}?",
-            "Does it say {value} by the {key}?",
-            "Does {value} stand by the {key}?",
-            "Is the {key} next to {value}?",
-            "Is {value} what it says next to the {key}?",
-            "{key}: is it next to {value}?",
-            "Tell me whether {value} is beside the {key}.",
+            "Is {value} [next to|beside|by|written next to|written by|written beside] the {key}?",
+            "Is {value} the value [next to|beside|by] the {key}?",
+            "Does it [say|show] {value} [next to|beside|by] the {key}?",
+            "Does {value} [belong to|stand by|stand next to] the {key}?",
+            "Is the {key} [next to|beside|by] {value}?",
+            "Does the {key} [have|have the value|stand by] {value}?",
+            "Tell me whether {value} is [next to|beside|by] the {key}.",
+            "Is {value} what [it says|is written|you see] [next to|beside|by] the {key}?",
+            "{key}: is it [next to|beside|by] {value}?",
             "Does the {key} have {value} next to it?",
         ),
-        ("Is {value} beside the {key}?", "Does it say {value} beside the {key}?", "Does the {key} stand by {value}?"),
+        (
+            "Is {value} beside the {key}?",
+            "Does it say {value} beside the {key}?",
+            "Does the {key} stand by {value}?",
+        ),
         (
             "Is {value} written next to the {key}?",
             "Is {value} the value next to the {key}?",
@@ -364,7 +348,11 @@ WORDINGS: dict[str, Wordings] = {
             "Say which colour the {key} have.",
             "Of what colour are the {key}?",
         ),
-        ("What colour do the {key} have?", "Which is the colour of the {key}?", "Tell me which colour the {key} are."),
+        (
+            "What colour do the {key} have?",
+            "Which is the colour of the {key}?",
+            "Tell me which colour the {key} are.",
+        ),
         (
             "The {key} have what colour?",
             "Of which colour are the {key}?",
