@@ -14,9 +14,11 @@ synth() { # name, spec, split, pictures, seed, options
     local name=$1 spec=$2 split=$3 number=$4 seed=$5
     [ -e "$ROOT/data/$name" ] || "$DRAGONFLY" synth --spec "$spec" --split "$split" --n "$(count "$number")" --seed "$seed" "${@:6}" -o "$ROOT/data/$name"
 }
-stage() { # name, overrides
-    [ -e "$ROOT/$1/dragonfly.json" ] || "$DRAGONFLY" train "nano/$1" "${@:2}"
+stage() { # name, recipe, steps, overrides
+    [ -e "$ROOT/$1/dragonfly.json" ] || "$DRAGONFLY" train "nano/$2" "steps=$(count "$3")" "${rehearsal[@]}" "${@:4}"
+    "$PYTHON" scripts/export_nano.py "$ROOT/$1" "checkpoints/nano/$1" # what must last
 }
+steps() { "$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$1').steps)"; }
 
 rehearsal=()
 [ "$SHARE" = 1 ] || rehearsal=("gates=[]") # no gate is reached in minutes
@@ -30,12 +32,13 @@ synth close-1-dev nano-close-1 dev 16 5
 synth train nano train 8000 7
 synth dev nano dev 60 8
 
-for name in read bind close full; do
-    if [ "$name" = full ] && [ ! -e "$ROOT/choose" ]; then # where to look, learned from evidence with all else as it is
-        "$PYTHON" scripts/begin.py nano/full "$ROOT/begun" "init_from.checkpoint=$ROOT/close"
-        "$DRAGONFLY" lab calibrate "$ROOT/begun" "$ROOT/data/train" --set model.selection.policy=question --limit 5000 -o "$ROOT/choose"
-    fi
-    stage "$name" "steps=$(count "$("$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$name').steps)")")" "${rehearsal[@]}" "$@"
-    "$PYTHON" scripts/export_nano.py "$ROOT/$name" "checkpoints/nano/$name" # what must last
+for name in read bind close; do
+    stage "$name" "$name" "$(steps "$name")" "$@"
 done
-echo "the model: $ROOT/full; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"
+if [ ! -e "$ROOT/choose" ]; then # where to look, learned from evidence with all else as it is
+    "$PYTHON" scripts/begin.py nano/full "$ROOT/begun" "init_from.checkpoint=$ROOT/close"
+    "$DRAGONFLY" lab calibrate "$ROOT/begun" "$ROOT/data/train" --set model.selection.policy=question --limit 5000 -o "$ROOT/choose"
+fi
+stage full full "$(steps full)" "$@"
+stage again full 1200 "init_from.checkpoint=$ROOT/full" "output=$ROOT/again" "$@" # the same once more, from a high rate down
+echo "the model: $ROOT/again; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"
