@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def engine() -> Engine:
 
 def test_it_is_small() -> None:
     assert sum(file.stat().st_size for file in bundled_model().iterdir()) <= 20 * 2**20
+
+
+def test_the_card_says_what_the_result_files_say() -> None:
+    results = Path(__file__).parents[1] / "benchmarks" / "results"
+    files = (results / "nano.json", bundled_model() / "dragonfly.json", results / "realdata.json")
+    card = measure_pages.card(*(json.loads(file.read_text(encoding="utf-8")) for file in files))
+    assert card == (bundled_model() / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
 def test_the_picture_adds_what_the_model_card_says(engine: Engine) -> None:
