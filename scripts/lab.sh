@@ -24,7 +24,7 @@ if [ ! -e "$START/dragonfly.json" ]; then
     done
     choice='model.encoder.selection={policy: question, scope: picture, keep: 3}' # its map, for the arms that choose so
     "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages data.alone=false "$choice"
-    "$DRAGONFLY" lab calibrate build/nano/pages-begun build/nano/data/train --set model.selection.policy=question --limit 3000 -o build/nano/pages-choose
+    "$DRAGONFLY" lab calibrate build/nano/pages-begun build/nano/data/train --set model.selection.policy=question --limit 1500 -o build/nano/pages-choose
     "$PYTHON" scripts/export_nano.py build/nano/pages-choose "$START"
 fi
 
