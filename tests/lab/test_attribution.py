@@ -11,6 +11,7 @@ from dragonfly.data import ImageRef, Message, Part, Sample
 from dragonfly.inference import Engine
 from dragonfly.inference.likelihood import answer_logprobs
 from dragonfly.lab import attribution
+from dragonfly.lab.evidence import read_located
 from dragonfly.synthetic import SPECS, make_picture
 from tests import tiny
 from tests.lab import small
@@ -112,8 +113,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_on_the_bundled_model_the_ranking_beats_random_orders(pages: Path):
     engine = dragonfly.load(device="cpu", overrides=["model.selection.keep=3"])  # an order needs more than the one it keeps
     found = attribution.curves(engine, pages, draws=1, max_new_tokens=4)
-    deletion, insertion, pointing = (found[name] for name in ("deletion", "insertion", "pointing"))
+    deletion, insertion = found["deletion"], found["insertion"]
     assert deletion["n"] == insertion["n"] == 4
     assert deletion["ours"] < deletion["random"] - 0.02
     assert insertion["ours"] > insertion["random"] + 0.02
-    assert pointing["ours"] > 2 * pointing["random"]
+
+
+def test_what_the_bundled_model_keeps_holds_the_evidence(pages: Path):
+    engine, held = dragonfly.load(device="cpu"), []
+    for row in read_located(pages):
+        answer = engine.ask(row.picture, row.text, max_new_tokens=1)
+        (kept,) = [one.box for one in answer.selections[0] if one.kept]
+        held += [kept[0] <= (a + c) / 2 < kept[2] and kept[1] <= (b + d) / 2 < kept[3] for a, b, c, d in row.evidence]
+    assert sum(held) / len(held) > 0.5  # one of 24 by chance
