@@ -76,3 +76,22 @@ def test_the_bundled_models_numbers_are_those_of_its_result_file():
     assert (int(shown[1]), int(shown[2])) == (result["questions"], result["pages"])
     expected = [accuracy[name][part] for part in ("all", "fine detail") for name in ("picture", "empty page")]
     assert [float(value) for value in shown.groups()[2:]] == [round(100 * cell["exact"], 1) for cell in expected]
+
+
+def test_the_numbers_of_the_rules_are_those_of_their_result_files():
+    lab = ROOT / "benchmarks" / "results" / "lab"
+    arms = json.loads((lab / "policies.json").read_text(encoding="utf-8"))["arms"]
+    recall = json.loads((lab / "recall-nano-pages.json").read_text(encoding="utf-8"))["recall"]["3"]
+    text = " ".join(README.split())
+    shown = re.search(
+        r"the question decides: ([\d.]+) % of .*? in (\d+) %, where any choice can reach (\d+) %; "
+        r".*? `detail`, answers ([\d.]+) % .*? in (\d+) %; .*? here: ([\d.]+) % against ([\d.]+) %, and (\d+) % against (\d+) %",
+        text,
+    )
+    assert shown
+    answered = [
+        arms[f"policy={name} keep=1"]["scores"]["fine"]["value"] for name in ("question", "detail", "similarity", "random")
+    ]
+    kept = [recall[name]["recall"]["value"] for name in ("question", "oracle", "detail", "similarity", "random (exact)")]
+    assert [float(shown[n]) for n in (1, 4, 6, 7)] == [round(100 * value, 1) for value in answered]
+    assert [int(shown[n]) for n in (2, 3, 5, 8, 9)] == [round(100 * value) for value in kept]
