@@ -95,3 +95,12 @@ def test_the_numbers_of_the_rules_are_those_of_their_result_files():
     kept = [recall[name]["recall"]["value"] for name in ("question", "oracle", "detail", "similarity", "random (exact)")]
     assert [float(shown[n]) for n in (1, 4, 6, 7)] == [round(100 * value, 1) for value in answered]
     assert [int(shown[n]) for n in (2, 3, 5, 8, 9)] == [round(100 * value) for value in kept]
+    dense = re.search(r"only the question beats chance, (\d+) % against (\d+) %", text)
+    real = re.search(r"`residual` keeps (\d+) %, the question (\d+) %, `similarity` (\d+) %, chance (\d+) %", text)
+    assert dense and real
+    for found, file, names in (
+        (dense, "recall-crowded", ("question", "random (exact)")),
+        (real, "recall-receipts", ("residual", "question", "similarity", "random (exact)")),
+    ):
+        three = json.loads((lab / f"{file}.json").read_text(encoding="utf-8"))["recall"]["3"]
+        assert [int(value) for value in found.groups()] == [round(100 * three[name]["recall"]["value"]) for name in names]
