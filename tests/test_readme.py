@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,44 +64,46 @@ def test_relative_links_exist():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def result(name: str) -> Any:
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def shown(pattern: str) -> list[float]:
+    """The numbers that the README gives in a sentence of this pattern."""
+    found = re.search(pattern, " ".join(README.split()))
+    assert found
+    return [float(number) for number in found.groups()]
+
+
 def test_the_bundled_models_numbers_are_those_of_its_result_file():
-    result = json.loads((ROOT / "benchmarks" / "results" / "nano.json").read_text(encoding="utf-8"))
-    accuracy = result["accuracy"]
-    text = " ".join(README.split())
-    shown = re.search(
+    nano = result("nano")
+    pages = shown(
         r"On (\d+) questions about (\d+) pages .*? \*\*([\d.]+) %\*\* exactly, ([\d.]+) % when .*? "
-        r"([\d.]+) % against ([\d.]+) %",
-        text,
+        r"([\d.]+) % against ([\d.]+) %"
     )
-    assert shown
-    assert (int(shown[1]), int(shown[2])) == (result["questions"], result["pages"])
-    expected = [accuracy[name][part] for part in ("all", "fine detail") for name in ("picture", "empty page")]
-    assert [float(value) for value in shown.groups()[2:]] == [round(100 * cell["exact"], 1) for cell in expected]
+    assert pages[:2] == [nano["questions"], nano["pages"]]
+    expected = [nano["accuracy"][name][part] for part in ("all", "fine detail") for name in ("picture", "empty page")]
+    assert pages[2:] == [round(100 * cell["exact"], 1) for cell in expected]
 
 
 def test_the_numbers_of_the_rules_are_those_of_their_result_files():
-    lab = ROOT / "benchmarks" / "results" / "lab"
-    arms = json.loads((lab / "policies.json").read_text(encoding="utf-8"))["arms"]
-    recall = json.loads((lab / "recall-nano-pages.json").read_text(encoding="utf-8"))["recall"]["3"]
-    text = " ".join(README.split())
-    shown = re.search(
+    arms = result("lab/policies")["arms"]
+    rules = shown(
         r"the question decides: ([\d.]+) % of .*? in (\d+) %, where any choice can reach (\d+) %; "
-        r".*? `detail`, answers ([\d.]+) % .*? in (\d+) %; .*? here: ([\d.]+) % against ([\d.]+) %, and (\d+) % against (\d+) %",
-        text,
+        r".*? `detail`, answers ([\d.]+) % .*? in (\d+) %; .*? here: ([\d.]+) % against ([\d.]+) %, and (\d+) % against (\d+) %"
     )
-    assert shown
-    answered = [
-        arms[f"policy={name} keep=1"]["scores"]["fine"]["value"] for name in ("question", "detail", "similarity", "random")
-    ]
-    kept = [recall[name]["recall"]["value"] for name in ("question", "oracle", "detail", "similarity", "random (exact)")]
-    assert [float(shown[n]) for n in (1, 4, 6, 7)] == [round(100 * value, 1) for value in answered]
-    assert [int(shown[n]) for n in (2, 3, 5, 8, 9)] == [round(100 * value) for value in kept]
-    dense = re.search(r"only the question beats chance, (\d+) % against (\d+) %", text)
-    real = re.search(r"`residual` keeps (\d+) %, the question (\d+) %, `similarity` (\d+) %, chance (\d+) %", text)
-    assert dense and real
-    for found, file, names in (
-        (dense, "recall-crowded", ("question", "random (exact)")),
-        (real, "recall-receipts", ("residual", "question", "similarity", "random (exact)")),
-    ):
-        three = json.loads((lab / f"{file}.json").read_text(encoding="utf-8"))["recall"]["3"]
-        assert [int(value) for value in found.groups()] == [round(100 * three[name]["recall"]["value"]) for name in names]
+    names = ("question", "detail", "similarity", "random")
+    answered = [arms[f"policy={name} keep=1"]["scores"]["fine"]["value"] for name in names]
+    assert [rules[n] for n in (0, 3, 5, 6)] == [round(100 * value, 1) for value in answered]
+    kept = kept_of_three("recall-nano-pages", "question", "oracle", "detail", "similarity", "random (exact)")
+    assert [rules[n] for n in (1, 2, 4, 7, 8)] == kept
+    dense = shown(r"only the question beats chance, (\d+) % against (\d+) %")
+    assert dense == kept_of_three("recall-crowded", "question", "random (exact)")
+    real = shown(r"`residual` keeps (\d+) %, the question (\d+) %, `similarity` (\d+) %, chance (\d+) %")
+    assert real == kept_of_three("recall-receipts", "residual", "question", "similarity", "random (exact)")
+
+
+def kept_of_three(name: str, *policies: str) -> list[int]:
+    """How often, in whole percent, three sub-images kept by each of these policies hold the evidence."""
+    three = result(f"lab/{name}")["recall"]["3"]
+    return [round(100 * three[policy]["recall"]["value"]) for policy in policies]

@@ -57,6 +57,14 @@ def test_findings_are_written(run: Run, tmp_path: Path):  # noqa: F811
     assert target.read_text().startswith("# Findings")
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the checkpoint that studies begin from, and no data to train on."""
+    (tmp_path / "checkpoints").symlink_to(Path("checkpoints").resolve())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -70,7 +78,7 @@ def test_findings_are_written(run: Run, tmp_path: Path):  # noqa: F811
         (["ablate", "policies", "-o", "x", "--recipes"], "trains nothing, so there is no recipe to write"),
     ],
 )
-def test_faults_of_studies_are_one_line(run: Run, data: Path, arguments: list[str], message: str):  # noqa: F811
+def test_faults_of_studies_are_one_line(run: Run, data: Path, elsewhere: Path, arguments: list[str], message: str):  # noqa: F811
     outcome = run(*(argument.replace("DATA", str(data)) for argument in arguments))
     assert outcome.code == 2
     assert message in outcome.err
