@@ -47,7 +47,7 @@ def test_rows_are_one_question_each_on_shared_pictures(nano: Path) -> None:
     assert len({row.images for row in rows}) == 40
     assert all(len(row.messages) == 2 and len(row.evidence) == 1 for row in rows)
     assert all(Path(row.images[0].path or "").is_file() for row in rows)
-    keys = {"kind", "form", "family", "template", "detail_px", "split", "spec", "licence"}
+    keys = {"kind", "form", "family", "template", "detail_px", "about", "split", "spec", "licence"}
     assert all(set(row.meta) == keys and row.meta["split"] == "train" for row in rows)
 
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 import dragonfly
 from dragonfly.training import run
+from dragonfly.training.options import Reading
 from dragonfly.training.reader import Reader
 from dragonfly.training.reading import Classes, Mark, PatchDataset, find_classes, marks_of, patch_labels
-from dragonfly.training.recipe import Reading
 from dragonfly.vision.layout import make_layout
 from tests import tiny
 from tests.data.fakes import sample

@@ -1,5 +1,5 @@
 from dragonfly.training.optimizer import parameter_groups
-from dragonfly.training.recipe import Optim
+from dragonfly.training.options import Optim
 from dragonfly.training.stages import freeze, module_of
 from tests import tiny
 

@@ -5,7 +5,7 @@ import pytest
 
 from dragonfly.config import dump
 from dragonfly.training import Recipe, shipped_recipes
-from dragonfly.training.recipe import Batch
+from dragonfly.training.options import Batch
 from tests.training import small
 
 

@@ -182,4 +182,7 @@ def _packed_evidence(samples: Sequence[Sample]) -> tuple[tuple[Box, ...], ...]:
 def _common_meta(samples: Sequence[Sample]) -> dict[str, Any]:
     """What is true of every packed sample; the rest would be said of turns that it does not hold for."""
     first, rest = samples[0].meta, samples[1:]
-    return {k: v for k, v in first.items() if all(k in other.meta and other.meta[k] == v for other in rest)}
+    common = {k: v for k, v in first.items() if all(k in other.meta and other.meta[k] == v for other in rest)}
+    if all("about" in sample.meta for sample in samples):  # one entry per answer, as with evidence
+        common["about"] = [words for sample in samples for words in sample.meta["about"]]
+    return common

@@ -20,6 +20,7 @@ from .faults import BadRow, BadSample, check_bad
 from .labels import TrainOn, encode
 from .lengths import count_tokens
 from .mixture import Mixture
+from .pointing import points
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     each process its own; ValueError once more than `max_bad_share` of the rows (of a worker's part of them) are bad.
     `picture_policy` goes to `imaging.load_picture`, `processor_kwargs` to the processor. `alone` asks every turn as if it
     were the only one (`branches.encode_alone`); lengths are then those of the turns in one conversation, a little more.
+    `pointing` adds to those what `pointing.points` gives.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         picture_policy: ImagePolicy = DEFAULT_POLICY,
         processor_kwargs: Mapping[str, Any] | None = None,
         alone: bool = False,
+        pointing: bool = False,
     ) -> None:
         if not len(samples):
             raise ValueError("no samples to train on; see the bad rows of the reader, or give a source with rows")
@@ -65,7 +68,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         self.max_length, self.seed = max_length, seed
         self.transform, self.max_bad_share, self.picture_policy = transform, max_bad_share, picture_policy
         self.processor_kwargs = dict(processor_kwargs or {})
-        self.alone = alone
+        self.alone, self.pointing = alone, pointing
         self.bad: dict[tuple[str, int], BadRow] = {}
 
     def __len__(self) -> int:
@@ -105,7 +108,8 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         images = [self._open(image) for image in sample.images]
         if self.alone:
             options: Mapping[str, Any] = {"max_length": self.max_length, "evidence": sample.evidence, **self.processor_kwargs}
-            return encode_alone(self.processor, to_messages(sample), images, **options)
+            example = encode_alone(self.processor, to_messages(sample), images, **options)
+            return {**example, "points": points(self.processor, example, sample, images)} if self.pointing else example
         return encode(
             self.processor,
             to_messages(sample),

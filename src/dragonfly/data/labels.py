@@ -14,7 +14,10 @@ from .faults import BadSample
 
 IGNORE_INDEX = -100
 
-SEQUENCE_KEYS = ("input_ids", "attention_mask", "labels", "branches", "assistant_masks", "token_type_ids", "mm_token_type_ids")
+SEQUENCE_KEYS = (
+    *("input_ids", "attention_mask", "labels", "branches", "points"),
+    *("assistant_masks", "token_type_ids", "mm_token_type_ids"),
+)
 """What has one value per token in a processor's output; every other tensor has one row per picture."""
 
 TrainOn = Literal["assistant", "all"]

@@ -155,7 +155,13 @@ def _rows(plan: Plan, spec: SynthSpec, name: str, pictures: list[str], view: Vie
     if plan.marks:
         common["marks"] = [asdict(mark) for mark in view.marks]
     for number, question in enumerate(view.questions):
-        meta = {"kind": question.kind, "form": question.form, "detail_px": question.detail_px, **common}
+        meta = {
+            "kind": question.kind,
+            "form": question.form,
+            "detail_px": question.detail_px,
+            "about": [question.about],
+            **common,
+        }
         messages = _turns(view, question, True, len(images))
         evidence = (question.evidence,) if images else ()
         yield Sample(f"{name}-{number}", source, images, tuple(messages), evidence, meta)

@@ -7,6 +7,7 @@ is there, and that yes and no are equally likely within each form. Does not know
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from .page import Box
 from .wordings import WORDINGS
 
 ABSENT = "not in the picture"
+ARTICLE = re.compile(r"^(a|an|the) ")
 KINDS = ("read", "next to", "look", "compare", "count", "yes/no", "absent", "describe")
 
 
@@ -24,7 +26,8 @@ class Question:
     """A question of one of `KINDS`, in one of the wordings of its `form`.
 
     `evidence` is empty where nothing there is asked about, or not all of it lies on the first picture. `detail_px` is
-    the height of the smallest text or speck that it is about.
+    the height of the smallest text or speck that it is about; `about` are the words that its wording leaves open,
+    which name what it is about.
     """
 
     kind: str
@@ -33,6 +36,7 @@ class Question:
     answer: str
     evidence: tuple[Box, ...] = ()
     detail_px: float = 0.0
+    about: tuple[str, ...] = ()
 
 
 @dataclass
@@ -51,7 +55,8 @@ class Asker:
         boxes = [fact.box for fact in about if fact.box is not None]
         evidence = tuple(boxes) if len(boxes) == len(about) else ()
         detail = min(fact.detail_px for fact in about or self.facts)
-        return Question(kind, form, text[0].upper() + text[1:], answer, evidence, detail)
+        named = tuple(dict.fromkeys(ARTICLE.sub("", word) for name, word in words.items() if name != "noun" and word in text))
+        return Question(kind, form, text[0].upper() + text[1:], answer, evidence, detail, named)
 
     def unseen_value(self) -> str:
         return make_value(self.rng, self.family, self.split, {fact.value for fact in self.facts})

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 
 from dragonfly.data import IGNORE_INDEX
 
-from .recipe import Gate
+from .options import Gate
 
 
 class GateNotReached(ValueError):

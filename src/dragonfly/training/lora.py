@@ -14,7 +14,7 @@ from transformers import AutoProcessor
 from dragonfly.files import atomic_directory, sha256, write_json
 from dragonfly.models import DragonflyForConditionalGeneration
 
-from .recipe import Lora
+from .options import Lora
 
 ORIGIN = "dragonfly.json"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from .recipe import Optim
+from .options import Optim
 from .stages import module_of
 
 

@@ -24,7 +24,7 @@ from dragonfly.imaging import load_picture
 from dragonfly.vision.layout import SubImageLayout
 from dragonfly.vision.spec import EncoderSpec
 
-from .recipe import Reading
+from .options import Reading
 
 NOTHING = 0
 """The class of patches that no mark covers, and of slots behind a word's end."""

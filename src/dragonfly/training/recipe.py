@@ -15,13 +15,12 @@ from pydantic import Field, model_validator
 
 from dragonfly.config import Config, nearest, shipped_file, shipped_files
 
+from .options import Batch, Gate, Log, Lora, Optim, Pointing, Reading, Save, Share
+
 MODULES = ("vision_tower", "multi_modal_projector", "sub_image_position", "question_map", "language_model", "lm_head")
 """What a stage may train; a part of one is named with dots (`language_model.layers.31`)."""
 
 RECIPES = Path(str(files("dragonfly"))) / "recipes"
-
-Positive = Field(gt=0)
-Share = Field(default=0.0, ge=0.0, le=1.0)
 
 
 class Scratch(Config):
@@ -156,95 +155,6 @@ class Data(Config):
         return self
 
 
-class Optim(Config):
-    """AdamW. `learning_rates` overrules `learning_rate` per module; `warmup` below 1 is a share of the steps."""
-
-    learning_rate: float = Positive
-    learning_rates: dict[str, float] = Field(default_factory=dict)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = Field(default=0.0, ge=0.0)
-    weight_decay: float = Field(default=0.0, ge=0.0)
-    max_grad_norm: float = Field(default=1.0, ge=0.0)
-    betas: tuple[float, float] = (0.9, 0.999)
-
-
-class Batch(Config):
-    """`global_size` = `per_device` x `accumulation` x processes. What is None follows from the others."""
-
-    global_size: int = Positive
-    per_device: int = Field(default=1, gt=0)
-    accumulation: int | None = Field(default=None, gt=0)
-
-    def accumulation_for(self, world_size: int) -> int:
-        """Batches per optimiser step on each of `world_size` processes. ValueError when the numbers do not agree."""
-        steps, rest = divmod(self.global_size, self.per_device * world_size)
-        if rest or not steps or self.accumulation not in (None, steps):
-            each = f"batch.accumulation {self.accumulation} x " if self.accumulation else ""
-            raise ValueError(
-                f"batch.global_size {self.global_size} is not batch.per_device {self.per_device} x {each}"
-                f"{world_size} processes{'' if each else ' x a whole number'}; change one of them"
-            )
-        return steps
-
-
-class Lora(Config):
-    """A PEFT adapter on the modules whose names match the regular expression `targets`.
-
-    `quantize` loads the language model in 4 bits (QLoRA), which needs bitsandbytes and CUDA.
-    """
-
-    r: int = Field(default=16, gt=0)
-    alpha: int = Field(default=32, gt=0)
-    dropout: float = Share
-    targets: str = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-    quantize: bool = False
-
-
-class Reading(Config):
-    """Objective `read`: a patch says `near` characters that lie in it and `slots` of its word at most.
-
-    `bound`: it also says what its word or shape belongs to (a mark's `other`), so that one token holds a key and its value.
-
-    Words lower than `smallest` pixels in their sub-image are not asked for; `empty_share` of the sub-images without a mark
-    are learned from; `nothing` weighs the class of empty patches.
-    """
-
-    near: int = Field(default=3, gt=0)
-    bound: bool = False
-    slots: int = Field(default=8, gt=0)
-    smallest: float = Field(default=0.0, ge=0.0)
-    empty_share: float = Field(default=1.0, ge=0.0, le=1.0)
-    nothing: float = Field(default=1.0, gt=0.0)
-
-
-class Gate(Config):
-    """A number on `data.eval` that must reach `least` after `step` optimiser steps (None: at the end), or the run stops.
-
-    `metric`: eval_turns (answers said exactly), eval_tokens; for objective read eval_characters, eval_words, eval_names,
-    eval_others.
-    """
-
-    metric: Literal["eval_turns", "eval_tokens", "eval_characters", "eval_words", "eval_names", "eval_others"]
-    least: float
-    step: int | None = Field(default=None, gt=0)
-
-
-class Save(Config):
-    """`every`: steps between checkpoints, None for none but the last; `keep`: how many complete ones stay."""
-
-    every: int | None = Field(default=None, gt=0)
-    keep: int = Field(default=2, gt=0)
-
-
-class Log(Config):
-    """`every`: steps between log lines."""
-
-    every: int = Field(default=1, gt=0)
-    eval_every: int | None = Field(default=None, gt=0)
-    tensorboard: bool = True
-    wandb: bool = False
-
-
 class Recipe(Config):
     """One training stage.
 
@@ -259,6 +169,7 @@ class Recipe(Config):
             for `attention: {text_config: eager}` and a `model.selection.keep` that keeps them all.
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
         reading: what the objective `read` asks.
+        pointing: where attention is told to look; with `data.alone`, `attention: {text_config: eager}` and all sub-images kept.
         attention: transformers' name of an implementation, or one each for `vision_config` and `text_config`.
         gates: what the run must have reached, measured on `data.eval`.
         deepspeed: a shipped configuration (zero1, zero2) or the path of one.
@@ -280,6 +191,7 @@ class Recipe(Config):
     precision: Literal["float32", "bfloat16"] = "float32"
     attention: str | dict[str, str] | None = None
     gradient_checkpointing: bool = False
+    pointing: Pointing | None = None
     evidence_weight: float = Field(default=0.0, ge=0.0)
     choice_from: Literal["evidence", "attention"] = "evidence"
     lora: Lora | None = None
@@ -303,6 +215,7 @@ class Recipe(Config):
             *self._module_faults(),
             *self._objective_faults(),
             *self._choice_faults(),
+            *self._pointing_faults(),
             *self._lora_faults(),
             *self._gate_faults(),
         ]
@@ -341,17 +254,27 @@ class Recipe(Config):
         return []
 
     def _choice_faults(self) -> list[str]:
-        if self.choice_from == "evidence":
+        return self._attention_faults("choice_from 'attention'") if self.choice_from == "attention" else []
+
+    def _pointing_faults(self) -> list[str]:
+        if self.pointing is None:
             return []
+        faults = self._attention_faults("pointing")
+        if self.objective != "answer" or not self.data.alone or self.data.streaming:
+            faults.append("pointing is for objective 'answer' with data.alone=true and data.streaming=false")
+        return faults
+
+    def _attention_faults(self, what: str) -> list[str]:
+        """Why `what` could not read the language model's attention."""
         told = self.attention.get("text_config") if isinstance(self.attention, dict) else self.attention
         faults = []
         if told != "eager":
             faults.append(
-                f"choice_from 'attention' reads the language model's attention, which {told or 'the default, sdpa,'} does "
+                f"{what} reads the language model's attention, which {told or 'the default, sdpa,'} does "
                 "not give; set attention={text_config: eager}"
             )
         if self.gradient_checkpointing:
-            faults.append("choice_from 'attention' needs what gradient_checkpointing throws away; set it to false")
+            faults.append(f"{what} needs what gradient_checkpointing throws away; set it to false")
         return faults
 
     def _gate_faults(self) -> list[str]:

@@ -127,6 +127,7 @@ def encoded(recipe: Recipe, samples: Sequence[Sample] | Mixture, processor: Any)
         max_bad_share=data.max_bad_share,
         picture_policy=processor.image_processor.picture_policy,
         alone=data.alone,
+        pointing=recipe.pointing is not None,
     )
 
 

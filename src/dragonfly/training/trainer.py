@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
@@ -18,6 +19,8 @@ from .centring import Centring, trained_mean
 from .checkpoints import clear_incomplete, complete, rotate
 from .flops import Flops
 from .optimizer import parameter_groups
+from .options import Pointing
+from .pointing import pointing_loss
 from .recipe import Recipe
 from .sources import RunOrder, Sized
 
@@ -37,19 +40,29 @@ class StageTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None, **options: Any
     ) -> Any:
-        """As transformers, and `evidence_weight` times the loss of the choice (policy `question`) while training.
+        """As transformers, in training with `evidence_weight` times the loss of the choice (policy `question`), and `pointing`'s.
 
         The choice's loss is a mean over a batch's pictures, and a step's batches count alike. The forward pass of a step, and not
         its recomputation, moves the shared mean.
         """
-        if self.recipe.choice_from == "attention" and model.training:
+        points = inputs.get("points")
+        inputs = {name: value for name, value in inputs.items() if name != "points"}
+        if model.training and (self.recipe.choice_from == "attention" or points is not None):
             inputs = {**inputs, "output_attentions": True}
         with self.shared_mean.observing() if self.shared_mean is not None else nullcontext():
             loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch, **options)
         weight, of_choice = self.recipe.evidence_weight, getattr(outputs, "selection_loss", None)
         if weight and of_choice is not None and model.training:
             loss = loss + weight * of_choice / self.args.gradient_accumulation_steps
+        if self.recipe.pointing is not None and points is not None and model.training:
+            far = self._pointing(self.recipe.pointing, outputs.attentions, points, inputs)
+            loss = loss + far / self.args.gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
+
+    def _pointing(self, options: Pointing, attentions: Any, points: Tensor, inputs: dict[str, Any]) -> Tensor:
+        placeholders = inputs["input_ids"] == self.model.config.image_token_id  # pyright: ignore[reportOptionalMemberAccess]
+        given = (points, inputs["branches"], inputs["labels"], placeholders)
+        return options.weight * pointing_loss(options, attentions, *given)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]

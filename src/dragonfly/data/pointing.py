@@ -1,0 +1,114 @@
+"""Which tokens each answer of an example is about: the words of its question that name it, and the sub-images that show it.
+
+Attention can be told to look there while it is trained (`training.pointing`). A token carries one bit per branch of the
+example (`branches`), set where that branch's answer is about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dragonfly.vision.layout import Box, SubImageLayout, make_layout
+
+from .conversation import Sample
+from .labels import picture_mask
+
+ABOUT = "about"
+"""In a sample's `meta`: for each answer the words of its question that name what is asked about."""
+
+BRANCHES = 63
+"""Branches that fit in the bits of an int64 without its sign."""
+
+HELD = 0.3
+"""Share of an evidence box that a sub-image must show to be worth a look."""
+
+PLACES = 2
+"""Boxes of evidence at most of an answer with a place; more say something of the whole picture."""
+
+
+def points(processor: Any, example: Mapping[str, Any], sample: Sample, images: Sequence[Any]) -> Tensor:
+    """(tokens,) int64: bit n - 1 is set where branch n is about the token; without branches bit 0 is the only answer's.
+
+    Places are sub-images of the finest level of the first picture.
+
+    Raises:
+        ValueError: if the example has more branches than bits, or its language model does not see every high sub-image.
+    """
+    ids, found = example["input_ids"], torch.zeros_like(example["input_ids"])
+    branches = example["branches"]
+    questions = [message.text for message in sample.messages if message.role == "user"]
+    if len(questions) > BRANCHES:
+        raise ValueError(f"{len(questions)} questions on a picture; pack at most {BRANCHES} where they are told where to look")
+    picture = picture_mask(ids, processor.image_token_id, processor.separator_token_id)
+    places = _places(processor, images[0], int(picture.sum()) if len(images) == 1 else None) if images else None
+    for number, question in enumerate(questions):
+        own = (branches == number + 1) if len(questions) > 1 else ~picture
+        marked = _named(processor.tokenizer, ids, own, question, _about(sample, number))
+        if places is not None and sample.evidence:
+            layout, of_token = places
+            shown = torch.tensor(_shown(layout, sample.evidence[number]), dtype=torch.bool)
+            block = picture.nonzero()[: len(of_token), 0]
+            marked[block[shown[of_token]]] = True
+        found |= marked.long() << number
+    return found
+
+
+def _about(sample: Sample, number: int) -> Sequence[str]:
+    named = sample.meta.get(ABOUT, ())
+    return named[number] if number < len(named) else ()
+
+
+def _named(tokenizer: Any, ids: Tensor, own: Tensor, question: str, words: Sequence[str]) -> Tensor:
+    """(tokens,) bool: tokens of `question`, found whole among those that are `own`, which spell one of the words."""
+    marked = torch.zeros_like(own)
+    encoded = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)
+    asked, offsets = torch.tensor(encoded["input_ids"]), encoded["offset_mapping"]
+    rows = own.nonzero()[:, 0]
+    if not len(asked) or len(rows) < len(asked):
+        return marked
+    windows = ids[rows].unfold(0, len(asked), 1)
+    start = (windows == asked).all(dim=1).nonzero()
+    if len(start):
+        spans = [span for word in words for span in _spans(question.lower(), word.lower())]
+        hit = [any(left < end and right > begin for begin, end in spans) for left, right in offsets]
+        at = int(start[0, 0])
+        marked[rows[at : at + len(asked)]] = torch.tensor(hit)
+    return marked
+
+
+def _spans(text: str, word: str) -> list[tuple[int, int]]:
+    found, start = [], text.find(word)
+    while word and start >= 0:
+        found.append((start, start + len(word)))
+        start = text.find(word, start + len(word))
+    return found
+
+
+def _places(processor: Any, image: Any, tokens: int | None) -> tuple[SubImageLayout, Tensor]:
+    """The picture's layout, and for each token of its block which sub-image it is of; a separator is its sub-image's."""
+    layout = make_layout((image.height, image.width), processor.image_processor.spec)
+    counts = torch.tensor(layout.token_counts) + 1
+    if layout.num_kept_high != len(layout.regions) or tokens not in (None, int(counts.sum())):
+        raise ValueError("to be told where to look, a language model must see every sub-image: set model.selection.policy=all")
+    return layout, torch.arange(len(counts)).repeat_interleave(counts)
+
+
+def _shown(layout: SubImageLayout, evidence: Sequence[Box]) -> list[bool]:
+    """For every sub-image whether it is of the finest level and shows enough of a box, if the boxes are a place at all."""
+    finest = layout.levels[-1]
+    boxes = [finest.box(index) for index in range(finest.num_sub_images)]
+    some = evidence if len(evidence) <= PLACES else ()
+    shown = [any(_share(one, box) >= HELD for one in some) for box in boxes]
+    return [False] * (sum(level.num_sub_images for level in layout.levels) - len(boxes)) + shown
+
+
+def _share(evidence: Box, box: Box) -> float:
+    """How much of the evidence's area lies in the box."""
+    width = min(evidence[2], box[2]) - max(evidence[0], box[0])
+    height = min(evidence[3], box[3]) - max(evidence[1], box[1])
+    area = (evidence[2] - evidence[0]) * (evidence[3] - evidence[1])
+    return max(width, 0.0) * max(height, 0.0) / area if area > 0 else 0.0

@@ -1,0 +1,50 @@
+"""Telling attention where to look: how far the positions that say an answer are from looking where `data.pointing` points.
+
+A language model this side of a billion parameters does not find by itself, in minutes, which of many sub-images a question is
+about: it must compare the question's key with all of them before any of them helps it to answer. Told where, it learns
+that comparison first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .options import Pointing
+
+FLOOR = 1e-4
+"""Attention below this is as good as none; keeps the logarithm finite."""
+
+
+def pointing_loss(
+    options: Pointing,
+    attentions: Sequence[Tensor],
+    points: Tensor,
+    branches: Tensor,
+    labels: Tensor,
+    placeholders: Tensor,
+) -> Tensor:
+    """Minus the log of the attention paid to what an answer is about, mean over answers' positions and heads.
+
+    The mean of two such terms: in layer `words` the question's words, in layer `places` the sub-images.
+
+    Args:
+        attentions: of each layer (batch, heads, length, length), rows adding up to 1.
+        points: (batch, length), a bit per branch, set where that branch's answer is about the token.
+        branches: (batch, length), 0 where all share or where there is one question, else the branch's number.
+        labels: (batch, length), -100 outside answers.
+        placeholders: (batch, length), where sub-images stand.
+    """
+    own = torch.ones_like(branches) << (branches - 1).clamp(min=0)
+    wanted = (points[:, None, :] & own[:, :-1, None]) != 0
+    says = labels[:, 1:] != -100
+    terms = []
+    for layer, of_kind in ((options.words, ~placeholders), (options.places, placeholders)):
+        target = wanted & of_kind[:, None, :]
+        rows = says & target.any(dim=-1)
+        paid = (attentions[layer][:, : options.heads, :-1].float() * target[:, None]).sum(dim=-1)
+        losses = -paid.clamp(min=FLOOR).log().mean(dim=1)[rows]
+        terms.append(losses.sum() / rows.sum().clamp(min=1))
+    return torch.stack(terms).mean()
