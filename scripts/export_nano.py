@@ -31,8 +31,9 @@ def history(stage: Path) -> list[dict[str, Any]]:
     about = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
     if "stages" in about:  # exported before, and put back
         return about["stages"]
-    if not (stage / "run.json").is_file():  # calibrated, not trained
-        return [*history(Path(about["begun_from"])), {"recipe": "lab calibrate", **about["calibration"]}]
+    if not (stage / "run.json").is_file():  # begun or calibrated, not trained
+        done = [{"recipe": "lab calibrate", **about["calibration"]}] if "calibration" in about else []
+        return [*history(Path(about.get("calibration", {}).get("model") or about["begun_from"])), *done]
     about = json.loads((stage / "run.json").read_text(encoding="utf-8"))
     curve = [json.loads(line) for line in (stage / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
     last = next((row for row in reversed(curve) if "eval_loss" in row), {})

@@ -160,5 +160,5 @@ def _origin(model: str | None, done: Calibration | Learned) -> dict[str, Any]:
     file = locate(model, weights=False) / ORIGIN
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     header = result_header()
-    what = {**vars(done), **{key: header[key] for key in ("date", "commit", "versions")}}
+    what = {"model": model, **vars(done), **{key: header[key] for key in ("date", "commit", "versions")}}
     return {**before, "calibration": what}

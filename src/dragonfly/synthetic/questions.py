@@ -25,7 +25,7 @@ KINDS = ("read", "next to", "look", "compare", "count", "yes/no", "absent", "des
 class Question:
     """A question of one of `KINDS`, in one of the wordings of its `form`.
 
-    `evidence` is empty where nothing there is asked about, or not all of it lies on the first picture. `detail_px` is
+    `evidence` is empty where nothing there is asked about, or not all of it has a place. `detail_px` is
     the height of the smallest text or speck that it is about; `about` are the words that its wording leaves open,
     which name what it is about.
     """

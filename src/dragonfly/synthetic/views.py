@@ -1,6 +1,6 @@
-"""What one index of a data set holds: a whole page, crops of its cells, or its records as text, with questions.
+"""What one index of a data set holds: a whole page, some of its cells, or its records as text, with questions.
 
-Promises that the questions of a view are answered by what the view shows. Boxes are in pixels of the first picture.
+Promises that the questions of a view are answered by what the view shows. Boxes are in pixels of the view's picture.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import isqrt
 
 from PIL import Image
 
@@ -21,7 +22,7 @@ from .spec import SynthSpec
 
 @dataclass(frozen=True)
 class View:
-    """Pictures (none where the records are text) with the questions that are asked about them."""
+    """A picture (none where the records are text) with the questions that are asked about it."""
 
     images: tuple[Image.Image, ...]
     questions: tuple[Question, ...]
@@ -60,16 +61,59 @@ def _close_ups(drawn: Drawn, spec: SynthSpec, split: str, rng: random.Random) ->
     cells = [_pixels(drawn.cells.box(*cell)) for cell in drawn.cells.all()]
     rng.shuffle(cells)
     for start in range(0, len(cells) - spec.close + 1, spec.close):
-        group = cells[start : start + spec.close]
-        facts = [_on_first(fact, number == 0, cell) for number, cell in enumerate(group) for fact in _within(drawn, cell)]
+        tiles = _tiles(cells[start : start + spec.close])
+        facts = [_beside(fact, tile) for tile in tiles for fact in drawn.facts if fact.box and _inside(fact.box, tile.source)]
         if not facts:
             continue
         known = {fact.key for fact in facts}
         absent = [*drawn.absent, *(fact.key for fact in drawn.facts if fact.key not in known)]
         questions = ask(rng, facts, absent, family, split, whole=False)
-        images = tuple(drawn.image.crop(cell) for cell in group)
-        marks = tuple(_moved(mark, group[0]) for mark in drawn.marks if _inside(mark.box, group[0]))
-        yield View(images, questions, marks, drawn.family, drawn.template, drawn.quality)
+        marks = tuple(_moved(mark, tile) for tile in tiles for mark in drawn.marks if _inside(mark.box, tile.source))
+        yield View((_montage(drawn.image, tiles),), questions, marks, drawn.family, drawn.template, drawn.quality)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A crop of the page and where its upper left corner lies in the close-up, both in pixels."""
+
+    source: tuple[int, int, int, int]
+    at: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.source[2] - self.source[0], self.source[3] - self.source[1]
+
+    def move(self, box: Box) -> Box:
+        """The box in pixels of the close-up, cut to the tile."""
+        (left, top), (width, height) = self.source[:2], self.size
+        cut = max(0, box[0] - left), max(0, box[1] - top), min(width, box[2] - left), min(height, box[3] - top)
+        return cut[0] + self.at[0], cut[1] + self.at[1], cut[2] + self.at[0], cut[3] + self.at[1]
+
+
+def _tiles(cells: Sequence[tuple[int, int, int, int]]) -> list[Tile]:
+    """The cells in a square, all as large as the smallest: they differ by a pixel."""
+    side = isqrt(len(cells))
+    width, height = min(cell[2] - cell[0] for cell in cells), min(cell[3] - cell[1] for cell in cells)
+    return [
+        Tile((left, top, left + width, top + height), (number % side * width, number // side * height))
+        for number, (left, top, _, _) in enumerate(cells)
+    ]
+
+
+def _montage(page: Image.Image, tiles: Sequence[Tile]) -> Image.Image:
+    side = isqrt(len(tiles))
+    picture = Image.new(page.mode, (side * tiles[0].size[0], side * tiles[0].size[1]))
+    for tile in tiles:
+        picture.paste(page.crop(tile.source), tile.at)
+    return picture
+
+
+def _beside(fact: Fact, tile: Tile) -> Fact:
+    return replace(fact, box=tile.move(fact.box) if fact.box is not None else None)
+
+
+def _moved(mark: Mark, tile: Tile) -> Mark:
+    return replace(mark, box=tile.move(mark.box), around=tile.move(mark.around) if mark.around else None)
 
 
 def _pixels(box: Box) -> tuple[int, int, int, int]:
@@ -77,26 +121,7 @@ def _pixels(box: Box) -> tuple[int, int, int, int]:
     return round(left), round(top), round(right), round(bottom)
 
 
-def _within(drawn: Drawn, cell: tuple[int, int, int, int]) -> Sequence[Fact]:
-    return [fact for fact in drawn.facts if fact.box is not None and _inside(fact.box, cell)]
-
-
 def _inside(box: Box, cell: tuple[int, int, int, int]) -> bool:
     """Whether the middle of the box lies in the cell."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return cell[0] <= x < cell[2] and cell[1] <= y < cell[3]
-
-
-def _on_first(fact: Fact, first: bool, cell: tuple[int, int, int, int]) -> Fact:
-    """The fact with its box in pixels of the crop, which only the first picture's facts have."""
-    return replace(fact, box=_shifted(fact.box, cell) if first and fact.box is not None else None)
-
-
-def _moved(mark: Mark, cell: tuple[int, int, int, int]) -> Mark:
-    return replace(mark, box=_shifted(mark.box, cell), around=_shifted(mark.around, cell) if mark.around else None)
-
-
-def _shifted(box: Box, cell: tuple[int, int, int, int]) -> Box:
-    """The box in pixels of the crop, cut to it."""
-    left, top, width, height = cell[0], cell[1], cell[2] - cell[0], cell[3] - cell[1]
-    return max(0, box[0] - left), max(0, box[1] - top), min(width, box[2] - left), min(height, box[3] - top)
