@@ -67,6 +67,12 @@ def test_counts_said_by_the_processor_are_kept() -> None:
     assert Collator(0)(alike)["num_sub_images"].tolist() == [2, 2]
 
 
+def test_counts_that_a_processor_says_stay_where_a_batch_has_all_alike() -> None:
+    """A model whose pictures may differ asks for them in every batch."""
+    rows = [example(3 + number, pictures=1, num_sub_images=torch.tensor([2])) for number in range(2)]
+    assert Collator(0)(rows)["num_sub_images"].tolist() == [2, 2]
+
+
 def test_further_tensors_with_a_row_per_picture_go_along() -> None:
     rows = [example(3, pictures=1, selected_high=torch.tensor([[4, 5]]), image_sizes=torch.tensor([[8, 9]]))]
     rows += [example(3, pictures=1, selected_high=torch.tensor([[6]]), image_sizes=torch.tensor([[1, 2]]))]

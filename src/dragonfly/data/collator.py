@@ -29,9 +29,10 @@ class Collator:
     """Batches what `labels.encode` returns.
 
     Gives input_ids, attention_mask, labels, each (rows, tokens), and the per-picture tensors joined on dim 0:
-    pixel_values (num_images, num_sub_images, 3, R, R), zero-padded in dim 1 where counts differ, then with
-    num_sub_images (num_images,); sub_image_regions likewise padded with -3. Rows without pictures bring no picture
-    rows; a batch without any has no pixel_values. What is not a tensor (`num_truncated`) is for people and stays out.
+    pixel_values (num_images, num_sub_images, 3, R, R), zero-padded in dim 1 where counts differ; num_sub_images
+    (num_images,) then, and where the examples have it; sub_image_regions likewise padded with -3. Rows without pictures
+    bring no picture rows; a batch without any has no pixel_values. What is not a tensor (`num_truncated`) is for people
+    and stays out.
     """
 
     pad_token_id: int
@@ -75,7 +76,8 @@ def _pictures(examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         if any(len(example.get(key, ())) != len(example["pixel_values"]) for example in pictured):
             raise ValueError(f"{key!r} must have one row per picture in every example; make all with one processor")
         batch[key] = _joined([example[key] for example in pictured], key)
-    if len(set(batch["num_sub_images"].tolist())) == 1 and batch["pixel_values"].shape[1] == batch["num_sub_images"][0]:
+    said = any("num_sub_images" in example for example in examples)  # an encoder under which pictures may differ: the model asks
+    if not said and len(set(batch["num_sub_images"].tolist())) == 1:
         del batch["num_sub_images"]
     return batch
 
