@@ -41,4 +41,8 @@ if [ ! -e "$ROOT/choose" ]; then # where to look, learned from evidence with all
 fi
 stage full full "$(steps full)" "$@"
 stage again full 1200 "init_from.checkpoint=$ROOT/full" "output=$ROOT/again" "$@" # the same once more, from a high rate down
-echo "the model: $ROOT/again; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"
+if [ ! -e "$ROOT/choose-again" ]; then
+    "$DRAGONFLY" lab calibrate "$ROOT/again" "$ROOT/data/train" --set model.selection.policy=question --limit 6500 -o "$ROOT/choose-again"
+fi
+stage third full 1500 "init_from.checkpoint=$ROOT/choose-again" "output=$ROOT/third" "$@"
+echo "the model: $ROOT/third; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"
