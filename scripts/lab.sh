@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The lab's data, the checkpoint that its arms begin from, and the studies named (none: the headline). Needs build/nano/close of
-# `make nano`. What is there already is not made again.
+# The lab's data, the checkpoint that its arms begin from, and the studies named (none: the headline). Needs build/nano/bind and the
+# data of `make nano`. What is there already is not made again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DRAGONFLY=${DRAGONFLY:-.venv/bin/dragonfly}
@@ -17,9 +17,9 @@ synth data/lab/test nano test 150 12
 synth data/lab/test-crowded nano-crowded test 150 12
 
 if [ ! -e "$START/dragonfly.json" ]; then
-    synth build/nano/data/close-4 nano-close-4 train 3000 6
+    synth build/nano/data/close-4 nano-close-4 train 6000 6
     synth build/nano/data/close-4-dev nano-close-4 dev 60 9
-    for name in few pages; do
+    for name in find pages; do
         [ -e "build/nano/$name/dragonfly.json" ] || "$DRAGONFLY" train "nano/$name"
     done
     choice='model.encoder.selection={policy: question, scope: picture, keep: 3}' # its map, for the arms that choose so
