@@ -23,7 +23,7 @@ if [ ! -e "$START/dragonfly.json" ]; then
         [ -e "build/nano/$name/dragonfly.json" ] || "$DRAGONFLY" train "nano/$name"
     done
     choice='model.encoder.selection={policy: question, scope: picture, keep: 3}' # its map, for the arms that choose so
-    "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages data.alone=false "$choice"
+    "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages data.alone=false pointing=null "$choice"
     "$DRAGONFLY" lab calibrate build/nano/pages-begun build/nano/data/train --set model.selection.policy=question --limit 1500 -o build/nano/pages-choose
     "$PYTHON" scripts/export_nano.py build/nano/pages-choose "$START"
 fi
