@@ -44,7 +44,7 @@ def points(processor: Any, example: Mapping[str, Any], sample: Sample, images: S
     if len(questions) > BRANCHES:
         raise ValueError(f"{len(questions)} questions on a picture; pack at most {BRANCHES} where they are told where to look")
     picture = picture_mask(ids, processor.image_token_id, processor.separator_token_id)
-    places = _places(processor, images[0], int(picture.sum()) if len(images) == 1 else None) if images else None
+    places = _places(processor, images[0]) if images else None
     for number, question in enumerate(questions):
         own = (branches == number + 1) if len(questions) > 1 else ~picture
         marked = _named(processor.tokenizer, ids, own, question, _about(sample, number))
@@ -88,11 +88,11 @@ def _spans(text: str, word: str) -> list[tuple[int, int]]:
     return found
 
 
-def _places(processor: Any, image: Any, tokens: int | None) -> tuple[SubImageLayout, Tensor]:
+def _places(processor: Any, image: Any) -> tuple[SubImageLayout, Tensor]:
     """The picture's layout, and for each token of its block which sub-image it is of; a separator is its sub-image's."""
     layout = make_layout((image.height, image.width), processor.image_processor.spec)
     counts = torch.tensor(layout.token_counts) + 1
-    if layout.num_kept_high != len(layout.regions) or tokens not in (None, int(counts.sum())):
+    if layout.num_kept_high != len(layout.regions):
         raise ValueError("to be told where to look, a language model must see every sub-image: set model.selection.policy=all")
     return layout, torch.arange(len(counts)).repeat_interleave(counts)
 
