@@ -45,7 +45,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def processor() -> Any:
-    everything = {**tiny.config("v1").encoder, "selection": {"policy": "all"}}
+    everything = {**(tiny.config("v1").encoder or {}), "selection": {"policy": "all"}}
     return tiny.processor(tiny.config("v1", encoder=everything))
 
 

@@ -55,14 +55,15 @@ class StageTrainer(Trainer):
         if weight and of_choice is not None and model.training:
             loss = loss + weight * of_choice / self.args.gradient_accumulation_steps
         if self.recipe.pointing is not None and points is not None and model.training:
-            far = self._pointing(self.recipe.pointing, outputs.attentions, points, inputs)
+            far = self._pointing(self.recipe.pointing, outputs, points, inputs)
             loss = loss + far / self.args.gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
 
-    def _pointing(self, options: Pointing, attentions: Any, points: Tensor, inputs: dict[str, Any]) -> Tensor:
-        placeholders = inputs["input_ids"] == self.model.config.image_token_id  # pyright: ignore[reportOptionalMemberAccess]
+    def _pointing(self, options: Pointing, outputs: Any, points: Tensor, inputs: dict[str, Any]) -> Tensor:
+        config: Any = self.model.config  # pyright: ignore[reportOptionalMemberAccess]
+        placeholders = inputs["input_ids"] == config.image_token_id
         given = (points, inputs["branches"], inputs["labels"], placeholders)
-        return options.weight * pointing_loss(options, attentions, *given)
+        return options.weight * pointing_loss(options, outputs.attentions, *given)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]
