@@ -26,6 +26,7 @@ if [ ! -e "$START/dragonfly.json" ]; then
     "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages data.alone=false pointing=null "$choice"
     "$DRAGONFLY" lab calibrate build/nano/pages-begun build/nano/data/train --set model.selection.policy=question --limit 1500 -o build/nano/pages-choose
     "$PYTHON" scripts/export_nano.py build/nano/pages-choose "$START"
+    cp build/nano/pages/{loss.jsonl,recipe.yaml,run.json} "$START"
 fi
 
 for study in "${@:-headline}"; do
