@@ -37,10 +37,10 @@ def _about(result: dict[str, Any]) -> str:
     )
     hardware, date = result["hardware"], result["date"].partition("T")[0]
     machine = hardware["gpu"] or f"{hardware['cores']} cores of {hardware['cpu']}"
-    commit = (result["commit"] or "not in a repository")[:12] + ("+" if result["dirty"] else "")
+    commit = f"commit {result['commit'][:12]}{'+' if result['dirty'] else ''}" if result["commit"] else "no commit known"
     return (
         f"Checkpoint `{result['checkpoint']['name']}` ({result['checkpoint']['sha256'][:12]}). {how} "
-        f"{result['test']['pictures']} test pictures. {date}, {machine}, commit {commit}."
+        f"{result['test']['pictures']} test pictures. {date}, {machine}, {commit}."
     )
 
 
