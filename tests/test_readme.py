@@ -95,6 +95,13 @@ def test_the_numbers_of_the_rules_are_those_of_their_result_files():
     names = ("question", "detail", "similarity", "random")
     answered = [arms[f"policy={name} keep=1"]["scores"]["fine"]["value"] for name in names]
     assert [rules[n] for n in (0, 3, 5, 6)] == [round(100 * value, 1) for value in answered]
+    trained = shown(
+        r"([\d.]+) % of fine detail with all 24, ([\d.]+) % with the 12 of `detail`, ([\d.]+) % with three by the question, "
+        r"([\d.]+) % `centred`, ([\d.]+) % `similarity`, ([\d.]+) % random"
+    )
+    arms = result("lab/headline")["arms"]
+    names = ("baseline-3", "detail", "question-3", "centred", "similarity", "random")
+    assert trained == [round(100 * arms[name]["scores"]["fine"]["value"], 1) for name in names]
     kept = kept_of_three("recall-nano-pages", "question", "oracle", "detail", "similarity", "random (exact)")
     assert [rules[n] for n in (1, 2, 4, 7, 8)] == kept
     dense = shown(r"only the question beats chance, (\d+) % against (\d+) %")
