@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The next bundled model from nothing: data, five stages, export. What is there already is not made again; a stage that was
+# The next bundled model from nothing: data, stages, export. What is there already is not made again; a stage that was
 # stopped goes on from its last checkpoint. SHARE=0.01 makes a rehearsal of everything in a few minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."

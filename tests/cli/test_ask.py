@@ -115,6 +115,7 @@ def test_checkpoint_faults(run: Run, copy: Path, fault: str) -> None:  # noqa: F
     ("words", "said"),
     [
         ([], 'nothing to ask; write: dragonfly ask PICTURE "QUESTION"'),
+        (["PICTURE", " "], 'nothing to ask; write: dragonfly ask PICTURE "QUESTION"'),
         (["no-such.png", "What?"], "no-such.png does not exist; check the path"),
         (["PICTURE"], "the last word is the question, and"),
         (["What?", "PICTURE"], "the last word is the question, and"),

@@ -111,6 +111,10 @@ def test_it_is_learned_beside_the_answers(shared: Path) -> None:
 
 
 def test_what_cannot_point_is_refused(shared: Path) -> None:
+    with pytest.raises(ValueError, match="pointing names layers 0 and 7 and 1 heads; the language model has layers 0 to 1 of"):
+        run(recipe(shared, "never", pointing={"places": 7, "heads": 1}))
+    with pytest.raises(ValueError, match=r"must see every sub-image: set model\.selection\.policy=all"):
+        run(recipe(shared, "never-either", model={}))
     with pytest.raises(ValueError, match="pointing reads the language model's attention, which the default, sdpa, does not"):
         recipe(shared, "never", attention=None)
     data = {"train": [{"name": "rows", "path": str(shared / "manifest")}]}

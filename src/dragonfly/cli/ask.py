@@ -68,7 +68,7 @@ def ask(
         return _ask_batch(batch, output, batch_size, loading, options)
     if output is not None:
         raise ValueError("--output is for the answers of --batch; one answer is printed (redirect it: > answer.txt)")
-    if not words:
+    if not words or not words[-1].strip():
         raise ValueError('nothing to ask; write: dragonfly ask PICTURE "QUESTION"')
     *images, question = words
     return _ask_one(images, question, system, zoom, why, json, loading, options)

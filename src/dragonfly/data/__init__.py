@@ -8,12 +8,14 @@ from .faults import BadRow, BadSample, check_bad, count_bad
 from .labels import IGNORE_INDEX, encode, picture_mask, supervise
 from .manifest import Manifest, write_manifest
 from .mixture import Mixture, Place
+from .pointing import PLACES
 from .readers import FORMATS, read
 from .show import show
 
 __all__ = [
     "FORMATS",
     "IGNORE_INDEX",
+    "PLACES",
     "BadRow",
     "BadSample",
     "Box",

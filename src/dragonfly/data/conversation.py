@@ -16,6 +16,9 @@ Box = tuple[float, float, float, float]
 
 ROLES = ("system", "user", "assistant")
 
+ABOUT = "about"
+"""In `Sample.meta`: for each answer, as with evidence, the words of its question that name what is asked about."""
+
 _Bytes = bytes  # `ImageRef` has a field of this name, which hides the type inside its body
 
 
@@ -183,6 +186,6 @@ def _common_meta(samples: Sequence[Sample]) -> dict[str, Any]:
     """What is true of every packed sample; the rest would be said of turns that it does not hold for."""
     first, rest = samples[0].meta, samples[1:]
     common = {k: v for k, v in first.items() if all(k in other.meta and other.meta[k] == v for other in rest)}
-    if all("about" in sample.meta for sample in samples):  # one entry per answer, as with evidence
-        common["about"] = [words for sample in samples for words in sample.meta["about"]]
+    if all(ABOUT in sample.meta for sample in samples):
+        common[ABOUT] = [words for sample in samples for words in sample.meta[ABOUT]]
     return common

@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from dragonfly.vision.layout import Box, SubImageLayout, make_layout
+from dragonfly.vision.policies import evidence_areas
 
-from .conversation import Sample
+from .conversation import ABOUT, Sample
 from .labels import picture_mask
-
-ABOUT = "about"
-"""In a sample's `meta`: for each answer the words of its question that name what is asked about."""
 
 BRANCHES = 63
 """Branches that fit in the bits of an int64 without its sign."""
@@ -27,7 +25,7 @@ HELD = 0.3
 """Share of an evidence box that a sub-image must show to be worth a look."""
 
 PLACES = 2
-"""Boxes of evidence at most of an answer with a place; more say something of the whole picture."""
+"""Boxes of evidence at most of a question about a place; one about more of the picture tells no single place's answer."""
 
 
 def points(processor: Any, example: Mapping[str, Any], sample: Sample, images: Sequence[Any]) -> Tensor:
@@ -101,14 +99,9 @@ def _shown(layout: SubImageLayout, evidence: Sequence[Box]) -> list[bool]:
     """For every sub-image whether it is of the finest level and shows enough of a box, if the boxes are a place at all."""
     finest = layout.levels[-1]
     boxes = [finest.box(index) for index in range(finest.num_sub_images)]
-    some = evidence if len(evidence) <= PLACES else ()
-    shown = [any(_share(one, box) >= HELD for one in some) for box in boxes]
+    shown = [False] * len(boxes)
+    for left, top, right, bottom in evidence if len(evidence) <= PLACES else ():
+        enough = HELD * (right - left) * (bottom - top)
+        areas = evidence_areas(boxes, [(left, top, right, bottom)])
+        shown = [before or area >= enough > 0 for before, area in zip(shown, areas, strict=True)]
     return [False] * (sum(level.num_sub_images for level in layout.levels) - len(boxes)) + shown
-
-
-def _share(evidence: Box, box: Box) -> float:
-    """How much of the evidence's area lies in the box."""
-    width = min(evidence[2], box[2]) - max(evidence[0], box[0])
-    height = min(evidence[3], box[3]) - max(evidence[1], box[1])
-    area = (evidence[2] - evidence[0]) * (evidence[3] - evidence[1])
-    return max(width, 0.0) * max(height, 0.0) / area if area > 0 else 0.0

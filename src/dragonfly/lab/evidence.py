@@ -17,6 +17,7 @@ from typing import Any
 from dragonfly.data import Manifest
 from dragonfly.evaluation.questions import picture_name
 from dragonfly.vision.layout import Box, SubImageLayout
+from dragonfly.vision.policies import evidence_areas
 from dragonfly.vision.spec import Scope
 
 
@@ -98,9 +99,4 @@ def _shares(layout: SubImageLayout, evidence: Collection[Box]) -> list[float]:
     whole = sum((right - left) * (bottom - top) for left, top, right, bottom in evidence)
     if whole <= 0:
         raise ValueError(f"evidence {list(evidence)} has no area; a box is (left, top, right, bottom) in source pixels")
-    return [sum(_overlap(box, one) for one in evidence) / whole for box in layout.level_boxes("high")]
-
-
-def _overlap(a: Box, b: Box) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return max(width, 0.0) * max(height, 0.0)
+    return [area / whole for area in evidence_areas(layout.level_boxes("high"), list(evidence))]

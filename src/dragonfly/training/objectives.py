@@ -18,6 +18,7 @@ from dragonfly.models.connector import OPTIONAL
 
 from . import reading
 from .gates import answer_metrics, likeliest
+from .pointing import check_heads
 from .reader import Reader
 from .recipe import Recipe
 from .sources import encoded, load_rows
@@ -53,6 +54,8 @@ def make_task(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream
         train = reading.PatchDataset(rows, processor, classes, options)
         held_out = reading.PatchDataset(evaluation, processor, classes, options) if evaluation else None
         return Task(reader, train, held_out, reading.collate, lambda outputs, _: reader.said(_first(outputs)), reader.metrics)
+    if recipe.pointing is not None:
+        check_heads(recipe.pointing, model.config.get_text_config())
     answer_without_pictures(model)
     train = encoded(recipe, rows, processor) if isinstance(rows, Mixture) else rows
     held_out = encoded(recipe, evaluation, processor) if evaluation else None

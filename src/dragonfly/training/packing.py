@@ -10,10 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dragonfly.data import Sample
-
-LOCAL = 2
-"""Boxes of evidence at most of a question about a place; one about more of the picture tells no single place's answer."""
+from dragonfly.data import PLACES, Sample
 
 STOCK = {"yes", "no"}
 SHORT = 3
@@ -53,7 +50,7 @@ def _said(row: Sample) -> Said:
     answers = [_words(message.text) for message in row.messages if message.role == "assistant"]
     short = tuple(answer for answer in answers if len(answer) <= SHORT and not answer <= STOCK)
     every = frozenset[str]().union(*(_words(message.text) for message in row.messages))
-    return Said(every, short, boxes if len(boxes) <= LOCAL else frozenset())
+    return Said(every, short, boxes if len(boxes) <= PLACES else frozenset())
 
 
 def _words(text: str) -> frozenset[str]:

@@ -8,6 +8,7 @@ that comparison first.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,16 @@ from .options import Pointing
 
 FLOOR = 1e-4
 """Attention below this is as good as none; keeps the logarithm finite."""
+
+
+def check_heads(options: Pointing, config: Any) -> None:
+    """ValueError where the language model of this configuration has not the layers and heads that are to be told."""
+    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    if max(options.words, options.places) >= layers or options.heads > heads:
+        raise ValueError(
+            f"pointing names layers {options.words} and {options.places} and {options.heads} heads; "
+            f"the language model has layers 0 to {layers - 1} of {heads} heads"
+        )
 
 
 def pointing_loss(
