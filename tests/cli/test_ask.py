@@ -163,3 +163,10 @@ def test_a_real_process(saved_model: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, f"note: {path}: animated GIF: first of 2 frames\n")
     assert list(json.loads(done.stdout)) == KEYS
+
+
+def test_the_bundled_model_says_what_it_knows(run: Run, saved_model: Path, picture: Path) -> None:
+    note = "note: nano, the bundled model, knows drawn pages alone"
+    assert note in run("ask", picture, "Is there a fracture?").err
+    assert note not in run("ask", "What is 1?", "--max-new-tokens", 2).err  # no picture that could be mistaken
+    assert note not in run("ask", picture, "A?", "--model", saved_model, "--max-new-tokens", 2).err

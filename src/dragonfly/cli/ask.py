@@ -100,6 +100,7 @@ def _ask_one(
     for image in images:
         load_picture(image)
     engine = load(**loading)
+    common.say_what_answers(loading["model"], len(images))
     answer = engine.ask(images, question, system=system, **options)
     for note in answer.notes:
         common.say(f"note: {note}")

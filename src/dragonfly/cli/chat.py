@@ -39,6 +39,7 @@ def chat(
     Options.of(**options)
     for image in images or []:
         load_picture(image)
+    common.say_what_answers(model, len(images or []))
     conversation = load(model, device=device, dtype=dtype, overrides=set or ()).chat(images or [], system=system)
     waiting: list[str] = []
     noted = 0

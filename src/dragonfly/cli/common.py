@@ -32,6 +32,12 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
+def say_what_answers(model: str | None, pictures: int) -> None:
+    """The bundled model answers about anything and knows one thing: whoever shows it a scan must hear that."""
+    if model is None and pictures:
+        say("note: nano, the bundled model, knows drawn pages alone; about photographs, documents or scans give --model")
+
+
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
