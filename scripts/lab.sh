@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# The lab's data, the checkpoint that its arms begin from, and the studies named (none: the headline). Needs build/nano/bind and the
-# data of `make nano`. What is there already is not made again.
+# The lab's data, the checkpoint that its arms begin from, and the studies named: those of `dragonfly lab studies`, `recall` or
+# `curves`; the headline if none is. Needs build/nano/bind and the data of `make nano`. What is there already is not made again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DRAGONFLY=${DRAGONFLY:-.venv/bin/dragonfly}
 PYTHON=${PYTHON:-.venv/bin/python}
 START=checkpoints/nano/pages
+RESULTS=benchmarks/results/lab
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 synth() { # folder, spec, split, pictures, seed
@@ -15,6 +16,8 @@ synth() { # folder, spec, split, pictures, seed
 synth data/lab/train nano train 2500 11
 synth data/lab/test nano test 150 12
 synth data/lab/test-crowded nano-crowded test 150 12
+synth data/lab/train-fine fine train 1000 13
+synth data/lab/test-fine fine test 100 14
 
 if [ ! -e "$START/dragonfly.json" ]; then
     synth build/nano/data/close-4 nano-close-4 train 6000 6
@@ -29,8 +32,25 @@ if [ ! -e "$START/dragonfly.json" ]; then
     cp build/nano/pages/{loss.jsonl,recipe.yaml,run.json} "$START"
 fi
 
+recall() { # name, data, scope
+    "$DRAGONFLY" lab recall "$2" --scope "$3" -o "$RESULTS/recall-$1.json"
+}
+
 for study in "${@:-headline}"; do
-    "$DRAGONFLY" ablate "$study" -o "runs/lab/$study" --workers "${WORKERS:-2}" ${MINUTES:+--minutes "$MINUTES"}
-    cp "runs/lab/$study/result.json" "benchmarks/results/lab/$study.json"
+    case $study in
+        recall) # what nano keeps of the evidence, on pages with few and with many cells filled
+            recall nano-pages data/lab/test picture
+            recall crowded data/lab/test-crowded picture
+            recall sparse data/lab/test region
+            recall dense data/lab/test-crowded region
+            continue ;;
+        curves)
+            "$DRAGONFLY" lab curves data/lab/test --limit 200 -o "$RESULTS/curves-pages.json" \
+                --model checkpoints/nano/pages --set model.selection.keep=6
+            continue ;;
+        policies | cost) "$DRAGONFLY" lab sweep "$study" -o "runs/lab/$study" ${MINUTES:+--minutes "$MINUTES"} ;;
+        *) "$DRAGONFLY" ablate "$study" -o "runs/lab/$study" --workers "${WORKERS:-2}" ${MINUTES:+--minutes "$MINUTES"} ;;
+    esac
+    cp "runs/lab/$study/result.json" "$RESULTS/$study.json"
 done
 "$DRAGONFLY" lab findings

@@ -142,3 +142,10 @@ def test_the_page_holds_claims_tables_and_limits():
     ):
         assert part in page
     assert difference_rows(found)[1] == ["a", "b", "fine", "+20.0 [+10.0, +30.0]", "0.0010", "2", "consistent"]
+
+
+def test_a_page_of_single_seeds_has_no_table_of_seeds():
+    arms = {name: {**arm, "seeds": [0]} for name, arm in result()["arms"].items()}
+    claims = {"headlines": [], "conclusions": ["Little."]}
+    assert "# Seeds" in report(result(**claims))
+    assert "# Seeds" not in report(result(arms=arms, **claims))

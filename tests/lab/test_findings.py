@@ -46,6 +46,14 @@ def test_a_result_takes_its_study_off_the_list_and_shows_its_numbers(tmp_path: P
     assert "Result file: `table1.json`." in text
 
 
+def test_the_page_begins_with_every_study_in_a_row(tmp_path: Path):
+    write(tmp_path, "table1.json", study("table1"))
+    write(tmp_path, "mine.json", study("mine"))
+    text = page(tmp_path)
+    assert "| table1 | Which? | fine: a 70.0, b 50.0, chance 40.0 |\n| mine |" in text
+    assert text.index("## The studies in short") < text.index("## table1")
+
+
 def test_a_recall_result_is_shown_with_its_breakdown(tmp_path: Path):
     table = {
         "1": {"detail": {"recall": {"value": 0.5, "low": 0.25, "high": 0.75}, "area": {"value": 0.5, "low": None, "high": None}}}

@@ -39,10 +39,12 @@ def page(results: Path) -> str:
     for file, one in found.items():
         if one["kind"] == "study" and done.setdefault(one["name"], file) != file:
             raise ValueError(f"{results} holds two results of the study '{one['name']}'; remove the older file")
-    parts = [HEAD, *(_recall(file, one) for file, one in found.items() if one["kind"] == "recall")]
+    order = [*(name for name in studies if name in done), *(name for name in done if name not in studies)]
+    parts = [HEAD, *_short([found[done[name]] for name in order])]
+    parts += [_recall(file, one) for file, one in found.items() if one["kind"] == "recall"]
     parts += [_towers(file, one) for file, one in found.items() if one["kind"] == "towers"]
     parts += [_curves(file, one) for file, one in found.items() if one["kind"] == "curves"]
-    for name in (*(name for name in studies if name in done), *(name for name in done if name not in studies)):
+    for name in order:
         parts.append(f"{report(found[done[name]], level=2)}\nResult file: `{done[name]}`.")
     if missing := [name for name in studies if name not in done]:
         lines = "\n".join(map(_line, missing))
@@ -51,6 +53,20 @@ def page(results: Path) -> str:
     parts.append(f"## At full size\n\nThe same questions with the paper's own models and steps. None has been run.\n\n{lines}")
     parts.append(GATED)
     return "\n\n".join(parts) + "\n"
+
+
+def _short(results: list[dict[str, Any]]) -> list[str]:
+    """A row per study that has scores."""
+    rows = [["study", "question", "first measure, every arm from best to worst"]]
+    for one in results:
+        if one["arms"]:
+            measure = next(iter(next(iter(one["arms"].values()))["scores"]))
+            scores = {name: arm["scores"][measure] for name, arm in one["arms"].items()}
+            ranked = sorted(scores, key=lambda name: (-scores[name]["value"], name))
+            values = [f"{name} {scores[name]['value'] * (1 if scores[name]['unit'] == 'words' else 100):.1f}" for name in ranked]
+            rows.append([one["name"], one["question"], f"{measure}: {', '.join(values)}"])
+    text = "What differs beyond chance, and from what, is said in each study's own section; arms of one seed are exploratory."
+    return [f"## The studies in short\n\n{as_table(rows)}\n\n{text}"] if len(rows) > 1 else []
 
 
 def _line(name: str) -> str:

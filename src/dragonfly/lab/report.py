@@ -23,7 +23,9 @@ def report(result: dict[str, Any], plot: str | None = None, level: int = 1) -> s
     if result["arms"]:
         parts += [as_table(score_rows(result)), LEGEND, f"{sharp}# Cost", as_table(cost_rows(result))]
         parts += [f"![accuracy against tokens, FLOPs and time]({plot})"] if plot else []
-        parts += [f"{sharp}# Seeds", as_table(seed_rows(result)), f"{sharp}# Tests", as_table(difference_rows(result))]
+        if any(len(arm["seeds"]) > 1 for arm in result["arms"].values()):
+            parts += [f"{sharp}# Seeds", as_table(seed_rows(result))]
+        parts += [f"{sharp}# Tests", as_table(difference_rows(result))]
     parts += [f"{sharp}# What may and may not be concluded", " ".join(result["conclusions"])]
     return "\n\n".join(parts) + "\n"
 
