@@ -79,6 +79,16 @@ def test_crowded_pages_fill_most_cells() -> None:
     assert all(len(picture.facts) >= 16 for picture in drawn("nano-crowded", count=25))
 
 
+def test_pages_of_words_have_words_for_most_values_of_fields() -> None:
+    def share(spec: str) -> float:
+        pages = [picture for picture in drawn(spec, count=60) if picture.family in ("receipt", "label", "form", "page", "table")]
+        values = [fact.value for picture in pages for fact in picture.facts]
+        return sum(value.isalpha() for value in values) / len(values)
+
+    assert share("nano") < 0.4
+    assert share("nano-words") > 0.7
+
+
 def test_the_shapes_of_the_pictures_choose_the_grid_that_they_were_drawn_on() -> None:
     seen = set()
     for picture in drawn("nano"):

@@ -292,8 +292,11 @@ def calibrate(
       dragonfly lab calibrate ./my-model ./data --set model.selection.policy=question --set model.selection.scope=picture \
           --set model.selection.keep=3 --limit 8000 -o ./my-model-question
     """
+    import logging
+
     from dragonfly.lab.calibration import calibrate_model
 
+    logging.getLogger("dragonfly").setLevel(logging.ERROR)  # that its map is new is why it is calibrated
     done = calibrate_model(None if model == "nano" else model, data, output, limit=limit, overrides=set or (), device=device)
     typer.echo(f"{output}: {done.summary()}")
     return 0

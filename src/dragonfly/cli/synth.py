@@ -12,7 +12,9 @@ from dragonfly.cli import common
 
 def synth(
     output: Annotated[Path, typer.Option("--output", "-o", help="The new folder: manifest.json, shards, pictures.")],
-    spec: Annotated[str, typer.Option(help="What to draw: nano, nano-crowded, nano-close-1, -4 or -9, nano-text.")] = "nano",
+    spec: Annotated[
+        str, typer.Option(help="What to draw: nano, fine, nano-crowded, nano-words, nano-close-{1,4,9}, nano-text.")
+    ] = "nano",
     split: Annotated[str, typer.Option(help="train, dev or test: other values, page styles and wordings.")] = "train",
     n: Annotated[int, typer.Option("--n", help="Pages to draw, in every split; each gives many questions.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed and package versions give the same bytes.")] = 0,

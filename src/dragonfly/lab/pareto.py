@@ -34,6 +34,7 @@ def draw(result: dict[str, Any], measure: str, target: Path) -> None:
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     for place, (label, key) in enumerate(AXES, start=1):
         axes = figure.add_subplot(1, 3, place, xlabel=label, ylabel=f"{measure} ({'words' if scale == 1 else '%'})")
+        axes.margins(x=0.18)  # room for names on the right
         costs = [{**result["arms"][name]["cost"], **result["timing"][name]}[key] for name in names]
         points = [(cost, scale * score["value"]) for cost, score in zip(costs, scores, strict=True)]
         for name, (x, y), score in zip(names, points, scores, strict=True):

@@ -53,7 +53,7 @@ def bound_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, sty
     cells = draw_cells(rng, spec)
     title = title_cells(rng, cells) if rng.random() < TITLE_SHARE else []
     chosen = choose_cells(rng, cells, spec, title)
-    family, one = FAMILIES[name], _face(rng, spec, style, name, cells)
+    family, one = with_values(FAMILIES[name], spec.values), _face(rng, spec, style, name, cells)
     keys, limit = set(_fitting(family, style, one, cells)), _value_room(style, cells)
     facts, absent = make_facts(rng, family, split, len(chosen), keys.__contains__, lambda value: one.width(value) <= limit)
     items = tuple(Item(fact, cells.box(*cell), one) for fact, cell in zip(facts, chosen, strict=False))

@@ -61,6 +61,7 @@ class SynthSpec:
 _ALL = (
     SynthSpec("nano", "fields, tables, charts, panels, shapes and specks of 10-16 px, bound to cells of 64 px"),
     SynthSpec("nano-crowded", "nano with most cells filled, to pre-train a tower", crowded=True),
+    SynthSpec("nano-words", "nano with words for most values of fields, to learn letters", values=("word",) * 12),
     *(
         SynthSpec(f"nano-close-{n}", f"{n} cells of a crowded page, from anywhere on it", crowded=True, close=n)
         for n in (1, 4, 9)
