@@ -14,7 +14,7 @@ from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
 from dragonfly.inference import load
 from dragonfly.training import Recipe, run
 from dragonfly.training.sources import encoded, load_rows
-from dragonfly.training.stages import build_processor
+from dragonfly.training.stages import build_processor, freeze, warn_of_a_stale_map
 from tests import tiny
 from tests.training import small
 
@@ -79,6 +79,33 @@ def test_the_map_alone_learns_to_find_the_evidence(shared: Path) -> None:
         scores = [item.score for item in engine.ask(tiny.picture(seed=0), "question 0?", max_new_tokens=1).selections[0]]
         found.append(torch.tensor(scores).log_softmax(0)[0])
     assert found[1] > found[0] + 0.5
+
+
+@pytest.mark.parametrize(
+    ("trainable", "names"),
+    [
+        (["multi_modal_projector", "language_model"], "the multi_modal_projector, embeddings as they were"),
+        (["vision_tower", "language_model.layers"], "the vision_tower as they were"),
+        (["language_model.layers"], None),
+        (["multi_modal_projector", "question_map"], None),
+    ],
+)
+def test_a_learned_map_that_is_left_behind_is_told_of(
+    caplog: pytest.LogCaptureFixture, trainable: list[str], names: str | None
+) -> None:
+    spec = tiny.config().spec.with_selection(policy="question")
+    model = tiny.model(tiny.config(encoder=spec.to_dict()))
+    freeze(model, trainable)
+    warn_of_a_stale_map(model)
+    assert [names in record.message for record in caplog.records] == ([True] if names else [])
+
+
+def test_a_new_map_is_left_behind_by_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    spec = tiny.config().spec.with_selection(policy="question")
+    model = tiny.model(tiny.config(encoder=spec.to_dict()))
+    torch.nn.init.eye_(model.model.question_map.weight)
+    warn_of_a_stale_map(model)
+    assert not caplog.records
 
 
 def test_the_map_needs_evidence(shared: Path) -> None:

@@ -31,7 +31,7 @@ from .reader import Reader, save_head
 from .recipe import Recipe
 from .record import RECIPE, Record, origin, write_recipe
 from .sources import first_rows, manifest_hashes, mixture, num_steps, stream
-from .stages import build_model, build_processor, check_choice, count_modules, freeze
+from .stages import build_model, build_processor, check_choice, count_modules, freeze, warn_of_a_stale_map
 from .trainer import StageTrainer
 
 logger = logging.getLogger(__name__)
@@ -129,6 +129,7 @@ def _prepared_model(recipe: Recipe, processor: Any) -> Any:
         model = add_adapter(model, recipe.lora, recipe.trainable)
     else:
         freeze(model, recipe.trainable)
+    warn_of_a_stale_map(model_of(model))
     if recipe.gradient_checkpointing:
         inner = model_of(model)
         # Both names: transformers 5.23 renamed the method and warns of the old one.

@@ -119,6 +119,26 @@ def check_choice(recipe: Recipe, spec: EncoderSpec) -> None:
         )
 
 
+def warn_of_a_stale_map(model: DragonflyForConditionalGeneration) -> None:
+    """Say so where policy `question` has a learned map that stays as it is while what it compares is trained."""
+    found = getattr(model.model, "question_map", None)
+    if found is None or not found.learned() or any(weight.requires_grad for weight in found.parameters()):
+        return
+    compared = {
+        "vision_tower": model.model.vision_tower,
+        "multi_modal_projector": model.model.multi_modal_projector,
+        "embeddings": model.get_input_embeddings(),
+    }
+    moving = [name for name, part in compared.items() if any(weight.requires_grad for weight in part.parameters())]
+    if moving:
+        logger.warning(
+            "policy 'question' chooses by a map that was learned for the %s as they were, and this run trains them: it will "
+            "choose worse. Train language_model.layers alone, or learn the map again afterwards (dragonfly lab calibrate), or "
+            "choose without it (model.selection.policy=detail)",
+            ", ".join(moving),
+        )
+
+
 def freeze(model: nn.Module, trainable: list[str]) -> None:
     """Let exactly the named modules be trained. ValueError for a name that the model does not have."""
     modules = [named_module(model, name) for name in trainable]
