@@ -31,6 +31,9 @@ def history(stage: Path) -> list[dict[str, Any]]:
     about = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
     if "stages" in about:  # exported before, and put back
         return about["stages"]
+    if "averaged" in about:  # the second goes on from the first
+        names = [Path(name).name for name in about["averaged"]]
+        return [*history(Path(about["averaged"][1])), {"recipe": f"mean of the weights of {' and '.join(names)}"}]
     if not (stage / "run.json").is_file():  # begun or calibrated, not trained
         done = [{"recipe": "lab calibrate", **about["calibration"]}] if "calibration" in about else []
         return [*history(Path(about.get("calibration", {}).get("model") or about["begun_from"])), *done]

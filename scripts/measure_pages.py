@@ -183,12 +183,7 @@ def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any]) ->
         real=_real(real),
         calibration=f"{result['calibration']['expected_error']:.1%}",
         failures="\n".join(f"- {f['question']} It said “{f['answer']}”; right is “{f['gold']}”." for f in result["failures"]),
-        stages="\n".join(
-            f"| {stage['recipe']} | {stage['steps']} | {stage['seconds'] / 60:.0f} | {_held_out(stage['held_out'])} |"
-            if "steps" in stage
-            else f"| {stage['recipe']} | - | - | evidence found {stage['recall']:.1%} |"
-            for stage in about.get("stages", [])
-        ),
+        stages="\n".join(map(_stage, about.get("stages", []))),
         cpu=result["hardware"]["cpu"],
     )
 
@@ -199,6 +194,13 @@ def _lines(title: str, scores: dict[str, Any]) -> str:
         sure = f"{own['interval'][0]:.1%} to {own['interval'][1]:.1%}" if own["interval"] else "-"
         lines.append(f"| {name} | {own['asked']} | {own['exact']:.1%} | {sure} |")
     return "\n".join(lines)
+
+
+def _stage(stage: dict[str, Any]) -> str:
+    if "steps" in stage:
+        return f"| {stage['recipe']} | {stage['steps']} | {stage['seconds'] / 60:.0f} | {_held_out(stage['held_out'])} |"
+    found = f"evidence found {stage['recall']:.1%}" if "recall" in stage else "-"
+    return f"| {stage['recipe']} | - | - | {found} |"
 
 
 def _real(document: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ synth close-1 nano-close-1 train 2500 4 # pages; each gives a close-up per cell
 synth close-1-dev nano-close-1 dev 16 5
 synth train nano train 8000 7
 synth dev nano dev 60 8
+synth words nano-words train 4000 15
 
 for name in read bind close; do
     stage "$name" "$name" "$(steps "$name")" "$@"
@@ -45,4 +46,7 @@ if [ ! -e "$ROOT/choose-again" ]; then
     "$DRAGONFLY" lab calibrate "$ROOT/again" "$ROOT/data/train" --set model.selection.policy=question --limit 6500 -o "$ROOT/choose-again"
 fi
 stage third full 1500 "init_from.checkpoint=$ROOT/choose-again" "output=$ROOT/third" "$@"
-echo "the model: $ROOT/third; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"
+both="data.train=[{name: pictures, path: $ROOT/data/train}, {name: words, path: $ROOT/data/words}]" # letters are learned last
+stage words full 1500 "init_from.checkpoint=$ROOT/third" "output=$ROOT/words" "$both" "$@"
+[ -e "$ROOT/mean" ] || "$PYTHON" scripts/average.py "$ROOT/third" "$ROOT/words" "$ROOT/mean"
+echo "the model: $ROOT/mean; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"

@@ -139,6 +139,7 @@ class Chooser:
     def __init__(self, engine: Engine, specs: dict[int, EncoderSpec]) -> None:
         self.engine, self.specs = engine, specs
         self.scores: dict[Policy, torch.Tensor] = {}
+        self.chosen: dict[tuple[Policy, int], Kept] = {}
         self.picture: Any = None
         self.image: Any = None
         self.layout: Any = None
@@ -146,13 +147,21 @@ class Chooser:
     def open(self, question: Located) -> SubImageLayout:
         """Read the question's picture, unless it is the one that is open."""
         if self.image is None or question.picture != self.picture:
-            self.picture, self.scores = question.picture, {}
+            self.picture, self.scores, self.chosen = question.picture, {}, {}
             self.image = load_picture(question.picture, self.engine.processor.image_processor.picture_policy).image
             self.layout = make_layout((self.image.height, self.image.width), next(iter(self.specs.values())))
         return self.layout
 
     def kept(self, question: Located, policy: Policy, keep: int) -> Kept:
-        """Raster indices that the policy keeps for this question."""
+        """Raster indices that the policy keeps for this question; what does not depend on it is chosen once per picture."""
+        if (policy, keep) in self.chosen:
+            return self.chosen[policy, keep]
+        found = self._choose(question, policy, keep)
+        if NEEDS[policy] not in ("question", "evidence"):
+            self.chosen[policy, keep] = found
+        return found
+
+    def _choose(self, question: Located, policy: Policy, keep: int) -> Kept:
         spec = self.specs[keep].with_selection(policy=policy)
         if runs_before_tower(spec.selection):
             batch = self.engine.processor.image_processor(
