@@ -33,6 +33,7 @@ def average(first: Path, second: Path, target: Path) -> None:
             shutil.copy(file, folder / file.name)
         save_file(mean, folder / WEIGHTS, metadata={"format": "pt"})
         origin = json.loads((second / ORIGIN).read_text(encoding="utf-8"))
+        origin.pop("stages", None)  # the history is then told from both
         write_json(folder / ORIGIN, {**origin, "averaged": [str(first), str(second)]})
 
 

@@ -138,7 +138,7 @@ class Chooser:
 
     def __init__(self, engine: Engine, specs: dict[int, EncoderSpec]) -> None:
         self.engine, self.specs = engine, specs
-        self.scores: dict[Policy, torch.Tensor] = {}
+        self.scores: dict[tuple[Policy, str], torch.Tensor] = {}  # by policy, and by question where it asks for one
         self.chosen: dict[tuple[Policy, int], Kept] = {}
         self.picture: Any = None
         self.image: Any = None
@@ -168,11 +168,10 @@ class Chooser:
                 [self.image], encoder=spec.to_dict(), evidence=[list(question.evidence)], return_tensors="pt"
             )
             return tuple(index for index in batch["selected_high"][0].tolist() if index >= 0)
-        scores = self.scores.get(policy)
-        if scores is None:
-            scores = scores_of(self.engine, spec, self.image, question.text)
-            if NEEDS[policy] != "question":
-                self.scores[policy] = scores
+        asked = question.text if NEEDS[policy] == "question" else ""
+        if (policy, asked) not in self.scores:
+            self.scores[policy, asked] = scores_of(self.engine, spec, self.image, question.text)
+        scores = self.scores[policy, asked]
         regions = torch.tensor([self.layout.regions])
         count = spec.num_kept_high(self.layout.count("mid"), self.layout.count("high"))
         return tuple(choose(scores, regions, spec.selection, count)[0].tolist())

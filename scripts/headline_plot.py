@@ -1,0 +1,17 @@
+"""Draw docs/images/headline.png: what arms trained under each rule read, against what they cost, from the committed result file.
+
+python scripts/headline_plot.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dragonfly.lab.pareto import draw
+
+ROOT = Path(__file__).resolve().parents[1]
+
+if __name__ == "__main__":
+    result = json.loads((ROOT / "benchmarks" / "results" / "lab" / "headline.json").read_text(encoding="utf-8"))
+    draw(result, "fine", ROOT / "docs" / "images" / "headline.png")
