@@ -97,12 +97,16 @@ def test_the_numbers_of_the_rules_are_those_of_their_result_files():
     assert trained == [round(100 * arms[name]["scores"]["fine"]["value"], 1) for name in names]
     assert all(len(arms[name]["seeds"]) == 3 for name in names)
     kept = shown(
-        r"by the question in (\d+) %, where any choice can reach (\d+) %; by `detail` in (\d+) %, by `similarity` in (\d+) %, "
-        r"by chance in (\d+) %"
+        r"in \[(\d+) %\]\([^)]+\) by `detail`, (\d+) % by `centred`, (\d+) % by `similarity`, (\d+) % by chance; "
+        r"among three of all 24 in \[(\d+) %\]\([^)]+\) by the question, where any choice can reach (\d+) %, "
+        r"and (\d+) % by chance"
     )
-    assert kept == kept_of_three("recall-nano-pages", "question", "oracle", "detail", "similarity", "random (exact)")
-    dense = shown(r"only the question beats chance, (\d+) % against (\d+) %")
-    assert dense == kept_of_three("recall-crowded", "question", "random (exact)")
+    of_regions = kept_of_three("recall-sparse", "detail", "centred", "similarity", "random (exact)")
+    assert kept == of_regions + kept_of_three("recall-nano-pages", "question", "oracle", "random (exact)")
+    crowded = shown(r"the question keeps it in (\d+) %, all other rules in (\d+) % to (\d+) %, chance in (\d+) %")
+    others = kept_of_three("recall-crowded", "similarity", "centred", "detail", "residual", "uniform")
+    first, last = kept_of_three("recall-crowded", "question", "random (exact)")
+    assert crowded == [first, min(others), max(others), last]
     real = shown(r"`residual` keeps (\d+) %, the question (\d+) %, `similarity` (\d+) %, chance (\d+) %")
     assert real == kept_of_three("recall-receipts", "residual", "question", "similarity", "random (exact)")
 
