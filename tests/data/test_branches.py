@@ -60,6 +60,21 @@ def test_a_branch_is_its_own_row(pictures: int, system: bool, attention: str) ->
                 torch.testing.assert_close(together[row][mine], expected[-int(own.sum()) :], atol=2e-5, rtol=1e-4)
 
 
+def test_the_same_question_twice_is_two_branches() -> None:
+    """A duplicated row, and one question with two answers that begin alike."""
+    turns = [("where", "left"), ("where", "left"), ("where", "left of it")]
+    processor, images = tiny.processor(tiny.config("v1")), [tiny.picture(60, 90)]
+    messages = conversation(turns=turns)
+    packed = encode_alone(processor, messages, images)
+    shared = packed["branches"] == 0
+    assert packed["labels"][shared].eq(IGNORE_INDEX).all() and int(packed["branches"].max()) == len(turns)
+    for turn in range(len(turns)):
+        single, own = encode(processor, alone(messages, turn), images), packed["branches"] == turn + 1
+        assert torch.equal(torch.cat([packed["input_ids"][shared], packed["input_ids"][own]]), single["input_ids"])
+        assert torch.equal(torch.cat([packed["labels"][shared], packed["labels"][own]]), single["labels"])
+        assert packed["labels"][own][0] == IGNORE_INDEX  # what tells the first token of the answer is the branch's own
+
+
 def test_a_single_question_is_a_row_as_ever() -> None:
     processor, images = tiny.processor(tiny.config("v1")), [tiny.picture(60, 90)]
     one = conversation(turns=QUESTIONS[:1])

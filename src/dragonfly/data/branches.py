@@ -48,7 +48,7 @@ def encode_alone(
     if len(turns) == 1:
         return {**first, "branches": torch.zeros_like(first["input_ids"])}
     rendered = [_rendered(processor, turn) for turn in turns]
-    common = _common([ids for ids, _ in rendered])
+    common = _common(rendered)
     ids, labels = list(first["input_ids"].tolist()), list(first["labels"].tolist())
     shared = len(ids) - (len(rendered[0][0]) - common)
     if ids[shared:] != rendered[0][0][common:] or any(label != IGNORE_INDEX for label in labels[:shared]):
@@ -91,6 +91,7 @@ def _rendered(processor: Any, turn: Turn) -> tuple[list[int], list[int]]:
     return list(output["input_ids"]), list(output["assistant_masks"])
 
 
-def _common(rows: Sequence[Sequence[int]]) -> int:
-    """Tokens with which all rows begin."""
-    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False)))
+def _common(rows: Sequence[tuple[list[int], list[int]]]) -> int:
+    """Tokens with which all rows begin, up to the last one before an answer: from it a branch's answer is told."""
+    same = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*(ids for ids, _ in rows), strict=False)))
+    return min([same, *(said.index(1) - 1 for _, said in rows if 1 in said)])
