@@ -15,9 +15,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from dragonfly.files import atomic_directory, write_json
+from dragonfly.files import ORIGIN, atomic_directory, write_json
 
-WEIGHTS, ORIGIN = "model.safetensors", "dragonfly.json"
+WEIGHTS = "model.safetensors"
 OTHERS = ("*.json", "*.jinja")
 OF_THE_RUN = {ORIGIN, "run.json"}
 

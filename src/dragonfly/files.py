@@ -22,6 +22,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, Literal
 
+ORIGIN = "dragonfly.json"
+"""A model directory's record of how it was made."""
+
 
 def _temporary_sibling(path: Path) -> Path:
     # Not tempfile: mkstemp and mkdtemp make private files (0600), and results should get the usual permissions.

@@ -16,6 +16,7 @@ from transformers import AutoProcessor
 from transformers.utils import logging as transformers_logging
 
 from dragonfly.config import nearest
+from dragonfly.files import ORIGIN
 from dragonfly.inference.engine import Engine
 from dragonfly.inference.locate import locate, weight_files
 from dragonfly.inference.overrides import apply_overrides, read_overrides
@@ -160,7 +161,7 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
         "language_model": built.model.language_model,
     }
     layout = make_layout((1000, 1000), config.spec)
-    origin = path / "dragonfly.json"
+    origin = path / ORIGIN
     return {
         "model": str(model or "nano (bundled)"),
         "preset": config.preset or "its own encoder",

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from dragonfly.data import ImageRef, Sample, read
-from dragonfly.files import atomic_directory, result_header, write_json
+from dragonfly.files import ORIGIN, atomic_directory, result_header, write_json
 from dragonfly.imaging import load_picture
 from dragonfly.inference import Engine, load
 from dragonfly.inference.locate import locate
@@ -27,7 +27,6 @@ from dragonfly.models.shared_mean import SharedMean
 from .evidence import read_located
 from .question_map import Learned, learn_question_map
 
-ORIGIN = "dragonfly.json"
 LENT_PICTURES = 64
 
 

@@ -39,7 +39,7 @@ def headline(result: dict[str, Any], claim: dict[str, str]) -> str:
 
 def verdict(test: dict[str, Any]) -> str:
     """`A scores 3.1 points above B (...): ...` with interval, p, and the sign over the seeds."""
-    scale, unit = (1, "words") if test["unit"] == "words" else (100, "points")
+    scale, unit = shown_times(test), "words" if test["unit"] == "words" else "points"
     numbers = f"95 % {scale * test['low']:+.1f} to {scale * test['high']:+.1f}, p {p_text(test['p'])}"
     side = "above" if test["value"] > 0 else "below" if test["value"] < 0 else "apart from"
     head = f"{test['arm']} scores {abs(scale * test['value']):.1f} {unit} {side} {test['over']} ({numbers})"
@@ -88,9 +88,14 @@ def conclusions(result: dict[str, Any]) -> list[str]:
     return said
 
 
+def shown_times(one: dict[str, Any]) -> int:
+    """What a score's or a difference's numbers are multiplied by to be read: 100 for percent, 1 where words were counted."""
+    return 1 if one["unit"] == "words" else 100
+
+
 def percent(score: dict[str, Any]) -> str:
     """`53.8 [47.1, 60.2]` in percent, or in words where words were counted."""
-    scale = 1 if score["unit"] == "words" else 100
+    scale = shown_times(score)
     value = f"{scale * score['value']:.1f}"
     return value if score["low"] is None else f"{value} [{scale * score['low']:.1f}, {scale * score['high']:.1f}]"
 

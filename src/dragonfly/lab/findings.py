@@ -12,6 +12,7 @@ from typing import Any
 
 from dragonfly.evaluation.report.blocks import as_table
 
+from .claims import shown_times
 from .report import report
 from .study import Study, shipped_studies
 from .tables import curve_rows, recall_rows, tower_rows
@@ -63,7 +64,7 @@ def _short(results: list[dict[str, Any]]) -> list[str]:
             measure = next(iter(next(iter(one["arms"].values()))["scores"]))
             scores = {name: arm["scores"][measure] for name, arm in one["arms"].items()}
             ranked = sorted(scores, key=lambda name: (-scores[name]["value"], name))
-            values = [f"{name} {scores[name]['value'] * (1 if scores[name]['unit'] == 'words' else 100):.1f}" for name in ranked]
+            values = [f"{name} {shown_times(scores[name]) * scores[name]['value']:.1f}" for name in ranked]
             rows.append([one["name"], one["question"], f"{measure}: {', '.join(values)}"])
     text = "What differs beyond chance, and from what, is said in each study's own section; arms of one seed are exploratory."
     return [f"## The studies in short\n\n{as_table(rows)}\n\n{text}"] if len(rows) > 1 else []

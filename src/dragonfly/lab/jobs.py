@@ -20,12 +20,12 @@ from dragonfly.evaluation import TASKS, Question, Settings, describe_model, load
 from dragonfly.evaluation import evaluate as ask_all
 from dragonfly.evaluation.cost import summarize
 from dragonfly.evaluation.run import folder_name, predictions_of
-from dragonfly.files import sha256, write_json
+from dragonfly.files import ORIGIN, sha256, write_json
 from dragonfly.inference import Engine, load
 from dragonfly.inference.locate import locate
 from dragonfly.models import DragonflyConfig
 from dragonfly.training import Recipe, run
-from dragonfly.training.lora import ORIGIN, base_hash
+from dragonfly.training.lora import base_hash
 from dragonfly.vision.spec import EncoderSpec
 
 from .calibration import shared_mean_of

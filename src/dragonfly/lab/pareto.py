@@ -8,6 +8,8 @@ from typing import Any
 
 from dragonfly.files import atomic_write
 
+from .claims import shown_times
+
 AXES = (("image tokens per question", "image_tokens"), ("GFLOP per question", "gflops"), ("ms per question", "ms_per_question"))
 
 Point = tuple[float, float]  # (cost, score)
@@ -30,7 +32,7 @@ def draw(result: dict[str, Any], measure: str, target: Path) -> None:
 
     names = list(result["arms"])
     scores = [result["arms"][name]["scores"][measure] for name in names]
-    scale = 1 if scores[0]["unit"] == "words" else 100
+    scale = shown_times(scores[0])
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     for place, (label, key) in enumerate(AXES, start=1):
         axes = figure.add_subplot(1, 3, place, xlabel=label, ylabel=f"{measure} ({'words' if scale == 1 else '%'})")

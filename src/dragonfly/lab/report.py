@@ -6,7 +6,7 @@ from typing import Any
 
 from dragonfly.evaluation.report.blocks import as_table
 
-from .claims import p_text, percent
+from .claims import p_text, percent, shown_times
 
 LEGEND = (
     "Scores in percent (replies' lengths in words) with 95 % bootstrap intervals, pictures drawn in all seeds at once. p: paired "
@@ -72,7 +72,7 @@ def seed_rows(result: dict[str, Any]) -> list[list[str]]:
     table = [["arm", "measure", "by seed", "spread"]]
     for name, arm in result["arms"].items():
         for measure, score in arm["scores"].items():
-            scale = 1 if score["unit"] == "words" else 100
+            scale = shown_times(score)
             each = ", ".join(f"{seed}: {scale * value:.1f}" for seed, value in zip(arm["seeds"], score["seeds"], strict=True))
             table.append([name, measure, each, "-" if score["spread"] is None else f"{scale * score['spread']:.1f}"])
     return table
@@ -81,7 +81,7 @@ def seed_rows(result: dict[str, Any]) -> list[list[str]]:
 def difference_rows(result: dict[str, Any]) -> list[list[str]]:
     table = [["arm", "against", "measure", "difference", "p", "seeds", "sign"]]
     for test in result["tests"]:
-        scale = 1 if test["unit"] == "words" else 100
+        scale = shown_times(test)
         value = f"{scale * test['value']:+.1f}"
         if test["low"] is not None:
             value += f" [{scale * test['low']:+.1f}, {scale * test['high']:+.1f}]"

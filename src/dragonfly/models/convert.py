@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dragonfly import __version__
-from dragonfly.files import atomic_directory, result_header, sha256, write_json
+from dragonfly.files import ORIGIN, atomic_directory, result_header, sha256, write_json
 from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
 
@@ -68,7 +68,7 @@ def convert(src: str | Path, dst: str | Path, *, preset: str | None = None, dtyp
         processor = DragonflyProcessor.from_pretrained(src, preset=preset)
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
-        write_json(folder / "dragonfly.json", _record(src, weights, model.config.preset))
+        write_json(folder / ORIGIN, _record(src, weights, model.config.preset))
         report = Report(
             source=str(src),
             target=str(dst),

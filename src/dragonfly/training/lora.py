@@ -11,12 +11,10 @@ from typing import Any
 
 from transformers import AutoProcessor
 
-from dragonfly.files import atomic_directory, sha256, write_json
+from dragonfly.files import ORIGIN, atomic_directory, sha256, write_json
 from dragonfly.models import DragonflyForConditionalGeneration
 
 from .options import Lora
-
-ORIGIN = "dragonfly.json"
 
 
 def add_adapter(model: Any, lora: Lora, trainable: list[str]) -> Any:

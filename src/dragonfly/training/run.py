@@ -17,14 +17,14 @@ import torch
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
-from dragonfly.files import write_json
+from dragonfly.files import ORIGIN, write_json
 
 from . import checkpoints
 from .arguments import training_arguments
 from .flops import Flops
 from .gates import Gates
 from .label_audit import audit_labels
-from .lora import ORIGIN, add_adapter, base_hash
+from .lora import add_adapter, base_hash
 from .objectives import make_task
 from .progress import Progress
 from .reader import Reader, save_head
