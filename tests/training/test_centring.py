@@ -26,6 +26,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def unbroken(shared: Path) -> Path:
+    return trained(shared, "unbroken", steps=4, save={"every": 2, "keep": 2})
+
+
 def mean_of(output: Path) -> tuple[torch.Tensor, float]:
     weights = load_file(output / "model.safetensors")
     return weights["model.shared_mean.mean"], float(weights["model.shared_mean.count"])
@@ -58,8 +63,7 @@ def test_one_step_gives_the_mean_of_its_pictures(shared: Path, per_device: int, 
     torch.testing.assert_close(mean, expected(shared), atol=1e-5, rtol=1e-4)
 
 
-def test_a_resumed_run_has_the_mean_of_the_unbroken_one(shared: Path) -> None:
-    unbroken = trained(shared, "unbroken", steps=4, save={"every": 2, "keep": 2})
+def test_a_resumed_run_has_the_mean_of_the_unbroken_one(shared: Path, unbroken: Path) -> None:
     assert mean_of(unbroken)[1] == 4 * 3 * SEEN
     assert mean_of(unbroken / "checkpoint-2")[1] == 2 * 3 * SEEN
     again = shared / "again"
@@ -80,11 +84,11 @@ def test_looking_at_held_out_rows_moves_nothing(shared: Path) -> None:
     assert mean_of(trained(shared, "watched", steps=2, data=held_out, log=log))[1] == 2 * 3 * SEEN
 
 
-def test_an_adapter_leaves_its_base_as_it_is(shared: Path) -> None:
+def test_an_adapter_leaves_its_base_as_it_is(shared: Path, unbroken: Path) -> None:
     with pytest.raises(ValueError, match="run `dragonfly lab calibrate` on it"):
         trained(shared, "adapter", steps=1, trainable=[], lora={"r": 2})
     calibrated = shared / "calibrated"
-    shutil.copytree(shared / "unbroken", calibrated, ignore=shutil.ignore_patterns("checkpoint-*", "*.jsonl"))
+    shutil.copytree(unbroken, calibrated, ignore=shutil.ignore_patterns("checkpoint-*", "*.jsonl"))
     config = json.loads((calibrated / "config.json").read_text())
     assert config["encoder"]["selection"]["policy"] == "centred"
     adapter = trained(shared, "adapter-2", steps=2, trainable=[], lora={"r": 2}, init_from={"checkpoint": str(calibrated)})
