@@ -86,7 +86,8 @@ def test_every_arm_is_trained_and_asked(finished: tuple[Path, dict[str, Any]]):
     page = (out / "report.md").read_text()
     assert all(text in page for text in ("# small", "| detail |", "(exploratory, reference)", "may and may not be concluded"))
     assert (out / "pareto.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((out / "result.json").read_text()) == json.loads(json.dumps(result))
+    written = json.loads((out / "result.json").read_text())
+    assert written | {"date": ""} == json.loads(json.dumps(result | {"date": ""}))  # another test writes it again
     assert not list(out.rglob("checkpoint-*")) and not list(out.rglob("*.lock"))
 
 
