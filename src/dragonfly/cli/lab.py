@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,6 +133,7 @@ def sweep(
     from dragonfly.lab.study import Study
     from dragonfly.lab.sweep import run_sweep
 
+    _errors_only()
     chosen, out = Study.load(study, changes or ()), _folder(study, output)
     return _show(run_sweep(chosen, out, arm=arm, minutes=minutes, say=common.say), out, json)
 
@@ -157,12 +159,10 @@ def ablate(
 
       dragonfly ablate table1 -o runs/table1 --arm v1 --minutes 10
     """
-    import logging
-
     from dragonfly.lab.study import Study
     from dragonfly.lab.sweep import run_ablation, write_recipes
 
-    logging.getLogger("dragonfly").setLevel(logging.ERROR)
+    _errors_only()
     chosen, out = Study.load(study, changes or ()), _folder(study, output)
     if recipes:
         for file in write_recipes(chosen, out):
@@ -213,6 +213,11 @@ def studies() -> int:
         rows.append([name, command, str(len(one.arms)), whole, one.question])
     common.print_table("studies; minutes on two cores, all arms and seeds", rows)
     return 0
+
+
+def _errors_only() -> None:
+    """Leave unsaid what loading warns of: every arm would, of what its study is about, and a new map is why one calibrates."""
+    logging.getLogger("dragonfly").setLevel(logging.ERROR)
 
 
 def _folder(study: str, output: Path | None) -> Path:
@@ -292,11 +297,9 @@ def calibrate(
       dragonfly lab calibrate ./my-model ./data --set model.selection.policy=question --set model.selection.scope=picture \
           --set model.selection.keep=3 --limit 8000 -o ./my-model-question
     """
-    import logging
-
     from dragonfly.lab.calibration import calibrate_model
 
-    logging.getLogger("dragonfly").setLevel(logging.ERROR)  # that its map is new is why it is calibrated
+    _errors_only()
     done = calibrate_model(None if model == "nano" else model, data, output, limit=limit, overrides=set or (), device=device)
     typer.echo(f"{output}: {done.summary()}")
     return 0
