@@ -11,6 +11,7 @@ import pytest
 import dragonfly
 from dragonfly.inference import Engine
 from dragonfly.inference.locate import bundled_model
+from dragonfly.training.scratch import TEMPLATE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import measure_pages  # pyright: ignore[reportMissingImports]
@@ -54,6 +55,17 @@ def test_answers_do_not_change_from_run_to_run(engine: Engine) -> None:
     asked = measure_pages.conditions(rows)["picture"]
     together = [answer.text for answer in engine.ask_batch(asked, max_new_tokens=16)]
     assert together == [engine.ask(row.images, row.question, max_new_tokens=16).text for row in asked]
+
+
+def test_its_template_is_that_of_models_made_from_nothing(engine: Engine) -> None:
+    assert engine.processor.chat_template == TEMPLATE.read_text(encoding="utf-8")
+
+
+def test_a_later_turn_is_answered_like_a_first_one(engine: Engine) -> None:
+    picture = Path(__file__).parents[1] / "examples" / "pictures" / "shapes.png"
+    chat = engine.chat(picture)
+    assert chat.ask("Give the number of the red dot.").text != "83"
+    assert chat.ask("Read the value beside the blue diamond.").text == "83"
 
 
 @pytest.mark.parametrize("text", ["What number is next to the red circle?", "café ≠ 東京 🐉", "tab\tline\nend  ", "x" * 300])

@@ -80,15 +80,15 @@ def test_the_users_words_where_the_role_alone_opens_a_turn(text: str, expected: 
     assert picture_questions(text, IMAGE, len(expected), ["<|eot_id|>", "<|pad|>"]) == expected
 
 
-@pytest.mark.parametrize("template", [None, SCRATCH.read_text(encoding="utf-8")])
-def test_each_of_the_projects_templates_is_read_as_it_is_written(template: str | None) -> None:
+@pytest.mark.parametrize(("template", "of_a_chat"), [(None, "how many?\nwhy?"), (SCRATCH.read_text(encoding="utf-8"), "why?")])
+def test_each_of_the_projects_templates_is_read_as_it_is_written(template: str | None, of_a_chat: str) -> None:
     processor = tiny.processor()
     processor.chat_template = template or processor.chat_template
     first = tiny.conversation("how many?")
     later = [*first, {"role": "assistant", "content": "two"}, *tiny.conversation("why?", 0)]
     asked = {
         processor.apply_chat_template(first, add_generation_prompt=True): "how many?",
-        processor.apply_chat_template(later, add_generation_prompt=True): "how many?\nwhy?",
+        processor.apply_chat_template(later, add_generation_prompt=True): of_a_chat,
         processor.apply_chat_template([*later, {"role": "assistant", "content": "so"}]): "how many?\nwhy?",
     }
     assert [processor.questions([tiny.picture()], text) for text in asked] == [[question] for question in asked.values()]

@@ -12,7 +12,7 @@ import dragonfly
 from dragonfly.training import Recipe, run
 from dragonfly.training.reader import Reader, save_head
 from dragonfly.training.reading import Classes
-from dragonfly.training.scratch import learn_tokenizer
+from dragonfly.training.scratch import TEMPLATE, learn_tokenizer
 from dragonfly.training.speech import _fit, speak, spell_embeddings  # pyright: ignore[reportPrivateUsage]
 from dragonfly.training.stages import build_model, build_processor
 from tests import tiny
@@ -187,3 +187,23 @@ def test_read_goes_on_with_its_head(tmp_path: Path) -> None:
     other.begin_from(str(tmp_path))
     assert torch.equal(after.head.weight, before.head.weight) and torch.equal(after.head.bias, before.head.bias)
     assert torch.equal(other.head.weight, drawn)  # which says other things
+
+
+def test_its_template_asks_the_last_question_by_itself_and_trains_on_all_turns() -> None:
+    """Every question is learned by itself, so an earlier turn in the prompt would be something never seen."""
+    processor = tiny.processor()
+    processor.chat_template = TEMPLATE.read_text(encoding="utf-8")
+    image = {"type": "image"}
+    start, system = processor.tokenizer.bos_token, {"role": "system", "content": "be brief"}
+
+    def said(*turns: list[Any] | str, **options: Any) -> str:
+        named = [{"role": ("user", "assistant")[n % 2], "content": turn} for n, turn in enumerate(turns)]
+        return processor.apply_chat_template([system, *named], **options).removeprefix(start)
+
+    first, second = [image, {"type": "text", "text": "a?"}], [image, {"type": "text", "text": "b?"}]
+    asked = {"add_generation_prompt": True}
+    assert said(first, **asked) == "<|system|>be brief<|user|><image>a?<|assistant|>"
+    assert said(first, "x", "c?", **asked) == "<|system|>be brief<|user|><image>c?<|assistant|>"
+    assert said(first, "x", second, **asked) == "<|system|>be brief<|user|><image><image>b?<|assistant|>"
+    end = processor.tokenizer.eos_token
+    assert said(first, "x", "c?", "y") == f"<|system|>be brief<|user|><image>a?<|assistant|>x{end}<|user|>c?<|assistant|>y{end}"
