@@ -11,11 +11,11 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 demo: $(VENV)/.installed
 	@mkdir -p out
-	$(BIN)/dragonfly ask examples/pictures/receipt.png "Give the qty." --zoom out/receipt.png
-	$(BIN)/dragonfly ask examples/pictures/chart.png "Is it true that salt is 206?" --zoom out/chart.png
-	$(BIN)/dragonfly ask examples/pictures/shapes.png "Read the value beside the blue diamond." --zoom out/shapes.png
+	$(BIN)/dragonfly ask examples/images/receipt.png "Give the qty." --zoom out/receipt.png
+	$(BIN)/dragonfly ask examples/images/chart.png "Is it true that salt is 206?" --zoom out/chart.png
+	$(BIN)/dragonfly ask examples/images/shapes.png "Read the value beside the blue diamond." --zoom out/shapes.png
 
-# The bundled model from nothing: hours on two cores. SHARE=0.01 rehearses it in minutes.
+# The bundled model from scratch: hours on two cores. SHARE=0.01 rehearses it in minutes.
 nano: $(VENV)/.dev
 	DRAGONFLY=$(BIN)/dragonfly PYTHON=$(BIN)/python scripts/nano.sh
 

@@ -1,12 +1,12 @@
-"""How well near-duplicate pictures are found: planted copies of made-up pictures, precision and recall per kind and radius.
+"""How well near-duplicate images are found: planted copies of made-up images, precision and recall per kind and radius.
 
-Run: python benchmarks/curation_duplicates.py [--pictures N] [--seed S] [--output FILE] [--note TEXT] [--table]
+Run: python benchmarks/curation_duplicates.py [--images N] [--seed S] [--output FILE] [--note TEXT] [--table]
 
 Three parts. Copies: originals and one changed copy of every fourth, each kind judged by itself among all originals. Look-alikes:
-different pictures on one template, as scans of one organ are, and how many are wrongly taken for copies. Leaks: changed copies of
-evaluation pictures among the training rows, with other rows of the same patients, through the `leak` step.
+different images on one template, as scans of one organ are, and how many are wrongly taken for copies. Leaks: changed copies of
+evaluation images among the training rows, with other rows of the same patients, through the `leak` step.
 
-Everything runs through the same code as `dragonfly curate`. The pictures are drawn, so real photographs and scans may
+Everything runs through the same code as `dragonfly curate`. The images are drawn, so real photographs and scans may
 give other numbers.
 """
 
@@ -30,9 +30,9 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from dragonfly.curation.engine import start  # noqa: E402
-from dragonfly.curation.reading import read_table  # noqa: E402
+from dragonfly.curation.ingest import read_table  # noqa: E402
 from dragonfly.curation.steps import STEPS, Job  # noqa: E402
-from dragonfly.curation.steps.similar_pictures import representatives  # noqa: E402
+from dragonfly.curation.steps.similar_images import representatives  # noqa: E402
 from dragonfly.curation.table import Table, samples_of  # noqa: E402
 from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest  # noqa: E402
 from dragonfly.files import result_header, write_json  # noqa: E402
@@ -56,7 +56,7 @@ def draw(random: np.random.Generator) -> Image.Image:
 
 
 def look_alike(random: np.random.Generator, template: int) -> Image.Image:
-    """A picture of its own on one of the templates: same outlines and greys, own position of a spot and own fine noise."""
+    """An image of its own on one of the templates: same outlines and greys, own position of a spot and own fine noise."""
     base = draw(np.random.default_rng([7, template])).convert("L").convert("RGB")
     width, height = base.size
     x, y = int(random.integers(10, width - 20)), int(random.integers(10, height - 20))
@@ -99,7 +99,7 @@ KINDS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
 
 
 def sample(name: str, path: Path, group: str | None = None) -> Sample:
-    """A row whose id says what its picture is."""
+    """A row whose id says what its image is."""
     messages = (Message("user", (Part("image"), Part("text", "What is it?"))), Message("assistant", (Part("text", name),)))
     return Sample(name, "made-up", (ImageRef(path=str(path), group=group),), messages)
 
@@ -109,10 +109,10 @@ def saved(image: Image.Image, path: Path) -> Path:
     return path
 
 
-def copies_and_look_alikes(folder: Path, pictures: int, seed: int) -> Iterator[Sample]:
+def copies_and_look_alikes(folder: Path, images: int, seed: int) -> Iterator[Sample]:
     """A tenth look-alikes; of the rest, originals and a copy of every fourth, the kinds in turn."""
     kinds = list(KINDS.items())
-    originals = (pictures - pictures // 10) * 4 // 5
+    originals = (images - images // 10) * 4 // 5
     for number in range(originals):
         random = np.random.default_rng([seed, number])
         image = draw(random)
@@ -120,7 +120,7 @@ def copies_and_look_alikes(folder: Path, pictures: int, seed: int) -> Iterator[S
         if number % 4 == 3:
             kind, change = kinds[number // 4 % len(kinds)]
             yield sample(f"{kind} {number}", saved(change(image, random), folder / f"{number}-copy.png"))
-    for number in range(pictures // 10):
+    for number in range(images // 10):
         random = np.random.default_rng([seed, 10**6 + number])
         path = saved(look_alike(random, number // PER_TEMPLATE), folder / f"alike-{number}.png")
         yield sample(f"alike {number}", path)
@@ -129,8 +129,8 @@ def copies_and_look_alikes(folder: Path, pictures: int, seed: int) -> Iterator[S
 def joins(
     table: Table, names: list[str], radius: int, wanted: Callable[[str], bool], mirrored: bool = True
 ) -> tuple[list[str], list[str]]:
-    """(names of the pictures among the wanted that another one stands for, names of those others)."""
-    keys = table.lists("pictures")[1]
+    """(names of the images among the wanted that another one stands for, names of those others)."""
+    keys = table.lists("image_keys")[1]
     chosen = np.array([wanted(name) for name in names])
     every, stands_for = representatives(table, keys[chosen], radius, mirrored)
     by_key = dict(zip(keys.tolist(), names, strict=True))
@@ -158,16 +158,16 @@ def judged(table: Table, names: list[str], radius: int, mirrored: bool = True) -
         result[kind] |= {"recall": round(right / copies, 4), "precision": precision}
     alike = sum(kind_of(name) == "alike" for name in names)
     wrong, _ = joins(table, names, radius, lambda name: kind_of(name) == "alike", mirrored)
-    result["look-alikes"] = {"pictures": alike, "wrong": len(wrong), "wrong_share": round(len(wrong) / alike, 4)}
+    result["look-alikes"] = {"images": alike, "wrong": len(wrong), "wrong_share": round(len(wrong) / alike, 4)}
     return result
 
 
-def leaks(folder: Path, pictures: int, seed: int) -> dict[str, Any]:
-    """Plant changed copies of evaluation pictures in a training set, and other rows of their patients; [dropped, of] each."""
+def leaks(folder: Path, images: int, seed: int) -> dict[str, Any]:
+    """Plant changed copies of evaluation images in a training set, and other rows of their patients; [dropped, of] each."""
     (folder / "leaks").mkdir()
     kinds: list[tuple[str, Any]] = [("same bytes", None), *KINDS.items()]
     evaluation, training = [], []
-    for number in range(pictures // 40):
+    for number in range(images // 40):
         random = np.random.default_rng([seed + 1, number])
         image = draw(random)
         path = saved(image, folder / "leaks" / f"eval-{number}.png")
@@ -178,16 +178,16 @@ def leaks(folder: Path, pictures: int, seed: int) -> dict[str, Any]:
         other = saved(draw(random), folder / "leaks" / f"other-{number}.png")
         training.append(sample(f"same patient {number}", other, f"patient-{number}"))
     clean: list[Sample] = []
-    for number in range(pictures // 10):
+    for number in range(images // 10):
         path = saved(draw(np.random.default_rng([seed + 2, number])), folder / "leaks" / f"clean-{number}.png")
         clean.append(sample(f"clean {number}", path, f"clean-{number}"))
     manifest = write_manifest(evaluation, folder / "evaluation")
     table, _ = read_table([("made-up", [*training, *clean])], folder / "leak-table", folder / "store")
-    result: dict[str, Any] = {"evaluation_pictures": len(evaluation), "training_rows": table.rows}
+    result: dict[str, Any] = {"evaluation_images": len(evaluation), "training_rows": table.rows}
     for radius in RADII:
         target = folder / f"leak-{radius}"
         target.mkdir()
-        left, _ = STEPS["leak"](table, target, Job(), against=[str(manifest)], picture_radius=radius)
+        left, _ = STEPS["leak"](table, target, Job(), against=[str(manifest)], image_radius=radius)
         kept = {row.id for part in left.batches() for row in samples_of(part)}
         names = [row.id for row in (*training, *clean)]
         rows = {kind: [n for n in names if kind_of(n) == kind] for kind in dict.fromkeys(map(kind_of, names))}
@@ -206,7 +206,7 @@ def table(result: dict[str, Any]) -> str:
     wrong = [f"{found['look-alikes']['wrong_share']:.3f}" for found in radii.values()]
     lines += [f"| look-alikes taken for copies | {' | '.join(wrong)} |", ""]
     without = result["without_mirror"]["radius 6"]["flip"]["recall"]
-    lines += [f"{result['pictures']:,} pictures, recall / precision. Without `mirrored`, flips at radius 6: {without:.3f}.", ""]
+    lines += [f"{result['images']:,} images, recall / precision. Without `mirrored`, flips at radius 6: {without:.3f}.", ""]
     leaks = result["leaks"]
     kinds = [kind for kind in leaks["radius 0"] if kind != "clean"]
     lines += [f"| leaks dropped at | {' | '.join(kinds)} | rows without a leak |", f"| --- {'| --- ' * (len(kinds) + 1)}|"]
@@ -224,7 +224,7 @@ def _share(value: float | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "curation_duplicates.json")
     parser.add_argument("--table", action="store_true", help="print the tables of the committed result and stop")
@@ -236,8 +236,8 @@ def main() -> None:
     start()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "pictures").mkdir()
-        samples = list(copies_and_look_alikes(folder / "pictures", options.pictures, options.seed))
+        (folder / "images").mkdir()
+        samples = list(copies_and_look_alikes(folder / "images", options.images, options.seed))
         begun = time.perf_counter()
         rows, _ = read_table([("made-up", samples)], folder / "table", folder / "store")
         seconds = time.perf_counter() - begun
@@ -245,19 +245,19 @@ def main() -> None:
         radii: dict[str, Any] = {}
         for radius in RADII:
             begun = time.perf_counter()
-            representatives(rows, rows.lists("pictures")[1], radius, True)
+            representatives(rows, rows.lists("image_keys")[1], radius, True)
             radii[f"radius {radius}"] = {"search_s": round(time.perf_counter() - begun, 2), **judged(rows, names, radius)}
         result = {
             **result_header(),
             "benchmark": "curation_duplicates",
             "note": options.note,
-            "pictures": len(samples),
+            "images": len(samples),
             "seed": options.seed,
-            "hashing_pictures_per_s": round(len(samples) / seconds, 1),
+            "hashing_images_per_s": round(len(samples) / seconds, 1),
             "load_average": [round(value, 2) for value in os.getloadavg()],
             "copies": radii,
             "without_mirror": {"radius 6": {"flip": judged(rows, names, 6, mirrored=False)["flip"]}},
-            "leaks": leaks(folder, options.pictures, options.seed),
+            "leaks": leaks(folder, options.images, options.seed),
         }
     write_json(options.output, result)
     for radius, found in radii.items():

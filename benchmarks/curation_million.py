@@ -2,9 +2,9 @@
 
 Run: python benchmarks/curation_million.py [--rows N] [--output FILE] [--note TEXT] [--table]
 
-The rows are made up: words, and keys and hashes of pictures that do not exist, so no picture is decoded here
-(curation_duplicates.py tells that rate). Planted: equal rows, rows on pictures that look alike, rows in nearly the same
-words, pictures with hundreds of rows. The steps run once in a process of their own on this machine's cores and once on a
+The rows are made up: words, and keys and hashes of images that do not exist, so no image is decoded here
+(curation_duplicates.py tells that rate). Planted: equal rows, rows on images that look alike, rows in nearly the same
+words, images with hundreds of rows. The steps run once in a process of their own on this machine's cores and once on a
 local Ray cluster of two nodes with one core each; both write a manifest, and its hash must be the same.
 """
 
@@ -28,19 +28,19 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from dragonfly.curation.engine import start  # noqa: E402
+from dragonfly.curation.export import write_set  # noqa: E402
 from dragonfly.curation.hashing import draws, normalised, number  # noqa: E402
 from dragonfly.curation.run import Stages, run_steps  # noqa: E402
 from dragonfly.curation.steps import Job, Origin  # noqa: E402
 from dragonfly.curation.table import PART_ROWS, Table, table_schema, write_part  # noqa: E402
-from dragonfly.curation.writing import write_set  # noqa: E402
 from dragonfly.data.manifest import Manifest  # noqa: E402
 from dragonfly.files import result_header, write_json  # noqa: E402
 
 STEPS: list[tuple[str, dict[str, Any]]] = [
     ("dedupe_exact", {}),
-    ("dedupe_pictures", {"radius": 6}),
+    ("dedupe_images", {"radius": 6}),
     ("dedupe_text", {"threshold": 0.8}),
-    ("cap", {"per_picture": 8}),
+    ("cap", {"per_image": 8}),
     ("mixture", {"text_share": 0.1}),
 ]
 ORIGINS = {f"source-{letter}": Origin(weight, general=True) for letter, weight in zip("abcd", (1.0, 2.0, 1.0, 0.5), strict=True)}
@@ -50,49 +50,49 @@ WORDS = [
 
 
 def make_rows(folder: Path, rows: int, seed: int) -> Table:
-    """The made-up table: a row in ten has no picture; four rows share one on average, hundreds the first ones."""
+    """The made-up table: a row in ten has no image; four rows share one on average, hundreds the first ones."""
     random = np.random.default_rng(seed)
-    pictures = np.sort((random.random(rows) ** 1.5 * (rows // 4)).astype(np.int64))
+    images = np.sort((random.random(rows) ** 1.5 * (rows // 4)).astype(np.int64))
     folder.mkdir()
     facts = _facts(rows // 4, seed)
-    write_part(facts, folder / "pictures.parquet")
+    write_part(facts, folder / "images.parquet")
     keys = facts["key"].to_numpy()
     for place, first in enumerate(range(0, rows, PART_ROWS)):
-        own = pictures[first : first + PART_ROWS]
+        own = images[first : first + PART_ROWS]
         write_part(_part(first, own, keys[own], np.random.default_rng([seed, place])), folder / f"part-{place:05d}.parquet")
-    return Table(folder, folder / "pictures.parquet")
+    return Table(folder, folder / "images.parquet")
 
 
-def _facts(pictures: int, seed: int) -> pa.Table:
-    """Hashes of pictures; every twentieth looks like the one before it but for two bits."""
-    looks = draws(np.arange(pictures), seed, "looks")
-    copies = np.arange(19, pictures, 20)
+def _facts(images: int, seed: int) -> pa.Table:
+    """Hashes of images; every twentieth looks like the one before it but for two bits."""
+    looks = draws(np.arange(images), seed, "looks")
+    copies = np.arange(19, images, 20)
     looks[copies] = looks[copies - 1] ^ np.uint64(0x8000000000000100)
-    keys = draws(np.arange(pictures), seed, "key")
+    keys = draws(np.arange(images), seed, "key")
     columns = {"key": keys, "looks": looks, "mirrored": draws(looks, seed, "mirror")}
-    return pa.table({"path": [f"/pictures/{number}.jpg" for number in range(pictures)], **columns})
+    return pa.table({"path": [f"/images/{number}.jpg" for number in range(images)], **columns})
 
 
-def _part(first: int, pictures: Any, keys: Any, random: np.random.Generator) -> pa.Table:
-    count = len(pictures)
+def _part(first: int, images: Any, keys: Any, random: np.random.Generator) -> pa.Table:
+    count = len(images)
     rows = np.arange(first, first + count)
-    pictured = random.random(count) < 0.9
+    with_images = random.random(count) < 0.9
     questions = [" ".join(WORDS[word] for word in words) for words in random.integers(0, len(WORDS), (count, 12)).tolist()]
     answers = [" ".join(WORDS[word] for word in words) for words in random.integers(0, len(WORDS), (count, 30)).tolist()]
-    for row in range(1, count):  # neighbours stand mostly on one picture
+    for row in range(1, count):  # neighbours stand mostly on one image
         chance = random.random()
         if chance < 0.1:
             questions[row] = questions[row - 1]
         elif chance < 0.2:
             questions[row], answers[row] = questions[row - 1] + " " + WORDS[row % len(WORDS)], answers[row - 1]
     origin = [f"source-{'abcd'[code]}" for code in (draws(rows, 0, "origin") % np.uint64(4)).tolist()]
-    lists = np.concatenate([[0], np.cumsum(pictured)]).astype(np.int32)
-    held = pa.array(keys[pictured], pa.uint64())
+    lists = np.concatenate([[0], np.cumsum(with_images)]).astype(np.int32)
+    held = pa.array(keys[with_images], pa.uint64())
     columns = {
         "id": [str(row) for row in rows.tolist()],
         "source": origin,
-        "images": [[{"path": f"/pictures/{p}.jpg"}] if has else [] for p, has in zip(pictures.tolist(), pictured, strict=True)],
-        "messages": [_messages(*said) for said in zip(questions, answers, pictured.tolist(), strict=True)],
+        "images": [[{"path": f"/images/{p}.jpg"}] if has else [] for p, has in zip(images.tolist(), with_images, strict=True)],
+        "messages": [_messages(*said) for said in zip(questions, answers, with_images.tolist(), strict=True)],
         "evidence": [[]] * count,
         "meta": ["{}"] * count,
         "row": rows,
@@ -100,23 +100,23 @@ def _part(first: int, pictures: Any, keys: Any, random: np.random.Generator) -> 
         "key": draws(rows, 0, "row"),
         "question": pa.array([number(normalised(question)) for question in questions], pa.uint64()),
         "groups": [[]] * count,
-        "pictures": pa.ListArray.from_arrays(pa.array(lists), held),
-        "picture": np.where(pictured, keys, np.uint64(0)),
+        "image_keys": pa.ListArray.from_arrays(pa.array(lists), held),
+        "image_key": np.where(with_images, keys, np.uint64(0)),
         "fault": pa.nulls(count, pa.string()),
         "split": ["train"] * count,
     }
     return pa.table({name: columns[name] for name in table_schema().names}, schema=table_schema())
 
 
-def _messages(question: str, answer: str, pictured: bool) -> list[dict[str, Any]]:
-    shown = [{"type": "image", "text": ""}] if pictured else []
+def _messages(question: str, answer: str, with_images: bool) -> list[dict[str, Any]]:
+    shown = [{"type": "image", "text": ""}] if with_images else []
     asked = [*shown, {"type": "text", "text": question}]
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]
 
 
 def run(table: Path, work: Path, ray: str | None) -> dict[str, Any]:
     """Every step and the manifest; seconds of each, peak memory of this process, and the manifest's hash."""
-    rows = Table(table, table / "pictures.parquet")
+    rows = Table(table, table / "images.parquet")
     start(ray)
     job = Job(0, origins=ORIGINS)
     stages, steps, before = Stages(work), [], rows
@@ -149,7 +149,7 @@ def _linked(rows: Table, target: Path) -> tuple[Table, dict[str, Any]]:
     """The made-up table as the first stage."""
     for file in rows.folder.iterdir():
         os.link(file, target / file.name)
-    return Table(target, target / "pictures.parquet"), {"in": rows.rows, "out": rows.rows, "dropped": {}}
+    return Table(target, target / "images.parquet"), {"in": rows.rows, "out": rows.rows, "dropped": {}}
 
 
 def in_own_process(table: Path, work: Path, ray: str | None = None) -> dict[str, Any]:

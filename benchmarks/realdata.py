@@ -1,10 +1,10 @@
-"""Real pictures: a model's answers on samples of VQA-RAD, ChartQA, SROIE and chest X-rays, beside what a guess would get.
+"""Real images: a model's answers on samples of VQA-RAD, ChartQA, SROIE and chest X-rays, beside what a guess would get.
 
 Run: python benchmarks/realdata.py DATA --runs DIR [--model M]... [--limit N] [--prompt P] [--output FILE]
 
 DATA holds vqa_rad/, chartqa_test_sample/, sroie_receipts_sample/ and cxr_sample/, each as its task reads it (`dragonfly tasks
 NAME`); none of them comes with the project. A task whose folder is not there is an error, or is left out by --tasks.
-Predictions stay in DIR, one run per model and task; running again goes on where it stopped, `dragonfly report` shows them. With
+Predictions stay in DIR, one run per model and task; running again resumes where it stopped, `dragonfly report` shows them. With
 several models each is tested against the first. Promises that the result file names no folder of this machine.
 """
 

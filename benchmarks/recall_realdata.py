@@ -1,13 +1,13 @@
-"""Evidence recall on real pictures: which sub-images of receipts a model's policies keep, beside chance.
+"""Evidence recall on real images: which sub-images of receipts a model's policies keep, beside chance.
 
 Run: python benchmarks/recall_realdata.py [DATA] [--model M] [--tower SHAPE_OR_DIR] [--seeds N] [--limit N] [--output FILE]
 
 DATA (or the environment's DRAGONFLY_REALDATA) holds sroie_receipts_sample/, as `dragonfly tasks sroie` says; it does not come
 with the project, and without it nothing is done. Evidence is where the words of an answer are printed:
 
-- `box/NNN.csv` beside the pictures, if it is there: the competition's own lines (eight corner coordinates, then the text). An
+- `box/NNN.csv` beside the images, if it is there: the competition's own lines (eight corner coordinates, then the text). An
   answer's evidence is the lines that hold it, if one place alone does; a sum that is printed several times is left out.
-- else `benchmarks/marks/receipts.json`: boxes drawn by eye on the 21 different scans of the sample.
+- else `benchmarks/text_annotations/receipts.json`: boxes drawn by eye on the 21 different scans of the sample.
 
 ChartQA's rows, VQA-RAD's and the chest X-rays' say nowhere where an answer stands, so nothing can be derived from them.
 
@@ -38,19 +38,19 @@ import torch  # noqa: E402
 from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest  # noqa: E402
 from dragonfly.files import result_header, sha256, write_json  # noqa: E402
 from dragonfly.inference import Engine, load  # noqa: E402
-from dragonfly.lab.recall import recall  # noqa: E402
 from dragonfly.models import (  # noqa: E402
     DragonflyConfig,
     DragonflyForConditionalGeneration,
     DragonflyImageProcessor,
     DragonflyProcessor,
 )
-from dragonfly.models.presets import CLIP_BASE, CLIP_LARGE, get_preset  # noqa: E402
 from dragonfly.models.towers import KNOWN_TOWERS, num_prefix_tokens, tower_config  # noqa: E402
+from dragonfly.research.lab.recall import recall  # noqa: E402
 from dragonfly.vision.layout import Box  # noqa: E402
+from dragonfly.vision.presets import CLIP_BASE, CLIP_LARGE, get_preset  # noqa: E402
 
 FOLDER = Path("sroie_receipts_sample") / "dev"
-MARKS = ROOT / "benchmarks" / "marks" / "receipts.json"
+TEXT_ANNOTATIONS = ROOT / "benchmarks" / "text_annotations" / "receipts.json"
 RESULTS = ROOT / "benchmarks" / "results" / "lab"
 SHAPES = {"clip-b32": CLIP_BASE, "clip-l14-336": CLIP_LARGE}
 
@@ -59,12 +59,14 @@ def receipts(folder: Path) -> tuple[list[Sample], str]:
     """One sample per question whose evidence is known, the questions of a scan together; and where the evidence is from."""
     rows = [json.loads(line) for line in (folder / "qa.jsonl").read_text(encoding="utf-8").splitlines()]
     rows.sort(key=lambda row: row["image"])
-    marks = json.loads(MARKS.read_text(encoding="utf-8"))["evidence"]
+    text_annotations = json.loads(TEXT_ANNOTATIONS.read_text(encoding="utf-8"))["evidence"]
     lines = folder / "box"
     samples: list[Sample] = []
     for row in rows:
         name = Path(row["image"]).stem
-        boxes = printed(row["answer"], read_lines(lines / f"{name}.csv")) if lines.is_dir() else marks.get(row["id"], ())
+        boxes = (
+            printed(row["answer"], read_lines(lines / f"{name}.csv")) if lines.is_dir() else text_annotations.get(row["id"], ())
+        )
         if boxes:
             asked = Message("user", (Part("image"), Part("text", row["question"])))
             messages = asked, Message("assistant", (Part("text", row["answer"]),))
@@ -156,7 +158,7 @@ def measure(engines: Iterator[Engine], samples: list[Sample], limit: int | None)
 
 def together(found: list[dict[str, Any]], tower: str) -> dict[str, Any]:
     """The recalls of one tower, seed after seed, as one result."""
-    shared = {key: found[0][key] for key in ("data", "scope", "high", "shared_mean", "without_high_level")}
+    shared = {key: found[0][key] for key in ("data", "scope", "high", "mean_embedding", "without_high_level")}
     seeds = [{"seed": seed, "recall": one["recall"], "by": one["by"]} for seed, one in enumerate(found)]
     return {"kind": "towers", **result_header(), **shared, "tower": Path(tower).name, "random": tower in SHAPES, "seeds": seeds}
 
@@ -188,7 +190,7 @@ def main() -> None:
             found = measure((tower_engine(options.tower, seed) for seed in seeds), samples, options.limit)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    hashes = {"qa": sha256(folder / "qa.jsonl"), "marks": sha256(MARKS)}
+    hashes = {"qa": sha256(folder / "qa.jsonl"), "text_annotations": sha256(TEXT_ANNOTATIONS)}
     what = f"Scanned receipts; the evidence is {source}."
     for one in found:
         one["data"] = {**one["data"], "sha256": hashes}

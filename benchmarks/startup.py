@@ -3,7 +3,7 @@
 Run: python benchmarks/startup.py [--rounds N] [--output benchmarks/results/startup.json]
 
 The cases run in turns, so that a machine that is busy for a while slows all of them alike; ratios are of medians. `ask` answers
-about a small picture with a random model of a few thousand parameters, so nearly all of it is importing and loading.
+about a small image with a random model of a few thousand parameters, so nearly all of it is importing and loading.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from dragonfly.files import result_header, write_json  # noqa: E402
 
 
-def cases(model: Path, picture: Path) -> dict[str, list[str]]:
+def cases(model: Path, image: Path) -> dict[str, list[str]]:
     """Arguments of the interpreter for every case."""
     return {
         "python -c pass": ["-c", "pass"],
@@ -31,7 +31,7 @@ def cases(model: Path, picture: Path) -> dict[str, list[str]]:
         "import torch, transformers": ["-c", "import torch, transformers"],
         "dragonfly --help": ["-m", "dragonfly", "--help"],
         "dragonfly ask (tiny model)": [
-            *("-m", "dragonfly", "ask", str(picture), "What?", "--model", str(model), "--max-new-tokens", "4")
+            *("-m", "dragonfly", "ask", str(image), "What?", "--model", str(model), "--max-new-tokens", "4")
         ],
     }
 
@@ -54,12 +54,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         from tests import tiny
 
-        model, picture = Path(folder) / "tiny", Path(folder) / "picture.png"
+        model, image = Path(folder) / "tiny", Path(folder) / "image.png"
         tiny.model().save_pretrained(model)
         tiny.processor().save_pretrained(model)
-        tiny.picture(320, 240).save(picture)
+        tiny.image(320, 240).save(image)
         load_before = os.getloadavg()
-        programs = cases(model, picture)
+        programs = cases(model, image)
         seconds: dict[str, list[float]] = {name: [] for name in programs}
         for _ in range(options.rounds):
             for name, arguments in programs.items():

@@ -22,8 +22,8 @@ sys.path[:0] = [str(ROOT / "src")]
 
 import dragonfly.data  # noqa: E402 - so that its import is not measured
 from dragonfly.files import result_header, write_json  # noqa: E402
-from dragonfly.synthetic import SPECS, Plan, make_picture, write_dataset  # noqa: E402
-from dragonfly.synthetic.dataset import cores  # noqa: E402
+from dragonfly.research.synthetic import SPECS, DatasetOptions, make_image, write_dataset  # noqa: E402
+from dragonfly.research.synthetic.dataset import cores  # noqa: E402
 
 PAGES = {"nano": 2000, "nano-crowded": 1000, "nano-close-1": 300, "nano-text": 4000, "fine": 500}
 TARGETS = {"nano": 150, "fine": 40}  # pages per second on two cores
@@ -32,10 +32,10 @@ TARGETS = {"nano": 150, "fine": 40}  # pages per second on two cores
 def draw_ms(spec: str, count: int = 60) -> float:
     """Milliseconds of one core for a page and its JPEG file."""
     for index in range(10):
-        make_picture(SPECS[spec], "train", 1, index)  # fonts are opened once
+        make_image(SPECS[spec], "train", 1, index)  # fonts are opened once
     start = time.process_time()
     for index in range(count):
-        page = make_picture(SPECS[spec], "train", 0, index)
+        page = make_image(SPECS[spec], "train", 0, index)
         page.image.save(io.BytesIO(), "JPEG", quality=page.quality)
     return (time.process_time() - start) / count * 1000
 
@@ -44,7 +44,7 @@ def measure(spec: str, workers: int) -> dict[str, Any]:
     """Wall-clock rates of writing the spec's pages."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        manifest = write_dataset(Plan(spec, "train", PAGES[spec], 0), Path(folder) / "data", workers=workers)
+        manifest = write_dataset(DatasetOptions(spec, "train", PAGES[spec], 0), Path(folder) / "data", workers=workers)
         seconds = time.perf_counter() - start
         size = sum(path.stat().st_size for path in manifest.parent.rglob("*") if path.is_file())
         answers = dragonfly.data.Manifest.open(manifest).counts["answers"]

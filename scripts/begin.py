@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dragonfly.files import write_json
 from dragonfly.training import Recipe
-from dragonfly.training.stages import build_model, build_processor
+from dragonfly.training.build import build_model, build_processor
 
 if __name__ == "__main__":
     recipe = Recipe.load(sys.argv[1], sys.argv[3:])

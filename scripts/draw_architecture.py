@@ -1,4 +1,4 @@
-"""Draw docs/images/architecture.png: the flow of the paper's Figure 1, from the layout of a generated picture.
+"""Draw docs/images/architecture.png: the flow of the paper's Figure 1, from the layout of a generated image.
 
 python scripts/draw_architecture.py [PRESET] [FILE]
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from dragonfly.models.presets import get_preset
 from dragonfly.vision import make_layout
+from dragonfly.vision.presets import get_preset
 from dragonfly.visualization import draw_levels
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "architecture.png"

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from dragonfly.files import atomic_write  # noqa: E402
-from dragonfly.synthetic import SPECS, Drawn, make_picture  # noqa: E402
-from dragonfly.synthetic.families import FAMILIES  # noqa: E402
-from dragonfly.synthetic.fonts import face  # noqa: E402
+from dragonfly.research.synthetic import SPECS, Drawn, make_image  # noqa: E402
+from dragonfly.research.synthetic.families import FAMILIES  # noqa: E402
+from dragonfly.research.synthetic.fonts import face  # noqa: E402
 
 SEED, COLUMNS, TILE, CAPTION = 2, 3, (384, 256), 22
 
@@ -26,7 +26,7 @@ def pages() -> list[Drawn]:
     """The first landscape page of each family in the training split."""
     found: dict[str, Drawn] = {}
     for index in range(400):
-        page = make_picture(SPECS["nano"], "train", SEED, index)
+        page = make_image(SPECS["nano"], "train", SEED, index)
         if page.cells.grid == (4, 6):
             found.setdefault(page.family, page)
     return [found[name] for name in FAMILIES]
@@ -35,11 +35,11 @@ def pages() -> list[Drawn]:
 def tile(page: Drawn) -> Image.Image:
     """The page with one of its questions under it, and a frame around what answers it."""
     asked = next(question for question in page.questions if len(question.evidence) == 1 and question.kind != "yes/no")
-    picture = page.image.copy()
+    image = page.image.copy()
     left, top, right, bottom = asked.evidence[0]
-    ImageDraw.Draw(picture).rectangle((left - 3, top - 3, right + 3, bottom + 3), outline=(220, 30, 120), width=2)
+    ImageDraw.Draw(image).rectangle((left - 3, top - 3, right + 3, bottom + 3), outline=(220, 30, 120), width=2)
     whole = Image.new("RGB", (TILE[0], TILE[1] + CAPTION), "white")
-    whole.paste(picture.resize(TILE, Image.Resampling.LANCZOS))
+    whole.paste(image.resize(TILE, Image.Resampling.LANCZOS))
     text = f"{asked.text}  {asked.answer}"
     ImageDraw.Draw(whole).text((4, TILE[1] + 15), text, font=face("sans", 10).font, fill=(30, 30, 30), anchor="ls")
     return whole

@@ -21,7 +21,7 @@ from transformers import AutoProcessor
 
 from dragonfly.files import write_json
 from dragonfly.models import DragonflyForConditionalGeneration
-from dragonfly.training.reader import CLASSES, WEIGHTS
+from dragonfly.training.patch_ocr_head import CLASSES, WEIGHTS
 
 KEPT = ("recipe", "data", "commit", "dirty", "date", "versions", "hardware")
 
@@ -31,7 +31,7 @@ def history(stage: Path) -> list[dict[str, Any]]:
     about = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
     if "stages" in about:  # exported before, and put back
         return about["stages"]
-    if "averaged" in about:  # the second goes on from the first
+    if "averaged" in about:  # the second resumes from the first
         names = [Path(name).name for name in about["averaged"]]
         return [*history(Path(about["averaged"][1])), {"recipe": f"mean of the weights of {' and '.join(names)}"}]
     if not (stage / "run.json").is_file():  # begun or calibrated, not trained
@@ -49,7 +49,7 @@ def history(stage: Path) -> list[dict[str, Any]]:
 
 
 def export(stage: Path, target: Path, note: str = "") -> None:
-    """Weights in bfloat16, processor, tokenizer, `dragonfly.json`; a read head goes with its stage."""
+    """Weights in bfloat16, processor, tokenizer, `dragonfly.json`; a OCR head goes with its stage."""
     model: Any = DragonflyForConditionalGeneration.from_pretrained(stage, dtype=torch.bfloat16)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

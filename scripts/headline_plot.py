@@ -1,4 +1,4 @@
-"""Draw docs/images/headline.png: what arms trained under each rule read, against what they cost, from the committed result file.
+"""Draw docs/images/headline.png: what variants trained under each rule read, against what they cost, from the committed result file.
 
 python scripts/headline_plot.py
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dragonfly.lab.pareto import draw
+from dragonfly.research.lab.pareto import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 

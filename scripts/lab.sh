@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The lab's data, the checkpoint that its arms begin from, and the studies named: those of `dragonfly lab studies`, `recall` or
+# The lab's data, the checkpoint that its variants begin from, and the studies named: those of `dragonfly lab studies`, `recall` or
 # `curves`; the headline if none is. Needs build/nano/bind and the data of `make nano`. What is there already is not made again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +9,7 @@ START=checkpoints/nano/pages
 RESULTS=benchmarks/results/lab
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-synth() { # folder, spec, split, pictures, seed
+synth() { # folder, spec, split, images, seed
     [ -e "$1" ] || "$DRAGONFLY" synth --spec "$2" --split "$3" --n "$4" --seed "$5" -o "$1"
 }
 
@@ -25,8 +25,8 @@ if [ ! -e "$START/dragonfly.json" ]; then
     for name in find pages; do
         [ -e "build/nano/$name/dragonfly.json" ] || "$DRAGONFLY" train "nano/$name"
     done
-    choice='model.encoder.selection={policy: question, scope: picture, keep: 3}' # its map, for the arms that choose so
-    "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages data.alone=false pointing=null "$choice"
+    choice='model.encoder.selection={policy: question, scope: image, keep: 3}' # its map, for the variants that choose so
+    "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages data.shared_prefix=false attention_supervision=null "$choice"
     "$DRAGONFLY" lab calibrate build/nano/pages-begun build/nano/data/train --set model.selection.policy=question --limit 1500 -o build/nano/pages-choose
     "$PYTHON" scripts/export_nano.py build/nano/pages-choose "$START"
     cp build/nano/pages/{loss.jsonl,recipe.yaml,run.json} "$START"
@@ -39,8 +39,8 @@ recall() { # name, data, scope
 for study in "${@:-headline}"; do
     case $study in
         recall) # what nano keeps of the evidence, on pages with few and with many cells filled
-            recall nano-pages data/lab/test picture
-            recall crowded data/lab/test-crowded picture
+            recall nano-pages data/lab/test image
+            recall crowded data/lab/test-crowded image
             recall sparse data/lab/test region
             recall dense data/lab/test-crowded region
             continue ;;

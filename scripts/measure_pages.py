@@ -1,4 +1,4 @@
-"""Measure what `make nano` trained on pages of the test split, with and without the picture, and write its card.
+"""Measure what `make nano` trained on pages of the test split, with and without the image, and write its card.
 
     python scripts/measure_pages.py --model build/nano/full --result benchmarks/results/nano.json [--low-only build/nano/low]
 
@@ -26,7 +26,7 @@ from dragonfly.evaluation.intervals import interval
 from dragonfly.files import result_header, write_json, write_text
 from dragonfly.inference import Engine, Row
 from dragonfly.inference.locate import bundled_model
-from dragonfly.synthetic import SPECS, Question, make_picture
+from dragonfly.research.synthetic import SPECS, Question, make_image
 
 SPEC, SPLIT, SEED = "nano", "test", 987_001
 CARD = Path(__file__).with_name("nano_card.md")
@@ -37,9 +37,9 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, its picture, and what the picture is of."""
+    """A question, its image, and what the image is of."""
 
-    picture: Image.Image
+    image: Image.Image
     page: int
     family: str
     question: Question
@@ -49,7 +49,7 @@ def held_out(pages: int, first: int = 0, seed: int = SEED) -> list[Asked]:
     """One question of each kind that the page allows, and every question that must be read, for `pages` pages."""
     asked = []
     for index in range(first, first + pages):
-        drawn = make_picture(SPECS[SPEC], SPLIT, seed, index)
+        drawn = make_image(SPECS[SPEC], SPLIT, seed, index)
         seen: set[str] = set()
         for question in drawn.questions:
             if question.kind in FINE or question.kind not in seen:
@@ -59,13 +59,13 @@ def held_out(pages: int, first: int = 0, seed: int = SEED) -> list[Asked]:
 
 
 def conditions(rows: Sequence[Asked]) -> dict[str, list[Row]]:
-    """The same questions with their picture, with none, with an empty page, and with the page before theirs."""
-    pages = list({row.page: row.picture for row in rows}.items())
+    """The same questions with their image, with none, with an empty page, and with the page before theirs."""
+    pages = list({row.page: row.image for row in rows}.items())
     other = {page: pages[index - 1][1] for index, (page, _) in enumerate(pages)}
-    blank = {page: Image.new("RGB", picture.size, (220, 220, 220)) for page, picture in pages}
+    blank = {page: Image.new("RGB", image.size, (220, 220, 220)) for page, image in pages}
     return {
-        "picture": [Row(row.picture, row.question.text) for row in rows],
-        "no picture": [Row(None, row.question.text) for row in rows],
+        "image": [Row(row.image, row.question.text) for row in rows],
+        "no image": [Row(None, row.question.text) for row in rows],
         "empty page": [Row(blank[row.page], row.question.text) for row in rows],
         "another page": [Row(other[row.page], row.question.text) for row in rows],
     }
@@ -123,7 +123,7 @@ def measure(engine: Engine, pages: int, low_only: Engine | None) -> dict[str, An
     result: dict[str, Any] = {"pages": pages, "questions": len(rows), "seed": SEED, "split": SPLIT, "accuracy": {}}
     runs = [(name, engine, asked) for name, asked in conditions(rows).items()]
     if low_only is not None:
-        runs.append(("low level only, retrained", low_only, conditions(rows)["picture"]))
+        runs.append(("low level only, retrained", low_only, conditions(rows)["image"]))
     for name, model, asked in runs:
         answers = model.ask_batch(asked, batch_size=16, max_new_tokens=16)
         right = np.array([answer.text == row.question.answer for answer, row in zip(answers, rows, strict=True)], dtype=float)
@@ -132,7 +132,7 @@ def measure(engine: Engine, pages: int, low_only: Engine | None) -> dict[str, An
             "fine detail": score(right[fine], [row for row, own in zip(rows, fine, strict=True) if own]),
             "by_kind": table(right, rows, lambda row: row.question.kind),
         }
-        if name == "picture":
+        if name == "image":
             result["by_family"] = table(right, rows, lambda row: row.family)
             result["by_size"] = table(right, rows, size_of)
             result["calibration"] = calibration(right, np.array([answer.confidence for answer in answers]))
@@ -156,9 +156,9 @@ def measure(engine: Engine, pages: int, low_only: Engine | None) -> dict[str, An
 
 
 def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any]) -> str:
-    """The model card: `nano_card.md` with the numbers of the result files, of drawn pages and of real pictures."""
+    """The model card: `nano_card.md` with the numbers of the result files, of synthetic documents and of real images."""
     accuracy = result["accuracy"]
-    kinds = list(accuracy["picture"]["by_kind"])
+    kinds = list(accuracy["image"]["by_kind"])
     rows = [
         ("all", [run["all"] for run in accuracy.values()]),
         ("fine detail", [run["fine detail"] for run in accuracy.values()]),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The next bundled model from nothing: data, stages, export. What is there already is not made again; a stage that was
-# stopped goes on from its last checkpoint. SHARE=0.01 makes a rehearsal of everything in a few minutes.
+# The next bundled model from scratch: data, stages, export. What is there already is not made again; a stage that was
+# stopped resumes from its last checkpoint. SHARE=0.01 makes a rehearsal of everything in a few minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DRAGONFLY=${DRAGONFLY:-.venv/bin/dragonfly}
@@ -10,7 +10,7 @@ SHARE=${SHARE:-1}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # more threads only wait for each other in a model this small
 
 count() { "$PYTHON" -c "import sys; print(max(16, round(float(sys.argv[1]) * float(sys.argv[2]))))" "$1" "$SHARE"; }
-synth() { # name, spec, split, pictures, seed, options
+synth() { # name, spec, split, images, seed, options
     local name=$1 spec=$2 split=$3 number=$4 seed=$5
     [ -e "$ROOT/data/$name" ] || "$DRAGONFLY" synth --spec "$spec" --split "$split" --n "$(count "$number")" --seed "$seed" "${@:6}" -o "$ROOT/data/$name"
 }
@@ -21,12 +21,12 @@ stage() { # name, recipe, steps, overrides
 steps() { "$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$1').steps)"; }
 
 rehearsal=()
-[ "$SHARE" = 1 ] || rehearsal=("gates=[]") # no gate is reached in minutes
+[ "$SHARE" = 1 ] || rehearsal=("metric_thresholds=[]") # no metric threshold is reached in minutes
 
 mkdir -p "$ROOT/data"
-synth crowded nano-crowded train 16000 2 --marks
-synth crowded-2 nano-crowded train 24000 22 --marks
-synth crowded-dev nano-crowded dev 200 3 --marks
+synth crowded nano-crowded train 16000 2 --text-annotations
+synth crowded-2 nano-crowded train 24000 22 --text-annotations
+synth crowded-dev nano-crowded dev 200 3 --text-annotations
 synth close-1 nano-close-1 train 2500 4 # pages; each gives a close-up per cell
 synth close-1-dev nano-close-1 dev 16 5
 synth train nano train 8000 7
@@ -46,7 +46,7 @@ if [ ! -e "$ROOT/choose-again" ]; then
     "$DRAGONFLY" lab calibrate "$ROOT/again" "$ROOT/data/train" --set model.selection.policy=question --limit 6500 -o "$ROOT/choose-again"
 fi
 stage third full 1500 "init_from.checkpoint=$ROOT/choose-again" "output=$ROOT/third" "$@"
-both="data.train=[{name: pictures, path: $ROOT/data/train}, {name: words, path: $ROOT/data/words}]" # letters are learned last
+both="data.train=[{name: images, path: $ROOT/data/train}, {name: words, path: $ROOT/data/words}]" # letters are learned last
 stage words full 1500 "init_from.checkpoint=$ROOT/third" "output=$ROOT/words" "$both" "$@"
 [ -e "$ROOT/mean" ] || "$PYTHON" scripts/average.py "$ROOT/third" "$ROOT/words" "$ROOT/mean"
 echo "the model: $ROOT/mean; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"

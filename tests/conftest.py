@@ -13,7 +13,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 import torch
 
-pytest.register_assert_rewrite("tests.models.golden", "tests.models.golden_pictures", "tests.models.golden_training")
+pytest.register_assert_rewrite("tests.models.golden", "tests.models.golden_images", "tests.models.golden_training")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dragonfly.models.presets import PRESETS
 from dragonfly.vision import make_layout
+from dragonfly.vision.presets import PRESETS
 from dragonfly.vision.selection import NEEDS, runs_before_tower
 from dragonfly.vision.spec import Grid, SelectionSpec
 
@@ -96,6 +96,6 @@ def test_the_fine_tunes_numbers_are_those_of_its_result_file() -> None:
     rows = re.findall(
         r"^\| (?:the|always) .*? \| ([\d.]+).*? \| ([\d.]+).*? \|$", (ROOT / "docs/finetune.md").read_text(), re.MULTILINE
     )
-    scores = [result["scores"], *(result["baselines"][name]["scores"] for name in ("majority", "no_picture", "shuffled_picture"))]
+    scores = [result["scores"], *(result["baselines"][name]["scores"] for name in ("majority", "blind", "shuffled_image"))]
     expected = [tuple(f"{100 * each[key]['value']:.1f}" for key in ("exact_match", "closed_accuracy")) for each in scores]
     assert rows == expected

@@ -1,4 +1,4 @@
-"""The bundled model: it must answer what only the picture tells, and read what is too small at low resolution."""
+"""The bundled model: it must answer what only the image tells, and read what is too small at low resolution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import measure_pages  # pyright: ignore[reportMissingImports]
 
 SEED = 11_000_000  # neither trained on nor part of the published measurement
-MARGIN = 0.3  # what the picture must add at least; measured on 150 pages: benchmarks/results/nano.json
+MARGIN = 0.3  # what the image must add at least; measured on 150 pages: benchmarks/results/nano.json
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +36,23 @@ def test_the_card_says_what_the_result_files_say() -> None:
     assert card == (bundled_model() / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_the_picture_adds_what_the_model_card_says(engine: Engine) -> None:
+def test_the_image_adds_what_the_model_card_says(engine: Engine) -> None:
     rows = measure_pages.held_out(12, seed=SEED)
     asked = measure_pages.conditions(rows)
     share = {}
-    for condition in ("picture", "no picture"):
+    for condition in ("image", "no image"):
         answers = engine.ask_batch(asked[condition], batch_size=16, max_new_tokens=16)
         right = [answer.text == row.question.answer for answer, row in zip(answers, rows, strict=True)]
         fine = [own for own, row in zip(right, rows, strict=True) if row.question.kind in measure_pages.FINE]
         share[condition] = {"all": sum(right) / len(right), "fine detail": sum(fine) / len(fine)}
         assert len(right) >= 60 and len(fine) >= 30
-    for kind, without in share["no picture"].items():
-        assert share["picture"][kind] >= without + MARGIN, share
+    for kind, without in share["no image"].items():
+        assert share["image"][kind] >= without + MARGIN, share
 
 
 def test_answers_do_not_change_from_run_to_run(engine: Engine) -> None:
     rows = measure_pages.held_out(1, seed=SEED)
-    asked = measure_pages.conditions(rows)["picture"]
+    asked = measure_pages.conditions(rows)["image"]
     together = [answer.text for answer in engine.ask_batch(asked, max_new_tokens=16)]
     assert together == [engine.ask(row.images, row.question, max_new_tokens=16).text for row in asked]
 
@@ -62,8 +62,8 @@ def test_its_template_is_that_of_models_made_from_nothing(engine: Engine) -> Non
 
 
 def test_a_later_turn_is_answered_like_a_first_one(engine: Engine) -> None:
-    picture = Path(__file__).parents[1] / "examples" / "pictures" / "shapes.png"
-    chat = engine.chat(picture)
+    image = Path(__file__).parents[1] / "examples" / "images" / "shapes.png"
+    chat = engine.chat(image)
     assert chat.ask("Give the number of the red dot.").text != "83"
     assert chat.ask("Read the value beside the blue diamond.").text == "83"
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig
 
-from dragonfly.models.presets import CLIP_BASE, CLIP_LARGE, PRESETS
 from dragonfly.models.towers import KNOWN_TOWERS, tower_config
 from dragonfly.planning import (
     GATED_DECODERS,
@@ -26,6 +25,7 @@ from dragonfly.planning import (
     tower_flops,
 )
 from dragonfly.vision import EncoderSpec, LevelSpec, make_layout
+from dragonfly.vision.presets import CLIP_BASE, CLIP_LARGE, PRESETS
 from tests import tiny
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -186,9 +186,9 @@ def test_the_models_own_image_features_cost_what_was_planned(policy: str, kind: 
     for name, value in (("resolution", 32), ("patch_size", 8), ("num_prefix_tokens", int(kind == "clip"))):
         encoder[name] = value
     config = tiny.config(tower=kind, encoder=encoder, attn_implementation="eager")
-    model, picture = tiny.model(config), tiny.picture(96, 64)
+    model, image = tiny.model(config), tiny.image(96, 64)
     costs = plan(config.spec, (64, 96), config.vision_config, config)
-    inputs = tiny.processor(config).image_processor(picture, return_tensors="pt")
+    inputs = tiny.processor(config).image_processor(image, return_tensors="pt")
     inputs = {name: inputs[name] for name in inputs if name != "layouts"}
     assert inputs["pixel_values"].shape[1] == costs.num_encoded
     with FlopCounterMode(display=False) as counter, torch.no_grad():

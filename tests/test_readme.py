@@ -82,22 +82,22 @@ def test_the_bundled_models_numbers_are_those_of_its_result_file():
         r"([\d.]+) % against ([\d.]+) %"
     )
     assert pages[:2] == [nano["questions"], nano["pages"]]
-    expected = [nano["accuracy"][name][part] for part in ("all", "fine detail") for name in ("picture", "empty page")]
+    expected = [nano["accuracy"][name][part] for part in ("all", "fine detail") for name in ("image", "empty page")]
     assert pages[2:] == [round(100 * cell["exact"], 1) for cell in expected]
 
 
 def test_the_numbers_of_the_rules_are_those_of_their_result_files():
     trained = shown(
         r"no choice: ([\d.]+) %; the 12 with the most `detail`: ([\d.]+) %; three that the question chooses: ([\d.]+) %, "
-        r"and \[([\d.]+) %\]\([^)]+\) where that arm saw as many questions as the others, which takes it longer; - "
+        r"and \[([\d.]+) %\]\([^)]+\) where that variant saw as many questions as the others, which takes it longer; - "
         r"the 12 of the paper's `similarity`: ([\d.]+) %, of `centred`: ([\d.]+) %, drawn by chance: ([\d.]+) %; "
         r"the paper's own baseline of 16 coarser ones: ([\d.]+) %"
     )
-    arms, longer = result("lab/headline")["arms"], result("lab/same-questions")["arms"]["question-3"]
+    variants, longer = result("lab/headline")["variants"], result("lab/same-questions")["variants"]["question-3"]
     names = ("baseline-3", "detail", "question-3", "similarity", "centred", "random", "baseline-2")
-    of_arms = [arms[name] for name in names[:3]] + [longer] + [arms[name] for name in names[3:]]
-    assert trained == [round(100 * arm["scores"]["fine"]["value"], 1) for arm in of_arms]
-    assert all(len(arm["seeds"]) == 3 for arm in of_arms)
+    of_variants = [variants[name] for name in names[:3]] + [longer] + [variants[name] for name in names[3:]]
+    assert trained == [round(100 * variant["scores"]["fine"]["value"], 1) for variant in of_variants]
+    assert all(len(variant["seeds"]) == 3 for variant in of_variants)
     kept = shown(
         r"in \[(\d+) %\]\([^)]+\) by `detail`, (\d+) % by `centred`, (\d+) % by `similarity`, (\d+) % by chance; "
         r"among three of all 24 in \[(\d+) %\]\([^)]+\) by the question, where any choice can reach (\d+) %, "

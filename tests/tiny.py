@@ -95,12 +95,12 @@ def processor(settings: DragonflyConfig | None = None, **changes: Any) -> Dragon
     return DragonflyProcessor(image_processor, tokenizer(), **changes)
 
 
-def picture(width: int = 96, height: int = 64, seed: int = 0) -> Image.Image:
-    """A smooth random picture, so that sub-images differ."""
+def image(width: int = 96, height: int = 64, seed: int = 0) -> Image.Image:
+    """A smooth random image, so that sub-images differ."""
     noise = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def conversation(question: str, pictures: int = 1) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(pictures)]
+def conversation(question: str, images: int = 1) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(images)]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]

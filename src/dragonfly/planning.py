@@ -1,4 +1,4 @@
-"""What a preset costs on a picture, before any weights exist: tokens, encoder passes, FLOPs and parameters.
+"""What a preset costs on an image, before any weights exist: tokens, encoder passes, FLOPs and parameters.
 
 `plan(spec, size, tower, language_model)` reads the layout and two configurations; no network is run. FLOPs are those
 of the matrix products and of the patch convolution, a multiply-add as 2, attention as the full square: the numbers that
@@ -95,7 +95,7 @@ LANGUAGE_MODELS: dict[str, LanguageModelSize] = {
 
 
 @dataclass(frozen=True)
-class LevelPlan:
+class LevelCost:
     """One level: its grid (rows, cols), sub-images cut, encoded and kept, and tokens of each, separator not counted."""
 
     name: LevelName
@@ -107,16 +107,16 @@ class LevelPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The cost of one picture and one prompt. What was not named (a tower, a language model) has None for its costs.
+class Cost:
+    """The cost of one image and one prompt. What was not named (a tower, a language model) has None for its costs.
 
     Args:
-        size: (height, width) of the picture.
-        levels: the levels that the picture gets.
+        size: (height, width) of the image.
+        levels: the levels that the image gets.
         num_encoded: sub-images that go through the tower (encoder passes).
         num_kept: sub-images whose own tokens reach the language model.
-        num_features: rows that the model computes for the picture, one per image placeholder.
-        num_image_tokens: tokens that the picture takes in the prompt, separators included.
+        num_features: rows that the model computes for the image, one per image placeholder.
+        num_image_tokens: tokens that the image takes in the prompt, separators included.
         prompt_tokens: image tokens and text tokens.
         tower_flops: the vision tower up to its second-to-last hidden state, over all encoded sub-images.
         projector_flops: the projector, over what is kept and what the selection looks at.
@@ -127,7 +127,7 @@ class Plan:
     """
 
     size: Size
-    levels: tuple[LevelPlan, ...]
+    levels: tuple[LevelCost, ...]
     num_encoded: int
     num_kept: int
     num_features: int
@@ -152,19 +152,19 @@ def plan(
     tower: PreTrainedConfig | None = None,
     language_model: LanguageModelSize | PreTrainedConfig | str | Path | None = None,
     text_tokens: int = 64,
-) -> Plan:
-    """The cost of a picture under an encoder configuration.
+) -> Cost:
+    """The cost of an image under an encoder configuration.
 
     Args:
         spec: the encoder configuration, for example `PRESETS["v1"].spec`.
-        size: (height, width) of the picture in pixels.
+        size: (height, width) of the image in pixels.
         tower: the vision tower's configuration; None leaves its costs out.
         language_model: sizes, a transformers configuration, a name from `LANGUAGE_MODELS`, or the path of a config.json
             or of the directory that holds one; None leaves its costs out.
-        text_tokens: tokens of the prompt besides the picture.
+        text_tokens: tokens of the prompt besides the image.
 
     Raises:
-        ValueError: if the picture is empty, the tower does not fit the spec, or the language model is unknown.
+        ValueError: if the image is empty, the tower does not fit the spec, or the language model is unknown.
     """
     if text_tokens < 0:
         raise ValueError(f"text_tokens must be 0 or more, got {text_tokens}")
@@ -174,7 +174,7 @@ def plan(
     head = None if language_model is None else language_model_size(language_model)
     prompt = layout.num_image_tokens + text_tokens
     width = tower.hidden_size if tower else None
-    return Plan(
+    return Cost(
         size=layout.size,
         levels=levels,
         num_encoded=encoded,
@@ -192,22 +192,22 @@ def plan(
     )
 
 
-def _levels(layout: SubImageLayout, spec: EncoderSpec) -> tuple[LevelPlan, ...]:
+def _levels(layout: SubImageLayout, spec: EncoderSpec) -> tuple[LevelCost, ...]:
     early = spec.selection.early
-    plans: list[LevelPlan] = []
+    plans: list[LevelCost] = []
     for level in layout.levels:
         count = level.num_sub_images
         kept = layout.num_kept_high if level.name == "high" else count
-        plans.append(LevelPlan(level.name, level.grid, count, kept if early else count, kept, level.tokens))
+        plans.append(LevelCost(level.name, level.grid, count, kept if early else count, kept, level.tokens))
     return tuple(plans)
 
 
 def projected_rows(layout: SubImageLayout, spec: EncoderSpec) -> int:
-    """Rows that go through the projector for one picture.
+    """Rows that go through the projector for one image.
 
     Tokens are pooled first and only what is kept is projected. Where a policy chooses among tokens it also looks at the
-    projected summary of every mid and high sub-image, or (`detail`) at every patch token of the high ones; `diversity` compares
-    summaries under any policy, and `question` sends one more row through a map of its own.
+    projected sub-image embedding of every mid and high sub-image, or (`detail`) at every patch token of the high ones; `diversity` compares
+    embeddings under any policy, and `question` sends one more row through a map of its own.
     """
     high, rule = layout.count("high"), spec.selection
     if high == layout.num_kept_high or rule.early:
@@ -222,7 +222,7 @@ def tower_flops(tower: PreTrainedConfig, spec: EncoderSpec) -> int:
     """FLOPs of one sub-image: patch embedding and all layers but the last (features are the second-to-last hidden state).
 
     Raises:
-        ValueError: if the tower's picture or patch size is not the spec's, or its feed-forward is not two matrices.
+        ValueError: if the tower's image or patch size is not the spec's, or its feed-forward is not two matrices.
     """
     _check_tower(tower, spec)
     patches = spec.patch_side**2

@@ -42,7 +42,7 @@ def ask(run: Run, saved_model: Path) -> Run:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "picture.png"
-    tiny.picture(96, 64, seed=1).save(path)
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "image.png"
+    tiny.image(96, 64, seed=1).save(path)
     return path

@@ -17,9 +17,9 @@ from dragonfly.inference import load
 from dragonfly.vision.layout import make_layout
 from tests import tiny
 from tests.cli.conftest import Outcome, Run
-from tests.imaging.pictures import animated, encoded, exif
+from tests.imaging.images import animated, encoded, exif
+from tests.inference.test_images import ODD
 from tests.inference.test_loading import FAULTS, copy  # noqa: F401 - a fixture
-from tests.inference.test_pictures import ODD
 
 KEYS = ["text", "token_ids", "confidence", "prompt_tokens", "layouts", "selections", "timings", "notes", "finish"]
 
@@ -31,40 +31,40 @@ def refused(outcome: Outcome, *said: str) -> None:
         assert words in outcome.err
 
 
-def test_the_answer_and_nothing_else(ask: Run, saved_model: Path, picture: Path) -> None:
-    outcome = ask(picture, "What is it?")
-    expected = load(saved_model).ask(picture, "What is it?", max_new_tokens=4).text
+def test_the_answer_and_nothing_else(ask: Run, saved_model: Path, image: Path) -> None:
+    outcome = ask(image, "What is it?")
+    expected = load(saved_model).ask(image, "What is it?", max_new_tokens=4).text
     assert outcome == (0, expected + "\n", "")
     assert ask("Only text?").code == 0
 
 
-def test_json(ask: Run, saved_model: Path, picture: Path) -> None:
-    outcome = ask(picture, picture, "What?", "--json", "--temperature", "1e-4", "--system", "Be brief.")
+def test_json(ask: Run, saved_model: Path, image: Path) -> None:
+    outcome = ask(image, image, "What?", "--json", "--temperature", "1e-4", "--system", "Be brief.")
     assert (outcome.code, outcome.err) == (0, "")
     data = json.loads(outcome.out)
     assert list(data) == KEYS
-    assert [list(item) for item in data["selections"]] == [["picture", "index", "box", "score", "kept", "region"]] * 48
+    assert [list(item) for item in data["selections"]] == [["image", "index", "box", "score", "kept", "region"]] * 48
     layout = make_layout((64, 96), load(saved_model).model.config.spec)
     assert [item["box"] for item in data["selections"][:24]] == [list(box) for box in layout.level_boxes("high")]
     assert [item["num_image_tokens"] for item in data["layouts"]] == [layout.num_image_tokens] * 2
     assert len(data["token_ids"]) == 4 and data["finish"] == "length" and 0 < data["confidence"] < 1
 
 
-def test_overrides(ask: Run, picture: Path) -> None:
-    data = json.loads(ask(picture, "What?", "--json", "--set", "model.selection.keep=1").out)
+def test_overrides(ask: Run, image: Path) -> None:
+    data = json.loads(ask(image, "What?", "--json", "--set", "model.selection.keep=1").out)
     assert sum(item["kept"] for item in data["selections"]) == 4
-    refused(ask(picture, "What?", "--set", "model.selection.kep=1"), "did you mean 'model.selection.keep'?")
-    refused(ask(picture, "What?", "--set", "model.preset=v11"), "did you mean 'v1'?")
+    refused(ask(image, "What?", "--set", "model.selection.kep=1"), "did you mean 'model.selection.keep'?")
+    refused(ask(image, "What?", "--set", "model.preset=v11"), "did you mean 'v1'?")
 
 
-def test_zoom_writes_one_picture_each(ask: Run, picture: Path, tmp_path: Path) -> None:
-    outcome = ask(picture, "What?", "--zoom", tmp_path / "where.png")
-    assert (outcome.code, outcome.err) == (0, f"zoom picture: {tmp_path / 'where.png'}\n")
+def test_zoom_writes_one_image_each(ask: Run, image: Path, tmp_path: Path) -> None:
+    outcome = ask(image, "What?", "--zoom", tmp_path / "where.png")
+    assert (outcome.code, outcome.err) == (0, f"zoom image: {tmp_path / 'where.png'}\n")
     with Image.open(tmp_path / "where.png") as drawn:
         assert drawn.format == "PNG" and drawn.width >= 600
-    assert ask(picture, picture, "What?", "--zoom", tmp_path / "two.png").code == 0
+    assert ask(image, image, "What?", "--zoom", tmp_path / "two.png").code == 0
     assert {path.name for path in tmp_path.glob("two*")} == {"two-1.png", "two-2.png"}
-    refused(ask("Only text?", "--zoom", tmp_path / "none.png"), "--zoom draws where the model looked", "no picture is given")
+    refused(ask("Only text?", "--zoom", tmp_path / "none.png"), "--zoom draws where the model looked", "no image is given")
 
 
 def _bomb() -> bytes:
@@ -74,25 +74,25 @@ def _bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
-BAD_PICTURES = {
-    "not a picture": (b"hello there", "is not a picture"),
-    "truncated PNG": (encoded(tiny.picture(90, 90), "PNG")[:200], "is a damaged or truncated PNG file"),
+BAD_IMAGES = {
+    "not an image": (b"hello there", "is not an image"),
+    "truncated PNG": (encoded(tiny.image(90, 90), "PNG")[:200], "is a damaged or truncated PNG file"),
     "0 bytes": (b"", "is empty (0 bytes)"),
     "decompression bomb": (_bomb(), "40000 x 40000 = 1,600,000,000 pixels, over the limit"),
 }
 
 
-@pytest.mark.parametrize("kind", BAD_PICTURES)
-def test_bad_pictures(ask: Run, tmp_path: Path, kind: str) -> None:
-    data, said = BAD_PICTURES[kind]
+@pytest.mark.parametrize("kind", BAD_IMAGES)
+def test_bad_images(ask: Run, tmp_path: Path, kind: str) -> None:
+    data, said = BAD_IMAGES[kind]
     path = tmp_path / "bad.png"
     path.write_bytes(data)
     refused(ask(path, "What?"), str(path), said)
 
 
 @pytest.mark.parametrize("kind", [*ODD, "EXIF"])
-def test_odd_pictures_are_answered_and_told(ask: Run, tmp_path: Path, kind: str) -> None:
-    turned = encoded(tiny.picture(60, 40), "JPEG", exif=exif(6))
+def test_odd_images_are_answered_and_told(ask: Run, tmp_path: Path, kind: str) -> None:
+    turned = encoded(tiny.image(60, 40), "JPEG", exif=exif(6))
     data, note, _ = ODD.get(kind, (turned, "turned by EXIF orientation 6", ""))
     path = tmp_path / "odd"
     path.write_bytes(data)
@@ -114,11 +114,11 @@ def test_checkpoint_faults(run: Run, copy: Path, fault: str) -> None:  # noqa: F
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], 'nothing to ask; write: dragonfly ask PICTURE "QUESTION"'),
-        (["PICTURE", " "], 'nothing to ask; write: dragonfly ask PICTURE "QUESTION"'),
+        ([], 'nothing to ask; write: dragonfly ask IMAGE "QUESTION"'),
+        (["IMAGE", " "], 'nothing to ask; write: dragonfly ask IMAGE "QUESTION"'),
         (["no-such.png", "What?"], "no-such.png does not exist; check the path"),
-        (["PICTURE"], "the last word is the question, and"),
-        (["What?", "PICTURE"], "the last word is the question, and"),
+        (["IMAGE"], "the last word is the question, and"),
+        (["What?", "IMAGE"], "the last word is the question, and"),
         (["What?", "--modle", "x"], "No such option: --modle (Possible options: --model) (see `dragonfly ask --help`)"),
         (["What?", "--max-new-tokens", "0"], "max_new_tokens must be an integer of at least 1, got 0"),
         (["What?", "--top-p", "2"], "top_p must be a number above 0 and at most 1, got 2.0"),
@@ -132,22 +132,22 @@ def test_checkpoint_faults(run: Run, copy: Path, fault: str) -> None:  # noqa: F
         (["x" * 5000, "--model", "no-such-model"], "no model directory 'no-such-model'"),
     ],
 )
-def test_slips_show_before_a_model_is_loaded(run: Run, picture: Path, words: list[str], said: str) -> None:
-    words = [str(picture) if word == "PICTURE" else word for word in words]
+def test_slips_show_before_a_model_is_loaded(run: Run, image: Path, words: list[str], said: str) -> None:
+    words = [str(image) if word == "IMAGE" else word for word in words]
     refused(run("ask", *words, *([] if "--model" in words else ["--model", "unloadable"])), said)
 
 
-def test_batch(run: Run, saved_model: Path, picture: Path, tmp_path: Path) -> None:
+def test_batch(run: Run, saved_model: Path, image: Path, tmp_path: Path) -> None:
     rows, output = tmp_path / "rows.jsonl", tmp_path / "answers.jsonl"
-    questions = [{"question": "A?", "image": picture.name}, {"question": "B?", "image": "late.png"}, {"question": "C?"}]
+    questions = [{"question": "A?", "image": image.name}, {"question": "B?", "image": "late.png"}, {"question": "C?"}]
     rows.write_text("\n".join(map(json.dumps, questions)), encoding="utf-8")
     command = ["ask", "--batch", rows, "-o", output, "--model", saved_model, "--max-new-tokens", 3]
     first = run(*command)
     assert (first.code, first.out) == (1, "")
     assert first.err.endswith(f"3 rows: 2 answered, 1 with errors -> {output}\n")
-    tiny.picture(30, 30).save(tmp_path / "late.png")
+    tiny.image(30, 30).save(tmp_path / "late.png")
     second = run(*command)
-    assert second.code == 0 and second.err.startswith("2 of 3 answered before; going on\n")
+    assert second.code == 0 and second.err.startswith("2 of 3 answered before; resuming\n")
     records = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert [list(record) for record in records] == [["id", *KEYS]] * 3
     assert {record["id"] for record in records} == {1, 2, 3}
@@ -165,8 +165,8 @@ def test_a_real_process(saved_model: Path, tmp_path: Path) -> None:
     assert list(json.loads(done.stdout)) == KEYS
 
 
-def test_the_bundled_model_says_what_it_knows(run: Run, saved_model: Path, picture: Path) -> None:
-    note = "note: nano, the bundled model, knows drawn pages alone"
-    assert note in run("ask", picture, "Is there a fracture?").err
-    assert note not in run("ask", "What is 1?", "--max-new-tokens", 2).err  # no picture that could be mistaken
-    assert note not in run("ask", picture, "A?", "--model", saved_model, "--max-new-tokens", 2).err
+def test_the_bundled_model_says_what_it_knows(run: Run, saved_model: Path, image: Path) -> None:
+    note = "note: nano, the bundled model, knows synthetic documents alone"
+    assert note in run("ask", image, "Is there a fracture?").err
+    assert note not in run("ask", "What is 1?", "--max-new-tokens", 2).err  # no image that could be mistaken
+    assert note not in run("ask", image, "A?", "--model", saved_model, "--max-new-tokens", 2).err

@@ -25,7 +25,7 @@ from dragonfly.vision.layout import make_layout
 from tests import tiny
 from tests.cli.conftest import Run
 from tests.cli.test_ask import refused
-from tests.imaging.pictures import encoded, exif
+from tests.imaging.images import encoded, exif
 
 COMMANDS = ("ask", "chat", "zoom", "plan", "presets", "info", "convert")
 
@@ -83,35 +83,35 @@ def test_plan_faults(run: Run) -> None:
     refused(run("plan", "--preset", "v1"), "Missing option '--image'")
 
 
-def test_zoom_with_a_model(run: Run, saved_model: Path, picture: Path, tmp_path: Path) -> None:
+def test_zoom_with_a_model(run: Run, saved_model: Path, image: Path, tmp_path: Path) -> None:
     target = tmp_path / "where.png"
-    outcome = run("zoom", picture, "-o", target, "--model", saved_model, "--json")
-    assert (outcome.code, outcome.err) == (0, f"zoom picture: {target}\n")
+    outcome = run("zoom", image, "-o", target, "--model", saved_model, "--json")
+    assert (outcome.code, outcome.err) == (0, f"zoom image: {target}\n")
     data = json.loads(outcome.out)
-    expected = load(saved_model).encode([picture])[0].selection
+    expected = load(saved_model).encode([image])[0].selection
     assert [item["index"] for item in data["selections"] if item["kept"]] == [item.index for item in expected if item.kept]
     with Image.open(target) as drawn:
         assert drawn.format == "PNG"
 
 
-def test_zoom_with_a_preset(run: Run, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zoom_with_a_preset(run: Run, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    selecting = run("zoom", picture, "--preset", "v1")
-    assert selecting.code == 0 and (tmp_path / "picture.zoom.png").is_file()
+    selecting = run("zoom", image, "--preset", "v1")
+    assert selecting.code == 0 and (tmp_path / "image.zoom.png").is_file()
     assert selecting.err.startswith("note: preset 'v1' keeps 12 of 24 high sub-images; a model chooses them")
-    whole = run("zoom", picture, "--preset", "v2", "-o", "v2.png", "--json")
-    assert (whole.code, whole.err) == (0, "zoom picture: v2.png\n")
+    whole = run("zoom", image, "--preset", "v2", "-o", "v2.png", "--json")
+    assert (whole.code, whole.err) == (0, "zoom image: v2.png\n")
     assert len(json.loads(whole.out)["selections"]) == 36
-    refused(run("zoom", picture, "--preset", "v9"), "unknown preset: 'v9'")
-    refused(run("zoom", picture, "--preset", "v1", "--set", "model.preset=v2"), "--preset draws a layout without a model")
+    refused(run("zoom", image, "--preset", "v9"), "unknown preset: 'v9'")
+    refused(run("zoom", image, "--preset", "v1", "--set", "model.preset=v2"), "--preset draws a layout without a model")
     refused(run("zoom", "none.png", "--preset", "v1"), "none.png does not exist")
-    refused(run("zoom", picture, "-o", tmp_path, "--preset", "v2"), "it is a folder; name a file")
+    refused(run("zoom", image, "-o", tmp_path, "--preset", "v2"), "it is a folder; name a file")
 
 
-def test_zoom_shows_the_picture_as_the_model_sees_it(run: Run, saved_model: Path, tmp_path: Path) -> None:
+def test_zoom_shows_the_image_as_the_model_sees_it(run: Run, saved_model: Path, tmp_path: Path) -> None:
     """A turned photograph: ours turns it, a released preset does not, and the drawing follows the layout."""
     path = tmp_path / "turned.jpg"
-    path.write_bytes(encoded(tiny.picture(60, 40), "JPEG", exif=exif(6)))
+    path.write_bytes(encoded(tiny.image(60, 40), "JPEG", exif=exif(6)))
     for option in (["--preset"], ["--model", saved_model, "--set"]):
         for preset, size in (("v1", [60, 40]), ("v1-released", [40, 60])):
             name = preset if option == ["--preset"] else f"model.preset={preset}"
@@ -124,11 +124,11 @@ def test_zoom_shows_the_picture_as_the_model_sees_it(run: Run, saved_model: Path
 def test_info(run: Run, saved_model: Path) -> None:
     data = json.loads(run("info", saved_model, "--json").out)
     assert list(data) == [
-        "model", "preset", "vision_tower", "language_model", "parameters", "sub_images", "tokens_per_picture", "selection",
+        "model", "preset", "vision_tower", "language_model", "parameters", "sub_images", "tokens_per_image", "selection",
         "weights_mib", "dtype", "origin",
     ]  # fmt: skip
     text = run("info", saved_model)
-    assert text.code == 0 and re.search(r"^tokens per picture +306$", text.out, re.MULTILINE)
+    assert text.code == 0 and re.search(r"^tokens per image +306$", text.out, re.MULTILINE)
     refused(run("info", "./no-such-model"), "no model directory './no-such-model'")
 
 
@@ -152,14 +152,14 @@ def test_convert_hands_its_arguments_on(run: Run, tmp_path: Path, monkeypatch: p
     ]
 
 
-def test_chat(run: Run, saved_model: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chat(run: Run, saved_model: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gif = tmp_path / "moving.gif"
-    frames = [tiny.picture(40, 40, seed=n) for n in range(2)]
+    frames = [tiny.image(40, 40, seed=n) for n in range(2)]
     frames[0].save(gif, save_all=True, append_images=frames[1:])
     lines = ["What?", "/add none.png", f"/add {gif}", "What is <image>?", "And?", "Sure?", "", "never asked"]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
-    outcome = run("chat", picture, "--model", saved_model, "--max-new-tokens", 3)
-    chat = load(saved_model).chat(picture)
+    outcome = run("chat", image, "--model", saved_model, "--max-new-tokens", 3)
+    chat = load(saved_model).chat(image)
     expected = [chat.ask("What?", max_new_tokens=3), chat.ask("And?", gif, max_new_tokens=3), chat.ask("Sure?", max_new_tokens=3)]
     assert (outcome.code, outcome.out) == (0, "".join(answer.text + "\n" for answer in expected))
     missing, placeholder, note = outcome.err.splitlines()  # said once, though the GIF stays in the conversation

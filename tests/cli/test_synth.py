@@ -18,8 +18,8 @@ def test_it_writes_a_manifest_and_says_where(run: Run, tmp_path: Path) -> None:
     assert len({row.images for row in rows}) == 2 and all(row.meta["split"] == "test" for row in rows)
 
 
-def test_marks_make_one_row_per_picture(run: Run, tmp_path: Path) -> None:
-    outcome = run("synth", "--spec", "nano-crowded", "--n", 3, "--seed", 1, "--marks", "-o", tmp_path / "new")
+def test_marks_make_one_row_per_image(run: Run, tmp_path: Path) -> None:
+    outcome = run("synth", "--spec", "nano-crowded", "--n", 3, "--seed", 1, "--text-annotations", "-o", tmp_path / "new")
     assert outcome.code == 0
     assert len(Manifest.open(tmp_path / "new")) == 3
 
@@ -28,7 +28,7 @@ def test_marks_make_one_row_per_picture(run: Run, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--spec", "nan"], "error: spec 'nan' is not one of: nano, "),
-        (["--n", "0"], "error: n is 0; give at least 1 picture"),
+        (["--n", "0"], "error: n is 0; give at least 1 image"),
         (["--split", "eval"], "error: split 'eval' is not one of: train, dev, test"),
         (["--workers", "0"], "error: workers is 0; give at least 1"),
         (["--questions", "few"], "error: questions is 'few'; accepted: all, one-per-kind"),

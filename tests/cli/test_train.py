@@ -27,8 +27,8 @@ def test_inspect_shows_each_tokens_part_and_checks_the_labels(recipe: Path, caps
     assert main(["inspect", "data", str(recipe), "--rows", "4"]) == 0
     shown = capsys.readouterr().out
     assert "rows: 8 in, 8 out" in shown
-    assert "rows row 0: " in shown and " 90 picture, " in shown and " 4 trained" in shown  # r, e, d and the end of turn
-    assert "[picture x 90]" in shown and "question 3?" in shown
+    assert "rows row 0: " in shown and " 90 image, " in shown and " 4 trained" in shown  # r, e, d and the end of turn
+    assert "[image x 90]" in shown and "question 3?" in shown
     assert "rows: 4 rows checked, " in shown
 
 

@@ -1,4 +1,4 @@
-"""A mix without files, samples in a line, pictures that differ, and tables of them."""
+"""A mix without files, samples in a line, images that differ, and tables of them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dragonfly.curation.reading import read_table
+from dragonfly.curation.ingest import read_table
 from dragonfly.curation.steps import STEPS, Job
 from dragonfly.curation.table import Table, samples_of
 from dragonfly.data import BadRow, ImageRef, Message, Part, Sample, read
 
 
 def sample(
-    name: str, question: str, answer: str = "yes", picture: Path | bytes | None = None, *, group: str | None = None, **fields: Any
+    name: str, question: str, answer: str = "yes", image: Path | bytes | None = None, *, group: str | None = None, **fields: Any
 ) -> Sample:
-    """One question, its answer, and at most one picture."""
+    """One question, its answer, and at most one image."""
     images: tuple[ImageRef, ...] = ()
-    if isinstance(picture, Path):
-        images = (ImageRef(path=str(picture), group=group),)
-    elif picture is not None:
-        images = (ImageRef(bytes=picture, group=group),)
+    if isinstance(image, Path):
+        images = (ImageRef(path=str(image), group=group),)
+    elif image is not None:
+        images = (ImageRef(bytes=image, group=group),)
     asked = Message("user", (*(Part("image") for _ in images), Part("text", question)))
     values: dict[str, Any] = {"source": "s", **fields}
     return Sample(name, images=images, messages=(asked, Message("assistant", (Part("text", answer),))), **values)
 
 
-def picture(seed: int, width: int = 64, height: int = 48) -> Image.Image:
+def image(seed: int, width: int = 64, height: int = 48) -> Image.Image:
     """Smooth coloured noise: no two seeds look alike."""
     blocks = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(blocks).resize((width, height), Image.Resampling.BICUBIC)
@@ -39,7 +39,7 @@ def picture(seed: int, width: int = 64, height: int = 48) -> Image.Image:
 def saved(folder: Path, seed: int, name: str | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (name or f"{seed}.png")
-    picture(seed).save(path)
+    image(seed).save(path)
     return path
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from dragonfly.curation.browse import SIDE, browse
 from dragonfly.data import write_manifest
-from dragonfly.models.presets import PRESETS
 from dragonfly.vision import make_layout
-from tests.curation.fakes import picture, sample
+from dragonfly.vision.presets import PRESETS
+from tests.curation.fakes import image, sample
 
 HOSTILE = "</p></article><script>alert(1)</script><img src=x onerror=alert(2)>\"' onload='x' ${cards} $cards &lt;"
 
@@ -45,12 +45,12 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browse")
-    picture(1, 800, 200).save(folder / "wide.png")
+    image(1, 800, 200).save(folder / "wide.png")
     boxes = (((10.0, 20.0, 30.5, 60.0),),)
     rows = [
-        sample("pictured", "What is it?", picture=folder / "wide.png", source="a & b", evidence=boxes),
+        sample("with_images", "What is it?", image=folder / "wide.png", source="a & b", evidence=boxes),
         sample(HOSTILE, HOSTILE, HOSTILE, source=HOSTILE, meta={HOSTILE: HOSTILE}),
-        sample("lost", "Where?", picture=folder / "gone.png", source="a & b"),
+        sample("lost", "Where?", image=folder / "gone.png", source="a & b"),
         *(sample(f"many {n}", "word " * 400, source="many") for n in range(30)),
     ]
     write_manifest(rows, folder / "out")
@@ -97,7 +97,7 @@ def test_the_grid_is_the_layouts(made: Path) -> None:
     assert page.all("svg")[0]["viewbox"] == "0 0 800 200"
 
 
-def test_pictures_are_small_and_a_lost_one_is_told(made: Path) -> None:
+def test_images_are_small_and_a_lost_one_is_told(made: Path) -> None:
     page = Page(browse(made / "out", made / "small.html", limit=50).read_text(encoding="utf-8"))
     data = page.all("img")[0]["src"].partition(",")[2]
     assert max(Image.open(io.BytesIO(base64.b64decode(data))).size) == SIDE

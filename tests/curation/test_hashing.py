@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dragonfly.curation.hamming_search import keep_first, near_pairs
 from dragonfly.curation.hashing import draws, jaccard, joined, normalised, number, shingles
-from dragonfly.curation.neighbours import keep_first, near_pairs
 
 
 def test_a_number_knows_where_its_parts_end() -> None:
@@ -66,7 +66,7 @@ def test_every_near_pair_is_found_and_no_other(seed: int, radius: int, count: in
 
 
 def test_a_radius_that_means_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="picture radius is 12 bits of 64; give 0 to 11"):
+    with pytest.raises(ValueError, match="image radius is 12 bits of 64; give 0 to 11"):
         near_pairs(np.zeros(1, np.uint64), np.zeros(1, np.uint64), 12)
 
 

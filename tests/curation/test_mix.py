@@ -11,7 +11,7 @@ from dragonfly.curation.sources import SOURCES
 from dragonfly.curation.sources.cauldron import EXCLUDED, SUBSETS
 from dragonfly.data import ImageRef, Sample, write_manifest
 
-from ..data.fakes import picture, sample
+from ..data.fakes import image, sample
 from .sources.layouts import LAYOUTS
 
 SHIPPED = ("general", "med-stage1", "med-stage2", "med-stage3")
@@ -46,7 +46,7 @@ def test_the_shipped_mixes_are_the_papers():
     cauldron = next(source for source in load_mix("general").sources if source.name == "cauldron")
     assert set(cauldron.exclude) == set(EXCLUDED)
     caps = [step.options for step in load_mix("general").steps if step.step == "cap"]
-    assert caps == [{"per_picture": 8}]
+    assert caps == [{"per_image": 8}]
 
 
 def test_excluded_names_exist_in_the_data(tmp_path: Path):
@@ -73,7 +73,7 @@ def test_a_source_reads_its_folder_with_the_subsets_that_the_mix_excludes(tmp_pa
 
 
 def test_own_data_joins_with_a_format(tmp_path: Path):
-    picture().save(tmp_path / "a.png")
+    image().save(tmp_path / "a.png")
     write_manifest([sample("<image>Q", "A", images=(ImageRef(str(tmp_path / "a.png")),))], tmp_path / "m")
     mine = MixSource(name="mine", path=str(tmp_path / "m"), format="manifest", domain="biomedical")
     assert [row.messages[1].text for row in mine.read() if isinstance(row, Sample)] == ["A"]
@@ -91,7 +91,7 @@ def test_options_are_a_steps_own_arguments_and_nothing_of_the_papers():
     mixture = load_mix("med-stage2").steps[-1]
     assert mixture.options == {"total": 793_000, "text_share": 0.0882724, "general_share": 0.15}
     assert (
-        *("validate", "dedupe_exact", "dedupe_pictures", "dedupe_text", "questions_from_labels"),
+        *("validate", "dedupe_exact", "dedupe_images", "dedupe_text", "questions_from_labels"),
         *("instructions_from_captions", "cap", "leak", "mixture", "split"),
     ) == STEPS
 
@@ -111,8 +111,8 @@ def test_options_are_a_steps_own_arguments_and_nothing_of_the_papers():
             "a source holds captions and no conversations; add the step instructions_from_captions",
         ),
         ("steps=[{step: capp}]", "step 'capp' is not one of: validate, "),
-        ("steps=[{step: cap, per_pictur: 4}]", "did you mean 'steps.*.per_picture'?"),
-        ("steps=[{step: cap, per_picture: 0}]", "steps.0.per_picture: Input should be greater than 0"),
+        ("steps=[{step: cap, per_pictur: 4}]", "did you mean 'steps.*.per_image'?"),
+        ("steps=[{step: cap, per_image: 0}]", "steps.0.per_image: Input should be greater than 0"),
         ("steps=[{step: dedupe_text, threshold: 1.5}]", "steps.0.threshold: Input should be less than or equal to 1"),
         ("steps=[{step: mixture, text_share: 1.0}]", "steps.0.text_share: Input should be less than 1"),
         ("steps=[{step: split}, {step: cap}]", "the step 'cap' comes after split, which must be the last"),

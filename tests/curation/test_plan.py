@@ -29,12 +29,12 @@ def test_stage3_is_the_seven_numbers_of_table_7_and_their_sum():
     }
     assert [source.paper for source in plan(load_mix("med-stage3")).sources] == list(out("med-stage3").values())
     last = after("med-stage3", "mixture")
-    assert (last.pictured, last.text, last.paper) == (88_233, 0, 88_233)
+    assert (last.with_images, last.text, last.paper) == (88_233, 0, 88_233)
 
 
 def test_stage2_is_723k_pairs_15_percent_general_and_70k_text():
     last = after("med-stage2", "mixture")
-    assert (last.pictured, last.text, last.paper, last.paper_text) == (723_000, 70_000, 723_000, 70_000)
+    assert (last.with_images, last.text, last.paper, last.paper_text) == (723_000, 70_000, 723_000, 70_000)
     rows = out("med-stage2")
     assert sum(rows[name] or 0 for name in ("svit", "sharegpt4v", "arxivcap")) == round(0.15 * 723_000)
     benchmarks = {name: rows[name] for name in ("vqa-rad", "slake", "path-vqa", "iu-xray", "peir-gross")}
@@ -43,17 +43,17 @@ def test_stage2_is_723k_pairs_15_percent_general_and_70k_text():
 
 def test_stage1_is_about_half_general_and_as_large_as_the_papers():
     last = after("med-stage1", "mixture")
-    assert (last.pictured, last.paper) == (1_160_000, 1_160_000)
+    assert (last.with_images, last.paper) == (1_160_000, 1_160_000)
     assert out("med-stage1")["llava-pretrain"] == round(0.48 * 1_160_000) <= 558_000
 
 
 def test_the_general_mix_starts_near_nine_million_and_the_cap_brings_it_near_the_papers_end():
     read, cap, last = (after("general", step) for step in ("validate", "cap", "mixture"))
     assert (read.paper, last.paper) == (9_000_000, 5_580_560)
-    assert read.pictured == 1_346_000 + 1_325_219 + 4_200_000 + 1_880_992
+    assert read.with_images == 1_346_000 + 1_325_219 + 4_200_000 + 1_880_992
     assert out("general")["svit"] == 8 * 108_077
-    assert cap.pictured == last.pictured == 1_346_000 + 1_325_219 + 8 * 108_077 + 1_880_992
-    assert abs((last.pictured or 0) - 5_580_560) < 0.03 * 5_580_560
+    assert cap.with_images == last.with_images == 1_346_000 + 1_325_219 + 8 * 108_077 + 1_880_992
+    assert abs((last.with_images or 0) - 5_580_560) < 0.03 * 5_580_560
     assert read.at_most and last.at_most
 
 
@@ -83,7 +83,7 @@ def test_own_data_makes_totals_unknown_and_is_not_guessed():
     mix = Mix(name="m", sources=(own, MixSource(name="vqa-rad", path="x")), steps=(Mixture(step="mixture", total=10),))
     planned = plan(mix)
     assert [source.out for source in planned.sources] == [None, None]
-    assert [step.pictured for step in planned.steps] == [None, None]
+    assert [step.with_images for step in planned.steps] == [None, None]
     assert "not known" in plan_table(mix)
 
 

@@ -68,6 +68,6 @@ def test_quotas_are_whole_numbers_within_each_sources_limit_and_the_total(
     assert all(isinstance(count, int) and 0 <= count <= supply.limit for count, supply in zip(taken, given_, strict=True))
     if total is not None:
         assert sum(taken) <= total
-    pictured = sum(count for count, supply in zip(taken, given_, strict=True) if not supply.text)
-    if total is None and text is not None and pictured:
-        assert abs((sum(taken) - pictured) - text * sum(taken)) <= 2 / (1 - text)
+    with_images = sum(count for count, supply in zip(taken, given_, strict=True) if not supply.text)
+    if total is None and text is not None and with_images:
+        assert abs((sum(taken) - with_images) - text * sum(taken)) <= 2 / (1 - text)

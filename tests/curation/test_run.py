@@ -20,21 +20,21 @@ from tests.curation.fakes import FakeMix, FakeSource, FakeStep, saved
 STEPS_OF_MIX = (
     FakeStep("validate"),
     FakeStep("dedupe_exact"),
-    FakeStep("dedupe_pictures", radius=6),
+    FakeStep("dedupe_images", radius=6),
     FakeStep("dedupe_text", threshold=0.8),
-    FakeStep("cap", per_picture=2),
+    FakeStep("cap", per_image=2),
     FakeStep("mixture", total=24, text_share=0.25, general_share=None),
     FakeStep("split", eval_share=0.3, by="group"),
 )
 
 
 def rows(folder: Path) -> Path:
-    """40 questions on 12 pictures of 6 patients, 20 without, and one on a picture that is not there."""
+    """40 questions on 12 images of 6 patients, 20 without, and one on an image that is not there."""
     data: list[dict[str, Any]] = []
     for number in range(40):
-        saved(folder / "pictures", number % 12, f"{number}.png")
+        saved(folder / "images", number % 12, f"{number}.png")
         asked = {"question": f"what is {number % 5}?", "answer": "x", "group": f"p{number % 6}", "licence": "CC0"}
-        data.append({"id": f"a{number}", "image": f"pictures/{number}.png", **asked})
+        data.append({"id": f"a{number}", "image": f"images/{number}.png", **asked})
     words = ["bar", "den", "fil", "gor", "lum", "mas", "nor", "pel", "rin", "sul"]
     data += [{"id": f"t{n}", "question": " ".join(words[n % 10 :] + words[: n % 7]), "answer": f"z{n}"} for n in range(20)]
     data.append({"image": "none.png", "question": "q", "answer": "b"})
@@ -66,13 +66,13 @@ def test_the_set_is_a_manifest_with_its_card_and_record(made: Path) -> None:
     record = json.loads((made / "out" / "curation.json").read_text())
     assert record["manifest_sha256"] == train.sha256 and record["mix"]["name"] == "made up"
     counts = {step["step"]: (step["in"], step["out"], step["dropped"]) for step in record["steps"]}
-    assert counts["read"] == (61, 60, {"missing-picture": 1})
-    assert counts["dedupe_exact"][1] == 60  # 12 pictures x 5 questions meet after 60 rows; the 20 texts differ
+    assert counts["read"] == (61, 60, {"missing-image": 1})
+    assert counts["dedupe_exact"][1] == 60  # 12 images x 5 questions meet after 60 rows; the 20 texts differ
     assert counts["cap"][1] == counts["dedupe_text"][1] - 40 + 24
     assert counts["mixture"][1] == counts["split"][1] == 24
     assert {step: i - o for step, (i, o, _) in counts.items()} == {step: sum(d.values()) for step, (*_, d) in counts.items()}
-    assert '"reason": "missing-picture"' in (made / "out" / "faults.jsonl").read_text()
-    assert sorted(path.name for path in made.iterdir()) == ["out", "pictures", "rows.jsonl"]
+    assert '"reason": "missing-image"' in (made / "out" / "faults.jsonl").read_text()
+    assert sorted(path.name for path in made.iterdir()) == ["out", "images", "rows.jsonl"]
 
 
 def test_the_card_tells_counts_licences_steps_and_examples(made: Path) -> None:
@@ -80,14 +80,14 @@ def test_the_card_tells_counts_licences_steps_and_examples(made: Path) -> None:
     train = Manifest.open(made / "out")
     assert f"{len(train):,} rows, " in card and train.sha256 in card
     assert f"| CC0 | {train.licences['CC0']} |" in card
-    assert "| read | 61 | 60 | 40 | missing-picture: 1 |" in card
+    assert "| read | 61 | 60 | 40 | missing-image: 1 |" in card
     assert "| general: rows" not in card and "| general: made | 18 | 24 |" in card
     assert "- user: what is " in card
 
 
-def test_the_pictures_of_the_set_open(made: Path) -> None:
+def test_the_images_of_the_set_open(made: Path) -> None:
     samples = list(read(made / "out" / "manifest.json"))
-    assert samples == list(Manifest.open(made / "out"))  # no BadRow: every picture is where its row says
+    assert samples == list(Manifest.open(made / "out"))  # no BadRow: every image is where its row says
 
 
 @pytest.mark.parametrize(("workers", "part_rows"), [(1, 16_384), (3, 7), (5, 50)])
@@ -126,7 +126,7 @@ def test_an_interrupted_run_goes_on_after_its_last_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     rows(tmp_path)
-    chosen = mix(tmp_path, (FakeStep("validate"), FakeStep("dedupe_exact"), FakeStep("cap", per_picture=2)))
+    chosen = mix(tmp_path, (FakeStep("validate"), FakeStep("dedupe_exact"), FakeStep("cap", per_image=2)))
     mend = failing(monkeypatch, "cap", error)
     with pytest.raises(type(error)):
         curate(chosen, tmp_path / "out")
@@ -148,9 +148,9 @@ def test_an_interrupted_run_goes_on_after_its_last_step(
 def test_what_follows_a_change_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = rows(tmp_path)
 
-    def interrupted(per_picture: int) -> list[str]:
+    def interrupted(per_image: int) -> list[str]:
         mend = failing(monkeypatch, "split", KeyboardInterrupt())
-        steps = (FakeStep("validate"), FakeStep("cap", per_picture=per_picture), FakeStep("split", eval_share=0.1))
+        steps = (FakeStep("validate"), FakeStep("cap", per_image=per_image), FakeStep("split", eval_share=0.1))
         with pytest.raises(KeyboardInterrupt):
             curate(mix(tmp_path, steps), tmp_path / "out")
         mend()
@@ -165,11 +165,9 @@ def test_what_follows_a_change_runs_again(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_faults_are_one_line(tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_text("no picture")
+    (tmp_path / "bad.png").write_text("no image")
     (tmp_path / "rows.jsonl").write_text('{"image": "bad.png", "question": "q", "answer": "b"}\n')
-    with pytest.raises(
-        ValueError, match=r"step validate left no rows: \{'broken-picture': 1\}; change its options or the sources"
-    ):
+    with pytest.raises(ValueError, match=r"step validate left no rows: \{'broken-image': 1\}; change its options or the sources"):
         curate(mix(tmp_path), tmp_path / "none")
     assert not (tmp_path / "none").exists()
     (tmp_path / "full").mkdir()

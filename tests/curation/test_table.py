@@ -8,7 +8,7 @@ import pytest
 
 from dragonfly.curation import reading
 from dragonfly.curation.hashing import number
-from dragonfly.curation.reading import read_table
+from dragonfly.curation.ingest import read_table
 from dragonfly.curation.table import samples_of
 from dragonfly.data import BadRow, Sample
 from tests.curation.fakes import ids, sample, saved, table
@@ -16,13 +16,13 @@ from tests.curation.fakes import ids, sample, saved, table
 
 def test_rows_are_the_samples_in_their_order(tmp_path: Path) -> None:
     path = saved(tmp_path, 1)
-    samples = [sample("a", "Q?", picture=path, group="p"), sample("b", "q?", meta={"x": 1}), sample("c", "other")]
+    samples = [sample("a", "Q?", image=path, group="p"), sample("b", "q?", meta={"x": 1}), sample("c", "other")]
     made = table(tmp_path, samples)
     assert [row for part in made.batches() for row in samples_of(part)] == samples
-    columns = made.read("row", "origin", "question", "picture", "split").to_pylist()
+    columns = made.read("row", "origin", "question", "image_key", "split").to_pylist()
     assert [row["row"] for row in columns] == [0, 1, 2] and {row["origin"] for row in columns} == {"s"}
     assert columns[0]["question"] == columns[1]["question"] != columns[2]["question"]
-    assert columns[0]["picture"] != 0 and columns[1]["picture"] == 0
+    assert columns[0]["image_key"] != 0 and columns[1]["image_key"] == 0
     owners, groups = made.lists("groups")
     assert owners.tolist() == [0] and groups.tolist() == [number("group", "s", "p")]
 
@@ -34,12 +34,12 @@ def test_parts_hold_the_order_whatever_their_size(tmp_path: Path, monkeypatch: p
     assert ids(made) == [str(place) for place in range(10)] and made.numbers("row").tolist() == list(range(10))
 
 
-def test_equal_pictures_have_one_key_and_bytes_are_stored_once(tmp_path: Path) -> None:
+def test_equal_images_have_one_key_and_bytes_are_stored_once(tmp_path: Path) -> None:
     path = saved(tmp_path, 1)
     copy = saved(tmp_path, 1, "copy.png")
     data = path.read_bytes()
-    made = table(tmp_path, [sample("a", "q", picture=path), sample("b", "q", picture=copy), sample("c", "q", picture=data)])
-    assert len(set(made.numbers("picture").tolist())) == 1
+    made = table(tmp_path, [sample("a", "q", image=path), sample("b", "q", image=copy), sample("c", "q", image=data)])
+    assert len(set(made.numbers("image_key").tolist())) == 1
     stored = [file for file in (tmp_path / "store").rglob("*") if file.is_file()]
     assert len(stored) == 1 and stored[0].suffix == ".png" and stored[0].read_bytes() == data
 

@@ -1,4 +1,4 @@
-"""A small processor with a real tokenizer and chat template: bytes for text, two or three sub-images per picture."""
+"""A small processor with a real tokenizer and chat template: bytes for text, two or three sub-images per image."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from transformers import BatchFeature, PreTrainedTokenizerFast
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.processing_utils import MultiModalData, ProcessorMixin
 
-from dragonfly.data.conversation import ImageRef, Message, Part, Sample
+from dragonfly.data.sample import ImageRef, Message, Part, Sample
 
 TOKENS_PER_SUB_IMAGE = 3
 
@@ -77,7 +77,7 @@ def make_processor(template: str = TEMPLATE) -> Any:
     return FakeProcessor(FakeImageProcessor(), tokenizer, chat_template=template)
 
 
-def picture(width: int = 8, height: int = 4, shade: int = 100) -> Image.Image:
+def image(width: int = 8, height: int = 4, shade: int = 100) -> Image.Image:
     return Image.new("RGB", (width, height), (shade, shade, shade))
 
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from dragonfly.data import IGNORE_INDEX, Collator, ImageRef, TurnMarks, audit, audit_batch, encode, show, to_messages
-from dragonfly.data import turn_marks as find_marks
+from dragonfly.data import IGNORE_INDEX, Collator, ImageRef, TurnTokens, audit, audit_batch, encode, show, to_messages
+from dragonfly.data import turn_tokens as find_marks
 
-from .fakes import TEMPLATE, make_processor, picture, sample
+from .fakes import TEMPLATE, image, make_processor, sample
 
 REF = ImageRef("x")
 Example = dict[str, Any]
@@ -31,7 +31,7 @@ def known(processor: Any) -> dict[str, Any]:
 @pytest.fixture
 def example(processor: Any) -> Example:
     row = sample("<image>What?", "A kite", "And <image>?", "A boat", images=(REF, REF))
-    return encode(processor, to_messages(row), [picture(8, 4), picture(4, 8)])
+    return encode(processor, to_messages(row), [image(8, 4), image(4, 8)])
 
 
 def test_marks_are_told_from_the_template(processor: Any) -> None:
@@ -45,11 +45,11 @@ def test_marks_are_told_from_the_template(processor: Any) -> None:
 def test_a_right_example_has_no_faults(processor: Any, example: Example, known: dict[str, Any]) -> None:
     assert audit(example, num_image_tokens=[12, 8], **known) == []
     assert audit(example, **known) == []
-    whole = encode(processor, to_messages(sample("<image>a", "b", images=(REF,))), [picture()], train_on="all")
+    whole = encode(processor, to_messages(sample("<image>a", "b", images=(REF,))), [image()], train_on="all")
     assert audit(whole, train_on="all", num_image_tokens=[12], **known) == []
-    inside = encode(processor, to_messages(sample("a", "b <image> c", images=(REF,))), [picture()])
+    inside = encode(processor, to_messages(sample("a", "b <image> c", images=(REF,))), [image()])
     assert audit(inside, num_image_tokens=[12], **known) == []
-    first = encode(processor, to_messages(sample("a", "<image>c", images=(REF,))), [picture()])
+    first = encode(processor, to_messages(sample("a", "<image>c", images=(REF,))), [image()])
     assert audit(first, num_image_tokens=[12], **known) == []
 
 
@@ -67,7 +67,7 @@ def shifted_mask_back(e: Example) -> Example:
 
 def on_the_question(e: Example) -> Example:
     labels = e["labels"].clone()
-    labels[19:25] = e["input_ids"][19:25]  # "What?" and its end, after begin, the user's header (6), the picture (12)
+    labels[19:25] = e["input_ids"][19:25]  # "What?" and its end, after begin, the user's header (6), the image (12)
     return {**e, "labels": labels}
 
 
@@ -100,7 +100,7 @@ def separator_trained(e: Example) -> Example:
     return {**e, "labels": labels}
 
 
-def picture_trained(e: Example) -> Example:
+def image_trained(e: Example) -> Example:
     labels = e["labels"].clone()
     labels[8] = e["input_ids"][8]
     return {**e, "labels": labels}
@@ -115,11 +115,11 @@ def without(position: int) -> Any:
     return cut
 
 
-def pictures_dropped(e: Example) -> Example:
+def images_dropped(e: Example) -> Example:
     return {k: v for k, v in e.items() if k != "pixel_values"}
 
 
-def one_picture_dropped(e: Example) -> Example:
+def one_image_dropped(e: Example) -> Example:
     return {**e, "pixel_values": e["pixel_values"][:1]}
 
 
@@ -140,11 +140,11 @@ def lengths_differ(e: Example) -> Example:
         (end_untrained, "turn end unsupervised"),
         (on_the_header, "question supervised"),
         (first_end_untrained, "turn end unsupervised"),
-        (picture_trained, "picture supervised: 1"),
-        (separator_trained, "picture supervised: 1"),
-        (without(8), "picture run cut: 19 picture tokens, the layouts promise 20"),
-        (pictures_dropped, "pictures dropped: 0 rows of pixel_values for 2 pictures"),
-        (one_picture_dropped, "pictures dropped: 1 rows"),
+        (image_trained, "image supervised: 1"),
+        (separator_trained, "image supervised: 1"),
+        (without(8), "image run cut: 19 image tokens, the layouts promise 20"),
+        (images_dropped, "images dropped: 0 rows of pixel_values for 2 images"),
+        (one_image_dropped, "images dropped: 1 rows"),
         (lengths_differ, "shift:"),
     ],
 )
@@ -159,9 +159,9 @@ def test_training_on_everything_is_a_question_supervised_unless_asked_for(proces
     assert audit(example, train_on="all", **known) == []
 
 
-def test_pictures_without_layouts_are_still_missed(example: Example, known: dict[str, Any]) -> None:
-    (fault,) = audit(pictures_dropped(example), **known)
-    assert fault == "pictures dropped: 0 rows of pixel_values for 20 picture tokens"
+def test_images_without_layouts_are_still_missed(example: Example, known: dict[str, Any]) -> None:
+    (fault,) = audit(images_dropped(example), **known)
+    assert fault == "images dropped: 0 rows of pixel_values for 20 image tokens"
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -179,16 +179,16 @@ def test_batches(processor: Any, example: Example, known: dict[str, Any], side: 
     assert faults == [f"row 0: padding supervised: {count} labels on padding"]
 
     dropped = {k: v for k, v in batch.items() if k != "pixel_values"}
-    assert audit_batch(dropped, promised, **known) == ["pictures dropped: 0 rows of pixel_values for 2 pictures"]
+    assert audit_batch(dropped, promised, **known) == ["images dropped: 0 rows of pixel_values for 2 images"]
     assert audit_batch(batch, [[12, 8], []], **known) == [
-        "row 0: picture run cut: 0 picture tokens, the layouts promise 20",
-        "row 1: picture run cut: 20 picture tokens, the layouts promise 0",
+        "row 0: image run cut: 0 image tokens, the layouts promise 20",
+        "row 1: image run cut: 20 image tokens, the layouts promise 0",
     ]
     assert audit_batch(batch, promised[:1], **known) == ["rows: 2 in the batch, 1 expected"]
 
 
 def test_a_template_may_write_more_after_its_end_of_turn(known: dict[str, Any]) -> None:
-    marks = TurnMarks(opens=(1,), closes=(2, 3))
+    marks = TurnTokens(opens=(1,), closes=(2, 3))
     row = {"input_ids": torch.tensor([1, 5, 2, 3]), "labels": torch.tensor([-100, 5, 2, -100])}
     assert audit(row, **{**known, "marks": marks}) == []
     row["labels"] = torch.tensor([-100, 5, 2, 3])
@@ -202,10 +202,10 @@ def test_show_colours_every_token(processor: Any, example: Example) -> None:
     text = show(processor, {key: batch[key][0] for key in ("input_ids", "attention_mask", "labels")})
     pads = int((batch["attention_mask"] == 0).sum())
     assert text.plain == (
-        "<|begin|><|start|>user<|stop|>[picture x 12]What?<|eot|><|start|>assistant<|stop|>A kite<|eot|>"
-        f"<|start|>user<|stop|>And [picture x 8]?<|eot|><|start|>assistant<|stop|>A boat<|eot|>[pad x {pads}]"
+        "<|begin|><|start|>user<|stop|>[image x 12]What?<|eot|><|start|>assistant<|stop|>A kite<|eot|>"
+        f"<|start|>user<|stop|>And [image x 8]?<|eot|><|start|>assistant<|stop|>A boat<|eot|>[pad x {pads}]"
     )
     coloured = [(text.plain[span.start : span.end], span.style) for span in text.spans]
     assert [piece for piece, style in coloured if style == "bold green"] == ["A kite<|eot|>", "A boat<|eot|>"]
-    assert [style for piece, style in coloured if piece.startswith("[picture")] == ["blue", "blue"]
+    assert [style for piece, style in coloured if piece.startswith("[image")] == ["blue", "blue"]
     assert coloured[-1] == (f"[pad x {pads}]", "dim")

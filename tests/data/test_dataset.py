@@ -11,10 +11,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dragonfly.data import Collator, EncodedDataset, ImageRef, Mixture, Part, Sample, row_random
-from dragonfly.data.lengths import count_tokens, picture_size
+from dragonfly.data.lengths import count_tokens, image_size
 from dragonfly.imaging import RELEASED_POLICY
 
-from .fakes import make_processor, picture, sample
+from .fakes import image, make_processor, sample
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +27,14 @@ def samples(tmp_path: Path) -> list[Sample]:
     rows = []
     for i in range(8):
         size = (8, 4) if i % 2 else (4, 8)
-        picture(*size, shade=10 * i).save(tmp_path / f"{i}.png")
+        image(*size, shade=10 * i).save(tmp_path / f"{i}.png")
         refs = (ImageRef(str(tmp_path / f"{i}.png")),) * (i % 3)
         rows.append(sample("<image>" * (i % 3) + f"question {i}", "a" * (i + 1), images=refs, name=f"n{i}"))
     return rows
 
 
 def broken(samples: list[Sample], *rows: int) -> list[Sample]:
-    """The same samples with truncated pictures in some rows: headers whole, pixels not."""
+    """The same samples with truncated images in some rows: headers whole, pixels not."""
     for row in rows:
         path = Path(str(samples[row].images[0].path))
         Image.effect_noise((64, 64), 50).save(path)
@@ -42,7 +42,7 @@ def broken(samples: list[Sample], *rows: int) -> list[Sample]:
     return samples
 
 
-def test_examples_are_encoded_with_their_pictures(processor: Any, samples: list[Sample]) -> None:
+def test_examples_are_encoded_with_their_images(processor: Any, samples: list[Sample]) -> None:
     dataset = EncodedDataset(samples, processor)
     assert len(dataset) == 8
     example = dataset[5]
@@ -73,20 +73,20 @@ def test_lengths_are_those_of_the_examples_without_decoding(processor: Any, samp
 def test_sizes_are_those_after_orientation(tmp_path: Path, processor: Any) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
-    picture(8, 4).save(tmp_path / "a.jpg", exif=turned)
+    image(8, 4).save(tmp_path / "a.jpg", exif=turned)
     data = (tmp_path / "a.jpg").read_bytes()
-    assert picture_size(ImageRef(str(tmp_path / "a.jpg"))) == picture_size(ImageRef(bytes=data)) == (8, 4)
-    assert picture_size(ImageRef(bytes=data), RELEASED_POLICY) == (4, 8)
+    assert image_size(ImageRef(str(tmp_path / "a.jpg"))) == image_size(ImageRef(bytes=data)) == (8, 4)
+    assert image_size(ImageRef(bytes=data), RELEASED_POLICY) == (4, 8)
     row = sample("<image>", "a", images=(ImageRef(bytes=data),))
     assert count_tokens(processor, row) == len(EncodedDataset([row], processor)[0]["input_ids"])
 
 
 @pytest.mark.parametrize("ref", [ImageRef("gone.png"), ImageRef(bytes=b"text"), ImageRef("https://localhost/a.png")])
-def test_a_picture_without_a_size_is_a_bad_row(processor: Any, samples: list[Sample], ref: ImageRef) -> None:
+def test_an_image_without_a_size_is_a_bad_row(processor: Any, samples: list[Sample], ref: ImageRef) -> None:
     dataset = EncodedDataset([sample("<image>", "a", images=(ref,)), samples[0]], processor, max_bad_share=0.5)
     assert dataset.lengths() == [count_tokens(processor, samples[0])] * 2
     ((bad),) = dataset.bad.values()
-    assert (bad.row, bad.reason) == (0, "broken-picture")
+    assert (bad.row, bad.reason) == (0, "broken-image")
     assert "\n" not in bad.detail
 
 
@@ -99,8 +99,8 @@ def test_a_bad_row_is_replaced_by_the_next_and_named(
     for _ in range(2):
         assert torch.equal(dataset[4]["input_ids"], dataset[6]["input_ids"])
     assert [(bad.file, bad.row, bad.reason) for bad in dataset.bad.values()] == [
-        ("set.jsonl", 17, "broken-picture"),
-        ("test", 5, "broken-picture"),
+        ("set.jsonl", 17, "broken-image"),
+        ("test", 5, "broken-image"),
     ]
     assert "'n4'" in str(dataset.bad["set.jsonl", 17])
     assert len(caplog.records) == 2
@@ -115,7 +115,7 @@ def test_the_last_row_is_replaced_by_the_first(processor: Any, samples: list[Sam
 def test_too_many_bad_rows_end_the_run(processor: Any, samples: list[Sample]) -> None:
     dataset = EncodedDataset(broken(samples, 4, 5), processor, max_bad_share=0.125)
     assert len(dataset[5]["input_ids"]) > 0
-    with pytest.raises(ValueError, match=r"2 of 8 rows are bad.*broken-picture 2.*test row 5: .*test row 4: "):
+    with pytest.raises(ValueError, match=r"2 of 8 rows are bad.*broken-image 2.*test row 5: .*test row 4: "):
         dataset[4]
     with pytest.raises(ValueError, match="1 of 8 rows are bad"):
         EncodedDataset(samples, processor)[4]
@@ -148,7 +148,7 @@ def test_chance_comes_from_seed_epoch_and_index_alone(processor: Any, samples: l
 
 
 def test_a_mixture_gives_its_positions(processor: Any, samples: list[Sample]) -> None:
-    mixture = Mixture({"text": samples[::3], "pictures": samples[1::3]}, {"text": 2.0}, epochs=2)
+    mixture = Mixture({"text": samples[::3], "images": samples[1::3]}, {"text": 2.0}, epochs=2)
     dataset = EncodedDataset(mixture, processor)
     assert len(dataset) == 18
     alone = EncodedDataset(samples, processor)

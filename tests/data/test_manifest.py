@@ -10,17 +10,17 @@ import pytest
 from dragonfly.data import ImageRef, Manifest, Sample, write_manifest
 from dragonfly.data import parquet as parquet_module
 
-from .fakes import picture, sample
+from .fakes import image, sample
 
 
 @pytest.fixture
 def samples(tmp_path: Path) -> list[Sample]:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     rows = []
     for i in range(300):
-        path = tmp_path / "pictures" / f"{i % 7}.png"
+        path = tmp_path / "images" / f"{i % 7}.png"
         if i < 7:
-            picture(shade=i).save(path)
+            image(shade=i).save(path)
         rows.append(
             sample(
                 "<image>q",
@@ -63,19 +63,19 @@ def test_equal_samples_give_equal_bytes_and_others_do_not(samples: list[Sample],
     assert (tmp_path / "a/shard-00000.parquet").read_bytes() == (tmp_path / "b/shard-00000.parquet").read_bytes()
 
 
-def test_pictures_are_found_after_the_tree_has_moved(samples: list[Sample], tmp_path: Path) -> None:
+def test_images_are_found_after_the_tree_has_moved(samples: list[Sample], tmp_path: Path) -> None:
     write_manifest(samples[:3], tmp_path / "sets" / "out")
     (tmp_path / "elsewhere").mkdir()
-    for name in ("sets", "pictures"):
+    for name in ("sets", "images"):
         shutil.move(tmp_path / name, tmp_path / "elsewhere" / name)
     moved = Manifest.open(tmp_path / "elsewhere" / "sets" / "out")[2].images[0]
-    assert moved == ImageRef(str(tmp_path / "elsewhere" / "pictures" / "2.png"), group="g2")
+    assert moved == ImageRef(str(tmp_path / "elsewhere" / "images" / "2.png"), group="g2")
 
 
 def test_bytes_make_the_folder_stand_alone(samples: list[Sample], tmp_path: Path) -> None:
     encoded = Path(str(samples[1].images[0].path)).read_bytes()
     write_manifest(samples[:40], tmp_path / "out", store_images="bytes")
-    shutil.rmtree(tmp_path / "pictures")
+    shutil.rmtree(tmp_path / "images")
     manifest = Manifest.open(tmp_path / "out")
     assert manifest[1].images == (ImageRef(bytes=encoded, group="g1"),)
     assert manifest[39].id == "n39"
@@ -165,7 +165,7 @@ def test_without_pyarrow_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_relative_paths_are_those_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    picture().save("a.png")
+    image().save("a.png")
     write_manifest([sample("<image>q", "a", images=(ImageRef("a.png"),))], "sub/out")
     (found,) = Manifest.open("sub/out")[0].images
     assert found.path is not None

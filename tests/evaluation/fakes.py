@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dragonfly.imaging import load_picture
+from dragonfly.imaging import load_image
 from dragonfly.inference import Answer, Row
-from tests.tiny import picture
+from tests.tiny import image
 
 
 class RuleEngine:
-    """Answers `rule(row)`; decodes pictures as the real one does, so a broken one is a ValueError. Counts what it is asked."""
+    """Answers `rule(row)`; decodes images as the real one does, so a broken one is a ValueError. Counts what it is asked."""
 
     def __init__(self, rule: Callable[[Row], str] = lambda _: "yes", stop_after: int | None = None) -> None:
         self.rule, self.stop_after, self.asked = rule, stop_after, 0
@@ -23,7 +23,7 @@ class RuleEngine:
             raise KeyboardInterrupt
         for row in rows:
             for image in row.images:
-                load_picture(image)
+                load_image(image)
         self.asked += len(rows)
         return [Answer(self.rule(row), (1, 2), 0.5, 10, (), (), {"total": 0.25}) for row in rows]
 
@@ -42,26 +42,26 @@ class RuleJudge:
 
 
 def write_qa(folder: Path, rows: Sequence[dict[str, Any]], name: str = "qa.jsonl") -> Path:
-    """A qa.jsonl with the pictures that its rows name, each different."""
+    """A qa.jsonl with the images that its rows name, each different."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(sorted({row["image"] for row in rows if "image" in row})):
         (path.parent / image).parent.mkdir(parents=True, exist_ok=True)
-        picture(16, 16, seed=number).save(path.parent / image)
+        image(16, 16, seed=number).save(path.parent / image)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
-def yes_no_rows(count: int = 70, per_picture: int = 2) -> list[dict[str, Any]]:
-    """Two of five answers are yes; `organ` alternates by picture."""
+def yes_no_rows(count: int = 70, per_image: int = 2) -> list[dict[str, Any]]:
+    """Two of five answers are yes; `organ` alternates by image."""
     return [
         {
             "id": f"q{n}",
-            "image": f"images/{n // per_picture}.png",
+            "image": f"images/{n // per_image}.png",
             "question": f"Is it {n}?",
             "answer": "Yes" if n % 5 < 2 else "No",
             "answer_type": "CLOSED",
-            "organ": ("CHEST", "HEAD")[n // per_picture % 2],
+            "organ": ("CHEST", "HEAD")[n // per_image % 2],
         }
         for n in range(count)
     ]

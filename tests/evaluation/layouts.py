@@ -14,21 +14,21 @@ from zipfile import ZipFile
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.tiny import picture
+from tests.tiny import image
 
 from .fakes import write_qa
 
 
 def png(seed: int) -> dict[str, Any]:
-    """A picture as Hugging Face data sets hold it."""
+    """An image as Hugging Face data sets hold it."""
     buffer = io.BytesIO()
-    picture(12, 12, seed).save(buffer, format="PNG")
+    image(12, 12, seed).save(buffer, format="PNG")
     return {"bytes": buffer.getvalue(), "path": None}
 
 
 def save(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture(12, 12, seed).save(path)
+    image(12, 12, seed).save(path)
 
 
 def parquet(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -106,7 +106,7 @@ def pope_hub(folder: Path) -> None:
 
 
 def hallusion(folder: Path) -> None:
-    """Set 0: figure 1 with two yes, figure 2 with yes and no, and a row without a picture. Questions 0 and 1 on both."""
+    """Set 0: figure 1 with two yes, figure 2 with yes and no, and a row without an image. Questions 0 and 1 on both."""
     answers = {("1", "0"): "1", ("1", "1"): "1", ("2", "0"): "1", ("2", "1"): "0", ("3", "0"): "1"}
     common = {"category": "VS", "subcategory": "chart", "set_id": "0", "sample_note": ""}
     rows: list[dict[str, Any]] = [
@@ -177,7 +177,7 @@ def mmvet_official(folder: Path) -> None:
 
 
 def slake_zip(folder: Path) -> None:
-    """As the hub has it: the pictures packed."""
+    """As the hub has it: the images packed."""
     slake(folder)
     with ZipFile(folder / "imgs.zip", "w") as packed:
         for path in sorted((folder / "imgs").rglob("*.jpg")):
@@ -186,7 +186,7 @@ def slake_zip(folder: Path) -> None:
 
 
 def hallusion_hub(folder: Path) -> None:
-    """As the hub has it: a file of rows with a picture and one of rows without."""
+    """As the hub has it: a file of rows with an image and one of rows without."""
     hallusion(folder)
     rows = json.loads((folder / "HallusionBench.json").read_text())
     (folder / "HallusionBench.json").unlink()
@@ -296,7 +296,7 @@ class Layout:
 
 YES_NO = ("yes", "no", "Yes", "axial", "no")
 HALLUSION = {"a_acc": 4 / 5, "f_acc": 2 / 3, "q_acc": 1 / 2}
-# Judged right as said "yes"; the row without a picture is right too, and is no figure.
+# Judged right as said "yes"; the row without an image is right too, and is no figure.
 JUDGED = {"a_acc_judged": 5 / 6, "f_acc_judged": 2 / 3, "q_acc_judged": 1 / 2}
 MMMU = {"accuracy_official": 3 / 6}
 # One of five references is the reply; the others share all but one of its words, so ROUGE-L is that share (P = R).

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dragonfly.evaluation.baselines import majority, with_shuffled_pictures, without_pictures
+from dragonfly.evaluation.baselines import majority, with_shuffled_images, without_images
 from dragonfly.evaluation.questions import Question
 
 
@@ -21,15 +21,15 @@ def test_majority_comes_from_the_train_split_and_ties_go_to_the_alphabet() -> No
     assert (found.answer, found.origin) == ("a2", "train split")
 
 
-def test_no_picture_is_kept_by_its_own_group() -> None:
+def test_no_image_is_kept_by_its_own_group() -> None:
     questions = [ask(n, "a", group=f"g{n % 5}", images=(f"g{n % 5}.png",)) for n in range(20)] + [ask(20, "a", group="text")]
-    shuffled = with_shuffled_pictures(questions) or []
+    shuffled = with_shuffled_images(questions) or []
     assert all(new.images != old.images for new, old in zip(shuffled[:20], questions, strict=False))
     assert {question.images for question in shuffled[:20]} == {question.images for question in questions[:20]}
     assert shuffled[20] == questions[20]
-    assert [replace(new, images=()) for new in shuffled] == without_pictures(questions)
-    assert shuffled == with_shuffled_pictures(questions)
+    assert [replace(new, images=()) for new in shuffled] == without_images(questions)
+    assert shuffled == with_shuffled_images(questions)
 
 
-def test_one_picture_cannot_be_shuffled() -> None:
-    assert with_shuffled_pictures([ask(n, "a", group="g", images=("g.png",)) for n in range(3)]) is None
+def test_one_image_cannot_be_shuffled() -> None:
+    assert with_shuffled_images([ask(n, "a", group="g", images=("g.png",)) for n in range(3)]) is None

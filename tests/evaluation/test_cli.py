@@ -30,14 +30,14 @@ def test_eval_then_rescore(model: str, tmp_path: Path, capsys: pytest.CaptureFix
     command = ["eval", "--model", model, "--tasks", f"jsonl:{file}", "--out", str(out), "--limit", "4", *SHORT]
     assert main(command) == 0
     printed = capsys.readouterr()
-    assert printed.out.splitlines()[0].startswith(f"jsonl:{file}: exact match 0.0 [0.0, 0.0] % (n = 4, 2 pictures)")
+    assert printed.out.splitlines()[0].startswith(f"jsonl:{file}: exact match 0.0 [0.0, 0.0] % (n = 4, 2 images)")
     assert "majority" in printed.out
     assert str(out) in printed.err
     assert sorted(path.name for path in out.iterdir() if path.is_file()) == ["cost.json", "report.md", "run.json", "scores.json"]
     cost = json.loads((out / "cost.json").read_text())[f"jsonl:{file}"]
     assert cost["model"]["sub_images_per_question"] == 29.0  # v1: 1 + 4 + 24 encoded
     assert cost["model"]["visual_tokens_per_question"] > 0
-    assert cost["no_picture"]["visual_tokens_per_question"] == 0
+    assert cost["blind"]["visual_tokens_per_question"] == 0
     before = (out / "scores.json").read_bytes()
     assert main(["rescore", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(before)
@@ -45,10 +45,8 @@ def test_eval_then_rescore(model: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert "| exact_match | 4 | 0.0" in (out / "report.md").read_text()
 
 
-def test_broken_pictures_are_said_and_make_the_exit_code_1(
-    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = write_qa(tmp_path / "data", yes_no_rows(4, per_picture=1))
+def test_broken_images_are_said_and_make_the_exit_code_1(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_qa(tmp_path / "data", yes_no_rows(4, per_image=1))
     (tmp_path / "data/images/2.png").write_bytes(b"nothing")
     out = tmp_path / "out"
     assert main(["eval", "-m", model, "--tasks", f"jsonl:{file}", "--out", str(out), "--no-baselines", "--json", *SHORT]) == 1
@@ -155,7 +153,7 @@ def test_one_run_as_a_page(model: str, tmp_path: Path, capsys: pytest.CaptureFix
     capsys.readouterr()
     assert main(["report", str(out), "--reported", "-o", str(page), "--html", str(html)]) == 0
     printed = capsys.readouterr()
-    assert printed.out.startswith("chartqa: relaxed accuracy 0.0 [0.0, 0.0] % (n = 4, 2 pictures)\n")
+    assert printed.out.startswith("chartqa: relaxed accuracy 0.0 [0.0, 0.0] % (n = 4, 2 images)\n")
     assert "Dragonfly Llama3-8B" in printed.out and "LLaVA" not in printed.out
     assert "relaxed accuracy: differs: the paper: all 2,500" in printed.out
     assert f"report: {page}" in printed.err and f"report: {html}" in printed.err

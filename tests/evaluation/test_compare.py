@@ -16,7 +16,7 @@ def run(reply: str, out: Path, *tasks: str, limit: int | None = None) -> Path:
 
 
 def test_scores_stand_side_by_side_with_p_against_the_first(tmp_path: Path) -> None:
-    a = f"jsonl:{write_qa(tmp_path / 'a', [{**row, 'answer': 'no'} for row in yes_no_rows(40, per_picture=1)])}"
+    a = f"jsonl:{write_qa(tmp_path / 'a', [{**row, 'answer': 'no'} for row in yes_no_rows(40, per_image=1)])}"
     b = f"jsonl:{write_qa(tmp_path / 'b', yes_no_rows(10))}"
     runs = [run("yes", tmp_path / "y", a, b), run("no", tmp_path / "n", a), run("yes", tmp_path / "z", a)]
     found = compare(runs)

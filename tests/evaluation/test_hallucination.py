@@ -15,9 +15,9 @@ def ask(*rows: tuple[str, str]) -> list[Question]:
 
 def test_shares_of_yes() -> None:
     questions = ask(("yes", "a"), ("yes", "a"), ("Yes.", "b"), ("no", "a"), ("no", "b"), ("cat", "b"))
-    found = describe(questions, ["yes", "no", "maybe", "Yes, it is", None, "yes"], {"no_picture": ["yes"] * 6}, scores_of)
+    found = describe(questions, ["yes", "no", "maybe", "Yes, it is", None, "yes"], {"blind": ["yes"] * 6}, scores_of)
     assert found is not None and found["sets"] is None
-    assert {key: score["value"] for key, score in found["baselines"]["no_picture"].items()} == {
+    assert {key: score["value"] for key, score in found["baselines"]["blind"].items()} == {
         "yes_true": 0.6,
         "yes_said": 1.0,
         "false_yes": 1.0,

@@ -1,4 +1,4 @@
-"""Intervals and tests over pictures, against values worked out by other means."""
+"""Intervals and tests over images, against values worked out by other means."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def columns(scores: list[float]) -> np.ndarray:
     return np.array([[score, 1.0] for score in scores])
 
 
-def test_rows_of_one_picture_are_added() -> None:
+def test_rows_of_one_image_are_added() -> None:
     sums = cluster_sums(columns([1, 0, 1, 1]), ["b", "a", "b", "a"])
     assert sums.tolist() == [[2, 2], [1, 2]]
 
@@ -28,15 +28,15 @@ def test_independent_questions_give_the_binomial_interval() -> None:
     assert found == interval(columns(scores), [str(n) for n in range(400)], share)
 
 
-def test_ten_questions_on_each_picture_are_worth_one() -> None:
-    scores = [float(picture < 12) for picture in range(40) for _ in range(10)]
-    groups = [str(picture) for picture in range(40) for _ in range(10)]
+def test_ten_questions_on_each_image_are_worth_one() -> None:
+    scores = [float(image < 12) for image in range(40) for _ in range(10)]
+    groups = [str(image) for image in range(40) for _ in range(10)]
     low, high = interval(columns(scores), groups, share) or (0, 0)
     half = 1.96 * (0.3 * 0.7 / 40) ** 0.5  # as 40 questions, not 400
     assert (low, high) == pytest.approx((0.3 - half, 0.3 + half), abs=0.03)
 
 
-def test_a_constant_score_has_no_width_and_one_picture_no_interval() -> None:
+def test_a_constant_score_has_no_width_and_one_image_no_interval() -> None:
     assert interval(columns([1, 1, 1]), ["a", "b", "c"], share) == (1.0, 1.0)
     assert interval(columns([1, 0, 1]), ["a", "a", "a"], share) is None
 
@@ -47,14 +47,14 @@ def test_rows_that_do_not_count_leave_no_hole() -> None:
 
 
 def test_paired_p_is_the_sign_test_of_the_differences() -> None:
-    # 6 pictures, ours better on each: of 2^6 swaps, only none and all are as extreme: 2/64.
+    # 6 images, ours better on each: of 2^6 swaps, only none and all are as extreme: 2/64.
     groups = [str(n) for n in range(6)]
     assert paired_p(columns([1] * 6), columns([0] * 6), groups, share) == pytest.approx(2 / 64)
     assert paired_p(columns([1, 0, 1]), columns([1, 0, 1]), groups[:3], share) == 1.0
     assert paired_p(columns([1, 1]), columns([0, 0]), ["a", "a"], share) is None
 
 
-def test_paired_p_swaps_pictures_not_questions() -> None:
+def test_paired_p_swaps_images_not_questions() -> None:
     ours, theirs = columns([1] * 12), columns([0] * 12)
     assert paired_p(ours, theirs, [str(n // 4) for n in range(12)], share) == pytest.approx(2 / 8)
 

@@ -174,7 +174,7 @@ def test_every_prompt_and_reply_is_recorded_and_none_is_asked_twice(serve: Calla
         "ocr": 1.0,
         "rec": 0.5,
     }
-    # The model says "red" with, without and with another picture: one prompt each. The majority answer is another reply.
+    # The model says "red" with, without and with another image: one prompt each. The majority answer is another reply.
     assert len(whole.requests) == 6 + 6
     broken = serve(lambda body, number: answer(body, number) if number <= 8 else (400, "out of credit"))
     with pytest.raises(ValueError, match="400 Bad Request: out of credit"):

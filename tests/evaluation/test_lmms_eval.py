@@ -15,7 +15,7 @@ from PIL import Image
 
 from dragonfly.evaluation.lmms_eval import MODEL_ID, manifest, rows, tasks_folder
 from dragonfly.inference import load
-from tests.tiny import picture
+from tests.tiny import image
 
 from .layouts import YES_NO, lines, reports
 
@@ -114,14 +114,14 @@ def request(identity: int, task: str = "t", **generation: Any) -> SimpleNamespac
 
 def test_answers_are_those_of_the_engine_in_the_order_of_the_requests(lmms_eval: None, saved_model: Path) -> None:
     model = chat_class()(pretrained=str(saved_model), device="cpu", batch_size="2", max_batch_size=None)
-    pictures = [[picture(seed=n)] for n in range(3)] + [[]]
-    model.task_dict = {"t": {"test": [{"question": f"q{n}?", "images": pictures[n]} for n in range(4)]}}
+    images = [[image(seed=n)] for n in range(3)] + [[]]
+    model.task_dict = {"t": {"test": [{"question": f"q{n}?", "images": images[n]} for n in range(4)]}}
     requests = [request(n, max_new_tokens=4, do_sample=False, temperature=0, until=["\n\n"]) for n in (2, 0, 3)]
     requests.append(request(1, max_new_tokens=2, do_sample=False, until="\n\n"))
     found = model.generate_until(requests)
     engine = load(saved_model, device="cpu")
     for result, (n, length) in zip(found, [(2, 4), (0, 4), (3, 4), (1, 2)], strict=True):
-        answer = engine.ask(pictures[n], f"q{n}?", max_new_tokens=length, stop=("\n\n",))
+        answer = engine.ask(images[n], f"q{n}?", max_new_tokens=length, stop=("\n\n",))
         assert result == GenerationResult(answer.text, TokenCounts(answer.prompt_tokens, len(answer.token_ids)))
     assert [partial[0] for partial in model.seen] == ["generate_until"] * 4
     assert model.generate_until([]) == []
@@ -143,7 +143,7 @@ def test_one_question_of_messages(lmms_eval: None) -> None:
     user = {"role": "user", "content": [text, image, {"type": "text", "text": ""}, text]}
     row = row_of([{"role": "system", "content": [{"type": "text", "text": "Be brief."}]}, user])
     assert (row.images, row.question, row.system) == (["a.png"], "what?\nwhat?", "Be brief.")
-    with pytest.raises(ValueError, match="one user message of pictures and text; got user, assistant with image, text"):
+    with pytest.raises(ValueError, match="one user message of images and text; got user, assistant with image, text"):
         row_of([user, {"role": "assistant", "content": [text]}])
     with pytest.raises(ValueError, match="got user with video"):
         row_of([{"role": "user", "content": [{"type": "video", "video": "a.mp4"}]}])
@@ -178,7 +178,7 @@ def test_there_is_a_task_for_each_set_that_lmms_eval_lacks() -> None:
 def test_short_answers_are_scored_as_dragonfly_eval_does(name: str) -> None:
     task = read(name)
     around = task["lmms_eval_specific_kwargs"]["default"]
-    documents = [{"image": picture(seed=n), "question": f"q{n} ", "answer": answer} for n, answer in enumerate(YES_NO)]
+    documents = [{"image": image(seed=n), "question": f"q{n} ", "answer": answer} for n, answer in enumerate(YES_NO)]
     assert task["doc_to_text"](documents[0], around) == "q0\nAnswer the question using a single word or phrase."
     assert isinstance(task["doc_to_visual"](documents[0])[0], Image.Image)
     found = [task["process_results"](document, [" yes "]) for document in documents]

@@ -42,7 +42,7 @@ def test_parquet_with_bytes_as_hugging_face_keeps_them(tmp_path: Path) -> None:
     [
         ({"question": "q"}, r"qa.jsonl row 1: a question needs .* the row has question"),
         ({"question": " ", "answer": "a"}, "row 1: a question needs"),
-        ({"question": "q", "answer": "a", "image": 7}, 'row 1: a picture is "7"; accepted: a path or encoded bytes'),
+        ({"question": "q", "answer": "a", "image": 7}, 'row 1: an image is "7"; accepted: a path or encoded bytes'),
     ],
 )
 def test_a_faulty_row_is_named(row: dict, message: str, tmp_path: Path) -> None:
@@ -55,16 +55,16 @@ def test_a_faulty_row_is_named(row: dict, message: str, tmp_path: Path) -> None:
         list(read_rows([tmp_path / "qa.jsonl"]))
 
 
-def turn(role: str, text: str, pictures: int = 0) -> Message:
-    return Message(role, (*(Part("image") for _ in range(pictures)), Part("text", text)))
+def turn(role: str, text: str, images: int = 0) -> Message:
+    return Message(role, (*(Part("image") for _ in range(images)), Part("text", text)))
 
 
 def test_each_turn_of_a_manifest_is_asked_alone(tmp_path: Path) -> None:
-    pictures = tuple(ImageRef(bytes=data, group=group) for data, group in ((b"a", None), (b"b", "patient 7")))
+    images = tuple(ImageRef(bytes=data, group=group) for data, group in ((b"a", None), (b"b", "patient 7")))
     talk = Sample(
         id="s",
         source="mine",
-        images=pictures,
+        images=images,
         messages=(
             turn("system", "Be brief."),
             turn("user", "\nOne?", 1),
@@ -74,7 +74,7 @@ def test_each_turn_of_a_manifest_is_asked_alone(tmp_path: Path) -> None:
         ),
         meta={"kind": "pair", "options": ["yes", "no"]},
     )
-    alone = Sample("t", "mine", pictures[:1], (turn("user", "Three?", 1), turn("assistant", "maybe")))
+    alone = Sample("t", "mine", images[:1], (turn("user", "Three?", 1), turn("assistant", "maybe")))
     write_manifest([talk, alone], tmp_path / "m", store_images="bytes")
     first, second, third = from_manifest(tmp_path / "m")
     assert (first.id, first.text, first.answers, first.images, first.system) == ("s#0", "One?", ("yes",), (b"a",), "Be brief.")
@@ -82,4 +82,4 @@ def test_each_turn_of_a_manifest_is_asked_alone(tmp_path: Path) -> None:
     assert (first.group, second.group) == ("patient 7", "patient 7")
     assert first.options == ("yes", "no") and first.meta["kind"] == "pair"
     assert (third.id, third.system) == ("t", None)
-    assert len(third.group) == 64  # the picture's hash
+    assert len(third.group) == 64  # the image's hash

@@ -25,7 +25,7 @@ def data(tmp_path: Path) -> Path:
     write_qa(folder / "vqa_rad", yes_no_rows(6), "dev/qa.jsonl")
     write_qa(folder / "vqa_rad", [{**row, "answer": "yes"} for row in yes_no_rows(6)], "train/qa_train_split.jsonl")
     write_qa(folder / "cxr_sample", yes_no_rows(6), "dev/qa_derived.jsonl")
-    (folder / "cxr_sample/dev/images/0.png").write_bytes(b"no picture")
+    (folder / "cxr_sample/dev/images/0.png").write_bytes(b"no image")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Runs: scores of known replies, interruption, broken pictures, and what a run folder refuses."""
+"""Runs: scores of known replies, interruption, broken images, and what a run folder refuses."""
 
 import json
 from pathlib import Path
@@ -32,19 +32,19 @@ def test_a_constant_answer_scores_its_base_rate(task: str, tmp_path: Path) -> No
         assert score(scores, name)["value"] == 0.4  # 28 of 70
         assert score(scores, name)["n"] == 70
     assert "token_f1_open" not in scores["scores"]  # there is no open question
-    assert (scores["questions"], scores["pictures"], scores["broken"]) == (70, 35, [])
+    assert (scores["questions"], scores["images"], scores["broken"]) == (70, 35, [])
     low, high = score(scores)["low"], score(scores)["high"]
     assert 0.25 < low < 0.35 and 0.45 < high < 0.55
     majority = scores["baselines"]["majority"]
     assert (majority["answer"], majority["origin"]) == ("No", "evaluated split")
     assert majority["scores"]["exact_match"]["value"] == 0.6
-    for name in ("no_picture", "shuffled_picture"):
+    for name in ("blind", "shuffled_image"):
         same = scores["baselines"][name]["scores"]["exact_match"]
         assert (same["value"], same["p"]) == (0.4, 1.0)
     assert {key: score({"scores": part})["n"] for key, part in scores["breakdown"]["organ"].items()} == {"CHEST": 36, "HEAD": 34}
 
 
-def test_baselines_show_a_model_that_needs_its_picture(task: str, tmp_path: Path) -> None:
+def test_baselines_show_a_model_that_needs_its_image(task: str, tmp_path: Path) -> None:
     answers = {f"Is it {n}?": row["answer"] for n, row in enumerate(yes_no_rows())}
 
     def seeing(row: Row) -> str:
@@ -54,7 +54,7 @@ def test_baselines_show_a_model_that_needs_its_picture(task: str, tmp_path: Path
 
     scores = run(RuleEngine(seeing), tmp_path / "out", tasks=(task,))["tasks"][task]
     assert score(scores)["value"] == 1.0
-    for name in ("no_picture", "shuffled_picture"):  # no question keeps its own picture
+    for name in ("blind", "shuffled_image"):  # no question keeps its own image
         other = scores["baselines"][name]["scores"]["exact_match"]
         assert (other["value"], other["p"] < 0.01) == (0.0, True)
 
@@ -98,16 +98,16 @@ def test_a_half_written_block_is_asked_again_and_no_other(task: str, tmp_path: P
     assert again.asked == 0
 
 
-def test_a_broken_picture_is_named_and_counts_as_wrong(tmp_path: Path) -> None:
-    rows = yes_no_rows(10, per_picture=1)
+def test_a_broken_image_is_named_and_counts_as_wrong(tmp_path: Path) -> None:
+    rows = yes_no_rows(10, per_image=1)
     file = write_qa(tmp_path / "data", [{**row, "answer": "yes"} for row in rows])
-    (tmp_path / "data/images/3.png").write_bytes(b"not a picture")
+    (tmp_path / "data/images/3.png").write_bytes(b"not an image")
     (tmp_path / "data/images/7.png").unlink()
     scores = run(RuleEngine(), tmp_path / "out", tasks=(f"jsonl:{file}",))["tasks"][f"jsonl:{file}"]
     assert score(scores) == {**score(scores), "value": 0.8, "n": 10}
     assert [row["id"] for row in scores["broken"]] == ["q3", "q7"]
     assert all("images" in row["error"] and "\n" not in row["error"] for row in scores["broken"])
-    assert scores["baselines"]["no_picture"]["scores"]["exact_match"]["value"] == 1.0
+    assert scores["baselines"]["blind"]["scores"]["exact_match"]["value"] == 1.0
 
 
 def test_the_header_and_the_costs_are_apart_from_the_scores(task: str, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_the_header_and_the_costs_are_apart_from_the_scores(task: str, tmp_path:
     assert header["settings"]["model"] == {"name": "rule", "fingerprint": "f"}
     assert header["settings"]["limit"] == 40
     cost = json.loads((tmp_path / "out" / "cost.json").read_text())[task]
-    assert set(cost) == {"model", "no_picture", "shuffled_picture"}
+    assert set(cost) == {"model", "blind", "shuffled_image"}
     assert (cost["model"]["questions"], cost["model"]["prompt_tokens_per_question"]) == (40, 10.0)
     assert cost["model"]["ms_per_question"] > 0
     text = (tmp_path / "out" / "scores.json").read_text()

@@ -61,9 +61,7 @@ def test_joined_is_the_undivided_run_to_the_byte(count: int, settings: Settings,
     rescore(tmp_path / "parts")
     assert files_of(tmp_path / "parts") == files_of(whole)
     cost = json.loads((tmp_path / "parts/cost.json").read_text())[settings.tasks[0]]
-    assert {name: one["questions"] for name, one in cost.items()} == dict.fromkeys(
-        ("model", "no_picture", "shuffled_picture"), 101
-    )
+    assert {name: one["questions"] for name, one in cost.items()} == dict.fromkeys(("model", "blind", "shuffled_image"), 101)
     assert work(tmp_path / "parts", settings, Shard(1, count)).asked == 0
 
 
@@ -84,7 +82,7 @@ def test_a_worker_that_was_stopped_goes_on_and_is_named_until_then(settings: Set
         rescore(out)
     with pytest.raises(KeyboardInterrupt):
         work(out, settings, Shard(2, 2), stop_after=40)
-    with pytest.raises(ValueError, match=r"predictions-no_picture.jsonl answers 32 of 37 questions"):
+    with pytest.raises(ValueError, match=r"predictions-blind.jsonl answers 32 of 37 questions"):
         rescore(out)
     assert work(out, settings, Shard(2, 2)).asked == 2 * 37 - 32
     rescore(out)

@@ -69,7 +69,7 @@ def test_a_folder_wins_over_the_hub(cache: Path, tmp_path: Path, monkeypatch: py
     assert folder_of(find_task("pope"), "owner/name") == Path("owner/name")
 
 
-def test_a_packed_picture_that_is_missing_is_found_out_when_it_is_asked_about(tmp_path: Path) -> None:
+def test_a_packed_image_that_is_missing_is_found_out_when_it_is_asked_about(tmp_path: Path) -> None:
     slake_zip(tmp_path)
     (tmp_path / "imgs.zip").write_bytes(b"PK\x05\x06" + bytes(18))
     assert next(iter(find_task("slake").read(tmp_path))).images == (str(tmp_path / "imgs/xmlab0/source.jpg"),)
@@ -80,7 +80,7 @@ def test_a_packed_picture_that_is_missing_is_found_out_when_it_is_asked_about(tm
         list(find_task("slake").read(tmp_path / "other"))
 
 
-def test_pictures_of_slake_are_told_apart(tmp_path: Path) -> None:
+def test_images_of_slake_are_told_apart(tmp_path: Path) -> None:
     """They are all named source.jpg; the folder says which is which, and is the unit of the intervals."""
     slake_zip(tmp_path)
     assert len({question.group for question in find_task("slake").read(tmp_path)}) == 5

@@ -15,14 +15,14 @@ from dragonfly.evaluation.scorers import captions as caption_scorers
 from dragonfly.evaluation.scorers.short import is_closed
 from dragonfly.evaluation.tasks import render
 from dragonfly.evaluation.tasks.layouts import DISCIPLINES
-from dragonfly.imaging import load_picture
+from dragonfly.imaging import load_image
 from tests.conftest import SHARED
 
 from .fakes import RuleEngine, RuleJudge
 from .layouts import LAYOUTS, Layout, lines
 
 NAMES = [f"{layout.task}-{number}" for number, layout in enumerate(LAYOUTS)]
-WITH_TEXT = {"scienceqa", "hallusion_bench_judge"}  # some of their questions have no picture
+WITH_TEXT = {"scienceqa", "hallusion_bench_judge"}  # some of their questions have no image
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def test_the_layout_is_read(layout: Layout, tmp_path: Path) -> None:
     assert len(questions) == layout.count == len({question.id for question in questions})
     for question in questions:
         assert (question.images or layout.task in WITH_TEXT) and question.group and question.answers
-        assert [load_picture(image).image.width for image in question.images] == [pytest.approx(14, abs=2)] * len(question.images)
+        assert [load_image(image).image.width for image in question.images] == [pytest.approx(14, abs=2)] * len(question.images)
         assert render(task.prompt, question)
     assert [question.id for question in task.read(tmp_path)] == [question.id for question in questions]
 
@@ -76,7 +76,7 @@ def test_the_folder_may_hold_one_folder_per_task(layout: Layout, tmp_path: Path)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=NAMES)
-def test_a_constant_answer_scores_its_base_rate_and_a_broken_picture_lowers_it(
+def test_a_constant_answer_scores_its_base_rate_and_a_broken_image_lowers_it(
     layout: Layout, tmp_path: Path, without_java: None
 ) -> None:
     layout.write(tmp_path / "data")
@@ -123,7 +123,7 @@ def test_prompts_are_those_of_the_harnesses(tmp_path: Path) -> None:
     assert prompt_of("coco_karpathy_test", tmp_path / "k") == "Describe the image briefly."
 
 
-def test_pictures_and_references_belong_together(tmp_path: Path) -> None:
+def test_images_and_references_belong_together(tmp_path: Path) -> None:
     next(layout for layout in LAYOUTS if layout.task == "coco2017_val").write(tmp_path)
     for question in TASKS["coco2017_val"].read(tmp_path):
         number = int(question.id)
@@ -131,7 +131,7 @@ def test_pictures_and_references_belong_together(tmp_path: Path) -> None:
         assert question.answers == tuple(f"caption {k} of {number}" for k in range(5))
 
 
-def test_pictures_of_one_patient_are_one_unit(tmp_path: Path) -> None:
+def test_images_of_one_patient_are_one_unit(tmp_path: Path) -> None:
     next(layout for layout in LAYOUTS if layout.task == "cxr").write(tmp_path)
     rows = [{"image": f"images/{n}.png", "patient": str(n // 2)} for n in range(4)]
     (tmp_path / "dev" / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -151,7 +151,7 @@ def test_a_line_without_a_caption_is_named(tmp_path: Path) -> None:
     lines("test_images.tsv", "peir_gross_images")(tmp_path)
     with (tmp_path / "test_images.tsv").open("a") as file:
         file.write("P9.jpg\n")
-    with pytest.raises(ValueError, match=r"test_images.tsv, line 6: expected a picture's name"):
+    with pytest.raises(ValueError, match=r"test_images.tsv, line 6: expected an image's name"):
         list(TASKS["peir_gross"].read(tmp_path))
 
 
@@ -215,7 +215,7 @@ def test_real_samples(task: str, folder: str, count: int, reply: str, hits: int 
 
 
 PUBLISHED = [
-    # (task, folder of the published file, questions, clusters); pictures are not needed to count
+    # (task, folder of the published file, questions, clusters); images are not needed to count
     ("slake", "slake", 1061, None),
     ("hallusion_bench", "hallusionbench", 951, None),
     ("hallusion_bench_judge", "hallusionbench", 1129, None),
@@ -223,8 +223,8 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize(("task", "folder", "count", "pictures"), PUBLISHED, ids=[row[0] for row in PUBLISHED])
-def test_parity_counts_of_published_files(task: str, folder: str, count: int, pictures: int | None) -> None:
+@pytest.mark.parametrize(("task", "folder", "count", "images"), PUBLISHED, ids=[row[0] for row in PUBLISHED])
+def test_parity_counts_of_published_files(task: str, folder: str, count: int, images: int | None) -> None:
     path = SHARED / "realdata" / "metric_parity" / folder
     if not path.is_dir():
         pytest.skip("the published file is not here")
@@ -236,5 +236,5 @@ def test_parity_counts_of_published_files(task: str, folder: str, count: int, pi
         keys = ("category", "subcategory", "set_id")
         for last, expected in (("figure_id", 346), ("question_id", 455)):
             assert len({tuple(question.meta[key] for key in (*keys, last)) for question in questions}) == expected
-    if pictures:
-        assert len({question.group for question in questions}) == pictures
+    if images:
+        assert len({question.group for question in questions}) == images

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, ImagePolicy, load_picture
-from tests.imaging.pictures import encoded, exif, reference, rgb, sixteen_bit
+from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, ImagePolicy, load_image
+from tests.imaging.images import encoded, exif, reference, rgb, sixteen_bit
 
 GOLDEN = Path(os.environ.get("DRAGONFLY_GOLDEN", Path(__file__).parents[3] / "shared" / "golden" / "set_a"))
 MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "La", "RGBa"]
@@ -19,7 +19,7 @@ SIXTEEN = ["I;16", "I;16L", "I;16B"]
 
 
 def in_mode(mode: str) -> Image.Image:
-    """A picture with every kind of value that `mode` has, alpha included."""
+    """An image with every kind of value that `mode` has, alpha included."""
     if mode in SIXTEEN:
         values = np.linspace(0, 65535, 154).reshape(11, 14).astype(">u2" if mode.endswith("B") else "<u2")
         return Image.frombytes(mode, (14, 11), values.tobytes())
@@ -35,45 +35,45 @@ def in_mode(mode: str) -> Image.Image:
 def test_the_released_policy_is_pillows_own_conversion(mode: str) -> None:
     image = in_mode(mode)
     plain = image.convert("LA").convert("RGB") if mode == "La" else image.convert("RGB")  # Pillow converts La only to LA
-    assert load_picture(image, RELEASED_POLICY).image.tobytes() == plain.tobytes()
+    assert load_image(image, RELEASED_POLICY).image.tobytes() == plain.tobytes()
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"])
 def test_modes_without_alpha_or_depth_are_converted_alike_under_both_policies(mode: str) -> None:
     image = in_mode(mode)
-    picture = load_picture(image)
-    assert picture.image.tobytes() == image.convert("RGB").tobytes()
-    assert picture.mode == mode
-    assert picture.notes == (() if mode in ("1", "L", "P", "RGB") else (f"{mode} converted to RGB",))
+    loaded = load_image(image)
+    assert loaded.image.tobytes() == image.convert("RGB").tobytes()
+    assert loaded.mode == mode
+    assert loaded.notes == (() if mode in ("1", "L", "P", "RGB") else (f"{mode} converted to RGB",))
 
 
-@pytest.mark.skipif(not (GOLDEN / "images" / "modes").is_dir(), reason="no recorded pictures (set DRAGONFLY_GOLDEN)")
-def test_recorded_pictures_under_the_released_policy() -> None:
+@pytest.mark.skipif(not (GOLDEN / "images" / "modes").is_dir(), reason="no recorded images (set DRAGONFLY_GOLDEN)")
+def test_recorded_images_under_the_released_policy() -> None:
     paths = sorted(path for path in (GOLDEN / "images").rglob("*") if path.is_file())
     assert len(paths) > 8
     for path in paths:
         with Image.open(path) as image:
-            assert load_picture(path, RELEASED_POLICY).image.tobytes() == image.convert("RGB").tobytes(), path
+            assert load_image(path, RELEASED_POLICY).image.tobytes() == image.convert("RGB").tobytes(), path
 
 
 @pytest.mark.parametrize("mode", ["LA", "PA", "RGBA", "La", "RGBa"])
 def test_alpha_is_blended_on_white(mode: str) -> None:
     image = in_mode(mode)
-    picture = load_picture(image)
+    loaded = load_image(image)
     straight = np.asarray((image.convert("LA") if mode == "La" else image).convert("RGBA"), dtype=float)
     alpha = straight[..., 3:] / 255
     expected = straight[..., :3] * alpha + 255 * (1 - alpha)
-    assert np.abs(np.asarray(picture.image, dtype=float) - expected).max() <= 1
-    assert picture.notes == ("alpha blended on white",)
-    assert load_picture(image, RELEASED_POLICY).notes[0] == "alpha dropped"
+    assert np.abs(np.asarray(loaded.image, dtype=float) - expected).max() <= 1
+    assert loaded.notes == ("alpha blended on white",)
+    assert load_image(image, RELEASED_POLICY).notes[0] == "alpha dropped"
 
 
 def test_opaque_alpha_changes_nothing_and_is_not_mentioned() -> None:
     image = rgb()
     image.putalpha(255)
-    picture = load_picture(image)
-    assert picture.image.tobytes() == rgb().tobytes()
-    assert picture.notes == ()
+    loaded = load_image(image)
+    assert loaded.image.tobytes() == rgb().tobytes()
+    assert loaded.notes == ()
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "RGB", "1"])
@@ -83,43 +83,43 @@ def test_a_transparent_colour_becomes_white(mode: str) -> None:
     image = image.quantize(4) if mode == "P" else image.convert(mode)
     transparent = image.getpixel((1, 0))
     data = encoded(image, "PNG", transparency=transparent)
-    pixels = np.asarray(load_picture(data).image)
+    pixels = np.asarray(load_image(data).image)
     assert (pixels[0, 1:] == 255).all()
     assert (pixels[1] == 255).all()
     assert (pixels[0, 0] == (255 if mode == "1" else 90)).all()
-    assert load_picture(data, RELEASED_POLICY).image.tobytes() == image.convert("RGB").tobytes()
+    assert load_image(data, RELEASED_POLICY).image.tobytes() == image.convert("RGB").tobytes()
 
 
 def test_palette_with_partial_transparency_is_quiet_under_both_policies() -> None:
     image = rgb().quantize(8)
     data = encoded(image, "PNG", transparency=bytes([0, 128, 255, 255, 10, 0, 200, 255]))
-    assert load_picture(data).notes == ("alpha blended on white",)
-    picture = load_picture(data, RELEASED_POLICY)
-    assert picture.notes == ("alpha dropped",)
-    assert picture.image.tobytes() == image.convert("RGB").tobytes()
+    assert load_image(data).notes == ("alpha blended on white",)
+    loaded = load_image(data, RELEASED_POLICY)
+    assert loaded.notes == ("alpha dropped",)
+    assert loaded.image.tobytes() == image.convert("RGB").tobytes()
 
 
-def grey_of(picture_bytes: bytes, policy: ImagePolicy = DEFAULT_POLICY) -> list[int]:
-    return np.asarray(load_picture(picture_bytes, policy).image)[0, :, 0].tolist()
+def grey_of(image_bytes: bytes, policy: ImagePolicy = DEFAULT_POLICY) -> list[int]:
+    return np.asarray(load_image(image_bytes, policy).image)[0, :, 0].tolist()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_keep_their_full_range(kind: str) -> None:
     data = encoded(sixteen_bit([0, 128, 129, 257, 1000, 32896, 65535]), kind)
     assert grey_of(data) == [0, 0, 1, 1, 4, 128, 255]  # nearest whole number of v / 257
-    assert load_picture(data).notes == ("16-bit grey scaled to 8 bits",)
+    assert load_image(data).notes == ("16-bit grey scaled to 8 bits",)
     assert grey_of(data, RELEASED_POLICY) == [0, 128, 129, 255, 255, 255, 255]
-    assert load_picture(data, RELEASED_POLICY).notes == ("16-bit grey cut at 255",)
+    assert load_image(data, RELEASED_POLICY).notes == ("16-bit grey cut at 255",)
 
 
-def test_the_same_sixteen_bit_grey_is_the_same_in_a_dark_and_a_bright_picture() -> None:
+def test_the_same_sixteen_bit_grey_is_the_same_in_a_dark_and_a_bright_image() -> None:
     dark, bright = encoded(sixteen_bit([0, 5140]), "PNG"), encoded(sixteen_bit([5140, 65535]), "PNG")
     assert grey_of(dark)[1] == grey_of(bright)[0] == 20
 
 
 def test_big_endian_sixteen_bits() -> None:
-    assert np.asarray(load_picture(in_mode("I;16B")).image)[-1, -1, 0] == 255
-    assert load_picture(in_mode("I;16B")).image.tobytes() == load_picture(in_mode("I;16")).image.tobytes()
+    assert np.asarray(load_image(in_mode("I;16B")).image)[-1, -1, 0] == 255
+    assert load_image(in_mode("I;16B")).image.tobytes() == load_image(in_mode("I;16")).image.tobytes()
 
 
 def test_a_transparent_sixteen_bit_grey_becomes_white() -> None:
@@ -136,17 +136,17 @@ def test_a_deep_pgm_is_sixteen_bits_however_dark() -> None:
 
 
 def test_integers_within_eight_bits_are_taken_as_they_are() -> None:
-    picture = load_picture(sixteen_bit([0, 7, 255], "int32"))
-    assert np.asarray(picture.image)[0, :, 0].tolist() == [0, 7, 255]
-    assert picture.notes == ("32-bit grey with values up to 255 taken as 8 bits",)
-    assert np.asarray(load_picture(sixteen_bit([0, 256, 65535], "int32")).image)[0, :, 0].tolist() == [0, 1, 255]
+    image = load_image(sixteen_bit([0, 7, 255], "int32"))
+    assert np.asarray(image.image)[0, :, 0].tolist() == [0, 7, 255]
+    assert image.notes == ("32-bit grey with values up to 255 taken as 8 bits",)
+    assert np.asarray(load_image(sixteen_bit([0, 256, 65535], "int32")).image)[0, :, 0].tolist() == [0, 1, 255]
 
 
 def test_numbers_without_an_agreed_grey_scale_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^PIL image holds grey values from -1000 to 3000, beyond 16 bits; choose a"):
-        load_picture(sixteen_bit([-1000, 3000], "int32"))
+        load_image(sixteen_bit([-1000, 3000], "int32"))
     with pytest.raises(ValueError, match=r"^bytes holds floating-point grey, which has no agreed range; save it as"):
-        load_picture(encoded(rgb().convert("F"), "TIFF"))
+        load_image(encoded(rgb().convert("F"), "TIFF"))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -155,43 +155,43 @@ def test_exif_orientation_is_honoured_by_default_and_ignored_when_released(kind:
     data = encoded(rgb(), kind, exif=exif(orientation))
     with Image.open(io.BytesIO(data)) as image:
         upright = ImageOps.exif_transpose(image).convert("RGB")
-    picture = load_picture(data)
-    assert picture.image.tobytes() == upright.tobytes()
-    assert picture.size == ((14, 11) if orientation > 4 else (11, 14))
-    assert picture.notes == (() if orientation == 1 else (f"turned by EXIF orientation {orientation}",))
-    assert load_picture(data, RELEASED_POLICY).image.tobytes() == reference(data)
-    assert load_picture(data, RELEASED_POLICY).size == (11, 14)
+    loaded = load_image(data)
+    assert loaded.image.tobytes() == upright.tobytes()
+    assert loaded.size == ((14, 11) if orientation > 4 else (11, 14))
+    assert loaded.notes == (() if orientation == 1 else (f"turned by EXIF orientation {orientation}",))
+    assert load_image(data, RELEASED_POLICY).image.tobytes() == reference(data)
+    assert load_image(data, RELEASED_POLICY).size == (11, 14)
 
 
 @pytest.mark.parametrize("policy", [DEFAULT_POLICY, RELEASED_POLICY])
 def test_a_tiff_is_turned_once_from_bytes_and_from_an_open_image(policy: ImagePolicy) -> None:
     data = encoded(rgb(), "TIFF", exif=exif(6))
-    picture = load_picture(data, policy)
-    assert picture.image.tobytes() == reference(data) == rgb().transpose(Image.Transpose.ROTATE_270).tobytes()
-    assert picture.notes == ("turned by TIFF orientation 6",)
+    loaded = load_image(data, policy)
+    assert loaded.image.tobytes() == reference(data) == rgb().transpose(Image.Transpose.ROTATE_270).tobytes()
+    assert loaded.notes == ("turned by TIFF orientation 6",)
     with Image.open(io.BytesIO(data)) as image:
-        assert load_picture(image, policy).image.tobytes() == reference(data)
+        assert load_image(image, policy).image.tobytes() == reference(data)
 
 
 def test_orientation_of_an_image_in_memory() -> None:
     image = rgb()
     image.getexif()[0x0112] = 3
-    assert load_picture(image).image.tobytes() == rgb().transpose(Image.Transpose.ROTATE_180).tobytes()
-    assert load_picture(image, RELEASED_POLICY).image.tobytes() == rgb().tobytes()
+    assert load_image(image).image.tobytes() == rgb().transpose(Image.Transpose.ROTATE_180).tobytes()
+    assert load_image(image, RELEASED_POLICY).image.tobytes() == rgb().tobytes()
 
 
-def test_metadata_is_gone_so_that_nobody_turns_the_picture_twice() -> None:
-    picture = load_picture(encoded(rgb(), "JPEG", exif=exif(6)))
-    assert picture.image.info == {}
-    assert ImageOps.exif_transpose(picture.image).size == picture.image.size
+def test_metadata_is_gone_so_that_nobody_turns_the_image_twice() -> None:
+    image = load_image(encoded(rgb(), "JPEG", exif=exif(6)))
+    assert image.image.info == {}
+    assert ImageOps.exif_transpose(image.image).size == image.image.size
 
 
-def test_broken_exif_leaves_the_picture_upright() -> None:
+def test_broken_exif_leaves_the_image_upright() -> None:
     data = encoded(rgb(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff broken")
-    assert load_picture(data).image.tobytes() == reference(encoded(rgb(), "JPEG"))
+    assert load_image(data).image.tobytes() == reference(encoded(rgb(), "JPEG"))
 
 
 def test_a_colour_profile_is_ignored_and_mentioned() -> None:
     data = encoded(rgb(), "PNG", icc_profile=b"not applied")
-    assert load_picture(data).notes == ("ICC profile ignored",)
-    assert load_picture(data).image.tobytes() == rgb().tobytes()
+    assert load_image(data).notes == ("ICC profile ignored",)
+    assert load_image(data).image.tobytes() == rgb().tobytes()

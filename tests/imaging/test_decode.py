@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from dragonfly.imaging import FORMATS, RELEASED_POLICY, ImagePolicy, load_picture
-from tests.imaging.pictures import animated, encoded, exif, reference, rgb, sixteen_bit
+from dragonfly.imaging import FORMATS, RELEASED_POLICY, ImagePolicy, load_image
+from tests.imaging.images import animated, encoded, exif, reference, rgb, sixteen_bit
 
 ENCODED = {kind: encoded(rgb(), kind) for kind in FORMATS}
 
@@ -36,9 +36,9 @@ def test_the_accepted_formats() -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_accepted_format_opens_as_pillow_opens_it(kind: str) -> None:
-    picture = load_picture(ENCODED[kind])
-    assert picture.image.tobytes() == reference(ENCODED[kind])
-    assert (picture.image.mode, picture.size) == ("RGB", (11, 14))
+    image = load_image(ENCODED[kind])
+    assert image.image.tobytes() == reference(ENCODED[kind])
+    assert (image.image.mode, image.size) == ("RGB", (11, 14))
 
 
 @pytest.mark.parametrize(
@@ -58,37 +58,37 @@ def test_every_accepted_format_opens_as_pillow_opens_it(kind: str) -> None:
 )
 def test_other_formats_are_refused_by_name(data: bytes, kind: str) -> None:
     with pytest.raises(ValueError, match=rf"^bytes is {kind}, which is not accepted; save it as PNG \(accepted: PNG, JPEG"):
-        load_picture(data)
+        load_image(data)
 
 
-def test_bytes_that_are_no_picture_are_shown() -> None:
-    with pytest.raises(ValueError, match=r"^bytes is not a picture \(it begins with b'question'; accepted: PNG, JPEG"):
-        load_picture(b"question,answer\n")
+def test_bytes_that_are_no_image_are_shown() -> None:
+    with pytest.raises(ValueError, match=r"^bytes is not an image \(it begins with b'question'; accepted: PNG, JPEG"):
+        load_image(b"question,answer\n")
     with pytest.raises(ValueError, match=r"^bytes is empty \(0 bytes\); copy or export it again$"):
-        load_picture(b"")
+        load_image(b"")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_truncated_file_is_refused_whole(kind: str) -> None:
     data = ENCODED[kind]
     with pytest.raises(ValueError, match=rf"^bytes is a damaged or truncated {kind} file \(.+\); copy or export it again$"):
-        load_picture(data[: len(data) * 2 // 3])
+        load_image(data[: len(data) * 2 // 3])
 
 
 @pytest.mark.parametrize("policy", [ImagePolicy(), ImagePolicy(max_pixels=100)])
 def test_too_many_pixels_are_refused_before_decoding(policy: ImagePolicy) -> None:
     remedy = r"make it smaller \(or in Python, if you trust it, raise ImagePolicy\.max_pixels\)$"
     with pytest.raises(ValueError, match=rf"has 30000 x 20000 = 600,000,000 pixels, over the limit of [\d,]+; {remedy}"):
-        load_picture(png_header(30000, 20000), policy)
+        load_image(png_header(30000, 20000), policy)
 
 
 def test_pillows_own_limit_does_not_speak(recwarn: pytest.WarningsRecorder) -> None:
     """Between Pillow's warning (89 MP) and its refusal (179 MP) ours decides, and Pillow's globals stay as they are."""
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
     with pytest.raises(ValueError, match="damaged or truncated PNG"):  # that is: it was let in and then had no pixels
-        load_picture(png_header(10000, 10000))
+        load_image(png_header(10000, 10000))
     with pytest.raises(ValueError, match="damaged or truncated PNG"):
-        load_picture(png_header(20000, 20000), ImagePolicy(max_pixels=400_000_000))
+        load_image(png_header(20000, 20000), ImagePolicy(max_pixels=400_000_000))
     assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
     assert len(recwarn) == 0
 
@@ -99,32 +99,32 @@ def test_a_decoder_that_asks_pillows_limit_is_not_called_damaged(monkeypatch: py
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", refuse)
     with pytest.raises(ValueError, match=r"^bytes has more pixels than Pillow allows \(Image size .*\); make it smaller$"):
-        load_picture(ENCODED["BMP"])
+        load_image(ENCODED["BMP"])
 
 
 def test_the_limit_itself_is_allowed() -> None:
-    assert load_picture(ENCODED["PNG"], ImagePolicy(max_pixels=11 * 14)).size == (11, 14)
+    assert load_image(ENCODED["PNG"], ImagePolicy(max_pixels=11 * 14)).size == (11, 14)
     with pytest.raises(ValueError, match="over the limit of 153"):
-        load_picture(ENCODED["PNG"], ImagePolicy(max_pixels=153))
+        load_image(ENCODED["PNG"], ImagePolicy(max_pixels=153))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
 def test_the_first_of_several_frames_is_taken_and_said(kind: str) -> None:
     data = animated(kind, 12)
-    picture = load_picture(data)
-    assert picture.notes[0] == f"animated {kind}: first of 12 frames"
-    assert picture.image.tobytes() == reference(data)
-    assert load_picture(data, RELEASED_POLICY).image.tobytes() == reference(data)
+    image = load_image(data)
+    assert image.notes[0] == f"animated {kind}: first of 12 frames"
+    assert image.image.tobytes() == reference(data)
+    assert load_image(data, RELEASED_POLICY).image.tobytes() == reference(data)
 
 
 def test_the_first_of_several_tiff_pages_is_taken_and_said() -> None:
-    picture = load_picture(animated("TIFF", 3))
-    assert picture.notes == ("TIFF of several pages: first page",)
-    assert picture.image.tobytes() == rgb().tobytes()
+    image = load_image(animated("TIFF", 3))
+    assert image.notes == ("TIFF of several pages: first page",)
+    assert image.image.tobytes() == rgb().tobytes()
 
 
 def test_one_frame_has_no_note() -> None:
-    assert all(load_picture(data).notes == () for data in ENCODED.values())
+    assert all(load_image(data).notes == () for data in ENCODED.values())
 
 
 def test_threads_that_decode_at_once_leave_the_warning_filters_as_they_were() -> None:
@@ -135,7 +135,7 @@ def test_threads_that_decode_at_once_leave_the_warning_filters_as_they_were() ->
     def work() -> None:
         try:
             for _ in range(20):
-                load_picture(noisy)
+                load_image(noisy)
         except BaseException as error:
             faults.append(error)
 
@@ -153,11 +153,11 @@ def test_threads_that_decode_at_once_leave_the_warning_filters_as_they_were() ->
 def only_a_value_error(data: bytes) -> None:
     """Warnings are errors in this suite, so a leaking one fails here too."""
     try:
-        picture = load_picture(data, ImagePolicy(max_pixels=10**6))
+        image = load_image(data, ImagePolicy(max_pixels=10**6))
     except ValueError as error:
         fault = error
     else:
-        assert picture.image.mode == "RGB"
+        assert image.image.mode == "RGB"
         return
     assert type(fault) is ValueError  # not a decoder's own
     assert str(fault).startswith("bytes ")
@@ -191,7 +191,7 @@ edits = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size
 @settings(max_examples=400, deadline=None)
 @example(seed=ENCODED["TIFF"], edits=[(0.02, b"\xff")], keep=1.0)
 @given(seed=st.sampled_from(SEEDS), edits=edits, keep=st.floats(0, 1))
-def test_damaged_pictures_raise_only_value_errors(seed: bytes, edits: list[tuple[float, bytes]], keep: float) -> None:
+def test_damaged_images_raise_only_value_errors(seed: bytes, edits: list[tuple[float, bytes]], keep: float) -> None:
     data = bytearray(seed)
     for place, replacement in edits:
         # Squared: headers come first and are where decoders are fooled.
@@ -200,6 +200,6 @@ def test_damaged_pictures_raise_only_value_errors(seed: bytes, edits: list[tuple
     only_a_value_error(bytes(data[: max(1, int(len(data) * keep))] if keep < 0.5 else data))
 
 
-def test_the_fuzzing_seeds_are_good_pictures() -> None:
+def test_the_fuzzing_seeds_are_good_images() -> None:
     for data in SEEDS:
-        assert np.asarray(load_picture(data).image).size > 0
+        assert np.asarray(load_image(data).image).size > 0

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from dragonfly.imaging import ImagePolicy, fetch, load_picture
-from tests.imaging.pictures import encoded, rgb
+from dragonfly.imaging import ImagePolicy, fetch, load_image
+from tests.imaging.images import encoded, rgb
 
-PICTURE = encoded(rgb(), "PNG")
+IMAGE = encoded(rgb(), "PNG")
 PUBLIC = ImagePolicy(urls="public", timeout=30.0)
 
 
@@ -24,19 +24,19 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         port = self.headers["Host"].rpartition(":")[2]
         redirects = {
-            "/moved": "/picture.png",
+            "/moved": "/image.png",
             "/loop": "/loop",
-            "/inside": f"http://127.0.0.2:{port}/picture.png",
+            "/inside": f"http://127.0.0.2:{port}/image.png",
             "/disk": "file:///etc/passwd",
         }
         if self.path in redirects:
             self._answer(302, b"", Location=redirects[self.path])
-        elif self.path.startswith("/picture"):
-            self._answer(200, PICTURE, Content_Length=str(len(PICTURE)))
+        elif self.path.startswith("/image"):
+            self._answer(200, IMAGE, Content_Length=str(len(IMAGE)))
         elif self.path == "/unmeasured":
-            self._answer(200, PICTURE)
+            self._answer(200, IMAGE)
         elif self.path == "/short":
-            self._answer(200, PICTURE[:50], Content_Length=str(len(PICTURE)))
+            self._answer(200, IMAGE[:50], Content_Length=str(len(IMAGE)))
         elif self.path == "/dripping":  # every byte would start a mere socket timeout anew
             self._answer(200, b"", Content_Length="1000")
             with suppress(OSError):  # the client has left
@@ -112,13 +112,13 @@ def test_addresses_that_are_public(address: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "2130706433", "0x7f.1", "169.254.169.254"])
 def test_private_hosts_are_refused_however_they_are_written(host: str) -> None:
     with pytest.raises(ValueError, match=r"^http://.* (leads to an address that is not public|names a host that cannot)"):
-        load_picture(f"http://{host}/picture.png", PUBLIC)
+        load_image(f"http://{host}/image.png", PUBLIC)
 
 
 def test_the_refusal_does_not_tell_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("10.9.8.7", 80))])
     with pytest.raises(ValueError, match=r"^http://intranet/a\.png leads to an address that is not public") as error:
-        load_picture("http://intranet/a.png", PUBLIC)
+        load_image("http://intranet/a.png", PUBLIC)
     assert "10.9.8.7" not in str(error.value)
 
 
@@ -126,7 +126,7 @@ def test_one_private_address_among_public_ones_is_enough_to_refuse(monkeypatch: 
     found = [(2, 1, 6, "", ("8.8.8.8", 80)), (2, 1, 6, "", ("127.0.0.1", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     with pytest.raises(ValueError, match="not public"):
-        load_picture("http://mixed.example/a.png", PUBLIC)
+        load_image("http://mixed.example/a.png", PUBLIC)
 
 
 def test_a_name_that_changes_its_address_gains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,18 +143,18 @@ def test_a_name_that_changes_its_address_gains_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setattr(socket, "create_connection", connect)
     with pytest.raises(ValueError, match=r"cannot be fetched \(nobody there\); download it and give the path"):
-        load_picture("https://rebinding.example/a.png", PUBLIC)
+        load_image("https://rebinding.example/a.png", PUBLIC)
     assert dialled == [("8.8.8.8", 443)]
     assert len(answers) == 2  # asked once
 
 
 @pytest.mark.usefixtures("here_is_public")
-@pytest.mark.parametrize("path", ["/picture.png", "/unmeasured", "/moved", "/picture with space.png?size=ä"])
-def test_a_picture_is_fetched(server: str, path: str) -> None:
-    picture = load_picture(server + path, PUBLIC)
-    assert picture.image.tobytes() == rgb().tobytes()
-    assert picture.sha256 == load_picture(PICTURE).sha256
-    assert picture.source == f"http://127.0.0.1{path.partition('?')[0]}"
+@pytest.mark.parametrize("path", ["/image.png", "/unmeasured", "/moved", "/image with space.png?size=ä"])
+def test_an_image_is_fetched(server: str, path: str) -> None:
+    image = load_image(server + path, PUBLIC)
+    assert image.image.tobytes() == rgb().tobytes()
+    assert image.sha256 == load_image(IMAGE).sha256
+    assert image.source == f"http://127.0.0.1{path.partition('?')[0]}"
 
 
 @pytest.mark.usefixtures("here_is_public")
@@ -170,26 +170,26 @@ def test_a_picture_is_fetched(server: str, path: str) -> None:
 )
 def test_answers_that_are_refused(server: str, path: str, fault: str) -> None:
     with pytest.raises(ValueError, match=rf"^http://127\.0\.0\.1{path} {fault}"):
-        load_picture(server + path, PUBLIC)
+        load_image(server + path, PUBLIC)
 
 
 @pytest.mark.usefixtures("here_is_public")
-@pytest.mark.parametrize("path", ["/picture.png", "/unmeasured"])
+@pytest.mark.parametrize("path", ["/image.png", "/unmeasured"])
 def test_size_is_limited_with_and_without_an_announced_length(server: str, path: str) -> None:
     with pytest.raises(ValueError, match="has more than 100 bytes, the limit; make it smaller"):
-        load_picture(server + path, ImagePolicy(urls="public", max_bytes=100))
+        load_image(server + path, ImagePolicy(urls="public", max_bytes=100))
 
 
 @pytest.mark.usefixtures("here_is_public")
 def test_a_server_that_never_finishes_is_left(server: str) -> None:
     with pytest.raises(ValueError, match=r"/dripping did not arrive within 0\.2 seconds; download it and give the path"):
-        load_picture(server + "/dripping", ImagePolicy(urls="public", timeout=0.2))
+        load_image(server + "/dripping", ImagePolicy(urls="public", timeout=0.2))
 
 
 @pytest.mark.usefixtures("here_is_public")
 def test_https_to_a_server_without_it_is_one_line(server: str) -> None:
     with pytest.raises(ValueError, match=r"cannot be fetched \(.*\); download it and give the path$"):
-        load_picture(server.replace("http:", "https:") + "/picture.png", PUBLIC)
+        load_image(server.replace("http:", "https:") + "/image.png", PUBLIC)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +210,6 @@ def test_urls_that_make_no_sense(monkeypatch: pytest.MonkeyPatch, url: str, faul
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(ValueError, match=fault) as error:
-        load_picture(url, PUBLIC)
+        load_image(url, PUBLIC)
     assert str(error.value).isprintable()
     assert "secret" not in str(error.value)

@@ -1,4 +1,4 @@
-"""One engine for all tests of the room, pictures, and a way to make the model say a given text."""
+"""One engine for all tests of the room, images, and a way to make the model say a given text."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def engine(saved_model: Path) -> Engine:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[Image.Image]:
-    return [tiny.picture(96, 64, seed=1), tiny.picture(40, 120, seed=2), tiny.picture(64, 64, seed=3)]
+def images() -> list[Image.Image]:
+    return [tiny.image(96, 64, seed=1), tiny.image(40, 120, seed=2), tiny.image(64, 64, seed=3)]
 
 
 @pytest.fixture

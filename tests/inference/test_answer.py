@@ -6,8 +6,8 @@ import json
 
 from dragonfly.inference import Answer, SubImageScore
 from dragonfly.inference.answer import describe_layout, describe_selection
-from dragonfly.models.presets import get_preset
 from dragonfly.vision.layout import make_layout
+from dragonfly.vision.presets import get_preset
 
 SIZE = (60, 120)  # twice as wide as high
 
@@ -20,8 +20,8 @@ def test_json_has_exactly_the_documented_keys() -> None:
     assert list(data) == [
         "text", "token_ids", "confidence", "prompt_tokens", "layouts", "selections", "timings", "notes", "finish",
     ]  # fmt: skip
-    assert [list(item) for item in data["selections"]] == [["picture", "index", "box", "score", "kept", "region"]] * 26
-    assert [item["picture"] for item in data["selections"]] == [0] * 24 + [1] * 2
+    assert [list(item) for item in data["selections"]] == [["image", "index", "box", "score", "kept", "region"]] * 26
+    assert [item["image"] for item in data["selections"]] == [0] * 24 + [1] * 2
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert (data["token_ids"], data["notes"], data["finish"]) == ([5, 4], ["a note"], "length")
 

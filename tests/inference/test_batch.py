@@ -31,9 +31,9 @@ class Counting:
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
     (tmp_path / "in").mkdir()
-    tiny.picture(40, 30).save(tmp_path / "in" / "picture.png")
+    tiny.image(40, 30).save(tmp_path / "in" / "image.png")
     rows = [{"id": f"r{n}", "question": f"Question {n}?"} for n in range(6)]
-    rows[1]["image"] = rows[4]["image"] = "picture.png"
+    rows[1]["image"] = rows[4]["image"] = "image.png"
     rows[2]["system"] = "Be brief."
     return write(tmp_path / "in" / "rows.jsonl", rows)
 
@@ -78,8 +78,8 @@ def test_a_killed_run_goes_on_where_it_stopped(engine: Engine, questions: Path, 
 def test_answers_are_those_of_ask(engine: Engine, questions: Path, tmp_path: Path) -> None:
     run(engine, questions, tmp_path / "out.jsonl")
     records = read(tmp_path / "out.jsonl")
-    picture = questions.parent / "picture.png"  # relative to the file, not to the working directory
-    assert records[1]["token_ids"] == list(engine.ask(picture, "Question 1?", **OPTIONS).token_ids)
+    image = questions.parent / "image.png"  # relative to the file, not to the working directory
+    assert records[1]["token_ids"] == list(engine.ask(image, "Question 1?", **OPTIONS).token_ids)
     assert records[2]["token_ids"] == list(engine.ask(None, "Question 2?", system="Be brief.", **OPTIONS).token_ids)
     assert list(records[1]["layouts"][0]["size"]) == [30, 40]
 
@@ -118,7 +118,7 @@ def test_rows_that_fail_are_recorded_and_asked_again(engine: Engine, questions: 
     good, bad, unnamed = read(output)
     assert bad == {"id": "bad", "error": f"{late} does not exist; check the path"}
     assert (good["id"], unnamed["id"]) == ("good", 3)  # without an id, the line's number
-    tiny.picture(20, 20).save(late)
+    tiny.image(20, 20).save(late)
     again = Counting(engine)
     assert run(again, questions, output) == 0
     assert again.asked == ["B?"]

@@ -1,4 +1,4 @@
-"""A conversation: equal to one long prompt, every picture encoded once, and unharmed by a turn that fails."""
+"""A conversation: equal to one long prompt, every image encoded once, and unharmed by a turn that fails."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ def tower_calls(engine: Engine) -> Iterator[list[int]]:
         handle.remove()
 
 
-def test_the_first_turn_is_ask(engine: Engine, pictures: list[Image.Image]) -> None:
-    turn = engine.chat(pictures[0], system="Be brief.").ask("What?", **SHORT)
-    answer = engine.ask(pictures[0], "What?", system="Be brief.", **SHORT)
+def test_the_first_turn_is_ask(engine: Engine, images: list[Image.Image]) -> None:
+    turn = engine.chat(images[0], system="Be brief.").ask("What?", **SHORT)
+    answer = engine.ask(images[0], "What?", system="Be brief.", **SHORT)
     assert (turn.token_ids, turn.prompt_tokens, turn.layouts) == (answer.token_ids, answer.prompt_tokens, answer.layouts)
     assert turn.confidence == pytest.approx(answer.confidence, rel=1e-4)
 
 
-def test_a_picture_is_encoded_once(engine: Engine, pictures: list[Image.Image]) -> None:
+def test_an_image_is_encoded_once(engine: Engine, images: list[Image.Image]) -> None:
     with tower_calls(engine) as calls:
-        chat = engine.chat(pictures[0])
+        chat = engine.chat(images[0])
         assert calls == [29]  # 1 low, 4 mid, 24 high
         chat.ask("What?", **SHORT)
         chat.ask("And?", **SHORT)
         assert calls == [29]
-        last = chat.ask("And this?", pictures[1], **SHORT)
+        last = chat.ask("And this?", images[1], **SHORT)
         assert calls == [29, 29]
     assert [layout.size for layout in last.layouts] == [(64, 96), (120, 40)]
     with tower_calls(engine) as calls:
-        engine.ask(pictures, "Which?", **SHORT)
+        engine.ask(images, "Which?", **SHORT)
     assert sum(calls) == 3 * 29
 
 
-def test_later_turns_read_the_whole_conversation(engine: Engine, pictures: list[Image.Image], say: Say) -> None:
-    chat = engine.chat(pictures[0])
+def test_later_turns_read_the_whole_conversation(engine: Engine, images: list[Image.Image], say: Say) -> None:
+    chat = engine.chat(images[0])
     with say("A cat."):
         first = chat.ask("What?", max_new_tokens=20)
     second = chat.ask("Sure?", **SHORT)
@@ -66,15 +66,15 @@ def test_later_turns_read_the_whole_conversation(engine: Engine, pictures: list[
     assert [message["role"] for message in chat.messages] == ["user", "assistant"] * 2
 
 
-@pytest.mark.parametrize("fault", ["picture", "options", "placeholder", "generation"])
+@pytest.mark.parametrize("fault", ["image", "options", "placeholder", "generation"])
 def test_a_turn_that_fails_changes_nothing(
-    engine: Engine, pictures: list[Image.Image], fault: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, images: list[Image.Image], fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chat = engine.chat(pictures[0])
-    reference = engine.chat(pictures[0])
+    chat = engine.chat(images[0])
+    reference = engine.chat(images[0])
     question = "What?"
-    arguments: dict[str, Any] = {"images": pictures[1]}
-    if fault == "picture":
+    arguments: dict[str, Any] = {"images": images[1]}
+    if fault == "image":
         arguments = {"images": ["no-such.png"]}
     elif fault == "options":
         arguments["top_p"] = 2
@@ -85,7 +85,7 @@ def test_a_turn_that_fails_changes_nothing(
             patch.setattr(engine.model, "generate", _broken)
         with pytest.raises((ValueError, RuntimeError), match=r"does not exist|top_p|control token|out of memory"):
             chat.ask(question, **arguments)
-    assert (chat.messages, chat.pictures) == ([], [])
+    assert (chat.messages, chat.images) == ([], [])
     for question in ("What?", "And?"):
         assert chat.ask(question, **SHORT).token_ids == reference.ask(question, **SHORT).token_ids
 

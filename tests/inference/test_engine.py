@@ -30,12 +30,12 @@ def same(a: Answer, b: Answer) -> bool:
     ) and kept[0] == kept[1]
 
 
-def test_a_mixed_batch_equals_one_by_one(engine: Engine, pictures: list[Image.Image]) -> None:
+def test_a_mixed_batch_equals_one_by_one(engine: Engine, images: list[Image.Image]) -> None:
     rows = [
-        Row(pictures[0], "What is it?"),
-        Row(None, "A question without a picture, and longer than the others?"),
-        Row([pictures[1], pictures[2]], "Which?", system="Be brief."),
-        Row(pictures[2], "Where?"),
+        Row(images[0], "What is it?"),
+        Row(None, "A question without an image, and longer than the others?"),
+        Row([images[1], images[2]], "Which?", system="Be brief."),
+        Row(images[2], "Where?"),
     ]
     batch = engine.ask_batch(rows, **LONG)
     assert len({answer.token_ids for answer in batch}) == 4
@@ -44,9 +44,9 @@ def test_a_mixed_batch_equals_one_by_one(engine: Engine, pictures: list[Image.Im
     assert all(same(a, b) for a, b in zip(engine.ask_batch(rows, batch_size=3, **LONG), batch, strict=True))
 
 
-def test_confidence_is_the_geometric_mean_of_the_models_probabilities(engine: Engine, pictures: list[Image.Image]) -> None:
-    answer = engine.ask(pictures[0], "What is it?", max_new_tokens=7)
-    content: Any = [{"type": "image", "image": pictures[0]}, {"type": "text", "text": "What is it?"}]
+def test_confidence_is_the_geometric_mean_of_the_models_probabilities(engine: Engine, images: list[Image.Image]) -> None:
+    answer = engine.ask(images[0], "What is it?", max_new_tokens=7)
+    content: Any = [{"type": "image", "image": images[0]}, {"type": "text", "text": "What is it?"}]
     inputs: Any = engine.processor.apply_chat_template(
         [{"role": "user", "content": content}],
         add_generation_prompt=True,
@@ -67,24 +67,24 @@ def test_confidence_is_the_geometric_mean_of_the_models_probabilities(engine: En
     assert 0 < answer.confidence < 0.9  # a random model is not sure; 1.0 would be a broken sum
 
 
-def test_prompt_tokens_count_the_picture(engine: Engine, pictures: list[Image.Image]) -> None:
+def test_prompt_tokens_count_the_image(engine: Engine, images: list[Image.Image]) -> None:
     without = engine.ask(None, "What is it?", max_new_tokens=1)
-    one = engine.ask(pictures[0], "What is it?", max_new_tokens=1)
-    two = engine.ask(pictures[:2], "What is it?", max_new_tokens=1)
+    one = engine.ask(images[0], "What is it?", max_new_tokens=1)
+    two = engine.ask(images[:2], "What is it?", max_new_tokens=1)
     assert one.prompt_tokens - without.prompt_tokens == one.layouts[0].num_image_tokens == 17 * 18
     assert two.prompt_tokens - one.prompt_tokens == two.layouts[1].num_image_tokens
     assert (without.layouts, without.selections) == ((), ())
 
 
-def test_layouts_and_selections_follow_the_pictures(engine: Engine, pictures: list[Image.Image]) -> None:
-    answer = engine.ask(pictures, "Which?", max_new_tokens=1)
+def test_layouts_and_selections_follow_the_images(engine: Engine, images: list[Image.Image]) -> None:
+    answer = engine.ask(images, "Which?", max_new_tokens=1)
     assert [layout.size for layout in answer.layouts] == [(64, 96), (120, 40), (64, 64)]
-    for picture, layout, selection in zip(pictures, answer.layouts, answer.selections, strict=True):
-        assert layout == make_layout((picture.height, picture.width), engine.model.config.spec)
+    for image, layout, selection in zip(images, answer.layouts, answer.selections, strict=True):
+        assert layout == make_layout((image.height, image.width), engine.model.config.spec)
         assert [item.box for item in selection] == list(layout.level_boxes("high"))
         assert [item.region for item in selection] == list(layout.regions)
         assert [item.index for item in selection] == list(range(24))
-        inputs = engine.processor.image_processor([picture], return_tensors="pt")
+        inputs = engine.processor.image_processor([image], return_tensors="pt")
         inputs.pop("layouts")
         with torch.no_grad():
             chosen = engine.model.get_image_features(**inputs).selection
@@ -96,23 +96,23 @@ def test_layouts_and_selections_follow_the_pictures(engine: Engine, pictures: li
             assert sorted((item.score or 0 for item in mates if item.kept), reverse=True) == kept
 
 
-def test_timings(engine: Engine, pictures: list[Image.Image]) -> None:
-    timings = engine.ask(pictures[0], "What?", max_new_tokens=2).timings
-    assert set(timings) == {"pictures", "encode", "generate", "total"}
-    assert 0 < max(timings[key] for key in ("pictures", "encode", "generate")) <= timings["total"]
+def test_timings(engine: Engine, images: list[Image.Image]) -> None:
+    timings = engine.ask(images[0], "What?", max_new_tokens=2).timings
+    assert set(timings) == {"images", "encode", "generate", "total"}
+    assert 0 < max(timings[key] for key in ("images", "encode", "generate")) <= timings["total"]
     assert set(engine.ask(None, "What?", max_new_tokens=2).timings) == {"generate", "total"}
 
 
-def test_sampling_is_reproducible_and_knows_no_batch_mates(engine: Engine, pictures: list[Image.Image]) -> None:
+def test_sampling_is_reproducible_and_knows_no_batch_mates(engine: Engine, images: list[Image.Image]) -> None:
     sampling: dict[str, Any] = {"max_new_tokens": 10, "temperature": 1.5, "seed": 7}
-    rows = [Row(pictures[1], "Which?"), Row(pictures[0], "What?"), Row(None, "Who?")]
-    alone = engine.ask(pictures[0], "What?", **sampling)
+    rows = [Row(images[1], "Which?"), Row(images[0], "What?"), Row(None, "Who?")]
+    alone = engine.ask(images[0], "What?", **sampling)
     batch = engine.ask_batch(rows, **sampling)
-    assert alone.token_ids == batch[1].token_ids == engine.ask(pictures[0], "What?", **sampling).token_ids
-    assert alone.token_ids != engine.ask(pictures[0], "What?", **{**sampling, "seed": 8}).token_ids
-    assert alone.token_ids != engine.ask(pictures[0], "What?", max_new_tokens=10).token_ids
-    greedy = engine.ask(pictures[0], "What?", max_new_tokens=10)
-    assert engine.ask(pictures[0], "What?", **{**sampling, "top_p": 1e-6}).token_ids == greedy.token_ids
+    assert alone.token_ids == batch[1].token_ids == engine.ask(images[0], "What?", **sampling).token_ids
+    assert alone.token_ids != engine.ask(images[0], "What?", **{**sampling, "seed": 8}).token_ids
+    assert alone.token_ids != engine.ask(images[0], "What?", max_new_tokens=10).token_ids
+    greedy = engine.ask(images[0], "What?", max_new_tokens=10)
+    assert engine.ask(images[0], "What?", **{**sampling, "top_p": 1e-6}).token_ids == greedy.token_ids
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -166,12 +166,12 @@ def test_a_row_that_has_stopped_keeps_its_text_while_others_go_on(engine: Engine
     assert second.text == "a longer answer"
 
 
-def test_policies_without_scores_give_none(engine: Engine, saved_model: Any, pictures: list[Image.Image]) -> None:
+def test_policies_without_scores_give_none(engine: Engine, saved_model: Any, images: list[Image.Image]) -> None:
     from dragonfly.inference import load
 
     for policy, kept in (("uniform", 12), ("random", 12), ("all", 24)):
         other = load(saved_model, overrides=[f"model.selection.policy={policy}"])
-        (selection,) = other.ask(pictures[0], "What?", max_new_tokens=1).selections
+        (selection,) = other.ask(images[0], "What?", max_new_tokens=1).selections
         assert sum(item.kept for item in selection) == kept
         assert {item.score for item in selection} == {None}
 
@@ -197,20 +197,20 @@ def test_options_that_cannot_be_meant(engine: Engine, options: dict[str, Any], m
 
 
 @pytest.mark.parametrize("token", ["<image>", "<separator>", "<|eot_id|>"])
-def test_a_control_token_in_the_text_is_refused(engine: Engine, pictures: list[Image.Image], token: str) -> None:
+def test_a_control_token_in_the_text_is_refused(engine: Engine, images: list[Image.Image], token: str) -> None:
     with pytest.raises(ValueError, match=f"the text contains '{re.escape(token)}', which is a control token"):
-        engine.ask(pictures[0], f"What does {token} mean?")
+        engine.ask(images[0], f"What does {token} mean?")
 
 
 def test_a_prompt_that_is_too_long(engine: Engine) -> None:
-    with pytest.raises(ValueError, match=r"the prompt has 50\d\d tokens and the model takes 4096; ask with fewer pictures"):
+    with pytest.raises(ValueError, match=r"the prompt has 50\d\d tokens and the model takes 4096; ask with fewer images"):
         engine.ask(None, "x" * 5000)
 
 
-def test_pictures_in_all_their_forms_are_one(engine: Engine, tmp_path: Any, pictures: list[Image.Image]) -> None:
-    path = tmp_path / "picture.png"
-    pictures[0].save(path)
-    forms = [pictures[0], path, str(path), path.read_bytes(), [path], (str(path),)]
+def test_images_in_all_their_forms_are_one(engine: Engine, tmp_path: Any, images: list[Image.Image]) -> None:
+    path = tmp_path / "image.png"
+    images[0].save(path)
+    forms = [images[0], path, str(path), path.read_bytes(), [path], (str(path),)]
     answers = [engine.ask(form, "What?", max_new_tokens=3) for form in forms]
     assert {answer.token_ids for answer in answers} == {answers[0].token_ids}
-    assert tiny.picture(96, 64, seed=1).tobytes() == pictures[0].tobytes()
+    assert tiny.image(96, 64, seed=1).tobytes() == images[0].tobytes()

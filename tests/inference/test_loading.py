@@ -149,7 +149,7 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
 
 
 def _first(engine: Engine, size: tuple[int, int] = (96, 64)) -> Any:
-    answer = engine.ask(tiny.picture(*size), "What?", max_new_tokens=1)
+    answer = engine.ask(tiny.image(*size), "What?", max_new_tokens=1)
     return answer, answer.layouts[0]
 
 
@@ -166,7 +166,7 @@ def test_selection_overrides(saved_model: Path, engine: Engine) -> None:
     assert kept(loaded("policy=uniform")) == kept(loaded("policy=uniform")) != kept(base)
     assert kept(loaded("policy=detail")) != kept(base)
     assert len(kept(loaded("keep=1"))) == 4 and set(kept(loaded("keep=1"))) < set(kept(base))
-    assert len(kept(loaded("scope=picture", "keep=5"))) == 5
+    assert len(kept(loaded("scope=image", "keep=5"))) == 5
     assert kept(loaded("policy=random", "seed=1")) != kept(loaded("policy=random", "seed=2"))
     assert loaded("keep=1").prompt_tokens == base.prompt_tokens - 8 * 18
     assert len(kept(loaded("policy=all"))) == 24
@@ -197,7 +197,7 @@ def test_describe_reads_no_weights(copy: Path) -> None:
     facts = describe(copy)
     counted = sum(parameter.numel() for parameter in tiny.model().parameters())
     assert facts["parameters"]["total"] == counted
-    assert (facts["preset"], facts["tokens_per_picture"]) == ("v1", 17 * 18)
+    assert (facts["preset"], facts["tokens_per_image"]) == ("v1", 17 * 18)
     assert (facts["vision_tower"], facts["language_model"], facts["origin"]) == ("clip_vision_model", "llama", None)
     assert facts["sub_images"] == {"resolution": 32, "encoded": 29, "kept": 17}
 
@@ -206,10 +206,10 @@ def test_describe_reads_no_weights(copy: Path) -> None:
 def test_a_released_checkpoint_end_to_end(folder: Path) -> None:
     engine = load(folder / "checkpoint")
     assert engine.model.config.preset == f"{folder.name}-released"
-    picture = tiny.picture(640, 480)
-    answer = engine.ask(picture, "What is in the picture?", max_new_tokens=6)
+    image = tiny.image(640, 480)
+    answer = engine.ask(image, "What is in the image?", max_new_tokens=6)
     assert answer.layouts[0].num_image_tokens == {"v1": 867, "v2": 2098}[folder.name]
-    content: Any = [{"type": "image", "image": picture}, {"type": "text", "text": "What is in the picture?"}]
+    content: Any = [{"type": "image", "image": image}, {"type": "text", "text": "What is in the image?"}]
     inputs: Any = engine.processor.apply_chat_template(
         [{"role": "user", "content": content}],
         add_generation_prompt=True,
@@ -221,7 +221,7 @@ def test_a_released_checkpoint_end_to_end(folder: Path) -> None:
     model: Any = engine.model
     new = model.generate(**inputs, max_new_tokens=6, do_sample=False, eos_token_id=engine.end_ids)[0, tokens:]
     assert (answer.prompt_tokens, answer.token_ids) == (tokens, tuple(new.tolist()))
-    assert "".join(engine.stream(picture, "What is in the picture?", max_new_tokens=6)) == answer.text
+    assert "".join(engine.stream(image, "What is in the image?", max_new_tokens=6)) == answer.text
 
 
 def test_every_part_of_a_keep_rule_is_an_override_and_in_recipes() -> None:
@@ -239,9 +239,9 @@ def test_every_part_of_a_keep_rule_is_an_override_and_in_recipes() -> None:
 @pytest.mark.parametrize(
     ("override", "fault"),
     [
-        ("model.selection.floor=-1", "model.selection.floor must be an integer of at least 0, got -1"),
+        ("model.selection.min_per_region=-1", "model.selection.min_per_region must be an integer of at least 0, got -1"),
         ("model.selection.diversity=2", "model.selection.diversity must be a number from 0 to 1, got 2"),
-        ("model.selection.remainder=3", "model.selection.remainder must be one of 0, 1, 4, 9, got 3"),
+        ("model.selection.pooled_remainder=3", "model.selection.pooled_remainder must be one of 0, 1, 4, 9, got 3"),
         ("model.position=lerned", "did you mean 'learned'"),
     ],
 )

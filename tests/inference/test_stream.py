@@ -12,13 +12,13 @@ from dragonfly.inference import Engine
 from tests.inference.conftest import Say
 
 
-def test_joined_pieces_are_the_answer(engine: Engine, pictures: list[Image.Image]) -> None:
+def test_joined_pieces_are_the_answer(engine: Engine, images: list[Image.Image]) -> None:
     options: dict[str, Any] = {"max_new_tokens": 16}
     for sampling in ({}, {"temperature": 1.2, "seed": 3}):
-        stream = engine.stream(pictures[0], "What is it?", system="Be brief.", **options, **sampling)
+        stream = engine.stream(images[0], "What is it?", system="Be brief.", **options, **sampling)
         assert stream.answer is None
         text = "".join(stream)
-        answer = engine.ask(pictures[0], "What is it?", system="Be brief.", **options, **sampling)
+        answer = engine.ask(images[0], "What is it?", system="Be brief.", **options, **sampling)
         assert stream.answer is not None
         assert (text, stream.answer.token_ids) == (answer.text, answer.token_ids)
         assert stream.answer.selections == answer.selections

@@ -1,7 +1,7 @@
 """The recorded behaviour of the released models: what a directory of it holds, our own run of a case, and the comparisons.
 
 A directory has a MANIFEST.json (versions, cases, pixel hashes), images, and per version a checkpoint and one .npz file per case.
-Nothing here knows the name of a picture or a case. `docs/fidelity.md` says what is recorded and what is kept of it.
+Nothing here knows the name of an image or a case. `docs/fidelity.md` says what is recorded and what is kept of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dragonfly.vision.selection import Selection, SelectionInputs
 from tests.conftest import golden_directories
 
 TOLERANCE = 1e-4  # of logits and embeddings; two faithful implementations differ by up to 7e-6 on these weights
-RELATIVE = 1e-5  # of scores and summaries, times the picture's largest; leaving CLS out of them moves them by 1e-3
+RELATIVE = 1e-5  # of scores and embeddings, times the image's largest; leaving CLS out of them moves them by 1e-3
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Golden:
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint"
 
-    def picture(self, name: str) -> Image.Image:
+    def image(self, name: str) -> Image.Image:
         return Image.open(self.directory / "images" / name).convert("RGB")
 
     @cached_property
@@ -80,10 +80,10 @@ class Case:
         return bool(self.meta.get("is_generate"))
 
     @cached_property
-    def pictures(self) -> list[Image.Image]:
-        """The pictures that reach the model: none if any row lacks one (docs/fidelity.md, item 25)."""
+    def images(self) -> list[Image.Image]:
+        """The images that reach the model: none if any row lacks one (docs/fidelity.md, item 25)."""
         names = self.meta.get("images") or [None]
-        return [] if None in names else [self.golden.picture(name) for name in names if name]
+        return [] if None in names else [self.golden.image(name) for name in names if name]
 
     def recorded(self, *names: str) -> dict[str, Tensor]:
         return {name: torch.from_numpy(self.tensors[name]).long() for name in names}
@@ -119,8 +119,8 @@ def cases(*kinds: str) -> list[Case]:
     return [case for golden in versions() for case in golden.cases if case.meta["kind"] in kinds]
 
 
-def smallest_picture_case(golden: Golden) -> Case:
-    """A generation case with one picture and everything recorded in detail, if there is one."""
+def smallest_image_case(golden: Golden) -> Case:
+    """A generation case with one image and everything recorded in detail, if there is one."""
     found = [case for case in golden.cases if case.meta["kind"] == "single_generate"]
     return min(found, key=lambda case: "projected_low" not in case.tensors)
 
@@ -133,10 +133,10 @@ def load(golden: Golden) -> tuple[Any, Any]:
 
 
 def our_inputs(case: Case, processor: Any) -> Any:
-    """Our processor's output for a case with pictures, with the options that the recorded call had."""
+    """Our processor's output for a case with images, with the options that the recorded call had."""
     return processor(
         text=case.texts,
-        images=[[picture] for picture in case.pictures],
+        images=[[image] for image in case.images],
         padding=True,
         padding_side="left" if case.generates else "right",
         truncation=True,
@@ -152,8 +152,8 @@ class Trace:
 
     logits: Tensor = field(default_factory=lambda: torch.empty(0))
     inputs_embeds: Tensor = field(default_factory=lambda: torch.empty(0))
-    features: Tensor | None = None  # (images, features per picture, hidden)
-    summaries: SelectionInputs | None = None
+    features: Tensor | None = None  # (images, features per image, hidden)
+    embeddings: SelectionInputs | None = None
     selection: Selection | None = None
 
 
@@ -250,11 +250,11 @@ def compare_scores(scores: Tensor, regions: Tensor, recorded: np.ndarray) -> Non
         compare(ours[inside], theirs[inside].numpy(), allowed, "scores")
 
 
-def compare_summaries(trace: Trace, case: Case, tokens: int, prefix: int) -> None:
+def compare_sub_image_embeddings(trace: Trace, case: Case, tokens: int, prefix: int) -> None:
     """Means over all tokens of a sub-image, read off what went into the selection or into the language model."""
     ours = sub_image_means(trace, case, tokens, prefix)
     for row, recorded in zip(ours, case.tensors["sub_image_mean_embed"], strict=True):
-        compare(row, recorded, RELATIVE * float(np.abs(recorded).max()), "summaries")
+        compare(row, recorded, RELATIVE * float(np.abs(recorded).max()), "embeddings")
 
 
 def sub_image_means(trace: Trace, case: Case, tokens: int, prefix: int) -> Tensor:

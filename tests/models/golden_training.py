@@ -19,10 +19,10 @@ def has_own_bos(case: Case, tokenizer: object) -> bool:
 
 
 def batch(case: Case) -> dict[str, Tensor]:
-    """The recorded ids and mask, reached our way or, where they carry a fault, by the restated fault; and the pictures."""
+    """The recorded ids and mask, reached our way or, where they carry a fault, by the restated fault; and the images."""
     _, processor = g.load(case.golden)
     limit = case.meta["max_length"]
-    if not case.pictures:  # items 18 and 25: one row without a picture made the whole batch text
+    if not case.images:  # items 18 and 25: one row without an image made the whole batch text
         values = released.text_only(processor.tokenizer, case.texts, limit)
     else:
         values = dict(g.our_inputs(case, processor))
@@ -89,12 +89,12 @@ def test_padding_left_out_of_the_loss(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", [p for p in STEPS if p.values[0] is None or None in p.values[0].meta["images"]])
-def test_a_row_without_a_picture_costs_no_other_row_its_own(case: Case) -> None:
-    """Item 25: in ours each row keeps its pictures."""
+def test_a_row_without_an_image_costs_no_other_row_its_own(case: Case) -> None:
+    """Item 25: in ours each row keeps its images."""
     _, processor = g.load(case.golden)
-    images = [[] if name is None else [case.golden.picture(name)] for name in case.meta["images"]]
+    images = [[] if name is None else [case.golden.image(name)] for name in case.meta["images"]]
     values = processor(text=case.texts, images=images if any(images) else None, padding=True, return_tensors="pt")
     blocks = (values["input_ids"] == processor.image_token_id).sum(dim=1)
-    per_picture = case.golden.manifest["counts"]["image_embeddings"]
-    assert blocks.tolist() == [per_picture * len(row) for row in images]
+    per_image = case.golden.manifest["counts"]["image_embeddings"]
+    assert blocks.tolist() == [per_image * len(row) for row in images]
     assert len(values.get("pixel_values", [])) == sum(len(row) for row in images)

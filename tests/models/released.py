@@ -50,7 +50,7 @@ def generate_positions(attention_mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def greedy(model: Any, input_ids: Tensor, attention_mask: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Item 18: greedy decoding that goes on after the padding on the right. No row may reach an end.
+    """Item 18: greedy decoding that resumes after the padding on the right. No row may reach an end.
 
     Returns new ids (rows, steps) and their logits (rows, steps, vocabulary).
     """

@@ -1,4 +1,4 @@
-"""The chat template: one rendering for training and inference, pictures in order, and a mask that covers answers alone."""
+"""The chat template: one rendering for training and inference, images in order, and a mask that covers answers alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMAGE = tiny.SPECIAL.index("<image>")
 
 
 def image(seed: int = 0) -> dict[str, Any]:
-    return {"type": "image", "image": tiny.picture(seed=seed)}
+    return {"type": "image", "image": tiny.image(seed=seed)}
 
 
 def say(role: str, *parts: Any) -> dict[str, Any]:
@@ -60,13 +60,13 @@ def test_one_bos_whoever_tokenizes() -> None:
     assert (out["input_ids"] == 0).sum() == 1
 
 
-def test_block_first_hoists_pictures_in_order() -> None:
+def test_block_first_hoists_images_in_order() -> None:
     conversation = [say("user", "q", {"type": "image"}), say("assistant", "a"), say("user", {"type": "image"}, "r")]
     text = render(conversation, block_first=True)
     assert text.startswith("<image><image><|begin_of_text|>") and text.count("<image>") == 2
     hoisted = [say("user", image(1), "q"), say("assistant", "a"), say("user", "r", image(2))]
     processor, out = encode([hoisted], block_first=True)
-    expected = processor.image_processor([tiny.picture(seed=1), tiny.picture(seed=2)], return_tensors="pt")
+    expected = processor.image_processor([tiny.image(seed=1), tiny.image(seed=2)], return_tensors="pt")
     assert torch.equal(out["pixel_values"], expected["pixel_values"])
 
 
@@ -84,7 +84,7 @@ def test_the_mask_covers_answers_and_nothing_else(padding_side: str, block_first
             say("user", "two?", image(1), image(2)),
             say("assistant", "second é"),
         ],
-        [say("system", "be brief"), say("user", "no picture"), say("assistant", "third")],
+        [say("system", "be brief"), say("user", "no image"), say("assistant", "third")],
     ]
     processor, out = encode(conversations, block_first, padding_side)
     assert answers(processor, out, 0) == "first<|eot_id|>second é<|eot_id|>"
@@ -93,13 +93,13 @@ def test_the_mask_covers_answers_and_nothing_else(padding_side: str, block_first
     assert out["pixel_values"].shape[0] == 3
 
 
-def test_batches_without_pictures() -> None:
+def test_batches_without_images() -> None:
     processor, out = encode([[say("user", "q"), say("assistant", "a")], [say("user", "qq"), say("assistant", "bb")]])
     assert [answers(processor, out, row) for row in (0, 1)] == ["a<|eot_id|>", "bb<|eot_id|>"]
     assert "pixel_values" not in out
 
 
-def test_truncation_that_cuts_a_picture_is_refused() -> None:
+def test_truncation_that_cuts_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"[Mm]ismatch"):
         encode([[say("user", image(), "q"), say("assistant", "a")]], truncation=True, max_length=100)
 

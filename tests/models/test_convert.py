@@ -30,9 +30,9 @@ def ours(tmp_path: Path) -> Path:
     return folder
 
 
-def outputs(folder: Path, picture: Any, text: str = "What is it?") -> tuple[Any, torch.Tensor]:
+def outputs(folder: Path, image: Any, text: str = "What is it?") -> tuple[Any, torch.Tensor]:
     model = AutoModelForImageTextToText.from_pretrained(folder).eval()
-    inputs = AutoProcessor.from_pretrained(folder)(text=[text], images=[[picture]], return_tensors="pt")
+    inputs = AutoProcessor.from_pretrained(folder)(text=[text], images=[[image]], return_tensors="pt")
     with torch.no_grad():
         return inputs, model(**inputs).logits
 
@@ -40,10 +40,10 @@ def outputs(folder: Path, picture: Any, text: str = "What is it?") -> tuple[Any,
 @pytest.mark.parametrize("golden", g.parameters(list(g.versions())))
 def test_released_checkpoint(golden: Golden, tmp_path: Path) -> None:
     model, processor = g.load(golden)
-    case = g.smallest_picture_case(golden)
+    case = g.smallest_image_case(golden)
     report = convert(golden.checkpoint, tmp_path / "new")
-    inputs, logits = outputs(tmp_path / "new", case.pictures[0], case.texts[0])
-    direct = processor(text=case.texts, images=[case.pictures], return_tensors="pt")
+    inputs, logits = outputs(tmp_path / "new", case.images[0], case.texts[0])
+    direct = processor(text=case.texts, images=[case.images], return_tensors="pt")
     assert inputs.keys() == direct.keys() and all(torch.equal(inputs[key], direct[key]) for key in inputs)
     with torch.no_grad():
         assert torch.equal(logits, model(**direct).logits)
@@ -52,7 +52,7 @@ def test_released_checkpoint(golden: Golden, tmp_path: Path) -> None:
     assert report.bytes == sum(file.stat().st_size for file in (tmp_path / "new").iterdir())
     # Once more, from the new directory.
     convert(tmp_path / "new", tmp_path / "again")
-    assert torch.equal(outputs(tmp_path / "again", case.pictures[0], case.texts[0])[1], logits)
+    assert torch.equal(outputs(tmp_path / "again", case.images[0], case.texts[0])[1], logits)
 
 
 @pytest.mark.parametrize("golden", g.parameters(list(g.versions())))
@@ -90,8 +90,8 @@ def test_preset_and_dtype(golden: Golden, tmp_path: Path) -> None:
 
 def test_our_own_directory(ours: Path, tmp_path: Path) -> None:
     convert(ours, tmp_path / "new")
-    _, logits = outputs(ours, tiny.picture(), "<image>What?")
-    assert torch.equal(outputs(tmp_path / "new", tiny.picture(), "<image>What?")[1], logits)
+    _, logits = outputs(ours, tiny.image(), "<image>What?")
+    assert torch.equal(outputs(tmp_path / "new", tiny.image(), "<image>What?")[1], logits)
 
 
 def test_refusals(ours: Path, tmp_path: Path) -> None:

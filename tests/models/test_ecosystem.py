@@ -41,7 +41,7 @@ ENCODERS["everything"] = (
     .spec.changed(
         {
             "position": "learned",
-            "selection": {"scope": "picture", "keep": 9, "floor": 2, "diversity": 0.3, "remainder": 4},
+            "selection": {"scope": "image", "keep": 9, "min_per_region": 2, "diversity": 0.3, "pooled_remainder": 4},
         }
     )
     .to_dict()
@@ -63,8 +63,8 @@ def make(**changes: Any) -> tuple[Model, DragonflyProcessor]:
 
 def encode(processor: DragonflyProcessor, text: Any = "<image>what?", **options: Any) -> Any:
     rows = [text] if isinstance(text, str) else text
-    pictures = [tiny.picture(seed=seed) for seed in range(sum(row.count("<image>") for row in rows))]
-    return processor(text=text, images=pictures, return_tensors="pt", **options)
+    images = [tiny.image(seed=seed) for seed in range(sum(row.count("<image>") for row in rows))]
+    return processor(text=text, images=images, return_tensors="pt", **options)
 
 
 def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> None:
@@ -81,8 +81,8 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     preset = request.param if request.param in ("v1", "v2") else "v1"
     model, processor = make(preset=preset, **SAVED[request.param])
     if request.param == "centred":
-        shared_mean: Any = model.model.shared_mean
-        shared_mean.update(torch.randn(7, 32))
+        mean_embedding: Any = model.model.mean_embedding
+        mean_embedding.update(torch.randn(7, 32))
     folder = tmp_path_factory.mktemp(request.param)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
@@ -138,15 +138,15 @@ def test_meta_device(saved: tuple[Model, Path]) -> None:
     same_weights(empty, model)
 
 
-def test_half_precision_keeps_the_shared_mean(saved: tuple[Model, Path]) -> None:
+def test_half_precision_keeps_the_mean_embedding(saved: tuple[Model, Path]) -> None:
     model, folder = saved
     read = Model.from_pretrained(folder, dtype=torch.bfloat16)
     half = {name for name, value in read.state_dict().items() if value.dtype == torch.bfloat16}
-    full = {name for name in read.state_dict() if "shared_mean" in name}
+    full = {name for name in read.state_dict() if "mean_embedding" in name}
     assert half == set(read.state_dict()) - full
     if full:
-        written: Any = model.model.shared_mean
-        assert torch.equal(read.model.shared_mean.mean, written.mean) and read.model.shared_mean.count == 7
+        written: Any = model.model.mean_embedding
+        assert torch.equal(read.model.mean_embedding.mean, written.mean) and read.model.mean_embedding.count == 7
     logits = read(**encode(AutoProcessor.from_pretrained(folder))).logits
     assert logits.dtype == torch.bfloat16 and logits.isfinite().all()
 
@@ -237,7 +237,7 @@ for case in cases:
     changes = {"preset": "v2"} if case == "v2" else {"encoder": ENCODERS[case]} if case in ENCODERS else {}
     model, processor = make(**changes)
     if case == "centred":
-        model.model.shared_mean.update(torch.randn(7, 32))
+        model.model.mean_embedding.update(torch.randn(7, 32))
     inputs = dict(encode(processor, "<image>a<image>b"))
     if case == "selected":
         inputs["selected_high"] = torch.arange(12).expand(2, 12)
@@ -275,7 +275,7 @@ def test_pipeline(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     ask: Any = pipeline("image-text-to-text", model=str(tmp_path), device="cpu")
-    messages = [{"role": "user", "content": [{"type": "image", "image": tiny.picture()}, {"type": "text", "text": "what?"}]}]
+    messages = [{"role": "user", "content": [{"type": "image", "image": tiny.image()}, {"type": "text", "text": "what?"}]}]
     out = ask(text=messages, generate_kwargs={"max_new_tokens": 4, "do_sample": False}, return_full_text=False)
     inputs: Any = processor.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
@@ -292,7 +292,7 @@ def test_vllm_replacements(preset: str) -> None:
     model, processor = make(preset=preset)
     out = processor(
         text="<image>" * 3,
-        images=[tiny.picture(), tiny.picture(64, 96), tiny.picture(20, 200)],
+        images=[tiny.image(), tiny.image(64, 96), tiny.image(20, 200)],
         return_text_replacement_offsets=True,
         return_tensors="pt",
     )
@@ -320,13 +320,13 @@ def test_vllm_counts_tokens_without_pixels() -> None:
 @pytest.mark.parametrize("changes", [{}, {"encoder": UNIFORM}, {"encoder": {**UNIFORM, "max_enlargement": 1.0}}])
 def test_vllm_slices_by_rows_and_passes_by_name(changes: dict[str, Any]) -> None:
     model, processor = make(**changes)
-    out = processor(text="<image>" * 2, images=[tiny.picture(40, 40), tiny.picture(300, 200)], return_tensors="pt")
+    out = processor(text="<image>" * 2, images=[tiny.image(40, 40), tiny.image(300, 200)], return_tensors="pt")
     extras = {key: value for key, value in out.items() if key not in ("input_ids", "attention_mask")}
     assert all(isinstance(value, torch.Tensor) and value.shape[0] == 2 for value in extras.values())
     for owner in (DragonflyModel, model.model):
         assert set(extras) <= set(inspect.signature(owner.get_image_features).parameters)
     together: Any = model.model.get_image_features(**extras, return_dict=True).pooler_output
-    for row in range(2):  # a picture's features depend on that picture alone
+    for row in range(2):  # an image's features depend on that image alone
         alone: Any = model.model.get_image_features(
             **{key: value[row : row + 1] for key, value in extras.items()}, return_dict=True
         )
@@ -345,9 +345,9 @@ def test_vllm_attributes() -> None:
 
 def test_trl_batch() -> None:
     model, processor = make()
-    question = {"role": "user", "content": [{"type": "image", "image": tiny.picture()}, {"type": "text", "text": "what?"}]}
+    question = {"role": "user", "content": [{"type": "image", "image": tiny.image()}, {"type": "text", "text": "what?"}]}
     answer = {"role": "assistant", "content": [{"type": "text", "text": "a kite"}]}
-    plain = {"role": "user", "content": [{"type": "text", "text": "and without a picture?"}]}
+    plain = {"role": "user", "content": [{"type": "text", "text": "and without an image?"}]}
     batch: Any = processor.apply_chat_template(
         [[question, answer], [plain, answer]],
         tokenize=True,

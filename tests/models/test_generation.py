@@ -17,8 +17,8 @@ from tests import tiny
 NEW = 4
 SHORT = tiny.config("v1").spec.with_selection(keep=1).to_dict()
 FIXED = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False}
-QUESTIONS = ["<image>what?", "no picture at all here", "first <image> then <image> and?"]
-PICTURES = [[tiny.picture(seed=1)], [], [tiny.picture(64, 96, seed=2), tiny.picture(seed=3)]]
+QUESTIONS = ["<image>what?", "no image at all here", "first <image> then <image> and?"]
+IMAGES = [[tiny.image(seed=1)], [], [tiny.image(64, 96, seed=2), tiny.image(seed=3)]]
 
 
 def make(preset: str = "v1", **changes: Any) -> tuple[Any, Any]:
@@ -28,8 +28,8 @@ def make(preset: str = "v1", **changes: Any) -> tuple[Any, Any]:
 
 
 def batch(processor: Any, rows: Any = slice(None), side: str = "left") -> Any:
-    pictures = PICTURES[rows]
-    images = pictures if any(pictures) else None
+    loaded_images = IMAGES[rows]
+    images = loaded_images if any(loaded_images) else None
     return processor(text=QUESTIONS[rows], images=images, padding=True, padding_side=side, return_tensors="pt")
 
 
@@ -104,7 +104,7 @@ def test_streamed_equals_not_streamed() -> None:
     assert text == processor.tokenizer.decode(expected, skip_special_tokens=True)
 
 
-def test_pictures_encoded_once_and_handed_in() -> None:
+def test_images_encoded_once_and_handed_in() -> None:
     model, processor = make()
     inputs = batch(processor)
     expected = answer(model, inputs)
@@ -119,13 +119,13 @@ def test_pictures_encoded_once_and_handed_in() -> None:
     assert len(calls) == 2  # generate encodes once, not once per token
 
 
-def test_uneven_pictures_generate_as_each_alone() -> None:
+def test_uneven_images_generate_as_each_alone() -> None:
     model, processor = make(encoder={**SHORT, "max_enlargement": 1.0})
-    pictures = [tiny.picture(40, 40, seed=1), tiny.picture(200, 300, seed=2)]
+    images = [tiny.image(40, 40, seed=1), tiny.image(200, 300, seed=2)]
     text = ["<image>what?", "<image>and what?"]
-    together = processor(text=text, images=pictures, padding=True, padding_side="left", return_tensors="pt")
+    together = processor(text=text, images=images, padding=True, padding_side="left", return_tensors="pt")
     assert together["num_sub_images"].tolist() == [1, 29]
-    alone = [processor(text=one, images=picture, return_tensors="pt") for one, picture in zip(text, pictures, strict=True)]
+    alone = [processor(text=one, images=image, return_tensors="pt") for one, image in zip(text, images, strict=True)]
     assert answer(model, together) == [answer(model, one)[0] for one in alone]
     beams = answer(model, together, num_beams=2)
     assert beams == [answer(model, one, num_beams=2)[0] for one in alone]

@@ -20,23 +20,23 @@ from dragonfly.vision.pooling import mean_pool
 from tests.models import golden as g
 from tests.models import released
 from tests.models.golden import Case, Trace
-from tests.models.golden_pictures import (  # noqa: F401 - collected by pytest
+from tests.models.golden_images import (  # noqa: F401 - collected by pytest
     test_odd_modes_are_converted_to_rgb_first,
     test_sub_images_bit_for_bit,
 )
 from tests.models.golden_training import (  # noqa: F401
-    test_a_row_without_a_picture_costs_no_other_row_its_own,
+    test_a_row_without_an_image_costs_no_other_row_its_own,
     test_loss_labels_and_gradients,
     test_padding_left_out_of_the_loss,
 )
 
-PICTURES = ("single_generate", "single_train_layout", "batch2_generate", "batch2_train_layout")
+IMAGES = ("single_generate", "single_train_layout", "batch2_generate", "batch2_train_layout")
 NEW_TOKENS = 12
 
 
 @dataclass
 class Run:
-    """Our own pass over a case with pictures: from the texts and pictures, not from recorded ids."""
+    """Our own pass over a case with images: from the texts and images, not from recorded ids."""
 
     case: Case
     model: Any
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def prompt(self) -> dict[str, Any]:
-        """What `generate` takes: ids, mask and the encoded pictures."""
+        """What `generate` takes: ids, mask and the encoded images."""
         assert self.trace.features is not None
         encoded = DragonflyImageFeatures(pooler_output=list(self.trace.features))  # pyright: ignore[reportArgumentType]
         names = ("input_ids", "attention_mask")
@@ -64,7 +64,7 @@ class Run:
 
 @cache
 def run(case: Case) -> Run:
-    """Pictures are encoded once; what is kept of them for generation is their features."""
+    """Images are encoded once; what is kept of them for generation is their features."""
     model, processor = g.load(case.golden)
     inputs = g.our_inputs(case, processor)
     trace = g.forward(model, inputs)
@@ -73,7 +73,7 @@ def run(case: Case) -> Run:
     return Run(case, model, processor, inputs, trace, counts)
 
 
-@pytest.fixture(params=g.parameters(g.cases(*PICTURES)))
+@pytest.fixture(params=g.parameters(g.cases(*IMAGES)))
 def ours(request: pytest.FixtureRequest) -> Run:
     return run(request.param)
 
@@ -99,15 +99,15 @@ def test_image_patches_indices_follow_from_the_ids(ours: Run) -> None:
 
 
 def test_grids(ours: Run) -> None:
-    for picture, grid in zip(ours.case.pictures, ours.case.meta["grids"], strict=True):
-        layout = ours.processor.image_processor.layout((picture.height, picture.width))
-        assert [picture.width, picture.height] == grid["image_size"]
+    for image, grid in zip(ours.case.images, ours.case.meta["grids"], strict=True):
+        layout = ours.processor.image_processor.layout((image.height, image.width))
+        assert [image.width, image.height] == grid["image_size"]
         assert [list(layout.level(name).grid[::-1]) for name in ("mid", "high")] == [grid["mid"], grid["high"]]
 
 
 def test_sub_image_and_token_counts(ours: Run) -> None:
     counts = ours.case.golden.manifest["counts"]
-    layout = ours.processor.image_processor.layout(ours.case.pictures[0].size[::-1])
+    layout = ours.processor.image_processor.layout(ours.case.images[0].size[::-1])
     assert layout.num_sub_images == counts["n_sub_images"] == ours.num_sub_images
     assert layout.num_image_tokens == counts["image_ids_incl_newlines"]
     assert layout.num_features == counts["image_embeddings"]
@@ -143,7 +143,7 @@ def test_projected_tokens(prompt: Run) -> None:
     codes = prompt.inputs["sub_image_regions"][0]
     index = int((codes >= 0).nonzero()[0])
     inner, spec = prompt.model.model, prompt.model.model.spec
-    pixels = prompt.processor.image_processor(images=prompt.case.pictures[:1], return_tensors="pt")["pixel_values"]
+    pixels = prompt.processor.image_processor(images=prompt.case.images[:1], return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         tokens = inner.encode(pixels[0, index : index + 1])
         projected = inner.multi_modal_projector(mean_pool(tokens, spec.num_prefix_tokens, spec.high.pool))
@@ -181,8 +181,8 @@ def test_greedy_tokens_with_another_stop(prompt: Run) -> None:
 
 
 def test_batch_equals_single(batch: Run) -> None:
-    for row, (text, picture) in enumerate(zip(batch.case.texts, batch.case.pictures, strict=True)):
-        alone = batch.processor(text=[text], images=[picture], return_tensors="pt")
+    for row, (text, image) in enumerate(zip(batch.case.texts, batch.case.images, strict=True)):
+        alone = batch.processor(text=[text], images=[image], return_tensors="pt")
         ids, _ = generate(batch, alone)
         assert ids[0].tolist() == batch.recorded["generated_ids_each_alone"][row].tolist()
         real = batch.mask[row].bool()
@@ -235,10 +235,10 @@ def test_text_only(case: Case) -> None:
 @pytest.mark.parametrize("case", g.parameters(g.cases("truncation")))
 def test_truncation_and_options(case: Case) -> None:
     _, processor = g.load(case.golden)
-    tokenizer, picture, limit = processor.tokenizer, case.pictures[0], case.meta["max_length"]
+    tokenizer, image, limit = processor.tokenizer, case.images[0], case.meta["max_length"]
 
     def ids(text: str, **options: Any) -> Tensor:
-        return processor(text=[text], images=[picture], return_tensors="pt", **options)["input_ids"]
+        return processor(text=[text], images=[image], return_tensors="pt", **options)["input_ids"]
 
     cut = {"truncation": True, "max_length": limit}
     long, short = case.texts[0], case.meta["boa_text"]

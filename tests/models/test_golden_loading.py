@@ -64,7 +64,7 @@ def test_every_door(golden: Golden) -> None:
         assert type(base) is DragonflyModel and same_weights(base, reference.model)
     for found in (AutoProcessor.from_pretrained(folder), processor):
         assert type(found) is DragonflyProcessor and found.block_first
-        assert type(found.image_processor) is DragonflyImageProcessor and found.image_processor.released_pictures
+        assert type(found.image_processor) is DragonflyImageProcessor and found.image_processor.released_images
     assert DragonflyImageProcessor.from_pretrained(folder).spec == reference.config.spec
 
 
@@ -130,7 +130,7 @@ def test_a_tower_without_a_preset(golden: Golden, copy: Path) -> None:
 
 @pytest.mark.parametrize("saved", [False, True])
 def test_preset_overrides_for_config_model_and_processor(golden: Golden, tmp_path: Path, saved: bool) -> None:
-    """The picture goes before BOS only under the released presets."""
+    """The image goes before BOS only under the released presets."""
     folder = golden.checkpoint
     if saved:
         folder = tmp_path / "saved"
@@ -143,7 +143,7 @@ def test_preset_overrides_for_config_model_and_processor(golden: Golden, tmp_pat
     for part in (config, model.config, processor.image_processor, image_processor):
         assert part.preset == golden.version and part.spec == config.spec
     assert config.spec.grid_rule == "aspect" and config.spec.regions == "spatial"
-    assert not processor.block_first and not image_processor.released_pictures
+    assert not processor.block_first and not image_processor.released_images
     message = [{"role": "user", "content": [{"type": "text", "text": "Look:"}, {"type": "image"}]}]
     prompt = processor.apply_chat_template(message)
     assert prompt.index("Look:") < prompt.index(processor.image_token)
@@ -189,7 +189,7 @@ def test_special_ids_without_tokenizer_json(golden: Golden, copy: Path) -> None:
     assert AutoConfig.from_pretrained(copy).image_token_id == expected  # from tokenizer_config.json
     (copy / "tokenizer_config.json").unlink()
     model = AutoModelForImageTextToText.from_pretrained(copy)
-    inputs = g.our_inputs(g.smallest_picture_case(golden), g.load(golden)[1])
+    inputs = g.our_inputs(g.smallest_image_case(golden), g.load(golden)[1])
     with pytest.raises(ValueError, match=r"config\.image_token_id is not set and no tokenizer lay beside the weights"):
         model(**inputs)
 

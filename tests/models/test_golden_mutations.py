@@ -45,9 +45,9 @@ def cosine(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any
     patch.setattr(policies, "_match", lambda mid, high, *rest: match(unit(mid, dim=-1), unit(high, dim=-1), *rest))
 
 
-def best_of_the_whole_picture(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:
+def best_of_the_whole_image(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:
     spec = model.model.spec
-    rule = dataclasses.replace(spec.selection, scope="picture", keep=4 * spec.selection.keep)
+    rule = dataclasses.replace(spec.selection, scope="image", keep=4 * spec.selection.keep)
     model.model.spec = dataclasses.replace(spec, selection=rule)
 
 
@@ -92,7 +92,7 @@ MISTAKES: dict[Mistake, tuple[str, ...]] = {
     last_layer: ("v1", "v2"),
     unsorted_top_k: ("v1",),
     cosine: ("v1",),
-    best_of_the_whole_picture: ("v1",),
+    best_of_the_whole_image: ("v1",),
     other_activation: ("v1", "v2"),
     bilinear: ("v1", "v2"),
     other_rope_base: ("v1", "v2"),
@@ -116,7 +116,7 @@ def trace(case: Case, patch: pytest.MonkeyPatch, mistake: Mistake) -> tuple[Trac
 
 @pytest.mark.parametrize("golden", g.parameters(list(g.versions())))
 def test_without_a_mistake_nothing_is_caught(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = g.smallest_picture_case(golden)
+    case = g.smallest_image_case(golden)
     found, inputs = trace(case, monkeypatch, faithful)
     g.compare_logits(found.logits, case, inputs["attention_mask"])
 
@@ -127,7 +127,7 @@ def test_without_a_mistake_nothing_is_caught(golden: Golden, monkeypatch: pytest
     or [pytest.param(None, None, marks=g.parameters([])[0].marks, id="absent")],
 )
 def test_caught_by_the_logits(golden: Golden, mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = g.smallest_picture_case(golden)
+    case = g.smallest_image_case(golden)
     found, inputs = trace(case, monkeypatch, mistake)
     with pytest.raises(AssertionError, match=r"logits differ by"):
         g.compare_logits(found.logits, case, inputs["attention_mask"])
@@ -135,10 +135,10 @@ def test_caught_by_the_logits(golden: Golden, mistake: Mistake, monkeypatch: pyt
     assert g.logits_error(found.logits, case, inputs["attention_mask"]) > 50 * g.TOLERANCE
 
 
-@pytest.mark.parametrize("mistake", [unsorted_top_k, best_of_the_whole_picture, cosine], ids=lambda item: item.__name__)
+@pytest.mark.parametrize("mistake", [unsorted_top_k, best_of_the_whole_image, cosine], ids=lambda item: item.__name__)
 @pytest.mark.parametrize("golden", g.parameters(SELECTING))
 def test_caught_by_the_selection(golden: Golden, mistake: Mistake, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = g.smallest_picture_case(golden)
+    case = g.smallest_image_case(golden)
     found, inputs = trace(case, monkeypatch, mistake)
     with pytest.raises(AssertionError):
         g.compare_selection(found, case, g.high_regions(inputs))
@@ -147,7 +147,7 @@ def test_caught_by_the_selection(golden: Golden, mistake: Mistake, monkeypatch: 
 @pytest.mark.parametrize("golden", g.parameters(SELECTING))
 def test_class_token_left_out_is_caught_by_the_scores(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
     """It hardly ever changes which sub-images are kept, so no logit need show it."""
-    case = g.smallest_picture_case(golden)
+    case = g.smallest_image_case(golden)
     model, _ = g.load(golden)
     found, inputs = trace(case, monkeypatch, class_token_left_out_of_the_means)
     assert found.selection is not None
@@ -155,8 +155,8 @@ def test_class_token_left_out_is_caught_by_the_scores(golden: Golden, monkeypatc
         g.compare_scores(found.selection.scores, g.high_regions(inputs), case.tensors["region_scores_masked"])
     spec = model.model.spec
     tokens = (spec.resolution // spec.patch_size) ** 2 + spec.num_prefix_tokens
-    with pytest.raises(AssertionError, match="summaries differ by"):
-        g.compare_summaries(found, case, tokens, spec.num_prefix_tokens)
+    with pytest.raises(AssertionError, match="embeddings differ by"):
+        g.compare_sub_image_embeddings(found, case, tokens, spec.num_prefix_tokens)
 
 
 @pytest.mark.parametrize("golden", g.parameters(list(g.versions())))
@@ -164,6 +164,6 @@ def test_pixels_catch_another_filter(golden: Golden, monkeypatch: pytest.MonkeyP
     processor = copy.deepcopy(g.load(golden)[1])
     name, meta = next(iter(golden.manifest["pixels"].items()))
     bilinear(monkeypatch, golden, None, processor)
-    pixels = processor.image_processor(images=[golden.picture(name)], return_tensors="np")["pixel_values"][0]
+    pixels = processor.image_processor(images=[golden.image(name)], return_tensors="np")["pixel_values"][0]
     recorded = meta["sub_image_f32_sha256"]
     assert all(hashlib.sha256(ours.tobytes()).hexdigest() != theirs for ours, theirs in zip(pixels, recorded, strict=True))

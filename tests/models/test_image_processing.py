@@ -1,4 +1,4 @@
-"""DragonflyImageProcessor: every form of picture gives the same sub-images; options are honoured or refused."""
+"""DragonflyImageProcessor: every form of image gives the same sub-images; options are honoured or refused."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def test_every_form_of_one_picture_gives_the_same_pixels(tmp_path: Path) -> None:
-    picture = tiny.picture()
-    (tmp_path / "a.png").write_bytes(png(picture))
-    array = np.asarray(picture)
+def test_every_form_of_one_image_gives_the_same_pixels(tmp_path: Path) -> None:
+    image = tiny.image()
+    (tmp_path / "a.png").write_bytes(png(image))
+    array = np.asarray(image)
     forms = {
         "path": str(tmp_path / "a.png"),
         "Path": tmp_path / "a.png",
-        "bytes": png(picture),
+        "bytes": png(image),
         "numpy HWC": array,
         "numpy CHW": np.ascontiguousarray(array.transpose(2, 0, 1)),
         "torch CHW": torch.tensor(array).permute(2, 0, 1),
         "a batch of one": array[None],
-        "list": [picture],
-        "nested list": [[picture]],
-        "RGBA": picture.convert("RGBA"),
+        "list": [image],
+        "nested list": [[image]],
+        "RGBA": image.convert("RGBA"),
     }
     processor = image_processor()
-    expected = pixels(processor, picture)
+    expected = pixels(processor, image)
     assert expected.shape == (1, 29, 3, 32, 32) and expected.dtype == torch.float32
     for name, form in forms.items():
         assert torch.equal(pixels(processor, form), expected), name
@@ -62,22 +62,22 @@ def test_every_form_of_one_picture_gives_the_same_pixels(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "CMYK", "I;16"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
-    source = tiny.picture().convert("L")
-    picture = Image.fromarray(np.asarray(source).astype(np.uint16) * 257) if mode == "I;16" else source.convert(mode)
-    values = pixels(image_processor(), picture)
+    source = tiny.image().convert("L")
+    image = Image.fromarray(np.asarray(source).astype(np.uint16) * 257) if mode == "I;16" else source.convert(mode)
+    values = pixels(image_processor(), image)
     assert values.shape == (1, 29, 3, 32, 32) and values.std() > 0
 
 
-def test_one_row_per_picture_in_the_layouts_order() -> None:
+def test_one_row_per_image_in_the_layouts_order() -> None:
     processor = image_processor()
-    pictures = [tiny.picture(96, 64), tiny.picture(40, 200, seed=1)]
-    out = processor(pictures, return_tensors="pt")
+    images = [tiny.image(96, 64), tiny.image(40, 200, seed=1)]
+    out = processor(images, return_tensors="pt")
     layouts = [processor.layout((64, 96)), processor.layout((200, 40))]
     assert out["layouts"] == layouts
     assert out["sub_image_regions"].tolist() == [list(layout.codes) for layout in layouts]
     assert set(out) - {"layouts"} <= set(processor.model_input_names)
     assert "num_sub_images" not in out and "selected_high" not in out
-    assert torch.equal(out["pixel_values"][1:], pixels(processor, pictures[1]))
+    assert torch.equal(out["pixel_values"][1:], pixels(processor, images[1]))
 
 
 def test_pixels_are_normalised_with_the_towers_mean() -> None:
@@ -92,9 +92,9 @@ def test_pixels_are_normalised_with_the_towers_mean() -> None:
 
 def test_resample_is_used() -> None:
     processor = image_processor()
-    nearest = pixels(processor, tiny.picture(), resample=Image.Resampling.NEAREST)
-    assert not torch.equal(nearest, pixels(processor, tiny.picture()))
-    assert torch.equal(pixels(processor, tiny.picture(), resample=Image.Resampling.BICUBIC), pixels(processor, tiny.picture()))
+    nearest = pixels(processor, tiny.image(), resample=Image.Resampling.NEAREST)
+    assert not torch.equal(nearest, pixels(processor, tiny.image()))
+    assert torch.equal(pixels(processor, tiny.image(), resample=Image.Resampling.BICUBIC), pixels(processor, tiny.image()))
 
 
 @pytest.mark.parametrize("preset", ["v1", "v2-released", "v1-high48"])
@@ -105,8 +105,8 @@ def test_saved_and_loaded(preset: str, tmp_path: Path) -> None:
         read = cls.from_pretrained(tmp_path)
         assert type(read) is DragonflyImageProcessor
         assert read.spec == processor.spec and read.preset == preset
-        assert read.released_pictures is (preset == "v2-released")
-        assert torch.equal(pixels(read, tiny.picture()), pixels(processor, tiny.picture()))
+        assert read.released_images is (preset == "v2-released")
+        assert torch.equal(pixels(read, tiny.image()), pixels(processor, tiny.image()))
 
 
 def test_preset_argument(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_preset_argument(tmp_path: Path) -> None:
     assert DragonflyImageProcessor().spec == PRESETS["v1"].spec
     image_processor("v1").save_pretrained(tmp_path)
     read = AutoImageProcessor.from_pretrained(tmp_path, preset="v2-released")
-    assert read.spec == PRESETS["v2-released"].spec and read.released_pictures and read.size["height"] == 336
+    assert read.spec == PRESETS["v2-released"].spec and read.released_images and read.size["height"] == 336
 
 
 def test_unknown_preset() -> None:
@@ -128,13 +128,13 @@ def test_unknown_preset() -> None:
         {"preset": "v2"},
         {"do_normalize": False},
         {"do_resize": False},
-        {"released_pictures": True},
+        {"released_images": True},
         {"size": {"height": 9, "width": 9}},
     ],
 )
 def test_what_a_call_cannot_change_is_refused(option: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(option))}=.* cannot be given per call"):
-        image_processor()(tiny.picture(), **option)
+        image_processor()(tiny.image(), **option)
 
 
 def test_a_step_cannot_be_switched_off() -> None:
@@ -143,23 +143,23 @@ def test_a_step_cannot_be_switched_off() -> None:
 
 
 def test_exif_orientation_is_honoured_unless_released() -> None:
-    picture = tiny.picture(96, 64)
-    picture.getexif()[0x0112] = 6  # turned by 90 degrees
+    image = tiny.image(96, 64)
+    image.getexif()[0x0112] = 6  # turned by 90 degrees
     source = io.BytesIO()
-    picture.save(source, "JPEG", exif=picture.getexif())
+    image.save(source, "JPEG", exif=image.getexif())
     assert image_processor("v1")(source.getvalue())["layouts"][0].size == (96, 64)
     assert image_processor("v1-released")(source.getvalue())["layouts"][0].size == (64, 96)
 
 
 def test_sizes_alone_give_the_number_of_tokens() -> None:
     processor = image_processor()
-    assert processor.get_number_of_image_tokens(64, 96) == processor(tiny.picture())["layouts"][0].num_image_tokens == 17 * 18
+    assert processor.get_number_of_image_tokens(64, 96) == processor(tiny.image())["layouts"][0].num_image_tokens == 17 * 18
 
 
 @pytest.mark.parametrize("policy", ["uniform", "random", "residual"])
 def test_early_policies_cut_only_what_is_kept(policy: str) -> None:
-    full = image_processor()(tiny.picture(), return_tensors="pt")
-    out = image_processor(policy=policy)(tiny.picture(), return_tensors="pt")
+    full = image_processor()(tiny.image(), return_tensors="pt")
+    out = image_processor(policy=policy)(tiny.image(), return_tensors="pt")
     kept = out["selected_high"][0]
     assert out["pixel_values"].shape[:2] == (1, 17) and kept.shape == (12,)
     assert torch.equal(out["pixel_values"][0, :5], full["pixel_values"][0, :5])
@@ -167,9 +167,9 @@ def test_early_policies_cut_only_what_is_kept(policy: str) -> None:
     assert torch.equal(out["sub_image_regions"][0, 5:], full["sub_image_regions"][0, 5 + kept])
 
 
-def test_random_depends_on_picture_and_seed_not_on_the_batch() -> None:
-    one, other = tiny.picture(seed=1), tiny.picture(seed=2)
-    chosen = lambda pictures, **rule: image_processor(policy="random", **rule)(pictures, return_tensors="pt")["selected_high"]  # noqa: E731
+def test_random_depends_on_image_and_seed_not_on_the_batch() -> None:
+    one, other = tiny.image(seed=1), tiny.image(seed=2)
+    chosen = lambda images, **rule: image_processor(policy="random", **rule)(images, return_tensors="pt")["selected_high"]  # noqa: E731
     assert torch.equal(chosen([one, other])[1], chosen([other, one])[0])
     assert torch.equal(chosen([one, other])[1], chosen(other)[0])
     assert not torch.equal(chosen(one), chosen(other))
@@ -177,13 +177,13 @@ def test_random_depends_on_picture_and_seed_not_on_the_batch() -> None:
 
 
 def test_residual_keeps_what_only_the_high_level_shows() -> None:
-    processor = image_processor(policy="residual", scope="picture", keep=2)
+    processor = image_processor(policy="residual", scope="image", keep=2)
     pixels = np.full((128, 192, 3), 90, dtype=np.uint8)
     pixels[40:60:2, 70:90] = 250  # lines of one pixel, in the sub-image in row 1 and column 2
     pixels[100:116, 10:26:2] = 200  # and in row 3, column 0
     out = processor(Image.fromarray(pixels), return_tensors="pt")
     assert out["selected_high"].tolist() == [[8, 18]]
-    batch = processor([tiny.picture(), Image.fromarray(pixels)], return_tensors="pt")
+    batch = processor([tiny.image(), Image.fromarray(pixels)], return_tensors="pt")
     assert batch["selected_high"][1].tolist() == [8, 18]
 
 
@@ -192,20 +192,20 @@ def test_oracle_keeps_what_covers_the_evidence() -> None:
     layout = processor.layout((64, 96))
     wanted = [next(i for i, region in enumerate(layout.regions) if region == r) + 2 for r in range(4)]
     evidence = [layout.level_boxes("high")[index] for index in wanted]
-    out = processor([tiny.picture(), tiny.picture(seed=1)], evidence=[evidence, []], return_tensors="pt")
+    out = processor([tiny.image(), tiny.image(seed=1)], evidence=[evidence, []], return_tensors="pt")
     assert out["selected_high"][0].tolist() == sorted(wanted)
     assert tuple(out["selected_high"][1].tolist()) == select_before_tower(layout, processor.spec.selection, evidence=[])
 
 
 @pytest.mark.parametrize(("evidence", "given"), [(None, "none"), ([[]], "1 lists")])
 def test_oracle_without_evidence(evidence: Any, given: str) -> None:
-    with pytest.raises(ValueError, match=f"needs evidence, one list of boxes for each of 2 pictures; got {given}"):
-        image_processor(policy="oracle")([tiny.picture(), tiny.picture()], evidence=evidence)
+    with pytest.raises(ValueError, match=f"needs evidence, one list of boxes for each of 2 images; got {given}"):
+        image_processor(policy="oracle")([tiny.image(), tiny.image()], evidence=evidence)
 
 
-def test_uneven_pictures_are_padded_and_counted() -> None:
+def test_uneven_images_are_padded_and_counted() -> None:
     processor = DragonflyImageProcessor(encoder=CAPPED)
-    out = processor([tiny.picture(40, 40), tiny.picture(400, 400)], return_tensors="pt")
+    out = processor([tiny.image(40, 40), tiny.image(400, 400)], return_tensors="pt")
     assert out["num_sub_images"].tolist() == [1, 29]
     assert out["pixel_values"].shape[:2] == (2, 29) and not out["pixel_values"][0, 1:].any()
     assert (out["sub_image_regions"][0, 1:] == PADDING).all()
@@ -213,21 +213,21 @@ def test_uneven_pictures_are_padded_and_counted() -> None:
 
 def test_grids_of_unequal_size_are_counted_too() -> None:
     encoder = tiny.config(encoder={"mid": {"grids": [[2, 2], [1, 2]]}}).encoder
-    out = DragonflyImageProcessor(encoder=encoder)([tiny.picture(64, 64), tiny.picture(128, 64)], return_tensors="pt")
+    out = DragonflyImageProcessor(encoder=encoder)([tiny.image(64, 64), tiny.image(128, 64)], return_tensors="pt")
     assert out["num_sub_images"].tolist() == [5, 3]
 
 
 def test_uneven_selections_are_padded() -> None:
     encoder = {**CAPPED, "selection": {"policy": "uniform", "scope": "region", "keep": 3}}
-    out = DragonflyImageProcessor(encoder=encoder)([tiny.picture(40, 40), tiny.picture(400, 400)], return_tensors="pt")
+    out = DragonflyImageProcessor(encoder=encoder)([tiny.image(40, 40), tiny.image(400, 400)], return_tensors="pt")
     assert (out["selected_high"][0] == -1).all() and (out["selected_high"][1] >= 0).all()
     assert out["num_sub_images"].tolist() == [1, 17]
 
 
 @pytest.mark.parametrize(
-    ("source", "words"), [(np.zeros((4, 4, 3), np.float32), "float32"), (b"not a picture", "not"), (3, "int")]
+    ("source", "words"), [(np.zeros((4, 4, 3), np.float32), "float32"), (b"not an image", "not"), (3, "int")]
 )
-def test_what_is_no_picture_is_one_line(source: Any, words: str) -> None:
+def test_what_is_no_image_is_one_line(source: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         image_processor()(source)
     assert "\n" not in str(caught.value)
@@ -235,4 +235,4 @@ def test_what_is_no_picture_is_one_line(source: Any, words: str) -> None:
 
 def test_layout_is_made_once() -> None:
     processor = image_processor()
-    assert processor(tiny.picture())["layouts"][0] == make_layout((64, 96), processor.spec)
+    assert processor(tiny.image())["layouts"][0] == make_layout((64, 96), processor.spec)

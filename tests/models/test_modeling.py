@@ -17,7 +17,7 @@ Model = DragonflyForConditionalGeneration
 
 
 def rule(preset: str = "v1", **selection: Any) -> dict[str, Any]:
-    """A preset's encoder on the tiny tower, under another keep rule."""
+    """A preset's encoder on the tiny tower, under another selection policy."""
     return tiny.config(preset).spec.with_selection(**selection).to_dict()
 
 
@@ -27,7 +27,7 @@ def make(preset: str = "v1", **changes: Any) -> tuple[Model, DragonflyProcessor]
 
 
 def encode(processor: DragonflyProcessor, text: Any = "<image>what?", images: Any = None, **options: Any) -> Any:
-    images = tiny.picture() if images is None else images
+    images = tiny.image() if images is None else images
     return processor(text=text, images=images, return_tensors="pt", **options)
 
 
@@ -56,8 +56,8 @@ def close(a: Tensor, b: Tensor) -> None:
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_and_batch_mates_change_nothing(preset: str, side: str) -> None:
     model, processor = make(preset)
-    text = ["<image>what is it, then?", "no picture", "<image>a<image>b"]
-    images = [[tiny.picture(seed=1)], [], [tiny.picture(64, 96, seed=2), tiny.picture(seed=3)]]
+    text = ["<image>what is it, then?", "no image", "<image>a<image>b"]
+    images = [[tiny.image(seed=1)], [], [tiny.image(64, 96, seed=2), tiny.image(seed=3)]]
     inputs = encode(processor, text, images, padding=True, padding_side=side)
     together = logits(model, inputs)
     for row in range(3):
@@ -65,17 +65,17 @@ def test_padding_and_batch_mates_change_nothing(preset: str, side: str) -> None:
         close(together[row][inputs["attention_mask"][row].bool()], logits(model, alone)[0])
 
 
-def test_the_order_of_pictures_matters() -> None:
+def test_the_order_of_images_matters() -> None:
     model, processor = make()
-    one, other = tiny.picture(seed=1), tiny.picture(seed=2)
+    one, other = tiny.image(seed=1), tiny.image(seed=2)
     straight = logits(model, encode(processor, "<image>a<image>b", [one, other]))
     swapped = logits(model, encode(processor, "<image>a<image>b", [other, one]))
     assert (straight - swapped)[0, -1].abs().max() > 0.05
 
 
-def test_every_picture_is_put_at_its_own_placeholders() -> None:
+def test_every_image_is_put_at_its_own_placeholders() -> None:
     model, processor = make()
-    inputs = encode(processor, ["<image>a", "b", "<image><image>"], [tiny.picture(seed=seed) for seed in range(3)], padding=True)
+    inputs = encode(processor, ["<image>a", "b", "<image><image>"], [tiny.image(seed=seed) for seed in range(3)], padding=True)
     features = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).pooler_output
     seen: dict[str, Tensor] = {}
     model.model.language_model.register_forward_pre_hook(
@@ -139,7 +139,7 @@ def test_layers_that_are_not_used_are_not_built(tower: str) -> None:
 
 def test_encoder_batch_changes_nothing_but_the_calls() -> None:
     model, processor = make("v1")
-    inputs = encode(processor, "<image><image>", [tiny.picture(seed=1), tiny.picture(seed=2)])
+    inputs = encode(processor, "<image><image>", [tiny.image(seed=1), tiny.image(seed=2)])
     rows = count_rows(model)
     expected = logits(model, inputs)
     assert rows == [58]
@@ -154,7 +154,7 @@ def test_encoder_batch_changes_nothing_but_the_calls() -> None:
 
 
 @pytest.mark.parametrize("policy", ["similarity", "detail", "uniform", "residual"])
-@pytest.mark.parametrize("scope", ["region", "picture"])
+@pytest.mark.parametrize("scope", ["region", "image"])
 def test_keeping_all_is_no_selection(policy: str, scope: str) -> None:
     keep = 6 if scope == "region" else 24
     model, processor = make(encoder=rule(policy=policy, scope=scope, keep=keep))
@@ -164,7 +164,7 @@ def test_keeping_all_is_no_selection(policy: str, scope: str) -> None:
 
 def test_the_models_own_choice_handed_in_is_the_same() -> None:
     model, processor = make()
-    inputs = encode(processor, "<image><image>", [tiny.picture(seed=1), tiny.picture(64, 96, seed=2)])
+    inputs = encode(processor, "<image><image>", [tiny.image(seed=1), tiny.image(64, 96, seed=2)])
     rows = count_rows(model)
     expected = logits(model, inputs)
     selection = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
@@ -208,24 +208,22 @@ def test_oracle_through_the_whole_path() -> None:
 @pytest.mark.parametrize("shape", [(1, 11), (2, 12), (1, 24)])
 def test_selected_high_of_another_shape(shape: tuple[int, int]) -> None:
     model, processor = make()
-    with pytest.raises(
-        ValueError, match=r"selected_high has shape .* this encoder keeps 12 high sub-images of each of 1 pictures"
-    ):
+    with pytest.raises(ValueError, match=r"selected_high has shape .* this encoder keeps 12 high sub-images of each of 1 images"):
         model(**encode(processor), selected_high=torch.zeros(shape, dtype=torch.long))
 
 
 def test_selection_leaves_no_gradient_and_no_trace_on_its_mates() -> None:
     model, processor = make()
-    pictures = [tiny.picture(seed=1), tiny.picture(seed=2)]
-    both = encode(processor, "<image><image>", pictures)
+    images = [tiny.image(seed=1), tiny.image(seed=2)]
+    both = encode(processor, "<image><image>", images)
     chosen = model.get_image_features(both["pixel_values"], both["sub_image_regions"]).selection
-    alone = encode(processor, images=pictures[1])
+    alone = encode(processor, images=images[1])
     own = model.get_image_features(alone["pixel_values"], alone["sub_image_regions"]).selection
     assert torch.equal(chosen.indices[1:], own.indices) and not chosen.scores.requires_grad
     close(chosen.scores[1:], own.scores)
 
 
-# uneven pictures
+# uneven images
 
 
 def uneven(policy: str) -> tuple[Model, DragonflyProcessor]:
@@ -234,23 +232,23 @@ def uneven(policy: str) -> tuple[Model, DragonflyProcessor]:
 
 
 @pytest.mark.parametrize("policy", ["all", "similarity", "uniform"])
-def test_uneven_pictures_equal_each_alone(policy: str) -> None:
+def test_uneven_images_equal_each_alone(policy: str) -> None:
     model, processor = uneven(policy)
-    pictures = [tiny.picture(40, 40, seed=1), tiny.picture(70, 70, seed=2), tiny.picture(300, 200, seed=3)]
+    images = [tiny.image(40, 40, seed=1), tiny.image(70, 70, seed=2), tiny.image(300, 200, seed=3)]
     text = ["<image>a", "<image>b", "<image>c"]
-    inputs = encode(processor, text, pictures, padding=True)
+    inputs = encode(processor, text, images, padding=True)
     expected = [1, 5, 17 if policy == "uniform" else 29]
     assert inputs["num_sub_images"].tolist() == expected
     rows = count_rows(model)
     together = logits(model, inputs)
     assert rows == [sum(expected)]  # padding never enters the tower
     for row in range(3):
-        close(together[row][inputs["attention_mask"][row].bool()], logits(model, encode(processor, text[row], pictures[row]))[0])
+        close(together[row][inputs["attention_mask"][row].bool()], logits(model, encode(processor, text[row], images[row]))[0])
 
 
-def test_uneven_pictures_with_a_choice_handed_in() -> None:
+def test_uneven_images_with_a_choice_handed_in() -> None:
     model, processor = uneven("similarity")
-    inputs = encode(processor, "<image><image>", [tiny.picture(40, 40), tiny.picture(300, 200)])
+    inputs = encode(processor, "<image><image>", [tiny.image(40, 40), tiny.image(300, 200)])
     images = {key: inputs[key] for key in ("pixel_values", "sub_image_regions", "num_sub_images")}
     selection = model.get_image_features(**images).selection
     assert selection[0] is None and selection[1].indices.shape == (1, 12)
@@ -262,11 +260,11 @@ def test_uneven_pictures_with_a_choice_handed_in() -> None:
 
 def test_uneven_grids_need_no_cap() -> None:
     model, processor = make(encoder=tiny.config(encoder={"mid": {"grids": [[2, 2], [1, 2]]}}).encoder)
-    pictures = [tiny.picture(64, 64), tiny.picture(128, 64)]
-    assert logits(model, encode(processor, "<image><image>", pictures)).shape[1] == 1 + 8 * 18
+    images = [tiny.image(64, 64), tiny.image(128, 64)]
+    assert logits(model, encode(processor, "<image><image>", images)).shape[1] == 1 + 8 * 18
 
 
-def test_uneven_pictures_without_their_numbers() -> None:
+def test_uneven_images_without_their_numbers() -> None:
     model, processor = uneven("all")
     inputs = encode(processor)
     with pytest.raises(ValueError, match="pass num_sub_images"):
@@ -331,7 +329,7 @@ def test_placeholders_and_features_that_differ() -> None:
 def test_wrong_number_of_sub_images() -> None:
     model, processor = make()
     inputs = encode(processor)
-    with pytest.raises(ValueError, match=r"has 20 sub-images per picture; this encoder makes 29 \(or 17 after selection\)"):
+    with pytest.raises(ValueError, match=r"has 20 sub-images per image; this encoder makes 29 \(or 17 after selection\)"):
         model(**{**inputs, "pixel_values": inputs["pixel_values"][:, :20]})
     with pytest.raises(ValueError, match="selection needs sub_image_regions"):
         model(**{**inputs, "sub_image_regions": None})
@@ -343,14 +341,14 @@ def test_a_config_without_a_placeholder() -> None:
         model(**encode(processor))
 
 
-# the shared mean of policy `centred`
+# the mean embedding of policy `centred`
 
 
-def test_summaries_are_mean_projected_tokens() -> None:
+def test_embeddings_are_mean_projected_tokens() -> None:
     model, processor = make()
     pixels = encode(processor)["pixel_values"][0]
     tokens = model.model.multi_modal_projector(model.model.encode(pixels))
-    close(model.model.summarise(pixels), tokens.mean(dim=1))
+    close(model.model.embed_sub_images(pixels), tokens.mean(dim=1))
 
 
 def test_centred_refuses_until_it_is_calibrated() -> None:
@@ -361,10 +359,10 @@ def test_centred_refuses_until_it_is_calibrated() -> None:
     plain, _ = make()
     plain.load_state_dict(model.state_dict(), strict=False)
     scores = plain.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection.scores
-    shared_mean: Any = model.model.shared_mean
-    shared_mean.update(torch.zeros(1, 32))  # a mean of nothing centres nothing
+    mean_embedding: Any = model.model.mean_embedding
+    mean_embedding.update(torch.zeros(1, 32))  # a mean of nothing centres nothing
     own = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
     close(own.scores, scores)
-    shared_mean.update(torch.randn(9, 32))
+    mean_embedding.update(torch.randn(9, 32))
     moved = model.get_image_features(inputs["pixel_values"], inputs["sub_image_regions"]).selection
     assert (moved.scores - own.scores).abs().max() > 0.01

@@ -1,4 +1,4 @@
-"""What an encoder may add to the choice: a remainder, diversity, learned positions. Counts, equivalences, and by hand."""
+"""What an encoder may add to the choice: a pooled remainder, diversity, learned positions. Counts, equivalences, and by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make(**options: Any) -> tuple[Any, DragonflyProcessor]:
 
 
 def encode(processor: DragonflyProcessor, text: Any = "<image>what?", images: Any = None, **options: Any) -> Any:
-    return processor(text=text, images=tiny.picture() if images is None else images, return_tensors="pt", **options)
+    return processor(text=text, images=tiny.image() if images is None else images, return_tensors="pt", **options)
 
 
 def images_of(inputs: Any) -> dict[str, Any]:
@@ -47,14 +47,21 @@ def close(a: Tensor, b: Tensor) -> None:
 
 
 RULES: dict[str, dict[str, Any]] = {
-    "remainder": {"remainder": 4},
-    "remainder-picture": {"scope": "picture", "keep": 7, "remainder": 9, "floor": 1},
-    "remainder-1": {"policy": "detail", "remainder": 1},
+    "pooled_remainder": {"pooled_remainder": 4},
+    "pooled-remainder-image": {"scope": "image", "keep": 7, "pooled_remainder": 9, "min_per_region": 1},
+    "pooled-pooled-remainder-1": {"policy": "detail", "pooled_remainder": 1},
     "diversity": {"diversity": 0.5},
     "detail-diversity": {"policy": "detail", "diversity": 0.7},
     "position": {"position": "learned"},
     "position-early": {"position": "learned", "policy": "uniform"},
-    "everything": {"position": "learned", "remainder": 4, "diversity": 0.3, "scope": "picture", "keep": 9, "floor": 2},
+    "everything": {
+        "position": "learned",
+        "pooled_remainder": 4,
+        "diversity": 0.3,
+        "scope": "image",
+        "keep": 9,
+        "min_per_region": 2,
+    },
 }
 
 
@@ -63,11 +70,11 @@ def test_batch_mates_change_nothing(name: str) -> None:
     model, processor = make(**RULES[name])
     if hasattr(model.model, "sub_image_position"):
         torch.nn.init.normal_(model.model.sub_image_position.weight)
-    pictures = [tiny.picture(seed=1), tiny.picture(64, 96, seed=2)]
-    together = encode(processor, ["<image>a", "<image>b"], pictures, padding=True)
+    images = [tiny.image(seed=1), tiny.image(64, 96, seed=2)]
+    together = encode(processor, ["<image>a", "<image>b"], images, padding=True)
     out = logits(model, together)
     for row in range(2):
-        alone = logits(model, encode(processor, "<image>" + "ab"[row], pictures[row]))
+        alone = logits(model, encode(processor, "<image>" + "ab"[row], images[row]))
         close(out[row][together["attention_mask"][row].bool()], alone[0])
 
 
@@ -86,17 +93,17 @@ def test_features_are_counted_by_the_layout(name: str) -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_a_choice_handed_in_again_is_the_same(name: str) -> None:
     model, processor = make(**RULES[name])
-    inputs = encode(processor, "<image><image>", [tiny.picture(seed=1), tiny.picture(64, 96, seed=2)])
+    inputs = encode(processor, "<image><image>", [tiny.image(seed=1), tiny.image(64, 96, seed=2)])
     selection = features(model, inputs).selection
     if selection is not None:
         close(logits(model, inputs, selected_high=selection.indices), logits(model, inputs))
 
 
-# the remainder
+# the pooled remainder
 
 
 def test_a_remainder_is_the_mean_of_what_is_not_kept() -> None:
-    model, processor = make(remainder=4)
+    model, processor = make(pooled_remainder=4)
     inputs = encode(processor)
     out = features(model, inputs)
     tokens = model.model.encode(inputs["pixel_values"][0])[5:, 1:]  # (24, 16, hidden), 4 x 4 patches
@@ -112,8 +119,8 @@ def test_a_remainder_is_the_mean_of_what_is_not_kept() -> None:
     close(out.pooler_output[0][:-16], features(plain, encode(same)).pooler_output[0])
 
 
-def test_a_remainder_of_the_picture_is_one_group() -> None:
-    model, processor = make(scope="picture", keep=20, remainder=1)
+def test_a_remainder_of_the_image_is_one_group() -> None:
+    model, processor = make(scope="image", keep=20, pooled_remainder=1)
     inputs = encode(processor)
     out = features(model, inputs)
     dropped = [i for i in range(24) if i not in out.selection.indices[0].tolist()]
@@ -122,7 +129,7 @@ def test_a_remainder_of_the_picture_is_one_group() -> None:
 
 
 def test_cells_overlap_where_the_patches_do_not_divide() -> None:
-    model, processor = make(scope="picture", keep=23, remainder=9)
+    model, processor = make(scope="image", keep=23, pooled_remainder=9)
     inputs = encode(processor)
     out = features(model, inputs)
     (dropped,) = set(range(24)) - set(out.selection.indices[0].tolist())
@@ -133,38 +140,40 @@ def test_cells_overlap_where_the_patches_do_not_divide() -> None:
 
 
 def test_where_all_is_kept_nothing_remains() -> None:
-    model, processor = make(keep=6, remainder=9)
+    model, processor = make(keep=6, pooled_remainder=9)
     plain, same = make(policy="all")
     close(logits(model, encode(processor)), logits(plain, encode(same)))
 
 
 def test_gradient_reaches_what_is_not_kept() -> None:
-    for remainder in (0, 4):
-        model, processor = make(remainder=remainder)
+    for pooled_remainder in (0, 4):
+        model, processor = make(pooled_remainder=pooled_remainder)
         inputs = encode(processor)
         inputs["pixel_values"].requires_grad_()
         out = model.get_image_features(**images_of(inputs))
         out.pooler_output[0].square().sum().backward()
         dropped = [5 + i for i in range(24) if i not in out.selection.indices[0].tolist()]
-        assert (inputs["pixel_values"].grad[0, dropped].abs().amax(dim=(1, 2, 3)) > 0).all() == bool(remainder)
+        assert (inputs["pixel_values"].grad[0, dropped].abs().amax(dim=(1, 2, 3)) > 0).all() == bool(pooled_remainder)
 
 
-def test_uneven_pictures_have_their_own_remainders() -> None:
-    spec = {**encoder(remainder=4), "max_enlargement": 1.0}
+def test_uneven_images_have_their_own_remainders() -> None:
+    spec = {**encoder(pooled_remainder=4), "max_enlargement": 1.0}
     settings = tiny.config(encoder=spec)
     model, processor = tiny.model(settings), tiny.processor(settings)
-    pictures = [tiny.picture(40, 40, seed=1), tiny.picture(300, 200, seed=3)]
-    inputs = encode(processor, ["<image>a", "<image>b"], pictures, padding=True)
+    images = [tiny.image(40, 40, seed=1), tiny.image(300, 200, seed=3)]
+    inputs = encode(processor, ["<image>a", "<image>b"], images, padding=True)
     out = logits(model, inputs)
     for row in range(2):
-        alone = logits(model, encode(processor, "<image>" + "ab"[row], pictures[row]))
+        alone = logits(model, encode(processor, "<image>" + "ab"[row], images[row]))
         close(out[row][inputs["attention_mask"][row].bool()], alone[0])
 
 
 def test_a_remainder_needs_everything() -> None:
-    model, processor = make(remainder=4)
+    model, processor = make(pooled_remainder=4)
     inputs = encode(processor)
-    with pytest.raises(ValueError, match=r"selection.remainder pools what is not kept, and pixel_values holds the 12 kept"):
+    with pytest.raises(
+        ValueError, match=r"selection.pooled_remainder pools what is not kept, and pixel_values holds the 12 kept"
+    ):
         model(**{**inputs, "pixel_values": inputs["pixel_values"][:, :17]})
 
 
@@ -221,8 +230,8 @@ def test_positions_are_saved_loaded_and_left_out(tmp_path: Path) -> None:
 
 LEARNED = {
     "sub_image_position": {"position": "learned"},
-    "question_map": {"policy": "question"},
-    "shared_mean": {"policy": "centred"},
+    "query_projection": {"policy": "question"},
+    "mean_embedding": {"policy": "centred"},
 }
 
 

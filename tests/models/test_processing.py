@@ -21,7 +21,7 @@ def processor(preset: str = "v1", **changes: Any) -> DragonflyProcessor:
 
 
 def block(preset: str = "v1", height: int = 64, width: int = 96) -> list[int]:
-    """The ids of one picture: features of each sub-image, then a separator."""
+    """The ids of one image: features of each sub-image, then a separator."""
     counts = processor(preset).image_processor.layout((height, width)).token_counts
     return [index for count in counts for index in [IMAGE] * count + [SEPARATOR]]
 
@@ -37,57 +37,57 @@ def letters(of: DragonflyProcessor, text: str) -> list[int]:
 @pytest.mark.parametrize("preset", ["v1", "v2", "low-only", "baseline-2", "v1-global"])
 def test_a_block_stands_where_the_text_puts_it(preset: str) -> None:
     of = processor(preset)
-    assert ids(of, "a<image>b", tiny.picture()) == [[BOS, *letters(of, "a"), *block(preset), *letters(of, "b")]]
+    assert ids(of, "a<image>b", tiny.image()) == [[BOS, *letters(of, "a"), *block(preset), *letters(of, "b")]]
 
 
-def test_several_pictures_keep_their_order() -> None:
+def test_several_images_keep_their_order() -> None:
     encoder = {**(tiny.config("v1").encoder or {}), "max_enlargement": 1.0}
     of = tiny.processor(tiny.config(encoder=encoder))
-    small, large = tiny.picture(40, 40), tiny.picture(400, 400)
+    small, large = tiny.image(40, 40), tiny.image(400, 400)
     one, other = [IMAGE] * 17 + [SEPARATOR], ([IMAGE] * 17 + [SEPARATOR]) * 17
     assert ids(of, "<image>a<image>", [small, large]) == [[BOS, *one, *letters(of, "a"), *other]]
     assert ids(of, "<image>a<image>", [large, small]) == [[BOS, *other, *letters(of, "a"), *one]]
 
 
-def test_flat_and_nested_pictures_are_the_same() -> None:
-    of, pictures = processor(), [tiny.picture(seed=seed) for seed in range(3)]
+def test_flat_and_nested_images_are_the_same() -> None:
+    of, images = processor(), [tiny.image(seed=seed) for seed in range(3)]
     text = ["<image><image>a", "b", "<image>c"]
-    flat = of(text=text, images=pictures, padding=True, return_tensors="pt")
-    nested = of(text=text, images=[pictures[:2], [], pictures[2:]], padding=True, return_tensors="pt")
+    flat = of(text=text, images=images, padding=True, return_tensors="pt")
+    nested = of(text=text, images=[images[:2], [], images[2:]], padding=True, return_tensors="pt")
     assert all(torch.equal(flat[key], nested[key]) for key in flat) and set(flat) == set(nested)
     assert flat["pixel_values"].shape[0] == 3
 
 
 @pytest.mark.parametrize("images", [None, [], [[], []]])
-def test_no_pictures(images: Any) -> None:
+def test_no_images(images: Any) -> None:
     out = processor()(text=["a", "bc"], images=images, padding=True, return_tensors="pt")
     assert set(out) == {"input_ids", "attention_mask"} and out["input_ids"].shape == (2, 3)
 
 
-def test_pictures_and_placeholders_must_agree() -> None:
-    with pytest.raises(ValueError, match=r"found 2 '<image>' in the text and 1 pictures"):
-        processor()(text="<image><image>", images=[tiny.picture()])
-    with pytest.raises(ValueError, match=r"found 1 '<image>' in the text and 0 pictures"):
+def test_images_and_placeholders_must_agree() -> None:
+    with pytest.raises(ValueError, match=r"found 2 '<image>' in the text and 1 images"):
+        processor()(text="<image><image>", images=[tiny.image()])
+    with pytest.raises(ValueError, match=r"found 1 '<image>' in the text and 0 images"):
         processor()(text="<image>")
 
 
-def test_every_output_has_one_row_per_picture() -> None:
-    out = processor()(text="<image><image>", images=[tiny.picture(), tiny.picture(seed=1)], return_tensors="pt")
+def test_every_output_has_one_row_per_image() -> None:
+    out = processor()(text="<image><image>", images=[tiny.image(), tiny.image(seed=1)], return_tensors="pt")
     assert set(out) == {"input_ids", "attention_mask", "pixel_values", "sub_image_regions"}  # the layouts are not handed on
     assert {len(value) for key, value in out.items() if key not in ("input_ids", "attention_mask")} == {2}
 
 
-def test_truncation_that_cuts_a_picture_is_refused() -> None:
+def test_truncation_that_cuts_an_image_is_refused() -> None:
     of, text = processor(), "<image>" + "long " * 9
-    assert len(ids(of, text, tiny.picture(), truncation=True, max_length=len(block()) + 5)[0]) == len(block()) + 5
+    assert len(ids(of, text, tiny.image(), truncation=True, max_length=len(block()) + 5)[0]) == len(block()) + 5
     with pytest.raises(ValueError, match=r"[Mm]ismatch"):
-        of(text=text, images=tiny.picture(), truncation=True, max_length=len(block()) - 5)
+        of(text=text, images=tiny.image(), truncation=True, max_length=len(block()) - 5)
 
 
 def test_left_and_right_padding() -> None:
     of = processor()
     for side in ("left", "right"):
-        out = of(text=["<image>", "ab"], images=[[tiny.picture()], []], padding=True, padding_side=side, return_tensors="pt")
+        out = of(text=["<image>", "ab"], images=[[tiny.image()], []], padding=True, padding_side=side, return_tensors="pt")
         mask = out["attention_mask"][1].bool()
         assert out["input_ids"][1][mask].tolist() == [BOS, *letters(of, "ab")]
         assert mask[-1].item() is (side == "left")
@@ -96,14 +96,12 @@ def test_left_and_right_padding() -> None:
 def test_other_placeholder_names() -> None:
     of = processor(image_token="<|end_of_text|>", separator_token="<image>")
     assert of.image_token_id == 1 and of.separator_token_id == IMAGE
-    assert ids(of, "<|end_of_text|>", tiny.picture())[0][1:19] == [1] * 17 + [IMAGE]
+    assert ids(of, "<|end_of_text|>", tiny.image())[0][1:19] == [1] * 17 + [IMAGE]
 
 
 def test_a_token_the_tokenizer_does_not_know() -> None:
-    with pytest.raises(
-        ValueError, match=r"the tokenizer does not know '<picture>'; add it as a special token, or name one it has"
-    ):
-        processor(image_token="<picture>")
+    with pytest.raises(ValueError, match=r"the tokenizer does not know '<image>'; add it as a special token, or name one it has"):
+        processor(image_token="<image>")
     with pytest.raises(ValueError, match=r"needs a tokenizer, got None"):
         DragonflyProcessor(processor().image_processor, None)
 
@@ -115,7 +113,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
         read = cls.from_pretrained(tmp_path)
         assert type(read) is DragonflyProcessor and read.block_first and read.separator_token_id == 1
         assert read.chat_template == of.chat_template and read.image_processor.spec == of.image_processor.spec
-        assert ids(read, "a<image>", tiny.picture()) == ids(of, "a<image>", tiny.picture())
+        assert ids(read, "a<image>", tiny.image()) == ids(of, "a<image>", tiny.image())
     assert not (tmp_path / "preprocessor_config.json").exists()
 
 
@@ -131,7 +129,7 @@ def test_block_first_writes_bos_after_the_block() -> None:
     of = processor("v1-released", block_first=True)
     expected = [*block("v1-released"), BOS, *letters(of, "ab")]
     for text in ("<image>ab", "a<image>b", "ab", "<|begin_of_text|>ab"):  # wherever the placeholder stood, or stood not
-        assert ids(of, text, tiny.picture()) == [expected], text
+        assert ids(of, text, tiny.image()) == [expected], text
 
 
 def test_block_first_text_only() -> None:
@@ -141,24 +139,24 @@ def test_block_first_text_only() -> None:
 
 def test_block_first_with_several_rows() -> None:
     of = processor("v1-released", block_first=True)
-    pictures = [tiny.picture(seed=seed) for seed in range(3)]
+    images = [tiny.image(seed=seed) for seed in range(3)]
     one, text = block("v1-released"), letters(of, "ab")
-    assert ids(of, ["ab", "ab"], pictures[:2]) == [[*one, BOS, *text]] * 2
-    assert ids(of, ["ab", "ab"], [pictures[:2], pictures[2:]]) == [[*one, *one, BOS, *text], [*one, BOS, *text]]
-    assert ids(of, ["a<image>b<image>", "ab"], [pictures[:2], []]) == [[*one, *one, BOS, *text], [BOS, *text]]
-    assert ids(of, "ab", pictures) == [[*one * 3, BOS, *text]]
+    assert ids(of, ["ab", "ab"], images[:2]) == [[*one, BOS, *text]] * 2
+    assert ids(of, ["ab", "ab"], [images[:2], images[2:]]) == [[*one, *one, BOS, *text], [*one, BOS, *text]]
+    assert ids(of, ["a<image>b<image>", "ab"], [images[:2], []]) == [[*one, *one, BOS, *text], [BOS, *text]]
+    assert ids(of, "ab", images) == [[*one * 3, BOS, *text]]
 
 
-@pytest.mark.parametrize("images", [[[tiny.picture()]], [tiny.picture()] * 3])
-def test_block_first_with_pictures_that_do_not_share_out(images: Any) -> None:
-    with pytest.raises(ValueError, match=r"(got pictures for 1 rows and 2 texts|got 3 pictures and 2 texts)"):
+@pytest.mark.parametrize("images", [[[tiny.image()]], [tiny.image()] * 3])
+def test_block_first_with_images_that_do_not_share_out(images: Any) -> None:
+    with pytest.raises(ValueError, match=r"(got images for 1 rows and 2 texts|got 3 images and 2 texts)"):
         processor("v1-released", block_first=True)(text=["a", "b"], images=images)
 
 
 def test_block_first_end_of_text_and_cut() -> None:
     of = processor("v1-released", block_first=True)
-    assert ids(of, "ab", tiny.picture(), add_end_of_text=True) == [[*block("v1-released"), BOS, *letters(of, "ab"), EOT]]
-    cut = ids(of, "abcdefgh", tiny.picture(), truncation=True, max_length=10)  # half of it, less one, BOS among them
+    assert ids(of, "ab", tiny.image(), add_end_of_text=True) == [[*block("v1-released"), BOS, *letters(of, "ab"), EOT]]
+    cut = ids(of, "abcdefgh", tiny.image(), truncation=True, max_length=10)  # half of it, less one, BOS among them
     assert cut == [[*block("v1-released"), BOS, *letters(of, "abc")]]
     with pytest.raises(ValueError, match=r"add_end_of_text belongs to released weights"):
         processor()(text="a", add_end_of_text=True)

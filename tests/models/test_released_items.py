@@ -23,15 +23,15 @@ def processor() -> Any:
 
 @pytest.fixture(scope="module")
 def released() -> Any:
-    """A processor that puts pictures before BOS, as the released weights want it."""
+    """A processor that puts images before BOS, as the released weights want it."""
     return tiny.processor(block_first=True)
 
 
-def test_pictures_in_every_form(processor: Any) -> None:
-    """Item 19: no form of `images` ends in an unrelated error; a picture is never dropped to fit the texts."""
-    picture = tiny.picture()
-    expected = processor(text=["<image>a"], images=[picture], return_tensors="pt")
-    for images in (picture, [[picture]], np.asarray(picture)):
+def test_images_in_every_form(processor: Any) -> None:
+    """Item 19: no form of `images` ends in an unrelated error; an image is never dropped to fit the texts."""
+    image = tiny.image()
+    expected = processor(text=["<image>a"], images=[image], return_tensors="pt")
+    for images in (image, [[image]], np.asarray(image)):
         found = processor(text="<image>a", images=images, return_tensors="pt")
         assert torch.equal(found["pixel_values"], expected["pixel_values"])
         assert torch.equal(found["input_ids"], expected["input_ids"])
@@ -42,18 +42,18 @@ def test_pictures_in_every_form(processor: Any) -> None:
 
 
 def test_unequal_numbers_are_refused(released: Any) -> None:
-    """Item 19: texts and pictures are not zipped to the shorter."""
-    with pytest.raises(ValueError, match="got 1 pictures and 2 texts; give one each, or nested lists"):
-        released(text=["a", "b"], images=[tiny.picture()])
-    two = released(text=["a"], images=[tiny.picture(), tiny.picture(seed=1)], return_tensors="pt")
-    assert len(two["pixel_values"]) == 2  # several pictures for one prompt
+    """Item 19: texts and images are not zipped to the shorter."""
+    with pytest.raises(ValueError, match="got 1 images and 2 texts; give one each, or nested lists"):
+        released(text=["a", "b"], images=[tiny.image()])
+    two = released(text=["a"], images=[tiny.image(), tiny.image(seed=1)], return_tensors="pt")
+    assert len(two["pixel_values"]) == 2  # several images for one prompt
 
 
 def test_one_bos(released: Any) -> None:
     """Items 24 and 26: BOS is the tokenizer's own, written once, and a text's own is neither doubled nor overwritten."""
     bos = released.tokenizer.bos_token_id
     for text in ("Hi", "<|begin_of_text|>Hi"):
-        ids = released(text=[text], images=[tiny.picture()], return_tensors="pt")["input_ids"][0].tolist()
+        ids = released(text=[text], images=[tiny.image()], return_tensors="pt")["input_ids"][0].tolist()
         assert ids.count(bos) == 1
         assert ids[ids.index(bos) :] == released.tokenizer.encode("Hi")
         assert set(ids[: ids.index(bos)]) == {released.image_token_id, released.separator_token_id}
@@ -82,11 +82,11 @@ def test_no_vocabulary_is_built_for_a_call(processor: Any, monkeypatch: pytest.M
 
     monkeypatch.setattr(type(processor.tokenizer), "get_vocab", refuse)
     monkeypatch.setattr(type(processor.tokenizer), "vocab", property(refuse))
-    processor(text=["<image>a", "<image>b"], images=[[tiny.picture()], [tiny.picture()]], padding=True)
+    processor(text=["<image>a", "<image>b"], images=[[tiny.image()], [tiny.image()]], padding=True)
 
 
 def test_scores_are_float32_in_every_dtype() -> None:
-    """Item 11: bfloat16 summaries are multiplied in float32, so scores are not rounded a second time."""
+    """Item 11: bfloat16 embeddings are multiplied in float32, so scores are not rounded a second time."""
     generator = torch.Generator().manual_seed(0)
     spec, regions = get_preset("v1").spec.selection, torch.arange(24).div(6, rounding_mode="floor")[None]
     mid, high = (torch.randn(1, n, 16, generator=generator).bfloat16() for n in (4, 24))
@@ -97,9 +97,9 @@ def test_scores_are_float32_in_every_dtype() -> None:
 
 
 def test_images_count_beside_embeddings_an_empty_cache_and_tuples() -> None:
-    """Item 32: pictures are used with inputs_embeds and with an empty cache; return_dict=False gives values, not names."""
+    """Item 32: images are used with inputs_embeds and with an empty cache; return_dict=False gives values, not names."""
     model, processor = tiny.model(), tiny.processor()
-    inputs = processor(text=["<image>a"], images=[tiny.picture()], return_tensors="pt")
+    inputs = processor(text=["<image>a"], images=[tiny.image()], return_tensors="pt")
     with torch.no_grad():
         expected = model(**inputs).logits
         rest = {name: value for name, value in inputs.items() if name != "input_ids"}
@@ -119,15 +119,15 @@ def test_no_gradient_passes_through_the_choice(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(connector, "select", noted)
     model, processor = tiny.model(), tiny.processor()
-    inputs = processor(text=["<image>a"], images=[tiny.picture()], return_tensors="pt")
+    inputs = processor(text=["<image>a"], images=[tiny.image()], return_tensors="pt")
     assert model(**inputs).logits.requires_grad and not seen[0].requires_grad
 
 
 def test_exif_orientation_follows_the_preset(tmp_path: Path) -> None:
     """Item 7: ignored under the released presets, honoured under ours."""
-    picture, path = tiny.picture(90, 60), tmp_path / "turned.png"
-    exif = picture.getexif()
+    image, path = tiny.image(90, 60), tmp_path / "turned.png"
+    exif = image.getexif()
     exif[0x0112] = 6
-    picture.save(path, exif=exif)
+    image.save(path, exif=exif)
     sizes = {name: DragonflyImageProcessor(preset=name).fetch_images(str(path)).size for name in ("v1-released", "v1")}
     assert sizes == {"v1-released": (90, 60), "v1": (60, 90)}

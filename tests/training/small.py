@@ -23,7 +23,7 @@ def checkpoint(folder: Path, preset: str = "v1", **changes: Any) -> Path:
 
 
 def parts(folder: Path, tower: str = "clip") -> dict[str, str]:
-    """A tower and a language model in directories of their own, the tokenizer without picture tokens."""
+    """A tower and a language model in directories of their own, the tokenizer without image tokens."""
     settings = tiny.config(tower=tower)
     AutoModel.from_config(settings.vision_config).save_pretrained(folder / "tower")
     AutoModelForCausalLM.from_config(settings.text_config).save_pretrained(folder / "language_model")
@@ -32,19 +32,19 @@ def parts(folder: Path, tower: str = "clip") -> dict[str, str]:
 
 
 def rows(folder: Path, number: int = 8, text_only: bool = False, name: str = "rows") -> Path:
-    """LLaVA rows about pictures of different shapes; every fourth without a picture, or all."""
+    """LLaVA rows about images of different shapes; every fourth without an image, or all."""
     folder.mkdir(parents=True, exist_ok=True)
     data = []
     for index in range(number):
-        pictured = not text_only and index % 4 != 3
-        turns = [("<image>\n" if pictured else "") + f"question {index}?", WORDS[index % 4]]
+        with_images = not text_only and index % 4 != 3
+        turns = [("<image>\n" if with_images else "") + f"question {index}?", WORDS[index % 4]]
         row: dict[str, Any] = {
             "id": f"{name}-{index}",
             "conversations": [{"from": who, "value": text} for who, text in zip(("human", "gpt"), turns, strict=True)],
         }
-        if pictured:
+        if with_images:
             row["image"] = f"{index}.png"
-            tiny.picture(40 + 8 * index, 64, seed=index).save(folder / f"{index}.png")
+            tiny.image(40 + 8 * index, 64, seed=index).save(folder / f"{index}.png")
         data.append(row)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(data))

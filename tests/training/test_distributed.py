@@ -51,10 +51,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def calibrate_somehow(folder: Path) -> None:
-    """Some mean to begin with: without one, each process would centre the first step on its own pictures."""
+    """Some mean to begin with: without one, each process would centre the first step on its own images."""
     weights = load_file(folder / "model.safetensors")
-    weights["model.shared_mean.mean"] = torch.linspace(-1, 1, 32)
-    weights["model.shared_mean.count"] = torch.tensor(50.0)
+    weights["model.mean_embedding.mean"] = torch.linspace(-1, 1, 32)
+    weights["model.mean_embedding.count"] = torch.tensor(50.0)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -83,14 +83,14 @@ def test_two_processes_give_the_numbers_of_one(shared: Path, single: Path) -> No
     assert_equal(torchrun(shared, "ddp", **options()), single)
 
 
-def test_the_shared_mean_is_that_of_all_processes(shared: Path) -> None:
+def test_the_mean_embedding_is_that_of_all_processes(shared: Path) -> None:
     encoder = tiny.config().spec.with_selection(policy="centred").to_dict()
     base = small.checkpoint(shared / "centred", encoder=encoder)
     calibrate_somehow(base)
     changes = {**options(), "init_from": {"checkpoint": str(base)}}
     alone = run(small.recipe(shared, output=str(shared / "centred-alone"), **changes))
     assert_equal(torchrun(shared, "centred-ddp", **changes), alone)
-    assert float(load_file(alone / "model.safetensors")["model.shared_mean.count"]) > 100
+    assert float(load_file(alone / "model.safetensors")["model.mean_embedding.count"]) > 100
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -105,13 +105,13 @@ def test_zero_gives_the_numbers_of_one_process(shared: Path, single: Path, stage
 
 def test_a_process_whose_batches_are_all_text_does_not_hang(shared: Path) -> None:
     rows = json.loads((shared / "data" / "rows.json").read_text())
-    pictured, text = [row for row in rows if "image" in row], [row for row in rows if "image" not in row]
-    for name, some in (("pictured", pictured[:1]), ("text", text[:1])):
+    with_images, text = [row for row in rows if "image" in row], [row for row in rows if "image" not in row]
+    for name, some in (("with_images", with_images[:1]), ("text", text[:1])):
         (shared / "data" / f"{name}.json").write_text(json.dumps(some))
-    # One row of each per epoch and two per step: in every step one process has the picture and the other none.
-    train = [{"name": name, "path": str(shared / "data" / f"{name}.json")} for name in ("pictured", "text")]
+    # One row of each per epoch and two per step: in every step one process has the image and the other none.
+    train = [{"name": name, "path": str(shared / "data" / f"{name}.json")} for name in ("with_images", "text")]
     changes = {**options(), "batch": {"global_size": 2, "per_device": 1}, "data": {"train": train}}
-    alone = run(small.recipe(shared, output=str(shared / "alone"), **changes))
+    alone = run(small.recipe(shared, output=str(shared / "shared_prefix"), **changes))
     assert_equal(torchrun(shared, "apart", **changes), alone)
 
 

@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from dragonfly.training.build import count_modules, freeze
 from dragonfly.training.flops import Flops
-from dragonfly.training.stages import count_modules, freeze
 from tests import tiny
 
 
 def counted(trainable: list[str]) -> tuple[int, int]:
-    """Ours and torch's FLOPs of one batch of one picture and 60 letters."""
+    """Ours and torch's FLOPs of one batch of one image and 60 letters."""
     settings = tiny.config("baseline-1", attn_implementation="eager")
     model = tiny.model(settings).train()
     freeze(model, trainable)
     processor: Any = tiny.processor(settings)
-    batch = processor(images=[tiny.picture()], text="<image>" + "x" * 60, return_tensors="pt")
+    batch = processor(images=[tiny.image()], text="<image>" + "x" * 60, return_tensors="pt")
     ours = Flops.of_model(model, count_modules(model))
     assert ours is not None
     with FlopCounterMode(display=False) as theirs:
@@ -44,9 +44,9 @@ def test_text_costs_no_tower_and_an_unknown_language_model_no_guess() -> None:
     ours = Flops.of_model(model, count_modules(model))
     assert ours is not None
     text = {"attention_mask": torch.tensor([[1, 1, 1, 0]])}
-    pictured = {**text, "pixel_values": torch.zeros(1, 5, 3, 32, 32)}
-    assert ours.of_batch(pictured) - ours.of_batch(text) == 3 * 5 * ours.per_sub_image
-    fewer = {**pictured, "num_sub_images": torch.tensor([2])}
+    with_images = {**text, "pixel_values": torch.zeros(1, 5, 3, 32, 32)}
+    assert ours.of_batch(with_images) - ours.of_batch(text) == 3 * 5 * ours.per_sub_image
+    fewer = {**with_images, "num_sub_images": torch.tensor([2])}
     assert ours.of_batch(fewer) - ours.of_batch(text) == 3 * 2 * ours.per_sub_image
     model.config.text_config.model_type = "mamba"
     assert Flops.of_model(model, count_modules(model)) is None

@@ -9,9 +9,9 @@ import torch
 
 from dragonfly.data import Collator, dataset
 from dragonfly.training import label_audit, run
+from dragonfly.training.build import build_processor
 from dragonfly.training.label_audit import audit_labels
 from dragonfly.training.sources import mixture
-from dragonfly.training.stages import build_processor
 from tests.training import small
 
 Example = dict[str, Any]
@@ -31,13 +31,13 @@ def shifted(example: Example) -> Example:
     return {**example, "labels": example["labels"].roll(1)}
 
 
-def picture_run_cut(example: Example) -> Example:
+def image_run_cut(example: Example) -> Example:
     first = int((example["input_ids"] == 5).nonzero()[0]) if bool((example["input_ids"] == 5).any()) else 1
     kept = torch.arange(len(example["input_ids"])) != first
     return {**example, **{key: example[key][kept] for key in ("input_ids", "attention_mask", "labels")}}
 
 
-def pictures_dropped(example: Example) -> Example:
+def images_dropped(example: Example) -> Example:
     return {key: value for key, value in example.items() if key not in ("pixel_values", "sub_image_regions")}
 
 
@@ -51,8 +51,8 @@ def nothing_supervised(example: Example) -> Example:
         (question_labelled, "question supervised"),
         (end_of_turn_unsupervised, "turn end unsupervised"),
         (shifted, "shift: "),
-        (picture_run_cut, "picture run cut: 89 picture tokens, the layouts promise 90"),
-        (pictures_dropped, "pictures dropped: 0 rows of pixel_values for 1 pictures"),
+        (image_run_cut, "image run cut: 89 image tokens, the layouts promise 90"),
+        (images_dropped, "images dropped: 0 rows of pixel_values for 1 images"),
         (nothing_supervised, "no supervision"),
     ],
 )

@@ -26,7 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def logits(model: Any) -> torch.Tensor:
     processor: Any = tiny.processor(tiny.config("baseline-1"))
-    inputs = processor(images=[tiny.picture()], text="<image>hello", return_tensors="pt")
+    inputs = processor(images=[tiny.image()], text="<image>hello", return_tensors="pt")
     with torch.no_grad():
         return model.eval()(**inputs).logits
 

@@ -1,6 +1,6 @@
+from dragonfly.training.build import freeze, module_of
 from dragonfly.training.optimizer import parameter_groups
 from dragonfly.training.options import Optim
-from dragonfly.training.stages import freeze, module_of
 from tests import tiny
 
 

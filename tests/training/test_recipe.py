@@ -51,7 +51,7 @@ def test_an_unknown_recipe_comes_with_the_nearest_name() -> None:
         ({"epochs": 1}, "exactly one of epochs and steps; epochs is 1"),
         ({"steps": None}, "exactly one of epochs and steps"),
         ({"objective": "text"}, "objective 'text' gives no gradient to multi_modal_projector, vision_tower"),
-        ({"objective": "read"}, "trainable may name vision_tower"),
+        ({"objective": "patch_ocr"}, "trainable may name vision_tower"),
         ({"lora": {}}, "trainable may not name language_model, lm_head"),
         ({"lora": {}, "trainable": [], "init_from": {"tower": "a", "language_model": "b"}}, "lora needs init_from.checkpoint"),
         ({"optim": {"learning_rate": 0.1, "learning_rates": {"vision": 0.1}}}, "learning_rates names 'vision'"),

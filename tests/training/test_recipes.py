@@ -32,11 +32,11 @@ def test_two_steps(tmp_path: Path, name: str) -> None:
     output = run(Recipe.load(name, [*overrides, "log.every=1"]))
     assert len(small.losses(output)) == 2
     if recipe.lora is None:
-        assert dragonfly.load(output).ask(tiny.picture(), "what?", max_new_tokens=1).finish == "length"
+        assert dragonfly.load(output).ask(tiny.image(), "what?", max_new_tokens=1).finish == "length"
 
 
 def test_the_bundled_model_is_fine_tuned_on_a_folder_of_ones_own(tmp_path: Path) -> None:
-    tiny.picture(400, 300).save(tmp_path / "a.png")
+    tiny.image(400, 300).save(tmp_path / "a.png")
     rows = [{"image": "a.png", "question": f"What is this, {n}?", "answer": "a kite"} for n in range(4)]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     source = f"data.train=[{{name: mine, path: {tmp_path / 'train.jsonl'}, pack: 2}}]"

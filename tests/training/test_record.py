@@ -38,7 +38,7 @@ def test_other_processes_write_nothing(tmp_path: Path, record: Record) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_without_losses_has_no_picture(tmp_path: Path) -> None:
+def test_a_run_without_losses_has_no_image(tmp_path: Path) -> None:
     (tmp_path / "loss.jsonl").write_text("")
     draw_curve(tmp_path / "loss.jsonl", tmp_path / "loss.png", "none")
     assert not (tmp_path / "loss.png").exists()

@@ -1,4 +1,4 @@
-"""A retrain of minutes: nano's stage `close`, from the committed reader and freshly drawn pages, must learn to answer."""
+"""A retrain of minutes: nano's stage `close`, from the committed patch_ocr and freshly synthetic documents, must learn to answer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from dragonfly.data import Manifest
-from dragonfly.synthetic import Plan, write_dataset
+from dragonfly.research.synthetic import DatasetOptions, write_dataset
 from dragonfly.training import Recipe, run
 
 pytestmark = pytest.mark.slow
 
-READER = Path(__file__).parents[2] / "checkpoints" / "nano" / "bind"
+PATCH_OCR = Path(__file__).parents[2] / "checkpoints" / "nano" / "bind"
 STEPS, MARGIN = 400, 0.05
 """Steps of 24 close-ups; and what has to be gained over a guesser who knows every question's kind and its commonest answer."""
 
@@ -29,15 +29,15 @@ def usual(manifest: Path) -> float:
 
 
 def test_a_small_retrain_beats_the_commonest_answers(tmp_path: Path) -> None:
-    train = write_dataset(Plan("nano-close-1", "train", 300, 4), tmp_path / "train", workers=2)
-    held_out = write_dataset(Plan("nano-close-1", "dev", 8, 5), tmp_path / "dev")
+    train = write_dataset(DatasetOptions("nano-close-1", "train", 300, 4), tmp_path / "train", workers=2)
+    held_out = write_dataset(DatasetOptions("nano-close-1", "dev", 8, 5), tmp_path / "dev")
     changes = [
-        f"init_from.projector={READER}",
+        f"init_from.projector={PATCH_OCR}",
         f"init_from.scratch.texts={train}",
-        f"data.train=[{{name: one, path: {train}, pack: 32}}]",
-        f"data.eval={{name: held-out, path: {held_out}, pack: 32}}",
+        f"data.train=[{{name: one, path: {train}, group_questions: 32}}]",
+        f"data.eval={{name: held-out, path: {held_out}, group_questions: 32}}",
         f"steps={STEPS}",
-        "gates=[]",
+        "metric_thresholds=[]",
         "save.every=null",
         f"log.eval_every={STEPS}",
         f"output={tmp_path / 'out'}",

@@ -85,10 +85,10 @@ def test_the_artefact_gives_the_logits_of_the_model_that_was_trained(finished: P
     final = finished / "checkpoint-6"
     trained = DragonflyForConditionalGeneration.from_pretrained(final).eval()
     processor: Any = tiny.processor(tiny.config("baseline-1"))
-    inputs = processor(images=[tiny.picture()], text="<image>hello", return_tensors="pt")
+    inputs = processor(images=[tiny.image()], text="<image>hello", return_tensors="pt")
     with torch.no_grad():
         assert torch.equal(engine.model(**inputs).logits, trained(**inputs).logits)
-    assert engine.ask(tiny.picture(), "what?", max_new_tokens=2).text is not None
+    assert engine.ask(tiny.image(), "what?", max_new_tokens=2).text is not None
 
 
 def test_the_record_lies_beside_the_weights(finished: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model from nothing, and embeddings that spell."""
+"""A model from scratch, and embeddings that spell."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +10,11 @@ from safetensors.torch import load_file, save_file
 
 import dragonfly
 from dragonfly.training import Recipe, run
-from dragonfly.training.reader import Reader, save_head
-from dragonfly.training.reading import Classes
+from dragonfly.training.build import build_model, build_processor
+from dragonfly.training.patch_labels import Classes
+from dragonfly.training.patch_ocr_head import PatchOcrModel, save_head
+from dragonfly.training.projector_init import _fit, initialise_projector, spell_embeddings  # pyright: ignore[reportPrivateUsage]
 from dragonfly.training.scratch import TEMPLATE, learn_tokenizer
-from dragonfly.training.speech import _fit, speak, spell_embeddings  # pyright: ignore[reportPrivateUsage]
-from dragonfly.training.stages import build_model, build_processor
 from tests import tiny
 from tests.training import small
 
@@ -44,7 +44,7 @@ def scratch(folder: Path, **changes: Any) -> dict[str, Any]:
 def test_a_model_from_nothing_trains_loads_and_answers(tmp_path: Path) -> None:
     output = run(Recipe.model_validate(scratch(tmp_path)))
     engine = dragonfly.load(output)
-    assert engine.ask(tiny.picture(), "what?", max_new_tokens=2).text is not None
+    assert engine.ask(tiny.image(), "what?", max_new_tokens=2).text is not None
     again = run(Recipe.model_validate(scratch(tmp_path, output=str(tmp_path / "again"))))
     assert (output / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
     assert (output / "tokenizer.json").read_bytes() == (again / "tokenizer.json").read_bytes()
@@ -118,8 +118,8 @@ def spoken(folder: Path, classes: Classes, rows: list[list[int]]) -> tuple[torch
     said = [code[column] * (column > 0)[:, None] for code, column in zip(codes, labels.unbind(-1), strict=True)]
     tokens = torch.stack(said).sum(dim=0)
     noisy = [{"pixel_values": tokens[None] + 0.05 * torch.randn(1, *tokens.shape), "labels": labels[None]} for _ in range(50)]
-    save_head(Reader(Seen(), 32, classes), folder, noisy)
-    speak(model, tokenizer, folder)
+    save_head(PatchOcrModel(Seen(), 32, classes), folder, noisy)
+    initialise_projector(model, tokenizer, folder)
     with torch.no_grad():
         spoken = model.model.multi_modal_projector(tokens)
     return spoken, model.get_input_embeddings().weight.detach(), tokenizer
@@ -132,8 +132,8 @@ def test_a_spoken_projector_says_what_tokens_say(tmp_path: Path) -> None:
     expected = torch.stack([a + b.roll(1), b + a.roll(1), a])
     assert float(torch.cosine_similarity(said[:3], expected).min()) > 0.95
     assert float(said[3].norm()) < 0.1 * float(said[:3].norm(dim=-1).min())  # a patch that says nothing is silent
-    with pytest.raises(ValueError, match="holds no read head"):
-        speak(tiny.model(), tokenizer, tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="holds no OCR head"):
+        initialise_projector(tiny.model(), tokenizer, tmp_path / "elsewhere")
 
 
 def test_what_a_patch_belongs_to_is_spoken_turned_by_half_the_width(tmp_path: Path) -> None:
@@ -146,10 +146,10 @@ def test_what_a_patch_belongs_to_is_spoken_turned_by_half_the_width(tmp_path: Pa
 
 def test_a_head_without_moments_is_refused(tmp_path: Path) -> None:
     spoken(tmp_path, Classes((), "ab", 0, 2), [[0, 1, 2]])
-    tensors = load_file(tmp_path / "reader.safetensors")
-    save_file({name: tensors[name] for name in ("weight", "bias")}, tmp_path / "reader.safetensors")
+    tensors = load_file(tmp_path / "ocr_head.safetensors")
+    save_file({name: tensors[name] for name in ("weight", "bias")}, tmp_path / "ocr_head.safetensors")
     with pytest.raises(ValueError, match="is of an earlier version, without moments; train that stage again"):
-        speak(tiny.model(tiny.config("low-only")), tiny.processor().tokenizer, tmp_path)
+        initialise_projector(tiny.model(tiny.config("low-only")), tiny.processor().tokenizer, tmp_path)
 
 
 def test_letters_are_fitted_so_that_words_sum_to_their_embeddings() -> None:
@@ -168,7 +168,7 @@ def test_a_spoken_projector_comes_with_the_tower_that_reads(tmp_path: Path) -> N
     reading = tiny.model(settings, seed=5)
     reading.save_pretrained(tmp_path / "read")
     seen = {"pixel_values": torch.randn(2, 3, 32, 32), "labels": torch.ones(2, 17, 3, dtype=torch.long)}
-    save_head(Reader(reading.model.vision_tower, 32, Classes(("red",), "ab", 0, 2)), tmp_path / "read", [seen])
+    save_head(PatchOcrModel(reading.model.vision_tower, 32, Classes(("red",), "ab", 0, 2)), tmp_path / "read", [seen])
     start = {"checkpoint": str(tmp_path / "base"), "projector": str(tmp_path / "read")}
     recipe = Recipe.model_validate(small.values(tmp_path, init_from=start))
     built: Any = build_model(recipe, build_processor(recipe))
@@ -179,8 +179,8 @@ def test_a_spoken_projector_comes_with_the_tower_that_reads(tmp_path: Path) -> N
 
 def test_read_goes_on_with_its_head(tmp_path: Path) -> None:
     tower, classes = tiny.model(tiny.config("low-only")).model.vision_tower, Classes(("red",), "ab", 0, 2)
-    before, after = Reader(tower, 32, classes), Reader(tower, 32, classes)
-    other = Reader(tower, 32, Classes(("blue",), "ab", 0, 2))
+    before, after = PatchOcrModel(tower, 32, classes), PatchOcrModel(tower, 32, classes)
+    other = PatchOcrModel(tower, 32, Classes(("blue",), "ab", 0, 2))
     save_head(before, tmp_path, [])
     drawn = other.head.weight.clone()
     after.begin_from(str(tmp_path))
@@ -196,7 +196,7 @@ def test_its_template_asks_the_last_question_by_itself_and_trains_on_all_turns()
     image = {"type": "image"}
     start, system = processor.tokenizer.bos_token, {"role": "system", "content": "be brief"}
 
-    def said(*turns: list[Any] | str, **options: Any) -> str:
+    def predictions(*turns: list[Any] | str, **options: Any) -> str:
         named = [{"role": ("user", "assistant")[n % 2], "content": turn} for n, turn in enumerate(turns)]
         return processor.apply_chat_template([system, *named], **options).removeprefix(start)
 

@@ -72,7 +72,7 @@ def test_bad_rows_fail_the_run_by_name_or_are_left_out(tmp_path: Path) -> None:
     path = small.rows(tmp_path, 4)
     (tmp_path / "1.png").unlink()
     source = Source(name="rows", path=str(path))
-    with pytest.raises(ValueError, match=r"1 of 4 rows are bad.*rows.json row 1: missing-picture"):
+    with pytest.raises(ValueError, match=r"1 of 4 rows are bad.*rows.json row 1: missing-image"):
         load_rows(source, 0.0)
     assert [row.id for row in load_rows(source, 0.25)] == ["rows-0", "rows-2", "rows-3"]
 
@@ -93,13 +93,13 @@ def test_a_hugging_face_dataset_is_read_whole_or_as_a_stream(tmp_path: Path, mon
         load_rows(source.model_copy(update={"split": "test"}), 0.0)
 
 
-def test_questions_on_one_picture_are_packed_as_turns(tmp_path: Path) -> None:
-    tiny.picture(40, 30).save(tmp_path / "a.png")
-    tiny.picture(40, 30, seed=1).save(tmp_path / "b.png")
+def test_questions_on_one_image_are_grouped_as_turns(tmp_path: Path) -> None:
+    tiny.image(40, 30).save(tmp_path / "a.png")
+    tiny.image(40, 30, seed=1).save(tmp_path / "b.png")
     rows = [{"image": f"{name}.png", "question": f"{name}{n}?", "answer": f"{name}{n}"} for n in range(3) for name in "ab"]
     rows += [{"question": "text?", "answer": "text"}, {"question": "more?", "answer": "more"}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = Source(name="mine", path=str(tmp_path / "rows.jsonl"), pack=2)
+    source = Source(name="mine", path=str(tmp_path / "rows.jsonl"), group_questions=2)
     conversations = load_rows(source, 0.0)
     turns = [[message.text for message in sample.messages] for sample in conversations]
     assert sorted(len(texts) // 2 for texts in turns) == [1, 1, 1, 1, 2, 2]
@@ -110,8 +110,8 @@ def test_questions_on_one_picture_are_packed_as_turns(tmp_path: Path) -> None:
     assert [s.messages for s in load_rows(source, 0.0)] == [s.messages for s in conversations]
 
 
-def test_packing_is_refused_where_rows_are_streamed() -> None:
+def test_grouping_is_refused_where_rows_are_streamed() -> None:
     with pytest.raises(
-        ValueError, match=r"pack needs all rows at once and data\.streaming reads them one by one; drop one \(mine\)"
+        ValueError, match=r"group_questions needs all rows at once and data\.streaming reads them one by one; drop one \(mine\)"
     ):
-        Data(train=[Source(name="mine", path="rows.jsonl", pack=2)], streaming=True)
+        Data(train=[Source(name="mine", path="rows.jsonl", group_questions=2)], streaming=True)

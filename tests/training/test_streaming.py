@@ -30,7 +30,7 @@ def named(prefix: str, number: int, bad: tuple[int, ...] = ()) -> list[Sample | 
 
 def encode(row: Sample) -> dict[str, Any]:
     if row.id.endswith("7"):
-        raise BadSample("broken-picture", row.id)
+        raise BadSample("broken-image", row.id)
     return {"id": row.id}
 
 

@@ -27,7 +27,7 @@ def gradients(
 
 
 def test_four_rows_at_once_are_four_rows_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The answers differ in length and one row has no picture: a mean of means, or a dropped dummy, would differ.
+    # The answers differ in length and one row has no image: a mean of means, or a dropped dummy, would differ.
     together = gradients(tmp_path, "together", monkeypatch, batch={"global_size": 4, "per_device": 4})
     apart = gradients(tmp_path, "apart", monkeypatch, batch={"global_size": 4, "per_device": 1})
     assert apart[0] == pytest.approx(together[0], rel=1e-6)
@@ -36,7 +36,7 @@ def test_four_rows_at_once_are_four_rows_one_after_another(tmp_path: Path, monke
     assert float(together[1]["model.vision_tower.embeddings.patch_embedding.weight"].abs().max()) > 0
 
 
-def test_a_batch_without_pictures_gives_every_trained_parameter_a_gradient_of_zero(
+def test_a_batch_without_images_gives_every_trained_parameter_a_gradient_of_zero(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small.recipe(tmp_path)
@@ -59,7 +59,7 @@ def test_the_dummy_changes_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "steps": 3,
     }
     with_dummy = run(small.recipe(tmp_path, output=str(tmp_path / "with"), **changes))
-    monkeypatch.setattr(objectives, "answer_without_pictures", lambda model: None)
+    monkeypatch.setattr(objectives, "answer_without_images", lambda model: None)
     without = run(small.recipe(tmp_path, output=str(tmp_path / "without"), **changes))
     assert small.losses(with_dummy) == small.losses(without)
     one, other = load_file(with_dummy / "model.safetensors"), load_file(without / "model.safetensors")

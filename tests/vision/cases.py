@@ -1,4 +1,4 @@
-"""What the tests of this room share: every preset and the kinds of spec that no preset shows, and picture sizes."""
+"""What the tests of this room share: every preset and the kinds of spec that no preset shows, and image sizes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from hypothesis import strategies as st
 
-from dragonfly.models.presets import PRESETS
 from dragonfly.vision.layout import make_layout
+from dragonfly.vision.presets import PRESETS
 from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
 
 V1, V2 = PRESETS["v1"].spec, PRESETS["v2"].spec
@@ -21,7 +21,7 @@ VARIANTS = {
     "v1-capped-padded": replace(PRESETS["v1-high16"].spec, fit="pad", max_enlargement=1.5),
     "siglip": replace(V2, resolution=384, patch_size=16, num_prefix_tokens=0),
     "high-only": EncoderSpec(224, 32, low=None, high=HIGH_24, selection=SelectionSpec("uniform", "region", 5)),
-    "no-mid": EncoderSpec(224, 32, high=HIGH_24, selection=SelectionSpec("detail", "picture", 7)),
+    "no-mid": EncoderSpec(224, 32, high=HIGH_24, selection=SelectionSpec("detail", "image", 7)),
     "no-low": replace(V1, low=None),
 }
 SPECS: dict[str, EncoderSpec] = {name: preset.spec for name, preset in PRESETS.items()} | VARIANTS

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dragonfly.models.presets import GRIDS_24, MID, PRESETS
 from dragonfly.vision.layout import (
     LOW,
     SubImageLayout,
@@ -23,6 +22,7 @@ from dragonfly.vision.layout import (
     most_useful_pixels,
 )
 from dragonfly.vision.layout import MID as MID_CODE
+from dragonfly.vision.presets import GRIDS_24, MID, PRESETS
 from dragonfly.vision.spec import EncoderSpec, Grid, LevelSpec
 from tests.vision.cases import EXTREME_SIZES, SIZES, SPECS, STATIC, V1, V2
 
@@ -43,7 +43,7 @@ def sizes(check: Callable[..., None]) -> Callable[..., None]:
 
 @pytest.mark.parametrize("name", [name for name, spec in SPECS.items() if spec.fit == "stretch"])
 @sizes
-def test_every_edge_is_the_float_nearest_to_its_exact_fraction_of_the_picture(name: str, size: Size) -> None:
+def test_every_edge_is_the_float_nearest_to_its_exact_fraction_of_the_image(name: str, size: Size) -> None:
     height, width = size
     for level in make_layout(size, SPECS[name]).levels:
         rows, cols = level.grid
@@ -60,7 +60,7 @@ def test_every_edge_is_the_float_nearest_to_its_exact_fraction_of_the_picture(na
 
 @each_spec
 @sizes
-def test_each_level_tiles_the_picture(name: str, size: Size) -> None:
+def test_each_level_tiles_the_image(name: str, size: Size) -> None:
     height, width = size
     for level in make_layout(size, SPECS[name]).levels:
         rows, cols = level.grid
@@ -104,7 +104,7 @@ def test_the_released_raster_regions_do_leave_their_mid_sub_image() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (-1, 5)])
-def test_a_picture_without_pixels_is_refused(height: int, width: int) -> None:
+def test_an_image_without_pixels_is_refused(height: int, width: int) -> None:
     with pytest.raises(ValueError, match=f"at least 1 x 1 pixels, got height {height}, width {width}"):
         make_layout((height, width), V1)
 
@@ -132,7 +132,7 @@ def test_all_counts_follow_from_the_same_record(name: str, size: Size) -> None:
 
 @pytest.mark.parametrize("name", STATIC)
 @sizes
-def test_counts_do_not_depend_on_the_picture(name: str, size: Size) -> None:
+def test_counts_do_not_depend_on_the_image(name: str, size: Size) -> None:
     spec = SPECS[name]
     layout, reference = make_layout(size, spec), make_layout((480, 640), spec)
     assert layout.token_counts == reference.token_counts
@@ -147,12 +147,12 @@ def test_the_keep_rule_can_be_met(name: str, size: Size) -> None:
     if layout.regions:
         members = [layout.regions.count(region) for region in set(layout.regions)]
         assert len(set(members)) == 1
-        expected = rule.keep if rule.scope == "picture" else rule.keep * len(members)
+        expected = rule.keep if rule.scope == "image" else rule.keep * len(members)
         assert layout.num_kept_high == expected <= layout.count("high")
-        assert rule.scope == "picture" or rule.keep <= members[0]
+        assert rule.scope == "image" or rule.keep <= members[0]
 
 
-def test_counts_that_depend_on_the_picture_are_not_promised() -> None:
+def test_counts_that_depend_on_the_image_are_not_promised() -> None:
     assert level_counts(SPECS["v2-capped"]) is None
     assert level_counts(EncoderSpec(224, 32, mid=LevelSpec(((2, 2), (3, 3))))) is None
 
@@ -208,7 +208,7 @@ def test_closest_aspect_minimises_the_distance_of_logarithms(size: Size, grids: 
     ("size", "mid", "high"),
     [
         ((91, 37), (2, 2), (4, 6)),  # small: everything fits, the first of both lists
-        ((640, 480), (2, 2), (4, 6)),  # an upright picture gets a lying grid
+        ((640, 480), (2, 2), (4, 6)),  # an upright image gets a lying grid
         ((687, 343), (2, 2), (4, 6)),
         ((1000, 4000), (1, 4), (3, 8)),  # both hold 448 x 1792 of it and waste as much: list order
         ((1000, 5000), (1, 4), (2, 12)),  # 3 x 8 holds 358 x 1792, 2 x 12 holds 448 x 2240
@@ -341,7 +341,7 @@ def test_raster_regions_are_runs_of_six_and_agree_with_the_spatial_ones_in_part(
     assert sum(a == b for a, b in zip(raster, regions(mid, high, "spatial"), strict=True)) == agreeing
 
 
-def test_without_mid_the_picture_is_one_region() -> None:
+def test_without_mid_the_image_is_one_region() -> None:
     layout = make_layout((100, 100), SPECS["high-only"])
     assert layout.regions == (0,) * 24
     assert layout.num_kept_high == 5

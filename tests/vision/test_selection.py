@@ -54,8 +54,8 @@ def test_similarity_compares_each_sub_image_with_its_own_region(keep: int, expec
 
 
 @pytest.mark.parametrize(("keep", "expected"), [(1, [0]), (2, [0, 2]), (3, [0, 1, 2]), (4, [0, 1, 2, 3]), (5, [0, 1, 2, 3, 5])])
-def test_similarity_over_the_picture_takes_the_best_of_all_mids(keep: int, expected: list[int]) -> None:
-    chosen = select(SelectionInputs(MID, HIGH), REGIONS, rule("similarity", "picture", keep), keep)
+def test_similarity_over_the_image_takes_the_best_of_all_mids(keep: int, expected: list[int]) -> None:
+    chosen = select(SelectionInputs(MID, HIGH), REGIONS, rule("similarity", "image", keep), keep)
     assert chosen.scores.tolist() == [[18, 9, 18, 8, 6, 7]]
     assert chosen.indices.tolist() == [expected]
 
@@ -68,18 +68,18 @@ def test_similarity_is_a_plain_dot_product() -> None:
 
 def test_centred_takes_the_shared_part_away_first() -> None:
     shared = torch.tensor([1.0, 1.0])
-    inputs = SelectionInputs(MID, HIGH, shared_mean=shared)
+    inputs = SelectionInputs(MID, HIGH, mean_embedding=shared)
     chosen = select(inputs, REGIONS, rule("centred"), 2)
     # mid - 1: (0, -1), (-1, 1); high - 1: (2, 8), (8, 0), (1, 8), (-1, 3), (4, 2), (6, -1)
     assert chosen.scores.tolist() == [[-8, -8, -8, 4, -2, 1]]
     assert chosen.indices.tolist() == [[3, 5]]
-    whole = select(inputs, REGIONS, rule("centred", "picture", 2), 2)
+    whole = select(inputs, REGIONS, rule("centred", "image", 2), 2)
     assert whole.scores.tolist() == [[6, 0, 7, 4, -2, 1]]
     assert whole.indices.tolist() == [[0, 2]]
 
 
 def test_centred_on_nothing_is_similarity() -> None:
-    inputs = SelectionInputs(MID, HIGH, shared_mean=torch.zeros(2))
+    inputs = SelectionInputs(MID, HIGH, mean_embedding=torch.zeros(2))
     assert torch.equal(select(inputs, REGIONS, rule("centred"), 2).scores, select(inputs, REGIONS, rule("similarity"), 2).scores)
 
 
@@ -100,7 +100,7 @@ def test_detail_is_the_variance_of_a_sub_images_tokens() -> None:
     chosen = select(inputs, REGIONS, rule("detail"), 2)
     assert chosen.scores.tolist() == [[0, 0, 2.5, 0.5, 0.5, 1.125]]
     assert chosen.indices.tolist() == [[2, 3]]
-    assert kept(inputs, rule("detail", "picture", 3)) == [2, 3, 5]
+    assert kept(inputs, rule("detail", "image", 3)) == [2, 3, 5]
 
 
 def test_oracle_takes_what_the_evidence_covers() -> None:
@@ -110,8 +110,8 @@ def test_oracle_takes_what_the_evidence_covers() -> None:
     chosen = select(inputs, REGIONS, rule("oracle"), 2)
     assert chosen.scores.tolist() == [[10, 50, 15, 0, 0, 10]]
     assert chosen.indices.tolist() == [[1, 2]]
-    assert kept(inputs, rule("oracle", "picture", 3)) == [0, 1, 2]
-    assert kept(SelectionInputs(boxes=[boxes], evidence=[[]]), rule("oracle", "picture", 2)) == [0, 1]
+    assert kept(inputs, rule("oracle", "image", 3)) == [0, 1, 2]
+    assert kept(SelectionInputs(boxes=[boxes], evidence=[[]]), rule("oracle", "image", 2)) == [0, 1]
     touching: list[Box] = [(20.0, 0.0, 20.0, 10.0), (0.0, 10.0, 60.0, 12.0)]  # no area, and outside by a hair
     assert select(SelectionInputs(boxes=[boxes], evidence=[touching]), REGIONS, rule("oracle"), 2).scores.sum() == 0
 
@@ -129,7 +129,7 @@ def random_choice(checksums: list[int], seed: int = 0, keep: int = 3) -> list[li
     return select(SelectionInputs(checksums=checksums), regions, rule("random", keep=keep, seed=seed), 4 * keep).indices.tolist()
 
 
-def test_random_depends_on_picture_and_seed_never_on_the_batch() -> None:
+def test_random_depends_on_image_and_seed_never_on_the_batch() -> None:
     alone = random_choice([7])[0]
     assert random_choice([1, 2, 7])[2] == random_choice([7, 7])[0] == random_choice([7, 7])[1] == alone
     others = [random_choice([7], seed)[0] for seed in range(1, 6)] + random_choice([8, 9, 10])
@@ -149,7 +149,7 @@ def test_random_takes_checksums_and_seeds_of_any_size() -> None:
 
 def test_keeping_a_whole_region_keeps_everything() -> None:
     inputs = SelectionInputs(torch.randn(2, 4, 8), torch.randn(2, 24, 8))
-    for spec, count in ((rule("similarity", keep=6), 24), (rule("similarity", "picture", 24), 24)):
+    for spec, count in ((rule("similarity", keep=6), 24), (rule("similarity", "image", 24), 24)):
         assert select(inputs, SPATIAL_24.expand(2, 24), spec, count).indices.tolist() == [list(range(24))] * 2
 
 
@@ -163,7 +163,7 @@ def inputs_for(images: int, dtype: torch.dtype = torch.float32) -> SelectionInpu
         mid=torch.randn(images, 4, 32, generator=generator).to(dtype),
         high=torch.randn(images, 24, 32, generator=generator).to(dtype),
         high_patches=torch.randn(images, 24, 9, 32, generator=generator).to(dtype),
-        shared_mean=torch.randn(32, generator=generator),
+        mean_embedding=torch.randn(32, generator=generator),
         question=torch.randn(images, 32, generator=generator).to(dtype),
         boxes=[layout.level_boxes("high")] * images,
         positions=torch.tensor([layout.positions[5:]] * images)[..., 1:],
@@ -182,7 +182,7 @@ def row(inputs: SelectionInputs, index: int) -> SelectionInputs:
         mid=inputs.mid[one],
         high=inputs.high[one],
         high_patches=inputs.high_patches[one],
-        shared_mean=inputs.shared_mean,
+        mean_embedding=inputs.mean_embedding,
         positions=inputs.positions[one],
         residual=inputs.residual[one],
         boxes=inputs.boxes[one],
@@ -193,7 +193,7 @@ def row(inputs: SelectionInputs, index: int) -> SelectionInputs:
 
 
 each_policy = pytest.mark.parametrize("policy", get_args(Policy))
-each_scope = pytest.mark.parametrize("scope", ["region", "picture"])
+each_scope = pytest.mark.parametrize("scope", ["region", "image"])
 
 
 @each_policy
@@ -215,14 +215,14 @@ def test_a_row_is_chosen_alone_as_in_a_batch(policy: Policy, scope: str, dtype: 
 @pytest.mark.parametrize("policy", ["similarity", "centred", "detail"])
 @each_scope
 def test_scores_keep_float32_under_autocast(policy: Policy, scope: str) -> None:
-    """Rounding scores to bfloat16 changed the choice for one picture in ten (docs/fidelity.md)."""
+    """Rounding scores to bfloat16 changed the choice for one image in ten (docs/fidelity.md)."""
     inputs, spec = inputs_for(2), rule(policy, scope, 3)
     exact = select(inputs, SPATIAL_24.expand(2, 24), spec, 3).scores
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(select(inputs, SPATIAL_24.expand(2, 24), spec, 3).scores, exact)
 
 
-def test_bfloat16_summaries_are_multiplied_in_float32() -> None:
+def test_bfloat16_embeddings_are_multiplied_in_float32() -> None:
     """1 + 1/128 squared needs more digits than bfloat16 has."""
     value = torch.full((1, 1, 1), 1 + 2**-7, dtype=torch.bfloat16)
     chosen = select(SelectionInputs(value, value), torch.tensor([[0]]), rule("similarity"), 1)
@@ -232,14 +232,14 @@ def test_bfloat16_summaries_are_multiplied_in_float32() -> None:
 @pytest.mark.parametrize(
     ("policy", "given_inputs", "fault"),
     [
-        ("similarity", {}, r"policy 'similarity' needs the summaries of mid and high sub-images \(mid, high\)"),
-        ("similarity", {"high": HIGH}, r"policy 'similarity' needs the summaries"),
-        ("centred", {}, r"policy 'centred' needs the summaries"),
-        ("centred", {"mid": MID, "high": HIGH}, r"needs a shared mean and this model has none; run `dragonfly lab calibrate`"),
+        ("similarity", {}, r"policy 'similarity' needs the embeddings of mid and high sub-images \(mid, high\)"),
+        ("similarity", {"high": HIGH}, r"policy 'similarity' needs the embeddings"),
+        ("centred", {}, r"policy 'centred' needs the embeddings"),
+        ("centred", {"mid": MID, "high": HIGH}, r"needs a mean embedding and this model has none; run `dragonfly lab calibrate`"),
         ("detail", {"mid": MID, "high": HIGH}, r"policy 'detail' needs the projected patch tokens .*\(high_patches\)"),
         ("uniform", {}, r"policy 'uniform' needs each high sub-image's row and column \(positions\)"),
         ("residual", {}, r"policy 'residual' needs the pixels that mid lacks \(residual\); the image processor makes them"),
-        ("random", {}, r"policy 'random' needs one checksum per picture \(checksums\); the image processor makes them"),
+        ("random", {}, r"policy 'random' needs one checksum per image \(checksums\); the image processor makes them"),
         ("oracle", {"boxes": [[]]}, r"policy 'oracle' needs the answer's boxes; pass evidence="),
     ],
 )
@@ -249,13 +249,13 @@ def test_a_missing_input_is_named(policy: Policy, given_inputs: dict[str, Any], 
     assert "\n" not in str(caught.value)
 
 
-def test_diversity_needs_summaries() -> None:
+def test_diversity_needs_embeddings() -> None:
     spec = SelectionSpec("detail", "region", 1, diversity=0.5)
-    with pytest.raises(ValueError, match=r"selection.diversity compares the summaries of high sub-images \(high\)"):
+    with pytest.raises(ValueError, match=r"selection.diversity compares the embeddings of high sub-images \(high\)"):
         select(SelectionInputs(high_patches=torch.randn(1, 6, 2, 3)), REGIONS, spec, 2)
 
 
-# A rounded summary errs by at most 2^-8 of each factor, a product of two by 2^-7 of the sum of absolute products.
+# A rounded sub-image embedding errs by at most 2^-8 of each factor, a product of two by 2^-7 of the sum of absolute products.
 BFLOAT16_MARGIN = 2**-7
 
 
@@ -265,9 +265,9 @@ def test_bfloat16_changes_a_choice_only_where_the_margin_is_small(policy: Policy
     generator = torch.Generator().manual_seed(seed)
     mid, high = torch.randn(1, 4, 64, generator=generator), torch.randn(1, 24, 64, generator=generator)
     shared = torch.zeros(64)
-    exact = select(SelectionInputs(mid, high, shared_mean=shared), SPATIAL_24, rule(policy, "region", 3), 12)
+    exact = select(SelectionInputs(mid, high, mean_embedding=shared), SPATIAL_24, rule(policy, "region", 3), 12)
     rounded = select(
-        SelectionInputs(mid.bfloat16(), high.bfloat16(), shared_mean=shared), SPATIAL_24, rule(policy, "region", 3), 12
+        SelectionInputs(mid.bfloat16(), high.bfloat16(), mean_embedding=shared), SPATIAL_24, rule(policy, "region", 3), 12
     )
     own = mid[0, SPATIAL_24[0]]
     bound = BFLOAT16_MARGIN * (own * high[0]).abs().sum(dim=-1)
@@ -329,7 +329,7 @@ def test_before_the_tower_the_choice_is_the_same(policy: Policy, scope: str) -> 
 
 
 def test_before_the_tower_the_oracle_finds_the_evidence() -> None:
-    spec = V1.with_selection(policy="oracle", scope="picture", keep=2)
+    spec = V1.with_selection(policy="oracle", scope="image", keep=2)
     layout = make_layout((400, 600), spec)  # 4 x 6 sub-images of 100 x 100 pixels
     assert select_before_tower(layout, spec.selection, evidence=[(250.0, 110.0, 330.0, 120.0)]) == (8, 9)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dragonfly.models.presets import get_preset
 from dragonfly.vision.layout import make_layout
+from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
 from tests.vision.cases import SPECS, V1, V2
 
@@ -91,7 +91,7 @@ def test_levels_can_be_left_out() -> None:
         ({"mid": {"grid": [[2, 2]]}}, r"encoder\.mid key 'grid' is not one of grids, pool; did you mean 'grids'\?"),
         ({"selection": {"kep": 3}}, r"encoder\.selection key 'kep' is not one of .*; did you mean 'keep'\?"),
         ({"selection": {"policy": "similar", "keep": 1}}, r"selection\.policy 'similar' is not one .* mean 'similarity'\?"),
-        ({"selection": {"scope": "image"}}, r"selection\.scope 'image' is not one of region, picture"),
+        ({"selection": {"scope": "image"}}, r"selection\.scope 'image' is not one of region, image"),
         ({"grid_rule": "aspects"}, r"grid_rule 'aspects' is not one of aspect, released; did you mean 'aspect'\?"),
         ({"regions": "spacial"}, r"regions 'spacial' is not one of spatial, raster; did you mean 'spatial'\?"),
         ({"fit": "padding"}, r"fit 'padding' is not one of stretch, pad; did you mean 'pad'\?"),
@@ -133,7 +133,7 @@ def test_selection_changes_are_checked() -> None:
     [
         ("v1", {"keep": 7}, "selection.keep 7 is more than the 6 of a region"),
         ("v1-high16", {"keep": 5}, "selection.keep 5 is more than the 4 of a region"),
-        ("v1-global", {"keep": 25}, "selection.keep 25 is more than the 24 of a picture"),
+        ("v1-global", {"keep": 25}, "selection.keep 25 is more than the 24 of an image"),
         ("high-only", {"keep": 25}, "selection.keep 25 is more than the 24 of a region"),
         ("v1-released", {"keep": 7}, "selection.keep 7 is more than the 6 of a region"),
         ("no-mid", {"policy": "similarity"}, "'similarity' compares high with mid sub-images, and there is no mid level"),
@@ -208,14 +208,23 @@ def test_a_keep_rule_without_a_high_level_is_refused():
 @pytest.mark.parametrize(
     ("rule", "fault"),
     [
-        ({"scope": "region", "floor": 1}, r"selection.floor 1 belongs to selection.scope 'picture'; under"),
+        ({"scope": "region", "min_per_region": 1}, r"selection.min_per_region 1 belongs to selection.scope 'image'; under"),
         ({"diversity": 1.5}, r"selection.diversity 0 to 1 .* got 0, 1.5 and 0"),
-        ({"remainder": 2}, r"selection.remainder one of 0, 1, 4, 9; got 0, 0.0 and 2"),
-        ({"floor": -1}, r"selection.floor must be at least 0"),
-        ({"policy": "random", "remainder": 4}, r"selection.remainder 4 needs the tokens .* and policy 'random' drops"),
+        ({"pooled_remainder": 2}, r"selection.pooled_remainder one of 0, 1, 4, 9; got 0, 0.0 and 2"),
+        ({"min_per_region": -1}, r"selection.min_per_region must be at least 0"),
+        (
+            {"policy": "random", "pooled_remainder": 4},
+            r"selection.pooled_remainder 4 needs the tokens .* and policy 'random' drops",
+        ),
         ({"policy": "residual", "diversity": 0.5}, r"selection.diversity 0.5 .* use diversity=0, or one of similarity, centred"),
-        ({"scope": "picture", "keep": 12, "floor": 4}, r"selection.floor 4 of each of 4 regions of 6 sub-images does not fit"),
-        ({"scope": "picture", "keep": 24, "floor": 7}, r"selection.floor 7 of each of 4 regions of 6 sub-images does not fit"),
+        (
+            {"scope": "image", "keep": 12, "min_per_region": 4},
+            r"selection.min_per_region 4 of each of 4 regions of 6 sub-images does not fit",
+        ),
+        (
+            {"scope": "image", "keep": 24, "min_per_region": 7},
+            r"selection.min_per_region 7 of each of 4 regions of 6 sub-images does not fit",
+        ),
     ],
 )
 def test_what_a_keep_rule_cannot_mean(rule: dict[str, object], fault: str) -> None:
@@ -225,23 +234,25 @@ def test_what_a_keep_rule_cannot_mean(rule: dict[str, object], fault: str) -> No
 
 
 def test_all_ignores_what_it_has_no_use_for() -> None:
-    changed = V1.with_selection(scope="picture", keep=12, floor=2, remainder=4, diversity=0.5).with_selection(policy="all")
-    assert make_layout((64, 64), changed).num_remainders == 0
+    changed = V1.with_selection(scope="image", keep=12, min_per_region=2, pooled_remainder=4, diversity=0.5).with_selection(
+        policy="all"
+    )
+    assert make_layout((64, 64), changed).num_pooled_remainders == 0
 
 
 @pytest.mark.parametrize(
     ("rule", "groups", "tokens"),
     [
-        ({"remainder": 4}, 4, 4),
-        ({"remainder": 9, "keep": 6}, 0, 0),
-        ({"remainder": 9, "scope": "picture", "keep": 12}, 1, 9),
-        ({"remainder": 1, "scope": "picture", "keep": 24}, 0, 0),
+        ({"pooled_remainder": 4}, 4, 4),
+        ({"pooled_remainder": 9, "keep": 6}, 0, 0),
+        ({"pooled_remainder": 9, "scope": "image", "keep": 12}, 1, 9),
+        ({"pooled_remainder": 1, "scope": "image", "keep": 24}, 0, 0),
         ({}, 0, 0),
     ],
 )
 def test_remainders_are_counted_by_the_layout(rule: dict[str, object], groups: int, tokens: int) -> None:
-    layout, plain = (make_layout((480, 640), V1.with_selection(**{**rule, **more})) for more in ({}, {"remainder": 0}))
-    assert (layout.num_remainders, layout.remainder_tokens) == (groups, tokens)
+    layout, plain = (make_layout((480, 640), V1.with_selection(**{**rule, **more})) for more in ({}, {"pooled_remainder": 0}))
+    assert (layout.num_pooled_remainders, layout.pooled_remainder_tokens) == (groups, tokens)
     assert layout.token_counts == plain.token_counts + (tokens,) * groups
     assert layout.num_image_tokens == plain.num_image_tokens + groups * (tokens + 1)
     assert layout.num_kept == plain.num_kept

@@ -57,7 +57,7 @@ def check_reassembly(image: Image.Image, spec: EncoderSpec) -> None:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_crops_reassemble_to_the_resized_picture(name: str) -> None:
+def test_crops_reassemble_to_the_resized_image(name: str) -> None:
     check_reassembly(noise(61, 97), small(SPECS[name]))
 
 
@@ -73,13 +73,13 @@ def test_crops_reassemble_at_the_extremes(size: tuple[int, int]) -> None:
     check_reassembly(noise(*size), small(SPECS["v2-padded"]))
 
 
-def test_crops_reassemble_from_a_very_large_picture() -> None:
+def test_crops_reassemble_from_a_very_large_image() -> None:
     pattern = noise(40, 50).resize((12_000, 12_000), Image.Resampling.NEAREST)
     check_reassembly(pattern, small(SPECS["high-only"]))
 
 
 def test_resizing_is_width_first_then_height() -> None:
-    """On a picture that shrinks much more in height the order of the passes moves pixels, so the test can fail."""
+    """On an image that shrinks much more in height the order of the passes moves pixels, so the test can fail."""
     image = noise(900, 40)
     expected = two_passes(image, 16, 32)
     other = np.asarray(image.resize((40, 16), BICUBIC).resize((32, 16), BICUBIC))
@@ -95,7 +95,7 @@ def test_the_filter_is_the_callers() -> None:
     assert not np.array_equal(nearest, cut(image, layout))
 
 
-def test_the_whole_picture_is_resized_not_each_crop() -> None:
+def test_the_whole_image_is_resized_not_each_crop() -> None:
     """At an inner edge the filter must reach over into the neighbour: a crop resized by itself differs there."""
     image = noise(64, 64)
     layout = make_layout((64, 64), small(V1))
@@ -108,7 +108,7 @@ def test_the_whole_picture_is_resized_not_each_crop() -> None:
 
 
 def test_sub_images_show_what_their_boxes_say() -> None:
-    """Every source pixel is its own colour; at the canvas' own size each crop is the picture under its box."""
+    """Every source pixel is its own colour; at the canvas' own size each crop is the image under its box."""
     image = noise(64, 96)
     spec = replace(small(V1), high=replace(V1.high, pool=1) if V1.high else None)
     layout = make_layout((64, 96), spec)
@@ -120,7 +120,7 @@ def test_sub_images_show_what_their_boxes_say() -> None:
         assert np.array_equal(part, source[top:bottom, left:right])
 
 
-def test_a_plain_picture_stays_plain() -> None:
+def test_a_plain_image_stays_plain() -> None:
     image = Image.new("RGB", (13, 29), (12, 200, 255))
     assert np.all(cut(image, make_layout((29, 13), small(V2))) == (12, 200, 255))
 
@@ -167,7 +167,7 @@ def test_the_residual_is_the_difference_of_the_two_levels(name: str) -> None:
 
 def test_the_residual_sees_only_what_mid_cannot_show() -> None:
     spec = small(V1)
-    layout = make_layout((64, 96), spec)  # high sub-images show the picture's own pixels, 16 x 16 each
+    layout = make_layout((64, 96), spec)  # high sub-images show the image's own pixels, 16 x 16 each
     plain = Image.new("RGB", (96, 64), (200, 30, 90))
     assert not residual(canvases(plain, layout, resample=BICUBIC, fill=(0, 0, 0)), layout, BICUBIC).any()
     pixels = np.array(plain)
@@ -188,9 +188,9 @@ def test_cutting_is_drawing_and_cropping() -> None:
     assert np.array_equal(crop(drawn, layout, [3, 7]), cut(image, layout, [3, 7]))
 
 
-def test_the_wrong_picture_is_refused() -> None:
+def test_the_wrong_image_is_refused() -> None:
     layout = make_layout((50, 60), V1)
-    fault = "expected an RGB picture of height 50, width 60, got mode {}, height {}, width {}"
+    fault = "expected an RGB image of height 50, width 60, got mode {}, height {}, width {}"
     with pytest.raises(ValueError, match=fault.format("RGB", 60, 50)):
         cut(noise(60, 50), layout)
     for mode in ("L", "RGBA", "CMYK", "P"):

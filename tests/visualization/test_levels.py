@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from dragonfly.models.presets import PRESETS
 from dragonfly.vision import make_layout
+from dragonfly.vision.presets import PRESETS
 from dragonfly.visualization import draw_levels
 from dragonfly.visualization.levels import _reduction
 from dragonfly.visualization.pen import Pen
@@ -58,6 +58,6 @@ def test_any_shape_and_the_same_bytes(size: tuple[int, int]) -> None:
     assert image.mode == "L"
 
 
-def test_a_picture_of_another_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected a picture of height 60, width 80, got 80, 60"):
+def test_an_image_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected an image of height 60, width 80, got 80, 60"):
         draw_levels(Image.new("RGB", (60, 80)), make_layout((60, 80), PRESETS["v1"].spec))

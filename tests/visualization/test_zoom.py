@@ -1,4 +1,4 @@
-"""The zoom picture: same bytes, bounded size, kept sub-images bright and dropped ones dark, every preset and shape."""
+"""The zoom image: same bytes, bounded size, kept sub-images bright and dropped ones dark, every preset and shape."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from dragonfly.models.presets import PRESETS
 from dragonfly.vision import EncoderSpec, LevelSpec, SelectionSpec, SubImageLayout, make_layout
+from dragonfly.vision.presets import PRESETS
 from dragonfly.visualization import draw_zoom, zoom
 from dragonfly.visualization.pen import PADDING, PALETTE, Type, wrap
 from dragonfly.visualization.zoom import MAX_SIDE, MIN_WIDTH
@@ -42,9 +42,9 @@ def drawn_source(image: Image.Image, spec: EncoderSpec, kept: Sequence[int], siz
 def test_every_kept_sub_image_is_brighter_than_every_dropped_one(value: int) -> None:
     layout = make_layout((480, 600), V1)
     kept = first_of_each_region(layout)
-    picture = np.asarray(drawn_source(flat(600, 480, value), V1, kept, (600, 480)).convert("L"), dtype=float)
+    image = np.asarray(drawn_source(flat(600, 480, value), V1, kept, (600, 480)).convert("L"), dtype=float)
     light = [
-        picture[round(top) : round(bottom), round(left) : round(right)].mean()
+        image[round(top) : round(bottom), round(left) : round(right)].mean()
         for left, top, right, bottom in layout.level_boxes("high")
     ]
     dropped = [light[i] for i in range(24) if i not in kept]
@@ -55,21 +55,21 @@ def test_every_kept_sub_image_is_brighter_than_every_dropped_one(value: int) -> 
 def test_left_out_pixels_are_dark_and_kept_pixels_are_the_sources() -> None:
     layout = make_layout((480, 600), V1)
     kept = first_of_each_region(layout)
-    picture = drawn_source(flat(600, 480), V1, kept, (600, 480))
+    image = drawn_source(flat(600, 480), V1, kept, (600, 480))
     for index, (left, top, right, bottom) in enumerate(layout.level_boxes("high")):
         centre = (round((left + right) / 2), round((top + bottom) / 2))
-        assert picture.getpixel(centre) == ((200, 200, 200) if index in kept else (60, 60, 60))
+        assert image.getpixel(centre) == ((200, 200, 200) if index in kept else (60, 60, 60))
 
 
 def test_frames_carry_the_regions_colour() -> None:
     layout = make_layout((480, 600), V1)
     kept = first_of_each_region(layout)
-    picture = drawn_source(flat(600, 480), V1, kept, (600, 480))
+    image = drawn_source(flat(600, 480), V1, kept, (600, 480))
     for index in kept:
         left, _, _, bottom = layout.level_boxes("high")[index]
-        assert picture.getpixel((round(left) + 50, round(bottom) - 2)) == PALETTE[layout.regions[index]]
+        assert image.getpixel((round(left) + 50, round(bottom) - 2)) == PALETTE[layout.regions[index]]
     for region, (left, top, right, _) in enumerate(layout.level_boxes("mid")):
-        assert picture.getpixel((round((left + right) / 2) + 20, round(top) + 3)) == PALETTE[region]
+        assert image.getpixel((round((left + right) / 2) + 20, round(top) + 3)) == PALETTE[region]
 
 
 def test_equal_input_gives_equal_bytes_and_leaves_the_source_alone() -> None:
@@ -130,22 +130,22 @@ def test_extreme_shapes_are_drawn_within_bounds(size: tuple[int, int], width: in
     assert page.crop((0, page.height - 4, page.width, page.height)).getextrema() == ((252, 252), (252, 252), (250, 250))
 
 
-def test_a_padded_picture_is_drawn_without_what_lies_beyond_it() -> None:
+def test_a_padded_image_is_drawn_without_what_lies_beyond_it() -> None:
     spec = replace(PRESETS["v2"].spec, fit="pad", selection=SelectionSpec("detail", "region", 3))
     layout = make_layout((300, 900), spec)
     kept = first_of_each_region(layout)
     beyond = [box for box in layout.level_boxes("high") if box[0] >= 900 or box[1] >= 300]
     assert beyond
-    assert zoom._on_picture(beyond[0], (900, 300), (90, 30)) is None
-    assert zoom._on_picture((450, 0, 950, 999), (900, 300), (90, 30)) == (45, 0, 90, 30)
+    assert zoom._on_image(beyond[0], (900, 300), (90, 30)) is None
+    assert zoom._on_image((450, 0, 950, 999), (900, 300), (90, 30)) == (45, 0, 90, 30)
     page = draw_zoom(flat(900, 300), layout, kept)
     assert PADDING in {colour for _, colour in page.getcolors(1 << 20) or []}
-    assert "Grey is padding beyond the picture." in zoom._legend(layout, [])
+    assert "Grey is padding beyond the image." in zoom._legend(layout, [])
 
 
 def test_encoders_without_mid_or_low() -> None:
     high = LevelSpec(((4, 6),))
-    spec = replace(V1, mid=None, partners=None, high=high, selection=SelectionSpec("detail", "picture", 5))
+    spec = replace(V1, mid=None, partners=None, high=high, selection=SelectionSpec("detail", "image", 5))
     assert draw_zoom(flat(90, 60), make_layout((60, 90), spec), range(5)).width == 1200
     assert draw_zoom(flat(90, 60), make_layout((60, 90), replace(V1, low=None)), range(0, 24, 2)).width == 1200
 
@@ -163,18 +163,18 @@ def test_the_legend_tells_what_happened() -> None:
     layout = make_layout((480, 640), V1)
     words = zoom._legend(layout, zoom._high_shown(layout, scores))
     assert words == [
-        "The picture has 640 x 480 pixels.",
+        "The image has 640 x 480 pixels.",
         "Each sub-image is resized to 224 x 224 pixels.",
         "Kept 12 of 24 high sub-images (bright); the dark ones were left out.",
         "Frame colour: the mid sub-image (M0 to M3) that a sub-image belongs to.",
         "#1: the highest score of its colour, with the score beside it.",
-        "The language model reads 867 tokens for this picture.",
+        "The language model reads 867 tokens for this image.",
     ]
     everything = make_layout((480, 640), PRESETS["v2"].spec)
     assert "All 36 high sub-images were kept; nothing was left out." in zoom._legend(everything, [])
     no_high = make_layout((480, 640), PRESETS["baseline-3"].spec)
     assert "Framed: the mid sub-images, M0 to M23. There is no high level." in zoom._legend(no_high, [])
-    assert zoom._legend(make_layout((200, 20_000), V1), [])[0] == "The picture has 20000 x 200 pixels, drawn 16.7 times too high."
+    assert zoom._legend(make_layout((200, 20_000), V1), [])[0] == "The image has 20000 x 200 pixels, drawn 16.7 times too high."
 
 
 def test_mistakes_are_named() -> None:
@@ -189,7 +189,7 @@ def test_mistakes_are_named() -> None:
             draw_zoom(image, layout, wrong)
     with pytest.raises(ValueError, match="one score for each of the 24 high sub-images, got 12"):
         draw_zoom(image, layout, kept, [0.5] * 12)
-    with pytest.raises(ValueError, match="expected an RGB picture of height 48, width 64"):
+    with pytest.raises(ValueError, match="expected an RGB image of height 48, width 64"):
         draw_zoom(flat(48, 64), layout, kept)
 
 

@@ -9,7 +9,7 @@ from dragonfly.cli import ask, chat, curate, evaluate, inspect, lab, models, rep
 
 app = typer.Typer(
     name="dragonfly",
-    help="Ask questions about pictures at several resolutions, and see where the model looked.",
+    help="Ask questions about images at several resolutions, and see where the model looked.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -11,7 +11,7 @@ import typer
 from dragonfly.cli import common
 
 EXAMPLES = """
-Ask one question about any number of pictures, or (--batch) a file of questions.
+Ask one question about any number of images, or (--batch) a file of questions.
 
 Examples:
 
@@ -26,14 +26,14 @@ Examples:
   dragonfly ask --batch rows.jsonl -o answers.jsonl
 
 A row of a batch is one line {"id": ANY, "image": PATH, "question": TEXT, "system": TEXT}; "images" takes a list of paths,
-and only the question is needed. Paths are relative to the file. Run the same command again to go on where it stopped.
+and only the question is needed. Paths are relative to the file. Run the same command again to resume where it stopped.
 """
 
 
 def ask(
-    words: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...] QUESTION", help="Pictures, then the question.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...] QUESTION", help="Images, then the question.")] = None,
     model: common.Model = None,
-    zoom: Annotated[Path | None, typer.Option(help="Write a picture of where the model looked.")] = None,
+    zoom: Annotated[Path | None, typer.Option(help="Write an image of where the model looked.")] = None,
     why: Annotated[bool, typer.Option("--why", help="Show what each sub-image contributed, by leaving it out.")] = False,
     json: common.Json = False,
     batch: Annotated[Path | None, typer.Option(help="A JSONL file of questions.")] = None,
@@ -59,7 +59,7 @@ def ask(
     loading: dict[str, Any] = {"model": model, "device": device, "dtype": dtype, "overrides": set or ()}
     if batch is not None:
         if words:
-            raise ValueError("--batch reads its questions from the file; leave the question and the pictures out")
+            raise ValueError("--batch reads its questions from the file; leave the question and the images out")
         for option, given in (("--zoom", zoom), ("--why", why), ("--json", json), ("--system", system)):
             if given:
                 raise ValueError(f"{option} is for one question; a batch writes JSON, and its rows have their own system message")
@@ -69,7 +69,7 @@ def ask(
     if output is not None:
         raise ValueError("--output is for the answers of --batch; one answer is printed (redirect it: > answer.txt)")
     if not words or not words[-1].strip():
-        raise ValueError('nothing to ask; write: dragonfly ask PICTURE "QUESTION"')
+        raise ValueError('nothing to ask; write: dragonfly ask IMAGE "QUESTION"')
     *images, question = words
     return _ask_one(images, question, system, zoom, why, json, loading, options)
 
@@ -87,18 +87,18 @@ def _ask_one(
     loading: Any,
     options: Any,
 ) -> int:
-    from dragonfly.imaging import load_picture
+    from dragonfly.imaging import load_image
     from dragonfly.inference import Options, load
 
-    Options.of(**options)  # this and the pictures before the model is loaded, so that a slip costs no time
+    Options.of(**options)  # this and the images before the model is loaded, so that a slip costs no time
     if os.path.isfile(question):  # noqa: PTH113 - Path.is_file raises on a question too long for a name
-        raise ValueError(f"the last word is the question, and '{question}' is a file; write: dragonfly ask PICTURE \"QUESTION\"")
+        raise ValueError(f"the last word is the question, and '{question}' is a file; write: dragonfly ask IMAGE \"QUESTION\"")
     if zoom is not None and not images:
-        raise ValueError("--zoom draws where the model looked in a picture, and no picture is given")
+        raise ValueError("--zoom draws where the model looked in an image, and no image is given")
     if why and not images:
-        raise ValueError("--why tells what each sub-image contributed, and no picture is given")
+        raise ValueError("--why tells what each sub-image contributed, and no image is given")
     for image in images:
-        load_picture(image)
+        load_image(image)
     engine = load(**loading)
     common.say_what_answers(loading["model"], len(images))
     answer = engine.ask(images, question, system=system, **options)
@@ -117,19 +117,19 @@ def _ask_one(
 
 
 def _explain(engine: Any, images: list[str], question: str, system: str | None, answer: Any) -> Any:
-    from dragonfly.lab.attribution import explain
+    from dragonfly.research.lab.attribution import explain
 
-    pictures = [engine.focus(picture, question) for picture in engine.encode(images)]
-    return explain(engine, pictures, question, answer, system)
+    loaded_images = [engine.focus(image, question) for image in engine.encode(images)]
+    return explain(engine, loaded_images, question, answer, system)
 
 
-def _print_reasons(why: Any, pictures: int) -> None:
+def _print_reasons(why: Any, images: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("sub-image", "left, top, right, bottom", "contribution", title="what the answer loses without it, in nats")
     for one in why.contributions:
-        number = f"picture {one.picture + 1}, " if pictures > 1 else ""
+        number = f"image {one.image + 1}, " if images > 1 else ""
         table.add_row(f"{number}{one.level} {one.index}", ", ".join(f"{edge:.0f}" for edge in one.box), f"{one.value:+.3f}")
     Console().print(table)
 
@@ -137,15 +137,15 @@ def _print_reasons(why: Any, pictures: int) -> None:
 def _write_zoom(engine: Any, images: list[str], question: str, answer: Any, path: Path, reasons: Any) -> None:
     """Where the model looked; with `reasons`, each kept sub-image with its contribution in place of the policy's score."""
     from dragonfly.cli.inspect import draw_answer
-    from dragonfly.imaging import load_picture
+    from dragonfly.imaging import load_image
 
-    policy = engine.processor.image_processor.picture_policy
+    policy = engine.processor.image_processor.image_policy
     for index, image in enumerate(images):
         target = common.numbered(path, index, len(images))
-        picture = load_picture(image, policy).image
+        loaded = load_image(image, policy).image
         selection = answer.selections[index] if reasons is None else reasons.scored(index, answer.selections[index])
-        draw_answer(picture, answer.layouts[index], selection, target, title=question)
-        common.say(f"zoom picture: {target}")
+        draw_answer(loaded, answer.layouts[index], selection, target, title=question)
+        common.say(f"zoom loaded: {target}")
 
 
 def _ask_batch(rows: Path, output: Path, batch_size: int, loading: Any, options: Any) -> int:
@@ -158,7 +158,7 @@ def _ask_batch(rows: Path, output: Path, batch_size: int, loading: Any, options:
     Options.of(**options)
     work = open_batch(rows, output)  # faults of the file show before the model is loaded
     if work.done:
-        common.say(f"{work.done} of {work.total} answered before; going on")
+        common.say(f"{work.done} of {work.total} answered before; resuming")
     engine = load(**loading)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("asking", total=work.total, completed=work.done)

@@ -10,7 +10,7 @@ import typer
 from dragonfly.cli import common
 
 EXAMPLES = """
-Talk about pictures, turn by turn. Each picture is encoded once. An empty line or Ctrl-D ends it; /add PICTURE adds one.
+Talk about images, turn by turn. Each image is encoded once. An empty line or Ctrl-D ends it; /add IMAGE adds one.
 
 Examples:
 
@@ -21,7 +21,7 @@ Examples:
 
 
 def chat(
-    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...]", help="Pictures for the first turn.")] = None,
+    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...]", help="Images for the first turn.")] = None,
     model: common.Model = None,
     system: common.System = None,
     max_new_tokens: common.MaxNewTokens = 256,
@@ -32,13 +32,13 @@ def chat(
     dtype: common.Dtype = "auto",
     set: common.Overrides = None,
 ) -> int:
-    from dragonfly.imaging import load_picture
+    from dragonfly.imaging import load_image
     from dragonfly.inference import Options, load
 
     options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
     Options.of(**options)
     for image in images or []:
-        load_picture(image)
+        load_image(image)
     common.say_what_answers(model, len(images or []))
     conversation = load(model, device=device, dtype=dtype, overrides=set or ()).chat(images or [], system=system)
     waiting: list[str] = []
@@ -46,16 +46,16 @@ def chat(
     while line := _read_line():
         try:  # a fault in one turn does not end the conversation
             if line.startswith("/add "):
-                picture = line.removeprefix("/add ").strip()
-                load_picture(picture)
-                waiting.append(picture)
+                loaded = line.removeprefix("/add ").strip()
+                load_image(loaded)
+                waiting.append(loaded)
                 continue
             answer = conversation.ask(line, waiting, **options)
         except ValueError as error:
             common.say(f"error: {error}")
             continue
         waiting = []
-        for note in answer.notes[noted:]:  # an answer carries the notes of all pictures so far
+        for note in answer.notes[noted:]:  # an answer carries the notes of all images so far
             common.say(f"note: {note}")
         noted = len(answer.notes)
         typer.echo(answer.text)

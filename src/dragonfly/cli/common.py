@@ -32,10 +32,10 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def say_what_answers(model: str | None, pictures: int) -> None:
+def say_what_answers(model: str | None, images: int) -> None:
     """The bundled model answers about anything and knows one thing: whoever shows it a scan must hear that."""
-    if model is None and pictures:
-        say("note: nano, the bundled model, knows drawn pages alone; about photographs, documents or scans give --model")
+    if model is None and images:
+        say("note: nano, the bundled model, knows synthetic documents alone; about photographs, documents or scans give --model")
 
 
 def print_json(value: Any) -> None:
@@ -70,7 +70,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def numbered(path: Path, index: int, count: int) -> Path:
-    """The path itself for one picture; with several, a number before the suffix."""
+    """The path itself for one image; with several, a number before the suffix."""
     return path if count == 1 else path.with_name(f"{path.stem}-{index + 1}{path.suffix}")
 
 

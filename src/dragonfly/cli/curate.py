@@ -21,7 +21,7 @@ def curate(
     plan: Annotated[bool, typer.Option("--plan", help="Print expected rows beside the paper's and stop.")] = False,
 ) -> int:
     """
-    Build a training set from raw data sets. Interrupted, it goes on after its last finished step when started again.
+    Build a training set from raw data sets. Interrupted, it resumes after its last finished step when started again.
 
     Examples:
 
@@ -54,10 +54,10 @@ def browse(
         Path | None, typer.Option("--output", "-o", help="The page; browse.html in the folder if not given.")
     ] = None,
     limit: Annotated[int, typer.Option(help="Most samples on the page.")] = 200,
-    preset: Annotated[str, typer.Option(help="Whose grids are drawn over the pictures.")] = "v2",
+    preset: Annotated[str, typer.Option(help="Whose grids are drawn over the images.")] = "v2",
 ) -> int:
     """
-    Write one self-contained page to look at a set: by source, length and picture size, with the zoom layout drawn.
+    Write one self-contained page to look at a set: by source, length and image size, with the zoom layout drawn.
 
     Examples:
 

@@ -12,7 +12,7 @@ from dragonfly.cli.report import show_run
 
 EXAMPLES = """
 Ask a model the questions of one or more tasks and score its answers, with
-intervals over pictures and beside what a guess would get.
+intervals over images and beside what a guess would get.
 
 Examples:
 
@@ -25,7 +25,7 @@ Examples:
   dragonfly eval --model owner/name --tasks pope --out runs/pope --shard 1/4
 
 The folder named by --out gets run.json, scores.json, cost.json, report.md and
-every prediction. Run the same command again to go on where it stopped. With
+every prediction. Run the same command again to resume where it stopped. With
 --shard I/N several workers share a run; `dragonfly rescore` joins and scores
 it. `dragonfly tasks` lists the tasks.
 """
@@ -50,9 +50,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="Longest answer in tokens; the task's own if not given.")
     ] = None,
     by: Annotated[list[str] | None, typer.Option(help="Break scores down by this meta key. Repeatable.")] = None,
-    baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Also ask without and with other pictures.")
-    ] = True,
+    baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Also ask without and with other images.")] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions asked together.")] = 8,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Ask only part I of N; score with `rescore`.")] = None,
     judge: JudgeUrl = None,
@@ -136,7 +134,7 @@ def tasks(
       dragonfly tasks vqa_rad
     """
     from dragonfly.evaluation import TASKS, find_task
-    from dragonfly.evaluation.page import facts_of, tasks_page
+    from dragonfly.evaluation.task_docs import facts_of, tasks_page
 
     if markdown:
         typer.echo(tasks_page(), nl=False)

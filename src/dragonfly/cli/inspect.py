@@ -1,4 +1,4 @@
-"""`dragonfly zoom`, `plan` and `presets`: what a picture becomes, and what that costs."""
+"""`dragonfly zoom`, `plan` and `presets`: what an image becomes, and what that costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dragonfly.cli import common
 
 
 def zoom(
-    image: Annotated[str, typer.Argument(help="The picture.")],
+    image: Annotated[str, typer.Argument(help="The loaded.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it; IMAGE.zoom.png if not given.")] = None,
     model: common.Model = None,
     preset: Annotated[str | None, typer.Option(help="Draw this preset's layout, without a model.")] = None,
@@ -22,7 +22,7 @@ def zoom(
     set: common.Overrides = None,
 ) -> int:
     """
-    Draw how a picture is cut and which sub-images the model is given.
+    Draw how a loaded is cut and which sub-images the model is given.
 
     Examples:
 
@@ -32,58 +32,58 @@ def zoom(
 
       dragonfly zoom scan.png --set model.selection.policy=detail --json
     """
-    from dragonfly.imaging import load_picture
+    from dragonfly.imaging import load_image
 
     if preset is not None:
-        picture, layout, selection = _layout_of(image, preset, model, set)
+        loaded, layout, selection = _layout_of(image, preset, model, set)
     else:
         from dragonfly.inference import load
 
-        load_picture(image)  # before a model is loaded, so that a slip costs no time
+        load_image(image)  # before a model is loaded, so that a slip costs no time
         engine = load(model, device=device, dtype=dtype, overrides=set or ())
         if engine.processor.asks:
             raise ValueError("policy 'question' chooses for a question; ask one: dragonfly ask IMAGE QUESTION --zoom OUT.png")
         encoded = engine.encode([image])[0]
         layout, selection = encoded.layout, encoded.selection
-        picture = load_picture(image, engine.processor.image_processor.picture_policy)  # as the model sees it
-    for note in picture.notes:
-        common.say(f"note: {picture.source}: {note}")
-    target = output or Path(f"{Path(picture.source).stem}.zoom.png")
-    draw_answer(picture.image, layout, selection, target, title=Path(picture.source).name)
+        loaded = load_image(image, engine.processor.image_processor.image_policy)  # as the model sees it
+    for note in loaded.notes:
+        common.say(f"note: {loaded.source}: {note}")
+    target = output or Path(f"{Path(loaded.source).stem}.zoom.png")
+    draw_answer(loaded.image, layout, selection, target, title=Path(loaded.source).name)
     if json:
         from dragonfly.inference.answer import Answer
 
         empty = Answer("", (), 0.0, 0, (layout,), (selection,), {}).to_dict()
         common.print_json({key: empty[key] for key in ("layouts", "selections")})
-    common.say(f"zoom picture: {target}")
+    common.say(f"zoom loaded: {target}")
     return 0
 
 
 def _layout_of(image: str, preset: str, model: str | None, overrides: Sequence[str] | None) -> tuple[Any, Any, Any]:
-    """The picture and its layout with nothing left out: choosing takes a model."""
-    from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_picture
+    """The image and its layout with nothing left out: choosing takes a model."""
+    from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_image
     from dragonfly.inference.answer import describe_selection
-    from dragonfly.models.presets import get_preset
     from dragonfly.vision.layout import make_layout
+    from dragonfly.vision.presets import get_preset
 
     if model is not None or overrides:
         raise ValueError("--preset draws a layout without a model; leave --model and --set out, or use --set model.preset=...")
     chosen = get_preset(preset)
-    picture = load_picture(image, RELEASED_POLICY if chosen.released else DEFAULT_POLICY)
+    loaded = load_image(image, RELEASED_POLICY if chosen.released else DEFAULT_POLICY)
     spec = chosen.spec
     if spec.selects:
-        layout = make_layout(picture.size, spec)
+        layout = make_layout(loaded.size, spec)
         common.say(
             f"note: preset '{preset}' keeps {layout.num_kept_high} of {layout.count('high')} high sub-images; a model chooses "
             "them, so all are drawn"
         )
         spec = spec.with_selection(policy="all")
-    layout = make_layout(picture.size, spec)
-    return picture, layout, describe_selection(layout, None, None)
+    layout = make_layout(loaded.size, spec)
+    return loaded, layout, describe_selection(layout, None, None)
 
 
 def draw_answer(image: Any, layout: Any, selection: Any, path: Path, title: str) -> None:
-    """Write the zoom picture of one source picture."""
+    """Write the zoom image of one source image."""
     from dragonfly.files import atomic_write
     from dragonfly.visualization import draw_zoom
 
@@ -96,15 +96,15 @@ def draw_answer(image: Any, layout: Any, selection: Any, path: Path, title: str)
 
 def plan(
     preset: Annotated[str, typer.Option(help="Name of a preset; see `dragonfly presets`.")],
-    image: Annotated[str, typer.Option(metavar="WxH", help="Size of the picture, such as 1024x768.")],
+    image: Annotated[str, typer.Option(metavar="WxH", help="Size of the image, such as 1024x768.")],
     language_model: Annotated[
         str, typer.Option(help="A known name, or the path of a config.json.")
     ] = "meta-llama/Meta-Llama-3-8B-Instruct",
-    text_tokens: Annotated[int, typer.Option(help="Tokens of the prompt besides the picture.")] = 64,
+    text_tokens: Annotated[int, typer.Option(help="Tokens of the prompt besides the image.")] = 64,
     json: common.Json = False,
 ) -> int:
     """
-    Tokens, encoder passes and FLOPs of a preset on a picture, without any weights.
+    Tokens, encoder passes and FLOPs of a preset on an image, without any weights.
 
     Examples:
 
@@ -112,9 +112,9 @@ def plan(
 
       dragonfly plan --preset v2 --image 2480x3508 --json
     """
-    from dragonfly.models.presets import get_preset
     from dragonfly.models.towers import KNOWN_TOWERS, tower_config
     from dragonfly.planning import plan as cost_of
+    from dragonfly.vision.presets import get_preset
 
     chosen = get_preset(preset)
     cost = cost_of(chosen.spec, common.parse_size(image), tower_config(KNOWN_TOWERS[chosen.tower]), language_model, text_tokens)
@@ -138,7 +138,7 @@ def _print_plan(preset: str, tower: str, language_model: str, cost: Any) -> None
     console.print(levels)
     facts = {
         "encoder passes": f"{cost.num_encoded:,}",
-        "picture tokens, separators included": f"{cost.num_image_tokens:,}",
+        "image tokens, separators included": f"{cost.num_image_tokens:,}",
         "prompt tokens": f"{cost.prompt_tokens:,}",
         "vision tower": f"{cost.tower_flops / 1e9:,.1f} GFLOP",
         "projector": f"{cost.projector_flops / 1e9:,.1f} GFLOP",
@@ -159,12 +159,12 @@ def presets(json: common.Json = False) -> int:
 
       dragonfly presets --json
     """
-    from dragonfly.models.presets import PRESETS
     from dragonfly.vision.layout import make_layout
+    from dragonfly.vision.presets import PRESETS
 
     rows: list[dict[str, Any]] = []
     for preset in PRESETS.values():
-        layout = make_layout((1000, 1000), preset.spec)  # the counts do not depend on the picture
+        layout = make_layout((1000, 1000), preset.spec)  # the counts do not depend on the image
         counts = {name: layout.count(name) for name in ("low", "mid", "high")}
         rows.append(
             {

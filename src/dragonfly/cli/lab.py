@@ -14,8 +14,8 @@ from dragonfly.cli import common
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a shipped study.")]
 Changes = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that overrule the study's.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the study: report, result, arms.")]
-OneArm = Annotated[str | None, typer.Option("--arm", help="Only this arm.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the study: report, result, variants.")]
+OneVariant = Annotated[str | None, typer.Option("--variant", help="Only this variant.")]
 Located = Annotated[Path, typer.Argument(metavar="DATA", help="A manifest with evidence.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first questions.")]
 Result = Annotated[Path | None, typer.Option("--output", "-o", help="Write the result as JSON.")]
@@ -34,7 +34,7 @@ def recall(
     model: common.Model = None,
     policies: Annotated[str | None, typer.Option(help="Comma-separated; all if not given.")] = None,
     keep: Annotated[str, typer.Option(help="Numbers kept, comma-separated.")] = "1,2,3",
-    scope: Annotated[str | None, typer.Option(help="region or picture; the model's own if not given.")] = None,
+    scope: Annotated[str | None, typer.Option(help="region or image; the model's own if not given.")] = None,
     by: Annotated[list[str] | None, typer.Option(help="Break down by this meta key. Repeatable.")] = None,
     limit: Limit = None,
     output: Result = None,
@@ -53,7 +53,7 @@ def recall(
     """
     from dragonfly.files import write_json
     from dragonfly.inference import load
-    from dragonfly.lab import recall as study
+    from dragonfly.research.lab import recall as study
 
     names = _words(policies)
     study.check_policies(names)
@@ -94,9 +94,9 @@ def curves(
     """
     from dragonfly.files import write_json
     from dragonfly.inference import load
-    from dragonfly.lab import attribution
-    from dragonfly.lab.evidence import read_located
-    from dragonfly.lab.tables import curve_rows
+    from dragonfly.research.lab import attribution
+    from dragonfly.research.lab.evidence import read_located
+    from dragonfly.research.lab.tables import curve_rows
 
     read_located(data, 1)
     engine = load(model, device=device, overrides=set or ())
@@ -117,7 +117,7 @@ def sweep(
     study: StudyName,
     changes: Changes = None,
     output: Output = None,
-    arm: OneArm = None,
+    variant: OneVariant = None,
     minutes: Minutes = None,
     json: common.Json = False,
 ) -> int:
@@ -130,26 +130,28 @@ def sweep(
 
       dragonfly lab sweep mine.yaml -o runs/mine --minutes 20
     """
-    from dragonfly.lab.study import Study
-    from dragonfly.lab.sweep import run_sweep
+    from dragonfly.research.lab.study import Study
+    from dragonfly.research.lab.sweep import run_sweep
 
     _errors_only()
     chosen, out = Study.load(study, changes or ()), _folder(study, output)
-    return _show(run_sweep(chosen, out, arm=arm, minutes=minutes, say=common.say), out, json)
+    return _show(run_sweep(chosen, out, variant=variant, minutes=minutes, say=common.say), out, json)
 
 
 def ablate(
     study: StudyName,
     changes: Changes = None,
     output: Output = None,
-    arm: OneArm = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the arms.")] = 1,
+    variant: OneVariant = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the variants.")] = 1,
     minutes: Minutes = None,
-    recipes: Annotated[bool, typer.Option("--recipes", help="Only write the arms' recipes, to be trained elsewhere.")] = False,
+    recipes: Annotated[
+        bool, typer.Option("--recipes", help="Only write the variants' recipes, to be trained elsewhere.")
+    ] = False,
     json: common.Json = False,
 ) -> int:
     """
-    Train the arms of a study alike from one checkpoint, ask them, and report. Run again, it goes on.
+    Train the variants of a study alike from one checkpoint, ask them, and report. Run again, it goes on.
 
     Several machines can share a folder: each starts the same command.
 
@@ -157,10 +159,10 @@ def ablate(
 
       dragonfly ablate headline -o runs/headline data='[{path: data/train}]' test=data/dev
 
-      dragonfly ablate table1 -o runs/table1 --arm v1 --minutes 10
+      dragonfly ablate table1 -o runs/table1 --variant v1 --minutes 10
     """
-    from dragonfly.lab.study import Study
-    from dragonfly.lab.sweep import run_ablation, write_recipes
+    from dragonfly.research.lab.study import Study
+    from dragonfly.research.lab.sweep import run_ablation, write_recipes
 
     _errors_only()
     chosen, out = Study.load(study, changes or ()), _folder(study, output)
@@ -168,7 +170,7 @@ def ablate(
         for file in write_recipes(chosen, out):
             typer.echo(f"dragonfly train {file}")
         return 0
-    found = run_ablation(chosen, out, arm=arm, workers=workers, minutes=minutes, say=common.say)
+    found = run_ablation(chosen, out, variant=variant, workers=workers, minutes=minutes, say=common.say)
     return _show(found, out, json)
 
 
@@ -187,7 +189,7 @@ def findings(
       dragonfly lab findings benchmarks/results/lab -o docs/findings.md
     """
     from dragonfly.files import write_text
-    from dragonfly.lab.findings import page
+    from dragonfly.research.lab.findings import page
 
     write_text(output, page(results))
     common.say(f"findings: {output}")
@@ -203,20 +205,20 @@ def studies() -> int:
 
       dragonfly lab studies
     """
-    from dragonfly.lab.study import Study, shipped_studies
+    from dragonfly.research.lab.study import Study, shipped_studies
 
-    rows = [["study", "command", "arms", "minutes", "question"]]
+    rows = [["study", "command", "variants", "minutes", "question"]]
     for name in shipped_studies():
         one = Study.load(name)
         command = "lab sweep" if one.recipe is None else "ablate"
         whole = "-" if one.minutes is None else f"{one.minutes * len(one.jobs()):g}"
-        rows.append([name, command, str(len(one.arms)), whole, one.question])
-    common.print_table("studies; minutes on two cores, all arms and seeds", rows)
+        rows.append([name, command, str(len(one.variants)), whole, one.question])
+    common.print_table("studies; minutes on two cores, all variants and seeds", rows)
     return 0
 
 
 def _errors_only() -> None:
-    """Leave unsaid what loading warns of: every arm would, of what its study is about, and a new map is why one calibrates."""
+    """Leave unsaid what loading warns of: every variant would, of what its study is about, and a new map is why one calibrates."""
     logging.getLogger("dragonfly").setLevel(logging.ERROR)
 
 
@@ -228,15 +230,15 @@ def _folder(study: str, output: Path | None) -> Path:
 
 def _show(result: dict[str, Any], folder: Path, as_json: bool) -> int:
     """The result in short; 1 while jobs are unfinished."""
-    from dragonfly.lab.report import difference_rows, score_rows
+    from dragonfly.research.lab.report import difference_rows, score_rows
 
     if as_json:
         common.print_json(result)
-    elif result["arms"]:
+    elif result["variants"]:
         common.print_table("scores, % with 95 % interval", score_rows(result))
         common.print_table("differences, points with 95 % interval", difference_rows(result))
-    for claim in result["headlines"]:
-        common.say(claim["text"] or claim["refused"])
+    for conclusion in result["conclusions"]:
+        common.say(conclusion["text"] or conclusion["refused"])
     if result["unfinished"]:
         common.say(f"not finished: {', '.join(result['unfinished'])}")
     common.say(f"report: {folder / 'report.md'}")
@@ -251,17 +253,15 @@ def _numbers(option: str, text: str) -> list[int]:
 
 
 def _print_recall(found: dict[str, Any]) -> None:
-    from dragonfly.lab.tables import recall_rows
+    from dragonfly.research.lab.tables import recall_rows
 
     data, of = found["data"], "/".join(map(str, found["high"]))
-    typer.echo(
-        f"{data['questions']} questions about {data['pictures']} pictures; kept of {of} high sub-images per {found['scope']}"
-    )
+    typer.echo(f"{data['questions']} questions about {data['images']} images; kept of {of} high sub-images per {found['scope']}")
     common.print_table("share of questions whose evidence is kept, % with 95 % interval", recall_rows(found))
     if found["without_high_level"]:
         common.say(f"note: {found['without_high_level']} questions have no high level and are left out")
-    if (found["shared_mean"] or "checkpoint") != "checkpoint":
-        common.say(f"note: the model has no shared mean; 'centred' took that of {found['shared_mean']}")
+    if (found["mean_embedding"] or "checkpoint") != "checkpoint":
+        common.say(f"note: the model has no mean embedding; 'centred' took that of {found['mean_embedding']}")
 
 
 @contextmanager
@@ -279,14 +279,14 @@ def _bar(label: str) -> Generator[Callable[[int, int], None]]:
 @lab_app.command("calibrate")
 def calibrate(
     model: Annotated[str, typer.Argument(help="Model directory or hub name; 'nano' for the bundled model.")],
-    data: Annotated[str, typer.Argument(help="Rows with pictures: a manifest, or a file or folder that training reads.")],
+    data: Annotated[str, typer.Argument(help="Rows with images: a manifest, or a file or folder that training reads.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The new model directory.")],
-    limit: Annotated[int, typer.Option(help="Most pictures to look at.")] = 500,
+    limit: Annotated[int, typer.Option(help="Most images to look at.")] = 500,
     set: common.Overrides = None,
     device: common.Device = "auto",
 ) -> int:
     """
-    Give a model the shared mean that policy `centred` needs, from pictures alone, and write it as a new directory.
+    Give a model the mean embedding that policy `centred` needs, from images alone, and write it as a new directory.
 
     For policy `question`, learn its map from the rows' evidence instead; tower, projector and embeddings stay as they are.
 
@@ -294,10 +294,10 @@ def calibrate(
 
       dragonfly lab calibrate ./my-model rows.json -o ./my-model-centred
 
-      dragonfly lab calibrate ./my-model ./data --set model.selection.policy=question --set model.selection.scope=picture \
+      dragonfly lab calibrate ./my-model ./data --set model.selection.policy=question --set model.selection.scope=image \
           --set model.selection.keep=3 --limit 8000 -o ./my-model-question
     """
-    from dragonfly.lab.calibration import calibrate_model
+    from dragonfly.research.lab.calibration import calibrate_model
 
     _errors_only()
     done = calibrate_model(None if model == "nano" else model, data, output, limit=limit, overrides=set or (), device=device)

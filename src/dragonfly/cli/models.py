@@ -15,7 +15,7 @@ def info(
     json: common.Json = False,
 ) -> int:
     """
-    What a model is: tower, language model, encoder, tokens per picture, size and origin. Reads no weights.
+    What a model is: tower, language model, encoder, tokens per image, size and origin. Reads no weights.
 
     Examples:
 

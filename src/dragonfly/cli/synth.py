@@ -1,4 +1,4 @@
-"""`dragonfly synth`: pictures with fine detail and questions about them, drawn from a seed."""
+"""`dragonfly synth`: images with fine detail and questions about them, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dragonfly.cli import common
 
 
 def synth(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The new folder: manifest.json, shards, pictures.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new folder: manifest.json, shards, images.")],
     spec: Annotated[
         str, typer.Option(help="What to draw: nano, fine, nano-crowded, nano-words, nano-close-{1,4,9}, nano-text.")
     ] = "nano",
@@ -20,20 +20,22 @@ def synth(
     seed: Annotated[int, typer.Option(help="The same seed and package versions give the same bytes.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Processes; as many as cores if not given.")] = None,
     questions: Annotated[str, typer.Option(help="all, or one-per-kind.")] = "all",
-    marks: Annotated[bool, typer.Option("--marks", help="One row per picture, with every drawn character's box.")] = False,
+    text_annotations: Annotated[
+        bool, typer.Option("--text-annotations", help="One row per image, with every drawn character's box.")
+    ] = False,
 ) -> int:
     """
-    Draw a data set: pictures, questions, answers, and boxes of the evidence.
+    Draw a data set: images, questions, answers, and boxes of the evidence.
 
     Examples:
 
       dragonfly synth --spec nano --split test --n 300 --seed 987 -o data/test
 
-      dragonfly synth --spec nano-crowded --n 20000 --seed 1 --marks -o data/read
+      dragonfly synth --spec nano-crowded --n 20000 --seed 1 --text-annotations -o data/read
     """
-    from dragonfly.synthetic.dataset import Plan, cores, write_dataset
+    from dragonfly.research.synthetic.dataset import DatasetOptions, cores, write_dataset
 
-    plan = Plan(spec, split, n, seed, questions, marks)  # pyright: ignore[reportArgumentType] - checked there
+    plan = DatasetOptions(spec, split, n, seed, questions, text_annotations)  # pyright: ignore[reportArgumentType] - checked there
     manifest = write_dataset(plan, output, workers=cores() if workers is None else workers)
     common.say(f"{n} pages: {manifest}")
     return 0

@@ -17,7 +17,7 @@ inspect_app = typer.Typer(name="inspect", help="Look before training.", no_args_
 
 def train(recipe: RecipeName, changes: Changes = None) -> int:
     """
-    Train one stage. Interrupted, it goes on from its last complete checkpoint when started again.
+    Train one stage. Interrupted, it resumes from its last complete checkpoint when started again.
 
     Examples:
 
@@ -40,7 +40,7 @@ def inspect_data(
     rows: Annotated[int, typer.Option(help="Rows of each source to print.")] = 3,
 ) -> int:
     """
-    Print examples with every token's part coloured: picture, prompt, trained. Then check the labels as training does.
+    Print examples with every token's part coloured: image, prompt, trained. Then check the labels as training does.
 
     Examples:
 
@@ -52,13 +52,13 @@ def inspect_data(
 
     from dragonfly.data import show
     from dragonfly.training import Recipe
+    from dragonfly.training.build import build_processor
     from dragonfly.training.label_audit import audit_labels
     from dragonfly.training.sources import encoded, first_rows, mixture
-    from dragonfly.training.stages import build_processor
 
     chosen = Recipe.load(recipe, changes or ())
-    if chosen.objective == "read":
-        raise ValueError("objective 'read' has no conversations to show; its marks are in the rows' meta")
+    if chosen.objective == "patch_ocr":
+        raise ValueError("objective 'patch_ocr' has no conversations to show; its marks are in the rows' meta")
     processor = build_processor(chosen)
     order = None if chosen.data.streaming else mixture(chosen)
     sources = order.sources if order else first_rows(chosen)
@@ -96,10 +96,10 @@ def merge(
 
 
 def _counts(example: Any, processor: Any) -> str:
-    from dragonfly.data import IGNORE_INDEX, picture_mask
+    from dragonfly.data import IGNORE_INDEX, image_mask
 
     ids, labels = example["input_ids"], example["labels"]
-    pictures = int(picture_mask(ids, processor.image_token_id, processor.separator_token_id).sum())
+    images = int(image_mask(ids, processor.image_token_id, processor.separator_token_id).sum())
     trained = int((labels != IGNORE_INDEX).sum())
     cut = f", {example['num_truncated']} turns left out for max_length" if example["num_truncated"] else ""
-    return f"{len(ids)} tokens, {pictures} picture, {len(ids) - pictures - trained} prompt, {trained} trained{cut}"
+    return f"{len(ids)} tokens, {images} image, {len(ids) - images - trained} prompt, {trained} trained{cut}"

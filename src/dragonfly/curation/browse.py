@@ -1,4 +1,4 @@
-"""A manifest as one page to look through: samples with small pictures, how each is cut, and filters.
+"""A manifest as one page to look through: samples with small images, how each is cut, and filters.
 
 Promises that the page needs nothing else (no network, no folder beside it), that whatever stands in the data is shown as
 text, and that the grid lines are the layout's own boxes. Chooses evenly among the rows of every source; changes nothing.
@@ -19,22 +19,22 @@ from PIL import Image
 from dragonfly.data import ImageRef, Manifest, Sample
 from dragonfly.data.parquet import import_pyarrow
 from dragonfly.files import write_text
-from dragonfly.imaging import load_picture
-from dragonfly.models.presets import get_preset
+from dragonfly.imaging import load_image
 from dragonfly.vision import EncoderSpec, make_layout
+from dragonfly.vision.presets import get_preset
 
-from .writing import EVAL
+from .export import EVAL
 
-SIDE = 240  # longest side of a small picture, in pixels
+SIDE = 240  # longest side of a small image, in pixels
 LETTERS = 1200  # of one turn
-PICTURES = 4  # of one sample
+IMAGES = 4  # of one sample
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """A picture for the page: its HTML and its longer side in pixels (0 where it cannot be read)."""
+    """An image for the page: its HTML and its longer side in pixels (0 where it cannot be read)."""
 
     html: str
     side: int
@@ -90,15 +90,13 @@ def _sources(manifest: Manifest) -> Iterator[str]:
 
 
 def _card(place: int, split: str, sample: Sample, spec: EncoderSpec) -> str:
-    shown = [
-        _picture(image, sample.evidence if not number else (), spec) for number, image in enumerate(sample.images[:PICTURES])
-    ]
+    shown = [_image(image, sample.evidence if not number else (), spec) for number, image in enumerate(sample.images[:IMAGES])]
     more = len(sample.images) - len(shown)
     turns = [_turn(message.role, message.text) for message in sample.messages]
     words = sum(len(message.text.split()) for message in sample.messages)
     facts = [
         f"{words} words",
-        *([f"{more} more pictures"] if more else []),
+        *([f"{more} more images"] if more else []),
         *(f"{key} {value}" for key, value in sample.meta.items()),
     ]
     data = {
@@ -113,7 +111,7 @@ def _card(place: int, split: str, sample: Sample, spec: EncoderSpec) -> str:
         [
             f"<article {marks}>",
             f"<h2>{escape(sample.source)} · {escape(sample.id)}</h2>",
-            *(picture.html for picture in shown),
+            *(loaded.html for loaded in shown),
             *turns,
             f'<p class="about">{escape(_cut(" · ".join(facts), 400))}</p></article>',
         ]
@@ -128,13 +126,13 @@ def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else f"{text[:letters]} … ({len(text) - letters} letters more)"
 
 
-def _picture(image: ImageRef, evidence: Sequence[Sequence[Box]], spec: EncoderSpec) -> _Shown:
-    """The small picture with the boxes of its layout over it, or why it cannot be shown."""
+def _image(image: ImageRef, evidence: Sequence[Sequence[Box]], spec: EncoderSpec) -> _Shown:
+    """The small image with the boxes of its layout over it, or why it cannot be shown."""
     try:
-        picture = load_picture(image.source)
+        loaded = load_image(image.source)
     except ValueError as error:
         return _Shown(f'<p class="fault">{escape(str(error))}</p>', 0)
-    height, width = picture.size
+    height, width = loaded.size
     layout = make_layout((height, width), spec)
     boxes = [("high", box) for box in layout.level_boxes("high")] + [("mid", box) for box in layout.level_boxes("mid")]
     boxes += [("evidence", box) for turn in evidence for box in turn]
@@ -142,12 +140,12 @@ def _picture(image: ImageRef, evidence: Sequence[Sequence[Box]], spec: EncoderSp
         f'<rect class="{name}" x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}"/>'
         for name, (left, top, right, bottom) in boxes
     )
-    small = _small(picture.image)
+    small = _small(loaded.image)
     size = f'width="{small.width}" height="{small.height}"'
     svg = f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">{lines}</svg>'
     title = f"{width} x {height} pixels"
     return _Shown(
-        f'<span class="picture" title="{title}"><img {size} alt="{title}" src="{_data(small)}">{svg}</span>', max(height, width)
+        f'<span class="image_key" title="{title}"><img {size} alt="{title}" src="{_data(small)}">{svg}</span>', max(height, width)
     )
 
 

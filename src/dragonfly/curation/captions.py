@@ -1,7 +1,7 @@
 """Captions become instructions: a question in one of many wordings, with the caption as its answer.
 
 Promises that the wording depends on nothing but (seed, sample id), so neither order nor number of workers changes it, and
-that a sample which is no caption passes unchanged. Judges neither captions nor pictures.
+that a sample which is no caption passes unchanged. Judges neither captions nor images.
 """
 
 from dataclasses import replace
@@ -42,27 +42,27 @@ WORDINGS = {
         "What does this pathology image show?",
         "Describe this pathology image.",
         "Write a caption for this slide.",
-        "Give a short description of the tissue in the picture.",
+        "Give a short description of the tissue in the image.",
         "What can be seen under the microscope here?",
         "Caption this image as a pathologist would.",
         "Summarise what this slide illustrates.",
         "Provide a description of the image.",
-        "State briefly what this picture shows.",
+        "State briefly what this image shows.",
         "What would a pathologist note about this image?",
-        "Tell me what is depicted in this pathology picture.",
+        "Tell me what is depicted in this pathology image.",
         "Explain the content of this image in a few words.",
     ),
     "gross-pathology": (
         "What does this photograph of a specimen show?",
         "Describe the gross specimen.",
-        "Write a one-sentence caption for this gross pathology picture.",
+        "Write a one-sentence caption for this gross pathology image.",
         "Give a short description of this specimen.",
         "What can be seen with the naked eye here?",
         "Caption this photograph for a pathology teaching collection.",
         "Summarise the gross appearance.",
         "Provide a caption for this case photograph.",
         "State briefly what the specimen shows.",
-        "What would the label of this teaching picture say?",
+        "What would the label of this teaching image say?",
         "Tell me what is depicted in this gross photograph.",
         "Describe the lesion or organ in one sentence.",
     ),
@@ -91,7 +91,7 @@ WORDINGS = {
         "Read this chest X-ray and write the report.",
         "What would a radiologist report here?",
         "Summarise this chest examination in a short report.",
-        "Please write a brief radiology report for this picture.",
+        "Please write a brief radiology report for this image.",
         "State the impression and then what you observe in this chest image.",
     ),
 }
@@ -111,7 +111,7 @@ def instructions_from_captions(sample: Sample, seed: int) -> Sample:
     if style not in WORDINGS:
         raise BadSample("unknown-style", f"{style!r}; accepted: {', '.join(WORDINGS)}")
     wording = Random(f"{seed}:{sample.id}").choice(WORDINGS[style])
-    pictures = tuple(Part("image") for _ in sample.images)
-    messages = (Message("user", (*pictures, Part("text", wording))), Message("assistant", (Part("text", caption.strip()),)))
+    images = tuple(Part("image") for _ in sample.images)
+    messages = (Message("user", (*images, Part("text", wording))), Message("assistant", (Part("text", caption.strip()),)))
     kept = {key: value for key, value in sample.meta.items() if key not in ("caption", "style")}
     return replace(sample, messages=messages, meta={**kept, "form": "qa", "kind": "caption"})

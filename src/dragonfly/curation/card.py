@@ -11,7 +11,7 @@ from typing import Any
 from dragonfly.data import Manifest, Sample
 
 _EXAMPLES, _EXAMPLE_LETTERS = 6, 300
-_COMMON = ("step", "in", "out", "dropped", "with_pictures", "by_source")
+_COMMON = ("step", "in", "out", "dropped", "with_images", "by_source")
 
 
 def data_card(name: str, records: Sequence[dict[str, Any]], folder: Path) -> str:
@@ -23,7 +23,7 @@ def data_card(name: str, records: Sequence[dict[str, Any]], folder: Path) -> str
     lines = [
         f"# {_plain(name)}",
         "",
-        f"{len(train):,} rows, {counts['images']:,} pictures in them, {counts['answers']:,} answers{held}.",
+        f"{len(train):,} rows, {counts['images']:,} images in them, {counts['answers']:,} answers{held}.",
         f"Manifest sha256 `{train.sha256}`.",
         "",
         "## Sources",
@@ -38,7 +38,7 @@ def data_card(name: str, records: Sequence[dict[str, Any]], folder: Path) -> str
         "",
         "## Steps",
         "",
-        *_table(("step", "rows in", "rows out", "of these with pictures", "dropped"), map(_step, records)),
+        *_table(("step", "rows in", "rows out", "of these with images", "dropped"), map(_step, records)),
         "",
         *[line for record in records for line in _details(record)],
         "## Examples",
@@ -50,7 +50,7 @@ def data_card(name: str, records: Sequence[dict[str, Any]], folder: Path) -> str
 
 def _step(record: dict[str, Any]) -> tuple[Any, ...]:
     dropped = "; ".join(f"{reason}: {number:,}" for reason, number in record["dropped"].items()) or "none"
-    return record["step"], record["in"], record["out"], record["with_pictures"], dropped
+    return record["step"], record["in"], record["out"], record["with_images"], dropped
 
 
 def _details(record: dict[str, Any]) -> list[str]:
@@ -83,7 +83,7 @@ def _spread(manifest: Manifest) -> Iterable[Sample]:
 
 def _example(sample: Sample) -> list[str]:
     said = [f"- {message.role}: {_plain(message.text[:_EXAMPLE_LETTERS])}" for message in sample.messages]
-    return [f"{_plain(sample.id)} ({len(sample.images)} pictures)", "", *said, ""]
+    return [f"{_plain(sample.id)} ({len(sample.images)} images)", "", *said, ""]
 
 
 def _plain(text: str) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .hamming_search import Indices
 from .hashing import SHINGLE_WORDS, Numbers, draws
-from .neighbours import Indices
 
 # Read by Daft when it is imported.
 os.environ.update(DAFT_ANALYTICS_ENABLED="0", DO_NOT_TRACK="1", DAFT_PROGRESS_BAR="0")
@@ -70,7 +70,7 @@ def map_files(function: Callable[[str], Any], names: Sequence[str], workers: int
     """`function(name)` for every name, in their order; what it returns must be JSON-able.
 
     `workers` is how many shares the names are dealt out in (each core takes one after the other); None: one name each. On
-    this machine workers are threads: decoding and hashing pictures leave Python's lock, reading words holds it.
+    this machine workers are threads: decoding and hashing images leave Python's lock, reading words holds it.
     """
     if not names:
         return []

@@ -54,7 +54,7 @@ class MixSource(Config):
 
     @property
     def is_text(self) -> bool:
-        """Whether the source is known to have no pictures; with a `format`, only its rows can tell."""
+        """Whether the source is known to have no images; with a `format`, only its rows can tell."""
         return self.format is None and SOURCES[self.name].modality == "text"
 
     def read(self) -> Iterator[Sample | BadRow]:

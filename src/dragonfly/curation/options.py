@@ -19,7 +19,7 @@ _PAPER = {"step", "expected", "expected_text"}
 
 
 class _Step(Config):
-    """`expected`: how many rows with pictures the paper has after this step, None where it does not say."""
+    """`expected`: how many rows with images the paper has after this step, None where it does not say."""
 
     expected: Count | None = None
 
@@ -30,31 +30,31 @@ class _Step(Config):
 
 
 class Validate(_Step):
-    """Keep what can be trained on: a sound conversation or one still to be made from a label or caption, pictures that open."""
+    """Keep what can be trained on: a sound conversation or one still to be made from a label or caption, images that open."""
 
     step: Literal["validate"]
 
 
 class DedupeExact(_Step):
-    """One row of each (pictures, instruction)."""
+    """One row of each (images, instruction)."""
 
     step: Literal["dedupe_exact"]
 
 
-class DedupePictures(_Step):
-    """One picture stands for all whose perceptual hashes differ in at most `radius` of 64 bits, with `mirrored` also mirrored.
+class DedupeImages(_Step):
+    """One image stands for all whose perceptual hashes differ in at most `radius` of 64 bits, with `mirrored` also mirrored.
 
-    `drop`: rows that ask the same of pictures that look alike, or all rows on a picture that another one stands for.
+    `drop`: rows that ask the same of images that look alike, or all rows on an image that another one stands for.
     """
 
-    step: Literal["dedupe_pictures"]
+    step: Literal["dedupe_images"]
     radius: Radius = 6
     mirrored: bool = True
     drop: Literal["same_instruction", "all"] = "same_instruction"
 
 
 class DedupeText(_Step):
-    """One row of each set on the same pictures whose words' Jaccard similarity is at least `threshold` (MinHash)."""
+    """One row of each set on the same images whose words' Jaccard similarity is at least `threshold` (MinHash)."""
 
     step: Literal["dedupe_text"]
     threshold: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
@@ -73,32 +73,32 @@ class InstructionsFromCaptions(_Step):
 
 
 class Cap(_Step):
-    """At most `per_picture` rows on a picture, drawn by the mix's seed."""
+    """At most `per_image` rows on an image, drawn by the mix's seed."""
 
     step: Literal["cap"]
-    per_picture: Count = 8
+    per_image: Count = 8
 
 
 class Leak(_Step):
     """Take out rows that resemble the evaluation data `against` (manifests or data files; by default the mix's `evaluation`).
 
-    By picture (`picture_radius` as for dedupe_pictures), by group, and by question: `text` is the least Jaccard similarity
-    of two questions, None looks at no words; rows with pictures are compared by words only under `text_with_pictures`.
+    By image (`image_radius` as for dedupe_images), by group, and by question: `text` is the least Jaccard similarity
+    of two questions, None looks at no words; rows with images are compared by words only under `text_with_images`.
     """
 
     step: Literal["leak"]
     against: tuple[str, ...] = ()
-    picture_radius: Radius = 10
+    image_radius: Radius = 10
     text: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.8
-    text_with_pictures: bool = False
+    text_with_images: bool = False
 
 
 class Mixture(_Step):
     """Draw the rows that go out (`quotas.quotas` says how many from each source).
 
-    `total`: all rows out; None keeps as many as the shares allow. `text_share`: rows without pictures, of all rows.
-    `general_share`: rows from general sources, of the rows with pictures. None leaves a share as it comes.
-    `expected_text`: the paper's rows without pictures.
+    `total`: all rows out; None keeps as many as the shares allow. `text_share`: rows without images, of all rows.
+    `general_share`: rows from general sources, of the rows with images. None leaves a share as it comes.
+    `expected_text`: the paper's rows without images.
     """
 
     step: Literal["mixture"]
@@ -109,17 +109,17 @@ class Mixture(_Step):
 
 
 class Split(_Step):
-    """Set `eval_share` of the rows apart, whole groups (patients, studies, documents) or whole pictures at a time."""
+    """Set `eval_share` of the rows apart, whole groups (patients, studies, documents) or whole images at a time."""
 
     step: Literal["split"]
     eval_share: Share = 0.0
-    by: Literal["group", "picture"] = "group"
+    by: Literal["group", "image"] = "group"
 
 
 Step = Annotated[
     Validate
     | DedupeExact
-    | DedupePictures
+    | DedupeImages
     | DedupeText
     | QuestionsFromLabels
     | InstructionsFromCaptions

@@ -15,7 +15,7 @@ from .sources import SOURCES
 
 _OURS = "ours"
 _LEGEND = f"<=: at most, before faults, duplicates, leaks and excluded subsets. {_OURS}: a count that the paper does not give."
-_TAKES_UNKNOWN = {"validate", "dedupe_exact", "dedupe_pictures", "dedupe_text", "leak"}
+_TAKES_UNKNOWN = {"validate", "dedupe_exact", "dedupe_images", "dedupe_text", "leak"}
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class PlannedSource:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """Rows after a step, with pictures and without (None: not known), and the paper's."""
+    """Rows after a step, with images and without (None: not known), and the paper's."""
 
     name: str
-    pictured: int | None
+    with_images: int | None
     text: int | None
     at_most: bool
     paper: int | None
@@ -46,7 +46,7 @@ class PlannedStep:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MixPlan:
     """What `plan` found; `plan_table` prints it."""
 
     name: str
@@ -54,20 +54,20 @@ class Plan:
     steps: tuple[PlannedStep, ...]
 
 
-def plan(mix: Mix) -> Plan:
+def plan(mix: Mix) -> MixPlan:
     """The rows that `mix` should give per source and step."""
     states = [_available(source) for source in mix.sources]
     steps = [_after("read", mix.sources, states)]
     for step in mix.steps:
         if isinstance(step, Cap):
-            states = [_capped(source, state, step.per_picture) for source, state in zip(mix.sources, states, strict=True)]
+            states = [_capped(source, state, step.per_image) for source, state in zip(mix.sources, states, strict=True)]
         elif isinstance(step, Mixture):
             states = _drawn(mix.sources, states, step)
         elif step.step in _TAKES_UNKNOWN:
             states = [replace(state, at_most=True) for state in states]
         paper_text = step.expected_text if isinstance(step, Mixture) else None
         steps.append(replace(_after(step.step, mix.sources, states), paper=step.expected, paper_text=paper_text))
-    return Plan(mix.name, tuple(states), tuple(steps))
+    return MixPlan(mix.name, tuple(states), tuple(steps))
 
 
 def _available(entry: MixSource) -> PlannedSource:
@@ -82,13 +82,13 @@ def _available(entry: MixSource) -> PlannedSource:
     return PlannedSource(entry.name, count, published, count, at_most, entry.expected)
 
 
-def _capped(entry: MixSource, state: PlannedSource, per_picture: int) -> PlannedSource:
-    pictures = None if entry.format else SOURCES[entry.name].pictures
+def _capped(entry: MixSource, state: PlannedSource, per_image: int) -> PlannedSource:
+    images = None if entry.format else SOURCES[entry.name].images
     if entry.is_text or state.out is None:
         return state
-    if pictures is None:
+    if images is None:
         return replace(state, at_most=True)
-    return replace(state, out=min(state.out, per_picture * pictures), at_most=True)
+    return replace(state, out=min(state.out, per_image * images), at_most=True)
 
 
 def _drawn(entries: Sequence[MixSource], states: list[PlannedSource], mixture: Mixture) -> list[PlannedSource]:
@@ -104,9 +104,9 @@ def _drawn(entries: Sequence[MixSource], states: list[PlannedSource], mixture: M
 
 
 def _after(name: str, entries: Sequence[MixSource], states: Sequence[PlannedSource]) -> PlannedStep:
-    pictured = [state for entry, state in zip(entries, states, strict=True) if not entry.is_text]
+    with_images = [state for entry, state in zip(entries, states, strict=True) if not entry.is_text]
     text = [state for entry, state in zip(entries, states, strict=True) if entry.is_text]
-    return PlannedStep(name, _total(pictured), _total(text), any(state.at_most for state in states), None)
+    return PlannedStep(name, _total(with_images), _total(text), any(state.at_most for state in states), None)
 
 
 def _total(states: Sequence[PlannedSource]) -> int | None:
@@ -122,11 +122,17 @@ def plan_table(mix: Mix) -> str:
         for s in planned.sources
     ]
     steps = [
-        (s.name, _number(s.pictured, s.at_most), _number(s.text, s.at_most and s.text != 0), _paper(s), _gap(s.pictured, s.paper))
+        (
+            s.name,
+            _number(s.with_images, s.at_most),
+            _number(s.text, s.at_most and s.text != 0),
+            _paper(s),
+            _gap(s.with_images, s.paper),
+        )
         for s in planned.steps
     ]
     first = _table(("source", "rows", "counted by", "rows out", "paper", "gap"), sources)
-    second = _table(("after", "rows with pictures", "text rows", "paper", "gap"), steps)
+    second = _table(("after", "rows with images", "text rows", "paper", "gap"), steps)
     return f"{planned.name}\n\n{first}\n{second}\n{_LEGEND}\n"
 
 

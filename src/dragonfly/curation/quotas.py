@@ -50,8 +50,8 @@ def _with_total(offered: dict[str, int], mixture: Mixture, total: int) -> dict[s
     """A share that is not given is the pool's own share of what is offered."""
     text_share = _share(offered["text"], sum(offered.values())) if mixture.text_share is None else mixture.text_share
     text = round(total * text_share)
-    pictured = offered["general"] + offered["biomedical"]
-    general_share = _share(offered["general"], pictured) if mixture.general_share is None else mixture.general_share
+    with_images = offered["general"] + offered["biomedical"]
+    general_share = _share(offered["general"], with_images) if mixture.general_share is None else mixture.general_share
     general = round((total - text) * general_share)
     return {"text": text, "general": general, "biomedical": total - text - general}
 
@@ -60,11 +60,11 @@ def _without_total(offered: dict[str, int], mixture: Mixture) -> dict[str, int]:
     """As many rows as the given shares allow."""
     general, biomedical, text = offered["general"], offered["biomedical"], offered["text"]
     if (share := mixture.general_share) is not None:
-        pictured = min(_divided(general, share), _divided(biomedical, 1 - share))
-        general, biomedical = round(pictured * share), round(pictured * (1 - share))
+        with_images = min(_divided(general, share), _divided(biomedical, 1 - share))
+        general, biomedical = round(with_images * share), round(with_images * (1 - share))
     if (share := mixture.text_share) is not None:
-        pictured = general + biomedical
-        kept = _share(min(pictured, text * _divided(1 - share, share)), pictured)
+        with_images = general + biomedical
+        kept = _share(min(with_images, text * _divided(1 - share, share)), with_images)
         general, biomedical = round(general * kept), round(biomedical * kept)
         text = min(text, round((general + biomedical) * share / (1 - share)))
     return {"text": text, "general": general, "biomedical": biomedical}

@@ -1,4 +1,4 @@
-"""A mix from its sources to its manifest: each step's result in a folder, so that an interrupted run goes on from there.
+"""A mix from its sources to its manifest: each step's result in a folder, so that an interrupted run resumes from there.
 
 Promises that the same mix on the same files gives the same manifest, byte for byte, on one machine or a cluster, whatever the
 number of workers; that a step runs again when anything before it changed (the mix, the sources' files, this code's version);
@@ -20,10 +20,10 @@ from dragonfly.files import atomic_directory, result_header, write_json, write_t
 
 from .card import data_card
 from .engine import start
-from .reading import FACTS, FAULTS, read_table
+from .export import write_set
+from .ingest import FACTS, FAULTS, read_table
 from .steps import STEPS, Job, Origin
 from .table import Table
-from .writing import write_set
 
 if TYPE_CHECKING:
     from .mix import Mix
@@ -49,7 +49,7 @@ def curate(mix: Mix, out: str | Path, *, ray: str | None = None, workers: int | 
     work = Path(f"{out}.work")
     table, records = _table(mix, work, workers)
     with atomic_directory(out) as folder:
-        write_set(table, folder, work / "pictures")
+        write_set(table, folder, work / "images")
         _write_record(mix, records, work, folder)
     shutil.rmtree(work)
     return out / NAME
@@ -82,7 +82,7 @@ def run_steps(
 def _read(mix: Mix, target: Path, work: Path, workers: int | None) -> tuple[Table, dict[str, Any]]:
     streams = ((source.name, source.read()) for source in mix.sources)
     excluded = {source.name: source.exclude for source in mix.sources}
-    return read_table(streams, target, work / "pictures", workers, excluded)
+    return read_table(streams, target, work / "images", workers, excluded)
 
 
 class Stages:
@@ -121,10 +121,10 @@ class Stages:
 
 
 def _about(table: Table) -> dict[str, Any]:
-    """Rows with pictures, and rows by source."""
-    columns = table.read("origin", "picture")
+    """Rows with images, and rows by source."""
+    columns = table.read("origin", "image_key")
     sources = {entry["values"]: entry["counts"] for entry in columns["origin"].value_counts().to_pylist()}
-    return {"with_pictures": int((columns["picture"].to_numpy() != 0).sum()), "by_source": dict(sorted(sources.items()))}
+    return {"with_images": int((columns["image_key"].to_numpy() != 0).sum()), "by_source": dict(sorted(sources.items()))}
 
 
 def _listing(path: Path) -> str:

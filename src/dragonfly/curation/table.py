@@ -1,7 +1,7 @@
 """Samples as a table of Parquet parts: the manifest's columns, and beside them the numbers that the steps compare.
 
 Promises that rows stand in the order in which they were read, in every part and from part to part, whatever worked on them,
-and that pictures stay outside: a row names their paths and keys. Knows no step.
+and that images stay outside: a row names their paths and keys. Knows no step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,19 @@ import numpy as np
 from dragonfly.data import Sample
 from dragonfly.data.parquet import from_row, import_pyarrow, schema, to_table
 
+from .hamming_search import Indices
 from .hashing import joined, normalised, number
-from .neighbours import Indices
 
 PART_ROWS = 16_384
 
 
 @dataclass(frozen=True)
 class Table:
-    """The parts of one folder. `facts` is the Parquet file of the pictures' facts, one row per picture path.
+    """The parts of one folder. `facts` is the Parquet file of the images' facts, one row per image path.
 
     Columns beside the manifest's: `row` (place in reading order), `origin` (the mix's name of the source), `key` (what stands
-    in the row, for drawing), `question` (what is asked), `groups`, `pictures` (keys), `picture` (all of them as
-    one; 0 without), `fault` (why a picture of it cannot be used), `split` (train or eval).
+    in the row, for drawing), `question` (what is asked), `groups`, `images` (keys), `image` (all of them as
+    one; 0 without), `fault` (why an image of it cannot be used), `split` (train or eval).
     """
 
     folder: Path
@@ -73,8 +73,8 @@ def table_schema() -> Any:
         ("key", pa.uint64()),
         ("question", pa.uint64()),
         ("groups", numbers),
-        ("pictures", numbers),
-        ("picture", pa.uint64()),
+        ("image_keys", numbers),
+        ("image_key", pa.uint64()),
         ("fault", pa.string()),
         ("split", pa.string()),
     ]
@@ -82,15 +82,15 @@ def table_schema() -> Any:
 
 
 def rows_of(samples: Sequence[Sample], first_row: int, origins: Sequence[str]) -> Any:
-    """Samples as rows of the table; what their pictures are is not known yet."""
+    """Samples as rows of the table; what their images are is not known yet."""
     pa = import_pyarrow()
     count = len(samples)
     columns = {
         "row": pa.array(range(first_row, first_row + count), pa.int64()),
         "origin": pa.array(origins, pa.string()),
         "groups": pa.array([group_keys(sample) for sample in samples], pa.list_(pa.uint64())),
-        "pictures": pa.array([[] for _ in samples], pa.list_(pa.uint64())),
-        "picture": pa.array([0] * count, pa.uint64()),
+        "image_keys": pa.array([[] for _ in samples], pa.list_(pa.uint64())),
+        "image_key": pa.array([0] * count, pa.uint64()),
         "fault": pa.nulls(count, pa.string()),
         "split": pa.array(["train"] * count),
         **text_columns(samples),
@@ -104,7 +104,7 @@ def samples_of(table: Any) -> list[Sample]:
 
 
 def with_samples(table: Any, samples: Sequence[Sample]) -> Any:
-    """The table with other words in its rows: as many samples, on the same pictures."""
+    """The table with other words in its rows: as many samples, on the same images."""
     kept = {name: table[name] for name in table_schema().names if name not in schema().names}
     return _complete(to_table(samples), {**kept, **text_columns(samples)})
 
@@ -125,19 +125,19 @@ def question(sample: Sample) -> str:
 
 
 def group_keys(sample: Sample) -> list[int]:
-    """The patients or documents of its pictures, each within its source: two sets may both have a patient 17."""
+    """The patients or documents of its images, each within its source: two sets may both have a patient 17."""
     named = sorted({image.group for image in sample.images if image.group is not None})
     if not named and sample.meta.get("group") is not None:
         named = [str(sample.meta["group"])]
     return [number("group", sample.source, group) for group in named]
 
 
-def picture_columns(pictures: list[list[int]]) -> dict[str, Any]:
-    """`pictures` and `picture` from the keys of each row's pictures."""
+def image_columns(images: list[list[int]]) -> dict[str, Any]:
+    """`images` and `image` from the keys of each row's images."""
     pa = import_pyarrow()
     return {
-        "pictures": pa.array(pictures, pa.list_(pa.uint64())),
-        "picture": pa.array([joined(keys) for keys in pictures], pa.uint64()),
+        "image_keys": pa.array(images, pa.list_(pa.uint64())),
+        "image_key": pa.array([joined(keys) for keys in images], pa.uint64()),
     }
 
 

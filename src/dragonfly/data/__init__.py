@@ -1,15 +1,15 @@
 """Records and labels: from anyone's data to batches that a model can be trained on. Knows no model class."""
 
-from .audit import TurnMarks, audit, audit_batch, turn_marks
-from .collator import Collator
-from .conversation import Box, ImageRef, Message, Part, Sample, pack, to_messages, validate
+from .attention_targets import PLACES
+from .audit import TurnTokens, audit, audit_batch, turn_tokens
+from .batch import Collator
 from .dataset import EncodedDataset, row_random
-from .faults import BadRow, BadSample, check_bad, count_bad
-from .labels import IGNORE_INDEX, encode, picture_mask, supervise
+from .encoding import IGNORE_INDEX, encode, image_mask, supervise
+from .errors import BadRow, BadSample, check_bad, count_bad
 from .manifest import Manifest, write_manifest
 from .mixture import Mixture, Place
-from .pointing import PLACES
 from .readers import FORMATS, read
+from .sample import Box, ImageRef, Message, Part, Sample, group_questions, to_messages, validate
 from .show import show
 
 __all__ = [
@@ -28,20 +28,20 @@ __all__ = [
     "Part",
     "Place",
     "Sample",
-    "TurnMarks",
+    "TurnTokens",
     "audit",
     "audit_batch",
     "check_bad",
     "count_bad",
     "encode",
-    "pack",
-    "picture_mask",
+    "group_questions",
+    "image_mask",
     "read",
     "row_random",
     "show",
     "supervise",
     "to_messages",
-    "turn_marks",
+    "turn_tokens",
     "validate",
     "write_manifest",
 ]

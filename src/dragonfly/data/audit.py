@@ -1,7 +1,7 @@
 """Looks over finished examples for the silent labelling mistakes.
 
 Promises to judge from the example alone, without the code that made its labels: where answers open and close comes
-from `turn_marks`, rendered apart. Knows the token ids that it is given and nothing of any model.
+from `turn_tokens`, rendered apart. Knows the token ids that it is given and nothing of any model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .labels import IGNORE_INDEX, picture_mask, runs
+from .encoding import IGNORE_INDEX, image_mask, runs
 
 
 @dataclass(frozen=True)
-class TurnMarks:
+class TurnTokens:
     """The token ids that open an answer (its header) and those that close it (the end of turn)."""
 
     opens: tuple[int, ...]
     closes: tuple[int, ...]
 
 
-def turn_marks(processor: Any) -> TurnMarks:
+def turn_tokens(processor: Any) -> TurnTokens:
     """How the processor's chat template opens and closes an answer, told from renderings of a small conversation."""
     question = [{"role": "user", "content": [{"type": "text", "text": "question"}]}]
     answer = {"role": "assistant", "content": [{"type": "text", "text": "reply"}]}
@@ -31,7 +31,7 @@ def turn_marks(processor: Any) -> TurnMarks:
     whole = processor.apply_chat_template([*question, answer], tokenize=False)
     if not opened.startswith(asked) or opened == asked or "reply" not in whole:
         raise ValueError("the chat template adds no answer header for add_generation_prompt; audits need one")
-    return TurnMarks(_ids(processor, opened.removeprefix(asked)), _ids(processor, whole.rpartition("reply")[2]))
+    return TurnTokens(_ids(processor, opened.removeprefix(asked)), _ids(processor, whole.rpartition("reply")[2]))
 
 
 def _ids(processor: Any, text: str) -> tuple[int, ...]:
@@ -43,20 +43,20 @@ def audit(
     *,
     image_token_id: int,
     separator_token_id: int | None,
-    marks: TurnMarks,
+    marks: TurnTokens,
     train_on: str = "assistant",
     num_image_tokens: Sequence[int] | None = None,
 ) -> list[str]:
     """The faults of one example, padded or not; an empty list where there are none.
 
-    `num_image_tokens` holds, for each picture, the tokens that its layout promises, separators included.
+    `num_image_tokens` holds, for each image, the tokens that its layout promises, separators included.
     """
     faults, found = _row_faults(example, image_token_id, separator_token_id, marks, train_on)
-    rows = _num_pictures(example)
+    rows = _num_images(example)
     if num_image_tokens is not None:
         return faults + _run_faults(found, num_image_tokens) + _dropped(rows, len(num_image_tokens))
     if bool(found) != bool(rows):
-        faults.append(f"pictures dropped: {rows} rows of pixel_values for {found} picture tokens")
+        faults.append(f"images dropped: {rows} rows of pixel_values for {found} image tokens")
     return faults
 
 
@@ -66,14 +66,14 @@ def audit_batch(
     *,
     image_token_id: int,
     separator_token_id: int | None,
-    marks: TurnMarks,
+    marks: TurnTokens,
     train_on: str = "assistant",
 ) -> list[str]:
     """The faults of a collated batch, each with its row; `num_image_tokens` holds for each row what `audit` takes."""
     expected = [len(row) for row in num_image_tokens]
     if len(batch["input_ids"]) != len(expected):
         return [f"rows: {len(batch['input_ids'])} in the batch, {len(expected)} expected"]
-    faults = _dropped(_num_pictures(batch), sum(expected))
+    faults = _dropped(_num_images(batch), sum(expected))
     for number, promised in enumerate(num_image_tokens):
         row = {key: batch[key][number] for key in ("input_ids", "attention_mask", "labels")}
         row_faults, found = _row_faults(row, image_token_id, separator_token_id, marks, train_on)
@@ -82,27 +82,27 @@ def audit_batch(
 
 
 def _row_faults(
-    example: Mapping[str, Any], image_token_id: int, separator_token_id: int | None, marks: TurnMarks, train_on: str
+    example: Mapping[str, Any], image_token_id: int, separator_token_id: int | None, marks: TurnTokens, train_on: str
 ) -> tuple[list[str], int]:
-    """The faults of one row's labels, and how many picture tokens it has."""
+    """The faults of one row's labels, and how many image tokens it has."""
     ids, labels = torch.as_tensor(example["input_ids"]), torch.as_tensor(example["labels"])
     if ids.shape != labels.shape:
         return [f"shift: {len(ids)} ids but {len(labels)} labels"], 0
     present = torch.as_tensor(example.get("attention_mask", torch.ones_like(ids))).bool()
     trained = labels != IGNORE_INDEX
-    pictures = picture_mask(ids, image_token_id, separator_token_id) & present
+    images = image_mask(ids, image_token_id, separator_token_id) & present
     faults = [] if trained.any() else ["no supervision: every label is ignored"]
     for mask, fault in (
         (trained & (labels != ids), "shift: {} labels are not their own token's id"),
         (trained & ~present, "padding supervised: {} labels on padding"),
-        (trained & pictures, "picture supervised: {} labels on picture tokens"),
+        (trained & images, "image supervised: {} labels on image tokens"),
     ):
         if count := int(mask.sum()):
             faults.append(fault.format(count))
-    return faults + _turn_faults(ids, trained & present, pictures, marks, train_on), int(pictures.sum())
+    return faults + _turn_faults(ids, trained & present, images, marks, train_on), int(images.sum())
 
 
-def _num_pictures(example: Mapping[str, Any]) -> int:
+def _num_images(example: Mapping[str, Any]) -> int:
     pixels = example.get("pixel_values")
     return 0 if pixels is None else len(pixels)
 
@@ -110,20 +110,20 @@ def _num_pictures(example: Mapping[str, Any]) -> int:
 def _run_faults(found: int, promised: Sequence[int]) -> list[str]:
     if found == sum(promised):
         return []
-    return [f"picture run cut: {found} picture tokens, the layouts promise {sum(promised)}"]
+    return [f"image run cut: {found} image tokens, the layouts promise {sum(promised)}"]
 
 
-def _dropped(rows: int, pictures: int) -> list[str]:
-    return [] if rows == pictures else [f"pictures dropped: {rows} rows of pixel_values for {pictures} pictures"]
+def _dropped(rows: int, images: int) -> list[str]:
+    return [] if rows == images else [f"images dropped: {rows} rows of pixel_values for {images} images"]
 
 
-def _turn_faults(ids: Tensor, trained: Tensor, pictures: Tensor, marks: TurnMarks, train_on: str) -> list[str]:
+def _turn_faults(ids: Tensor, trained: Tensor, images: Tensor, marks: TurnTokens, train_on: str) -> list[str]:
     """A trained stretch begins after an answer's header (unless all is trained) and ends with its end of turn.
 
-    Pictures belong to the stretch that they touch: a question behind a picture is still a question.
+    Images belong to the stretch that they touch: a question behind an image is still a question.
     """
     faults = []
-    for start, end in runs(trained | pictures):
+    for start, end in runs(trained | images):
         if not trained[start:end].any():
             continue
         header = tuple(ids[max(0, start - len(marks.opens)) : start].tolist())

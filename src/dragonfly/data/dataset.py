@@ -1,4 +1,4 @@
-"""Samples as training examples: pictures opened, conversations encoded, bad rows replaced and named.
+"""Samples as training examples: images opened, conversations encoded, bad rows replaced and named.
 
 Promises that example i depends on (samples, processor, settings, i) alone, never on workers or on what was asked
 before, and that a bad row is counted, named and, past `max_bad_share`, the end of the run.
@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 
 from torch.utils.data import Dataset, get_worker_info
 
-from dragonfly.imaging import DEFAULT_POLICY, ImagePolicy, load_picture
+from dragonfly.imaging import DEFAULT_POLICY, ImagePolicy, load_image
 
-from .branches import encode_alone
-from .conversation import ImageRef, Sample, to_messages
-from .faults import BadRow, BadSample, check_bad
-from .labels import TrainOn, encode
+from .attention_targets import attention_targets
+from .encoding import TrainOn, encode
+from .errors import BadRow, BadSample, check_bad
 from .lengths import count_tokens
 from .mixture import Mixture
-from .pointing import points
+from .sample import ImageRef, Sample, to_messages
+from .shared_prefix import encode_shared_prefix
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     `transform(sample, random)` may change a sample by chance (augment, choose turns); its randomness comes from
     (seed, epoch, index). A row that cannot be used is replaced by the next usable one, logged once and kept in `bad`,
     each process its own; ValueError once more than `max_bad_share` of the rows (of a worker's part of them) are bad.
-    `picture_policy` goes to `imaging.load_picture`, `processor_kwargs` to the processor. `alone` asks every turn as if it
-    were the only one (`branches.encode_alone`); lengths are then those of the turns in one conversation, a little more.
-    `pointing` adds to those what `pointing.points` gives.
+    `image_policy` goes to `imaging.load_image`, `processor_kwargs` to the processor. `shared_prefix` asks every turn as if it
+    were the only one (`segment_ids.encode_shared_prefix`); lengths are then those of the turns in one conversation, a little more.
+    `attention_supervision` adds to those what `attention_supervision.points` gives.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
         transform: Transform | None = None,
         max_bad_share: float = 0.0,
-        picture_policy: ImagePolicy = DEFAULT_POLICY,
+        image_policy: ImagePolicy = DEFAULT_POLICY,
         processor_kwargs: Mapping[str, Any] | None = None,
-        alone: bool = False,
-        pointing: bool = False,
+        shared_prefix: bool = False,
+        attention_supervision: bool = False,
     ) -> None:
         if not len(samples):
             raise ValueError("no samples to train on; see the bad rows of the reader, or give a source with rows")
@@ -66,9 +66,9 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         self.samples, self.processor = samples, processor
         self.train_on: TrainOn = train_on
         self.max_length, self.seed = max_length, seed
-        self.transform, self.max_bad_share, self.picture_policy = transform, max_bad_share, picture_policy
+        self.transform, self.max_bad_share, self.image_policy = transform, max_bad_share, image_policy
         self.processor_kwargs = dict(processor_kwargs or {})
-        self.alone, self.pointing = alone, pointing
+        self.shared_prefix, self.attention_supervision = alone, attention_supervision
         self.bad: dict[tuple[str, int], BadRow] = {}
 
     def __len__(self) -> int:
@@ -80,10 +80,10 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         return self._first_usable(index, self.encoded)
 
     def lengths(self) -> list[int]:
-        """Tokens of every example, from the layouts and the text alone: pictures are not decoded.
+        """Tokens of every example, from the layouts and the text alone: images are not decoded.
 
         Examples over `max_length` are counted as `max_length`. The processor's `_get_num_multimodal_tokens` must
-        count a picture's whole block, separators included.
+        count an image's whole block, separators included.
         """
         return [self.length(index) for index in range(len(self))]
 
@@ -92,7 +92,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         return self._first_usable(index, self._length)
 
     def sample(self, index: int) -> Sample:
-        """Sample `index` with its chance applied, pictures still closed."""
+        """Sample `index` with its chance applied, images still closed."""
         sample = self.samples[index]
         if self.transform is None:
             return sample
@@ -106,10 +106,14 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     def encoded(self, sample: Sample) -> dict[str, Any]:
         """Any sample as an example under this dataset's settings; `BadSample` says why it cannot be one."""
         images = [self._open(image) for image in sample.images]
-        if self.alone:
+        if self.shared_prefix:
             options: Mapping[str, Any] = {"max_length": self.max_length, "evidence": sample.evidence, **self.processor_kwargs}
-            example = encode_alone(self.processor, to_messages(sample), images, **options)
-            return {**example, "points": points(self.processor, example, sample, images)} if self.pointing else example
+            example = encode_shared_prefix(self.processor, to_messages(sample), images, **options)
+            return (
+                {**example, "attention_targets": attention_targets(self.processor, example, sample, images)}
+                if self.attention_supervision
+                else example
+            )
         return encode(
             self.processor,
             to_messages(sample),
@@ -121,14 +125,14 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         )
 
     def _length(self, sample: Sample) -> int:
-        length = count_tokens(self.processor, sample, self.picture_policy)
+        length = count_tokens(self.processor, sample, self.image_policy)
         return length if self.max_length is None else min(length, self.max_length)
 
     def _open(self, image: ImageRef) -> Any:
         try:
-            return load_picture(image.source, self.picture_policy).image
+            return load_image(image.source, self.image_policy).image
         except ValueError as error:
-            raise BadSample("broken-picture", str(error)) from None
+            raise BadSample("broken-image", str(error)) from None
 
     def _first_usable(self, index: int, use: Callable[[Sample], T]) -> T:
         """`use` of sample `index`, or of the first one after it that is not bad."""

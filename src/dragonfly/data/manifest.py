@@ -1,7 +1,7 @@
 """The manifest: the one form in which the project stores samples. `manifest.json` + Parquet shards in a folder.
 
 Promises that equal samples give equal bytes (same pyarrow), that a folder is complete or absent, and that a row is
-read without reading its shard. Picture paths are stored relative to the folder. Knows nothing of pixels or tokens.
+read without reading its shard. Image paths are stored relative to the folder. Knows nothing of pixels or tokens.
 """
 
 import json
@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from dragonfly.files import atomic_directory, sha256, write_json
 
-from .conversation import ImageRef, Sample, validate
-from .faults import BadSample
+from .errors import BadSample
 from .parquet import from_row, import_pyarrow, schema, to_table
+from .sample import ImageRef, Sample, validate
 
 VERSION = 1
 NAME = "manifest.json"
@@ -36,9 +36,9 @@ def write_manifest(
 ) -> Path:
     """Write `samples` to the new folder `directory` and return the path of its `manifest.json`.
 
-    `path` keeps pictures where they are, named relative to `directory`; `bytes` copies their encoded bytes into the
-    shards. Samples are taken one row group at a time, so an endless folder of pictures fits in memory. ValueError
-    naming the sample when one is not valid, or when the pictures are bytes and `path` is asked for.
+    `path` keeps images where they are, named relative to `directory`; `bytes` copies their encoded bytes into the
+    shards. Samples are taken one row group at a time, so an endless folder of images fits in memory. ValueError
+    naming the sample when one is not valid, or when the images are bytes and `path` is asked for.
     """
     if rows_per_shard < 1:
         raise ValueError(f"rows_per_shard is {rows_per_shard}; give at least 1")
@@ -87,13 +87,13 @@ def _with_bytes(image: ImageRef, _directory: Path) -> ImageRef:
     if image.path is None:
         return image
     if is_url(image.path):
-        raise BadSample("remote-picture", f"{image.path} would have to be fetched; download it first")
+        raise BadSample("remote-image", f"{image.path} would have to be fetched; download it first")
     return ImageRef(bytes=Path(image.path).read_bytes(), group=image.group)
 
 
 def _with_relative_path(image: ImageRef, directory: Path) -> ImageRef:
     if image.path is None:
-        raise BadSample("no-path", "a picture is bytes; use store_images='bytes'")
+        raise BadSample("no-path", "an image is bytes; use store_images='bytes'")
     if is_url(image.path):
         return image
     return replace(image, path=Path(os.path.relpath(image.path, directory)).as_posix())

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .conversation import Sample
+from .sample import Sample
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ class Mixture:
         total = sum(self.taken.values())
         lines = [f"mixture: {rows} rows in, {total} out per epoch, {self.epochs} epochs, seed {self.seed}"]
         for number, (name, source) in enumerate(self.sources.items(), start=1):
-            branch = "└─" if number == len(self.sources) else "├─"
+            segment = "└─" if number == len(self.sources) else "├─"
             share = self.taken[name] / total if total else 0.0
             taken = f"{self.taken[name]} out ({self.passes[name]:g} passes, {share:.1%})"
-            lines.append(f"{branch} {name}: {len(source)} in, {taken}")
+            lines.append(f"{segment} {name}: {len(source)} in, {taken}")
         return "\n".join(lines)
 
     __str__ = tree

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .conversation import Box, ImageRef, Message, Part, Sample
+from .sample import Box, ImageRef, Message, Part, Sample
 
 
 def import_pyarrow() -> Any:

@@ -11,25 +11,25 @@ import torch
 from rich.text import Text
 from torch import Tensor
 
-from .labels import IGNORE_INDEX, picture_mask
+from .encoding import IGNORE_INDEX, image_mask
 
-STYLES = {"picture": "blue", "prompt": "default", "trained": "bold green", "pad": "dim"}
+STYLES = {"image": "blue", "prompt": "default", "trained": "bold green", "pad": "dim"}
 
 
 def show(processor: Any, example: Mapping[str, Any]) -> Text:
-    """The example as text for a terminal, coloured by what each token is: picture, prompt, trained or pad.
+    """The example as text for a terminal, coloured by what each token is: image, prompt, trained or pad.
 
-    Pictures and padding are given as counts; everything else is decoded as it stands, control tokens included.
+    Images and padding are given as counts; everything else is decoded as it stands, control tokens included.
     """
     ids = torch.as_tensor(example["input_ids"])
     present = torch.as_tensor(example.get("attention_mask", torch.ones_like(ids))).bool()
     trained = torch.as_tensor(example["labels"]) != IGNORE_INDEX
-    pictures = picture_mask(ids, processor.image_token_id, processor.separator_token_id)
-    kinds = torch.where(trained, 2, torch.where(~present, 3, torch.where(pictures, 0, 1)))  # STYLES, in order
+    images = image_mask(ids, processor.image_token_id, processor.separator_token_id)
+    kinds = torch.where(trained, 2, torch.where(~present, 3, torch.where(images, 0, 1)))  # STYLES, in order
     text, names = Text(), list(STYLES)
     for start, end in _stretches(kinds):
         kind = names[int(kinds[start])]
-        if kind in ("picture", "pad"):
+        if kind in ("image", "pad"):
             text.append(f"[{kind} x {end - start}]", STYLES[kind])
         else:
             text.append(processor.tokenizer.decode(ids[start:end], skip_special_tokens=False), STYLES[kind])

@@ -1,8 +1,8 @@
 """Benchmarks: ask a model a data set's questions, score the replies as the field does, and say how sure the score is."""
 
 from .compare import compare
+from .fingerprint import describe_model
 from .judge import Judge
-from .model import describe_model
 from .questions import Question
 from .run import Settings, ask, check_judge, evaluate, load_questions, rescore
 from .shards import Shard

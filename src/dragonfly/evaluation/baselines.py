@@ -1,4 +1,4 @@
-"""What a score must beat: the most frequent answer, the model without the picture, the model with another picture.
+"""What a score must beat: the most frequent answer, the model without the image, the model with another image.
 
 Promises the same baselines for the same questions: nothing is drawn from a global generator.
 """
@@ -34,24 +34,24 @@ def majority(evaluated: Sequence[Question], train: Sequence[Question] | None) ->
     return Majority(spelling, "train split" if train else "evaluated split")
 
 
-def without_pictures(questions: Sequence[Question]) -> list[Question]:
+def without_images(questions: Sequence[Question]) -> list[Question]:
     return [replace(question, images=()) for question in questions]
 
 
-def with_shuffled_pictures(questions: Sequence[Question], seed: int = 0) -> list[Question] | None:
-    """Every question with the pictures of another group; None where all questions are about one group.
+def with_shuffled_images(questions: Sequence[Question], seed: int = 0) -> list[Question] | None:
+    """Every question with the images of another group; None where all questions are about one group.
 
-    Groups are put in a random order and each takes the pictures of the next, so none keeps its own.
+    Groups are put in a random order and each takes the images of the next, so none keeps its own.
     """
-    pictures: dict[str, tuple[str | bytes, ...]] = {}
+    images: dict[str, tuple[str | bytes, ...]] = {}
     for question in questions:
         if question.images:
-            pictures.setdefault(question.group, question.images)
-    if len(pictures) < 2:
+            images.setdefault(question.group, question.images)
+    if len(images) < 2:
         return None
-    order = list(pictures)
+    order = list(images)
     random.Random(seed).shuffle(order)
     following = dict(zip(order, [*order[1:], order[0]], strict=True))
     return [
-        replace(question, images=pictures[following[question.group]]) if question.images else question for question in questions
+        replace(question, images=images[following[question.group]]) if question.images else question for question in questions
     ]

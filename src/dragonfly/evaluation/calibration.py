@@ -1,7 +1,7 @@
 """Is the model as often right as it is sure? Confidence of replies against how many of them are right.
 
 Replies are put in order of confidence and cut into bins of as equal size as can be; the expected calibration error is the mean
-distance of a bin's confidence from its score, weighted by the bin's replies. Knows no file and no picture.
+distance of a bin's confidence from its score, weighted by the bin's replies. Knows no file and no image.
 """
 
 from collections.abc import Sequence

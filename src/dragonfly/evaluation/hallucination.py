@@ -75,7 +75,7 @@ def describe(
     """{"rows": {"all" or a category: {metric: score}}, "baselines": {name: {metric: score}}, "sets": ...}; None without yes/no
     questions of both answers.
 
-    `baselines` are the replies of the same model without its picture or with another: a yes that stays is a habit.
+    `baselines` are the replies of the same model without its image or with another: a yes that stays is a habit.
     `score(metrics, questions, replies)` gives each metric its interval.
     """
     if not applies(questions):

@@ -1,6 +1,6 @@
-"""How sure a score is: bootstrap intervals and paired permutation tests, both over pictures, both by scipy.
+"""How sure a score is: bootstrap intervals and paired permutation tests, both over images, both by scipy.
 
-Questions on one picture are not independent, so a picture with all its questions is the unit that is drawn. A score is a
+Questions on one image are not independent, so an image with all its questions is the unit that is drawn. A score is a
 function of column sums (`metric.value`): of (hits, weight) for a mean, of counts for an F1. That makes every resample one sum.
 Promises the same numbers for the same input, whatever the machine. Knows no task and no file.
 """
@@ -16,7 +16,7 @@ Value = Callable[[Columns], Columns]
 """(..., k) column sums -> (...) scores."""
 
 RESAMPLES = 2000
-_BATCH = 100  # resamples drawn at once, which bounds memory at _BATCH x pictures
+_BATCH = 100  # resamples drawn at once, which bounds memory at _BATCH x images
 
 
 def require() -> None:
@@ -25,7 +25,7 @@ def require() -> None:
 
 
 def cluster_sums(columns: Columns, groups: Sequence[str]) -> Columns:
-    """(n, k) rows and the picture of each -> (pictures, k) sums, pictures in the order they first occur."""
+    """(n, k) rows and the image of each -> (images, k) sums, images in the order they first occur."""
     order: dict[str, int] = {}
     index = [order.setdefault(group, len(order)) for group in groups]
     sums = np.zeros((len(order), columns.shape[1]))
@@ -34,7 +34,7 @@ def cluster_sums(columns: Columns, groups: Sequence[str]) -> Columns:
 
 
 def interval(columns: Columns, groups: Sequence[str], value: Value, *, level: float = 0.95) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of `value`, pictures drawn with replacement; None with fewer than two pictures.
+    """Percentile bootstrap interval of `value`, images drawn with replacement; None with fewer than two images.
 
     A resample in which the score is not defined (none of its questions count) is left out.
     """
@@ -60,7 +60,7 @@ def interval(columns: Columns, groups: Sequence[str], value: Value, *, level: fl
 def paired_p(ours: Columns, theirs: Columns, groups: Sequence[str], value: Value, *, resamples: int = RESAMPLES) -> float | None:
     """Two-sided p of a paired permutation test: is the difference of two sets of replies to the same questions chance?
 
-    All answers on a picture are swapped together. None with fewer than two pictures.
+    All answers on an image are swapped together. None with fewer than two images.
     """
     pairs = np.stack([cluster_sums(ours, groups), cluster_sums(theirs, groups)])
     pairs = pairs[:, (pairs[:, :, -1] > 0).any(axis=0)]
@@ -68,7 +68,7 @@ def paired_p(ours: Columns, theirs: Columns, groups: Sequence[str], value: Value
         return None
     k, index = pairs.shape[2], np.arange(pairs.shape[1])
 
-    # scipy permutes one number per unit, so it gets the places: below n the picture's own row, from n the other side's.
+    # scipy permutes one number per unit, so it gets the places: below n the image's own row, from n the other side's.
     rows = np.concatenate([pairs[0], pairs[1]])
 
     def difference(first: Any, second: Any, axis: int) -> Any:

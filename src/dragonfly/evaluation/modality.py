@@ -1,7 +1,7 @@
 """What kind of picture a biomedical question is about, in one spelling for all data sets.
 
 The word is read from the row's meta value `modality`, else known of the whole data set; where neither says, it is NOT_STATED.
-Nothing is guessed from a picture or a question.
+Nothing is guessed from an image or a question.
 """
 
 import re

@@ -10,9 +10,9 @@ from typing import Any
 
 from dragonfly.inference import Answer
 
+from .layout_json import view_of
 from .questions import Question
 from .tasks import render
-from .views import view_of
 
 BLOCK = 32
 """Questions per block. Blocks are fixed, so that a resumed run forms the same batches as an unbroken one."""
@@ -20,7 +20,7 @@ BLOCK = 32
 
 def record_of(question: Question, prompt: str, answer: Answer | str) -> dict[str, Any]:
     """One line: the question, what was asked, and the stripped reply with the model's confidence and what it was shown of each
-    picture, or the error where it could not be asked."""
+    image, or the error where it could not be asked."""
     outcome = {"error": answer} if isinstance(answer, str) else _outcome(answer)
     return {
         "id": question.id,
@@ -30,7 +30,7 @@ def record_of(question: Question, prompt: str, answer: Answer | str) -> dict[str
         "answers": list(question.answers),
         "options": list(question.options),
         "meta": question.meta,
-        "pictures": [image if isinstance(image, str) else f"{len(image)} bytes" for image in question.images],
+        "images": [image if isinstance(image, str) else f"{len(image)} bytes" for image in question.images],
         **outcome,
     }
 

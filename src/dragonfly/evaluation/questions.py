@@ -1,6 +1,6 @@
 """One question of a benchmark, and how rows of files become questions.
 
-Promises that a row which lacks a question or an answer is a ValueError that names file and row; pictures are named
+Promises that a row which lacks a question or an answer is a ValueError that names file and row; images are named
 here and opened only when they are asked about, so that a broken one is counted and not lost. Knows no model and no metric.
 """
 
@@ -21,7 +21,7 @@ OPTION_KEYS = ("options", "choices")
 class Question:
     """What is asked and what is accepted.
 
-    `group` names the picture (or patient) and is the unit of every interval. `answers` are all accepted, or all the
+    `group` names the image (or patient) and is the unit of every interval. `answers` are all accepted, or all the
     annotators'. `options` are the texts to choose from. `meta` is JSON-able; its keys can break a score down.
     """
 
@@ -36,7 +36,7 @@ class Question:
 
 
 def from_manifest(path: Path) -> Iterator[Question]:
-    """Every question of a manifest, each to be asked alone with the pictures shown up to it.
+    """Every question of a manifest, each to be asked alone with the images shown up to it.
 
     A sample's `meta` may hold `options`, and `answers` where several are accepted.
     """
@@ -55,7 +55,7 @@ def _turns(sample: Sample) -> list[Question]:
     for turn, (user, assistant) in enumerate(zip(asked, answered, strict=True)):
         shown += user.num_images
         images = tuple(image.source for image in sample.images[:shown])
-        group = next((image.group for image in sample.images if image.group), None) or picture_name(images) or sample.id
+        group = next((image.group for image in sample.images if image.group), None) or image_name(images) or sample.id
         questions.append(
             Question(
                 id=sample.id if len(asked) == 1 else f"{sample.id}#{turn}",
@@ -71,8 +71,8 @@ def _turns(sample: Sample) -> list[Question]:
     return questions
 
 
-def picture_name(images: Sequence[str | bytes]) -> str:
-    """What tells one picture from another: its path, or the hash of its bytes; empty without a picture."""
+def image_name(images: Sequence[str | bytes]) -> str:
+    """What tells one image from another: its path, or the hash of its bytes; empty without an image."""
     return " ".join(sha256(image) if isinstance(image, bytes) else Path(image).name for image in images)
 
 
@@ -101,7 +101,7 @@ def _question(row: dict[str, Any], fields: dict[str, Any], folder: Path, default
     text, answers = merged.get("question"), _texts(merged.get("answers", merged.get("answer")))
     if not isinstance(text, str) or not text.strip() or not answers:
         raise ValueError(f"{place}: a question needs a text under 'question' and its 'answer'; the row has {', '.join(row)}")
-    images = tuple(_picture(image, folder, place) for image in _listed(merged.get("images", merged.get("image"))))
+    images = tuple(_image(image, folder, place) for image in _listed(merged.get("images", merged.get("image"))))
     options = next((merged[key] for key in OPTION_KEYS if merged.get(key) is not None), ())
     meta = {key: value for key, value in merged.items() if key not in _OWN and isinstance(value, str | int | float | bool)}
     identity = default_id if merged.get("id") is None else str(merged["id"])
@@ -110,7 +110,7 @@ def _question(row: dict[str, Any], fields: dict[str, Any], folder: Path, default
         text=text.strip(),
         answers=answers,
         images=images,
-        group=str(merged.get("group") or picture_name(images) or identity),
+        group=str(merged.get("group") or image_name(images) or identity),
         options=_texts(options),
         meta={**meta, **fields.get("meta", {})},
     )
@@ -127,7 +127,7 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(str(item) for item in _listed(value))
 
 
-def _picture(image: Any, folder: Path, place: str) -> str | bytes:
+def _image(image: Any, folder: Path, place: str) -> str | bytes:
     """A path relative to the file, or the encoded bytes as Hugging Face datasets keep them."""
     if isinstance(image, dict):
         image = image.get("bytes") or image.get("path")
@@ -135,4 +135,4 @@ def _picture(image: Any, folder: Path, place: str) -> str | bytes:
         return image
     if isinstance(image, str) and image:
         return image if "://" in image else str(folder / image)
-    raise ValueError(f"{place}: a picture is {json.dumps(str(image))[:80]}; accepted: a path or encoded bytes")
+    raise ValueError(f"{place}: an image is {json.dumps(str(image))[:80]}; accepted: a path or encoded bytes")

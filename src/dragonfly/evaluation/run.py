@@ -28,7 +28,7 @@ from .scoring import score_task
 from .shards import MAJORITY, PREDICTIONS, Shard, join
 from .tasks import TASKS, TaskSpec, find_task, folder_of, read_questions, read_train, render
 
-VARIANTS = ("model", "no_picture", "shuffled_picture")
+VARIANTS = ("model", "blind", "shuffled_image")
 
 
 class Asker(Protocol):
@@ -137,7 +137,7 @@ def _write_costs(out: Path, tasks: Sequence[str]) -> None:
 
 
 def load_questions(settings: Settings) -> Work:
-    """The questions of every task. All faults of the data but broken pictures show here, before a model is loaded."""
+    """The questions of every task. All faults of the data but broken images show here, before a model is loaded."""
     work: Work = []
     for name in settings.tasks:
         task = find_task(name)
@@ -197,8 +197,8 @@ def _variant(questions: list[Question], variant: str) -> list[Question] | None:
     if variant == "model":
         return questions
     if not any(question.images for question in questions):
-        return None  # without pictures there is nothing to take away
-    return baselines.without_pictures(questions) if variant == "no_picture" else baselines.with_shuffled_pictures(questions)
+        return None  # without images there is nothing to take away
+    return baselines.without_images(questions) if variant == "blind" else baselines.with_shuffled_images(questions)
 
 
 def _file(variant: str) -> str:

@@ -23,7 +23,7 @@ def score_task(
 ) -> dict[str, Any]:
     """One task's part of scores.json.
 
-    `variants` holds the predictions of `model`, `no_picture` and `shuffled_picture` where they were asked, and of `majority`
+    `variants` holds the predictions of `model`, `blind` and `shuffled_image` where they were asked, and of `majority`
     where a judge read it. ValueError where a baseline answers other questions.
     """
     records = variants["model"]
@@ -33,7 +33,7 @@ def score_task(
     named: dict[str, list[Reply]] = {}
     result: dict[str, Any] = {
         "questions": len(records),
-        "pictures": len({question.group for question in questions if question.images}),
+        "images": len({question.group for question in questions if question.images}),
         "split": task.split,
         "source": task.source,
         "broken": [{"id": record["id"], "error": record["error"]} for record in records if "error" in record],
@@ -44,7 +44,7 @@ def score_task(
         judged = variants.get("majority")
         named["majority"] = [majority["answer"]] * len(questions) if judged is None else read_records(judged)[1]
         result["baselines"]["majority"] = {**majority, **against(scored, questions, replies, named["majority"])}
-    for variant in ("no_picture", "shuffled_picture"):
+    for variant in ("blind", "shuffled_image"):
         if theirs := variants.get(variant):
             if [record["id"] for record in theirs] != [record["id"] for record in records]:
                 raise ValueError(f"task {task.name!r}: {variant} does not answer the model's questions; finish the run")
@@ -89,7 +89,7 @@ def _question(record: dict[str, Any]) -> Question:
         id=record["id"],
         text=record["question"],
         answers=tuple(record["answers"]),
-        images=tuple(record["pictures"]),
+        images=tuple(record["images"]),
         group=record["group"],
         options=tuple(record["options"]),
         meta=record["meta"],
@@ -107,7 +107,7 @@ def scores_of(metrics: Sequence[Metric], questions: Sequence[Question], replies:
 
 
 def _score(metric: Metric, questions: Sequence[Question], replies: Sequence[Reply]) -> dict[str, Any]:
-    """{value, low, high, n}; low and high are None where one picture leaves nothing to draw, or a score has no interval."""
+    """{value, low, high, n}; low and high are None where one image leaves nothing to draw, or a score has no interval."""
     columns = metric.columns(questions, replies)
     n, value = int((columns[:, -1] > 0).sum()), _value(metric, questions, replies)
     if metric.whole is not None:

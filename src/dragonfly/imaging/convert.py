@@ -1,8 +1,8 @@
 """A decoded PIL image of any mode becomes RGB, and says what was done to it.
 
-Sixteen bits are divided by 257, which maps 0 to 0 and 65535 to 255. Stretching from the picture's own minimum to its
-maximum would give more contrast, but the same grey would then mean different things in different pictures, and an
-empty picture's noise would fill the range. Colour profiles are not applied. Does not know files.
+Sixteen bits are divided by 257, which maps 0 to 0 and 65535 to 255. Stretching from the image's own minimum to its
+maximum would give more contrast, but the same grey would then mean different things in different images, and an
+empty image's noise would fill the range. Colour profiles are not applied. Does not know files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dragonfly.imaging.policy import ImagePolicy, PictureError
+from dragonfly.imaging.policy import ImageError, ImagePolicy
 
 _TO_EIGHT_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 ORIENTATION_TAG = 0x0112
@@ -30,7 +30,7 @@ _TURNS = {  # EXIF 2.3, section 4.6.4 A: where the stored row 0 and column 0 bel
 def to_rgb(image: Image.Image, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
     """RGB pixels of a loaded image (whose `info` may be changed), and notes on the conversion.
 
-    Raises PictureError for numbers without an agreed grey scale: floats, and integers outside 0..65535.
+    Raises ImageError for numbers without an agreed grey scale: floats, and integers outside 0..65535.
     """
     notes: list[str] = []
     if image.info.get("icc_profile"):
@@ -55,12 +55,12 @@ def to_rgb(image: Image.Image, policy: ImagePolicy) -> tuple[Image.Image, list[s
 def _scaled(image: Image.Image, notes: list[str], transparent: Any) -> Image.Image:
     """Grey of more than eight bits as an `L` image; `transparent` is the stored grey that stands for nothing."""
     if image.mode == "F":
-        raise PictureError("holds floating-point grey, which has no agreed range; save it as 8 or 16 bits")
+        raise ImageError("holds floating-point grey, which has no agreed range; save it as 8 or 16 bits")
     values = np.asarray(image)
     if image.mode == "I":
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 65535:
-            raise PictureError(f"holds grey values from {low} to {high}, beyond 16 bits; choose a window and save it as 8 bits")
+            raise ImageError(f"holds grey values from {low} to {high}, beyond 16 bits; choose a window and save it as 8 bits")
         if high <= 255 and image.format != "PPM":  # Pillow spreads every deep PGM over 16 bits, however dark
             notes.append("32-bit grey with values up to 255 taken as 8 bits")
             return Image.fromarray(values.astype(np.uint8))

@@ -30,7 +30,7 @@ from PIL import (
 )
 
 from dragonfly.imaging.convert import orientation
-from dragonfly.imaging.policy import ImagePolicy, PictureError
+from dragonfly.imaging.policy import ImageError, ImagePolicy
 
 _Opener = Callable[[io.BytesIO], ImageFile.ImageFile]
 
@@ -83,15 +83,15 @@ _GIF_COUNTED_BYTES = 4 * 2**20
 
 
 def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
-    """The first frame, loaded, and notes on the file. Raises PictureError."""
+    """The first frame, loaded, and notes on the file. Raises ImageError."""
     if not data:
-        raise PictureError("is empty (0 bytes); copy or export it again")
+        raise ImageError("is empty (0 bytes); copy or export it again")
     kind = _kind(data)
     accepted = f"accepted: {', '.join(FORMATS)}"
     if kind is None:
-        raise PictureError(f"is not a picture (it begins with {data[:8]!r}; {accepted})")
+        raise ImageError(f"is not an image (it begins with {data[:8]!r}; {accepted})")
     if kind not in _OPENERS:
-        raise PictureError(f"is {kind}, which is not accepted; save it as PNG ({accepted})")
+        raise ImageError(f"is {kind}, which is not accepted; save it as PNG ({accepted})")
     with readable(f"a damaged or truncated {kind} file"):
         image = _OPENERS[kind](io.BytesIO(data))
         check_pixels(image.size, policy)
@@ -103,10 +103,10 @@ def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
 
 
 def check_pixels(size: tuple[int, int], policy: ImagePolicy) -> None:
-    """Raise PictureError if `size` (width, height: PIL's order) is over the limit. Looks at no pixel."""
+    """Raise ImageError if `size` (width, height: PIL's order) is over the limit. Looks at no pixel."""
     width, height = size
     if width * height > policy.max_pixels:
-        raise PictureError(
+        raise ImageError(
             f"has {width} x {height} = {width * height:,} pixels, over the limit of {policy.max_pixels:,}; "
             "make it smaller (or in Python, if you trust it, raise ImagePolicy.max_pixels)"
         )
@@ -140,17 +140,17 @@ def _frame_notes(data: bytes, kind: str) -> list[str]:
 
 @contextmanager
 def readable(what: str) -> Generator[None]:
-    """Whatever Pillow raises on bad data comes out as a one-line PictureError, "is `what` ..."; no warnings."""
+    """Whatever Pillow raises on bad data comes out as a one-line ImageError, "is `what` ..."; no warnings."""
     try:
         with _quiet():
             yield
-    except PictureError:
+    except ImageError:
         raise
     except Image.DecompressionBombError as error:  # some decoders ask Pillow's global limit themselves
-        raise PictureError(f"has more pixels than Pillow allows ({error!s:.200}); make it smaller") from None
+        raise ImageError(f"has more pixels than Pillow allows ({error!s:.200}); make it smaller") from None
     except Exception as error:  # OSError, SyntaxError, struct.error, MemoryError, KeyError, zlib.error, ...
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"is {what} ({reason:.200}); copy or export it again") from None
+        raise ImageError(f"is {what} ({reason:.200}); copy or export it again") from None
 
 
 _MUTED = ("ignore", re.compile("(?s).*"), Warning, re.compile(r"PIL\."), 0)

@@ -1,8 +1,8 @@
-"""Bytes of a picture on the public internet, without becoming a way into a private network.
+"""Bytes of an image on the public internet, without becoming a way into a private network.
 
 Promises: the address that was checked is the address that is connected to, so a name that resolves differently the
 second time gains nothing; every redirect is checked again; size and time are bounded. Proxies, cookies and credentials
-are not used. Does not know pictures.
+are not used. Does not know images.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
-from dragonfly.imaging.policy import ImagePolicy, PictureError
+from dragonfly.imaging.policy import ImageError, ImagePolicy
 
 _MAX_REDIRECTS = 5
 _CHUNK = 2**16
 
 
 def fetch(url: str, policy: ImagePolicy) -> bytes:
-    """The body behind an http(s) URL. Raises PictureError, whatever goes wrong."""
+    """The body behind an http(s) URL. Raises ImageError, whatever goes wrong."""
     deadline = time.monotonic() + policy.timeout
     try:
         for _ in range(_MAX_REDIRECTS + 1):
@@ -34,10 +34,10 @@ def fetch(url: str, policy: ImagePolicy) -> bytes:
             url = urljoin(url, answer.location)
     except (OSError, HTTPException) as error:
         if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
-            raise PictureError(f"did not arrive within {policy.timeout:g} seconds; download it and give the path") from None
+            raise ImageError(f"did not arrive within {policy.timeout:g} seconds; download it and give the path") from None
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"cannot be fetched ({reason:.200}); download it and give the path") from None
-    raise PictureError(f"redirects more than {_MAX_REDIRECTS} times; download it and give the path")
+        raise ImageError(f"cannot be fetched ({reason:.200}); download it and give the path") from None
+    raise ImageError(f"redirects more than {_MAX_REDIRECTS} times; download it and give the path")
 
 
 def display_url(url: str) -> str:
@@ -76,13 +76,13 @@ class _Target:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise PictureError(f"is not a valid URL ({error}); check it") from None
+            raise ImageError(f"is not a valid URL ({error}); check it") from None
         if parts.scheme not in ("http", "https"):
-            raise PictureError(f"leads to a {parts.scheme or 'nameless'}: URL; only http and https are fetched")
+            raise ImageError(f"leads to a {parts.scheme or 'nameless'}: URL; only http and https are fetched")
         if not host:
-            raise PictureError("names no host; check it")
+            raise ImageError("names no host; check it")
         if parts.username is not None or parts.password is not None:
-            raise PictureError("holds a user name or password, which is not accepted; download it and give the path")
+            raise ImageError("holds a user name or password, which is not accepted; download it and give the path")
         secure = parts.scheme == "https"
         path = quote(urlunsplit(("", "", parts.path or "/", parts.query, "")), safe="/?%:@!$&'()*+,;=~")
         return cls(secure, host, port or (443 if secure else 80), path)
@@ -98,11 +98,11 @@ def _checked_address(target: _Target) -> str:
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise PictureError("names a host that cannot be resolved; check it") from None
+        raise ImageError("names a host that cannot be resolved; check it") from None
     addresses = [str(entry[4][0]) for entry in found]
     if not addresses or not all(map(is_public_address, addresses)):
         # The address itself is not shown: a served model must not answer questions about its network.
-        raise PictureError("leads to an address that is not public (private, loopback, link-local or reserved)")
+        raise ImageError("leads to an address that is not public (private, loopback, link-local or reserved)")
     return addresses[0]
 
 
@@ -142,12 +142,12 @@ def _answer(response: HTTPResponse, deadline: float, policy: ImagePolicy) -> byt
     if response.status in (301, 302, 303, 307, 308) and location:
         return _Redirect(location)
     if response.status != 200:
-        raise PictureError(f"answered with HTTP status {response.status}; check the address")
+        raise ImageError(f"answered with HTTP status {response.status}; check the address")
     expected = response.length
     body = bytearray()
     while expected is None or len(body) < expected:
         if len(body) > policy.max_bytes or (expected or 0) > policy.max_bytes:
-            raise PictureError(f"has more than {policy.max_bytes:,} bytes, the limit; make it smaller")
+            raise ImageError(f"has more than {policy.max_bytes:,} bytes, the limit; make it smaller")
         chunk = response.read(_CHUNK)
         if not chunk:
             break
@@ -155,5 +155,5 @@ def _answer(response: HTTPResponse, deadline: float, policy: ImagePolicy) -> byt
     if time.monotonic() >= deadline:
         raise TimeoutError
     if expected is not None and len(body) < expected:
-        raise PictureError(f"broke off after {len(body):,} of {expected:,} bytes; try again")
+        raise ImageError(f"broke off after {len(body):,} of {expected:,} bytes; try again")
     return bytes(body)

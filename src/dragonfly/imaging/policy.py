@@ -1,4 +1,4 @@
-"""What the door lets in, and how odd pictures become RGB. Data only, and the error of everything that is refused."""
+"""What the door lets in, and how odd images become RGB. Data only, and the error of everything that is refused."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ImagePolicy:
-    """Limits and conversions for `load_picture`.
+    """Limits and conversions for `load_image`.
 
     `max_pixels` width x height, checked before anything is decoded (the default is where Pillow itself refuses).
-    `max_bytes` size of the encoded picture. `orient` turn by the EXIF orientation. `alpha` "white": blend on white;
+    `max_bytes` size of the encoded image. `orient` turn by the EXIF orientation. `alpha` "white": blend on white;
     "drop": keep the stored colours. `sixteen_bit` "scale": 0..65535 becomes 0..255; "saturate": Pillow's conversion,
     which cuts at 255. `urls` "refuse", or "public": fetch http(s) from public addresses only. `timeout` seconds for
     one fetch, redirects included, name resolution excluded.
@@ -26,8 +26,8 @@ class ImagePolicy:
     timeout: float = 10.0
 
 
-class PictureError(ValueError):
-    """A refusal in our own words, as a predicate ("is empty ..."): `load_picture` puts the picture's name before it.
+class ImageError(ValueError):
+    """A refusal in our own words, as a predicate ("is empty ..."): `load_image` puts the image's name before it.
 
     Told apart from the ValueErrors of Pillow's decoders, whose words need explaining.
     """

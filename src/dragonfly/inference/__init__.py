@@ -1,4 +1,4 @@
-"""From a picture and a question to an answer that says where the model looked."""
+"""From an image and a question to an answer that says where the model looked."""
 
 from dragonfly.inference.answer import Answer, SubImageScore
 from dragonfly.inference.engine import Chat, Engine, Row

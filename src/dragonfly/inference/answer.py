@@ -29,12 +29,12 @@ class Answer:
         token_ids: the generated ids, the end of turn included if it was reached.
         confidence: geometric mean of the probabilities the model gave to these tokens, 0 to 1. It says how sure the model
             was of its words, not whether they are true.
-        prompt_tokens: length of the prompt, picture tokens included.
-        layouts: one per picture, in the order given.
-        selections: one per picture: every high sub-image, kept or not.
-        timings: seconds spent in `pictures` (decode and cut), `encode` (vision tower to selection), `generate`, and in `total`.
+        prompt_tokens: length of the prompt, image tokens included.
+        layouts: one per image, in the order given.
+        selections: one per image: every high sub-image, kept or not.
+        timings: seconds spent in `images` (decode and cut), `encode` (vision tower to selection), `generate`, and in `total`.
             In a batch they are the batch's, shared by its rows.
-        notes: what was done to a picture that a user should know ("animated GIF: first of 12 frames").
+        notes: what was done to an image that a user should know ("animated GIF: first of 12 frames").
         finish: `stop` (the model or a stop string ended it) or `length` (max_new_tokens was reached).
     """
 
@@ -49,7 +49,7 @@ class Answer:
     finish: str = "stop"
 
     def to_dict(self) -> dict[str, Any]:
-        """The form that JSON holds; `selections` is one flat list whose entries also name their `picture`."""
+        """The form that JSON holds; `selections` is one flat list whose entries also name their `image`."""
         return {
             "text": self.text,
             "token_ids": list(self.token_ids),
@@ -58,14 +58,14 @@ class Answer:
             "layouts": [describe_layout(layout) for layout in self.layouts],
             "selections": [
                 {
-                    "picture": picture,
+                    "image": image,
                     "index": item.index,
                     "box": list(item.box),
                     "score": item.score,
                     "kept": item.kept,
                     "region": item.region,
                 }
-                for picture, items in enumerate(self.selections)
+                for image, items in enumerate(self.selections)
                 for item in items
             ],
             "timings": self.timings,
@@ -92,7 +92,7 @@ def describe_layout(layout: SubImageLayout) -> dict[str, Any]:
 def describe_selection(
     layout: SubImageLayout, indices: Sequence[int] | None, scores: Sequence[float] | None
 ) -> tuple[SubImageScore, ...]:
-    """Every high sub-image of a picture with its fate; `indices` None means that all are kept."""
+    """Every high sub-image of an image with its fate; `indices` None means that all are kept."""
     kept = set(range(len(layout.regions)) if indices is None else indices)
     return tuple(
         SubImageScore(index, box, None if scores is None else float(scores[index]), index in kept, region)

@@ -1,4 +1,4 @@
-"""The Engine: pictures are cut and encoded once, then questions are answered, alone, in batches, streamed or in a chat."""
+"""The Engine: images are cut and encoded once, then questions are answered, alone, in batches, streamed or in a chat."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from transformers.generation.streamers import BaseStreamer
 
-from dragonfly.data.labels import control_token_in
-from dragonfly.imaging import load_picture
+from dragonfly.data.encoding import control_token_in
+from dragonfly.imaging import load_image
 from dragonfly.inference.answer import Answer, SubImageScore, describe_selection
-from dragonfly.inference.focus import focused, open_views
 from dragonfly.inference.options import Options, StopAt, own_seed
+from dragonfly.inference.reselect import focused, open_views
 from dragonfly.inference.stream import Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.connector import Views
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
 from dragonfly.vision.layout import SubImageLayout
 
-Images = Any  # one picture (path, URL, bytes, PIL, array) or a sequence of them, or None
+Images = Any  # one image (path, URL, bytes, PIL, array) or a sequence of them, or None
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class EncodedPicture:
-    """A picture after the vision tower: everything that later questions need of it.
+class EncodedImage:
+    """An image after the vision tower: everything that later questions need of it.
 
     Under policy `question` nothing is chosen yet: `features` and `selection` are empty and `views` holds what to choose from.
     """
@@ -85,10 +85,10 @@ class Engine:
         return weight.device
 
     def ask(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Answer:
-        """Answer one question about any number of pictures.
+        """Answer one question about any number of images.
 
         Args:
-            images: a picture or a sequence of pictures, or None for a question without one.
+            images: an image or a sequence of images, or None for a question without one.
             question: the user's text.
             system: an optional system message.
             options: `max_new_tokens`, `temperature`, `top_p`, `seed`, `stop` (`Options`).
@@ -108,102 +108,102 @@ class Engine:
         size = 1 if chosen.temperature > 0 else batch_size
         while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, size)]:
             clock = _Clock()
-            pictures = self._encode_rows([_as_list(row.images) for row in block], clock)
+            images = self._encode_rows([_as_list(row.images) for row in block], clock)
             messages = [_conversation(row, len(_as_list(row.images))) for row in block]
-            yield from self._answer(messages, pictures, chosen, clock)
+            yield from self._answer(messages, images, chosen, clock)
 
     def stream(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Stream:
         """Answer piece by piece: iterate over the text, then read `.answer`. The pieces joined are `ask`'s text."""
         chosen, clock, row = Options.of(**options), _Clock(), Row(images, question, system)
-        pictures = self._encode_rows([_as_list(images)], clock)
-        messages = [_conversation(row, len(pictures[0]))]
+        loaded_images = self._encode_rows([_as_list(images)], clock)
+        messages = [_conversation(row, len(loaded_images[0]))]
 
         def generate(streamer: BaseStreamer) -> Answer:
-            return self._answer(messages, pictures, chosen, clock, streamer)[0]
+            return self._answer(messages, loaded_images, chosen, clock, streamer)[0]
 
         hold = max((len(stop) - 1 for stop in chosen.stop), default=0)
         return Stream(generate, lambda ids: self._text(ids, chosen.stop)[0], hold)
 
     def chat(self, images: Images = None, *, system: str | None = None) -> Chat:
-        """A conversation of several turns; every picture is encoded once."""
+        """A conversation of several turns; every image is encoded once."""
         return Chat(self, images, system)
 
-    def encode(self, images: Sequence[Any], clock: _Clock | None = None) -> list[EncodedPicture]:
-        """Cut pictures, run the vision tower over all their sub-images, select, project."""
+    def encode(self, images: Sequence[Any], clock: _Clock | None = None) -> list[EncodedImage]:
+        """Cut images, run the vision tower over all their sub-images, select, project."""
         if not images:
             return []
         clock = clock or _Clock()
-        policy = self.processor.image_processor.picture_policy
-        pictures = clock.timed("pictures", lambda: [load_picture(image, policy) for image in images])
+        policy = self.processor.image_processor.image_policy
+        loaded_images = clock.timed("images", lambda: [load_image(image, policy) for image in images])
         batch = clock.timed(
-            "pictures", lambda: self.processor.image_processor([picture.image for picture in pictures], return_tensors="pt")
+            "images", lambda: self.processor.image_processor([loaded.image for loaded in loaded_images], return_tensors="pt")
         )
         layouts = batch.pop("layouts")
         if self.processor.asks:
             views = clock.timed("encode", lambda: open_views(self.model.model, batch.to(self.device)))
             return [
-                EncodedPicture(torch.empty(0), layout, (), _named_notes(picture), one)
-                for layout, picture, one in zip(layouts, pictures, views, strict=True)
+                EncodedImage(torch.empty(0), layout, (), _named_notes(loaded), one)
+                for layout, loaded, one in zip(layouts, loaded_images, views, strict=True)
             ]
         output = clock.timed("encode", lambda: self._image_features(batch))
-        chosen = _chosen(output, batch.get("selected_high"), len(pictures))
+        chosen = _chosen(output, batch.get("selected_high"), len(loaded_images))
         return [
-            EncodedPicture(features, layout, describe_selection(layout, *pick), _named_notes(picture))
-            for features, layout, pick, picture in zip(output.pooler_output, layouts, chosen, pictures, strict=True)  # pyright: ignore[reportArgumentType]
+            EncodedImage(features, layout, describe_selection(layout, *pick), _named_notes(loaded))
+            for features, layout, pick, loaded in zip(output.pooler_output, layouts, chosen, loaded_images, strict=True)  # pyright: ignore[reportArgumentType]
         ]
 
     @torch.inference_mode()
     def _image_features(self, batch: Any) -> DragonflyImageFeatures:
         return self.model.get_image_features(**batch.to(self.device), return_dict=True)
 
-    def focus(self, picture: EncodedPicture, question: str) -> EncodedPicture:
-        """The picture with the sub-images that a question asks for; under other policies than `question` as it is."""
-        if picture.views is None:
-            return picture
-        done = focused(self.model.model, self.processor, picture.views, question)
+    def focus(self, image: EncodedImage, question: str) -> EncodedImage:
+        """The image with the sub-images that a question asks for; under other policies than `question` as it is."""
+        if image.views is None:
+            return image
+        done = focused(self.model.model, self.processor, image.views, question)
         pick = (None, None) if done.selection is None else (done.selection.indices[0].tolist(), done.selection.scores[0].tolist())
-        return replace(picture, features=done.tokens[0], selection=describe_selection(picture.layout, *pick))
+        return replace(image, features=done.tokens[0], selection=describe_selection(image.layout, *pick))
 
-    def _encode_rows(self, rows: list[list[Any]], clock: _Clock) -> list[list[EncodedPicture]]:
+    def _encode_rows(self, rows: list[list[Any]], clock: _Clock) -> list[list[EncodedImage]]:
         encoded = iter(self.encode([image for row in rows for image in row], clock))
         return [list(islice(encoded, len(row))) for row in rows]
 
     def _answer(
         self,
         conversations: list[list[dict[str, Any]]],
-        pictures: list[list[EncodedPicture]],
+        images: list[list[EncodedImage]],
         options: Options,
         clock: _Clock,
         streamer: BaseStreamer | None = None,
     ) -> list[Answer]:
-        """Generate for conversations whose pictures are encoded."""
+        """Generate for conversations whose images are encoded."""
         if self.processor.asks:
             asked = [_text_of(turns[-1]) for turns in conversations]
-            pictures = [[self.focus(one, question) for one in row] for row, question in zip(pictures, asked, strict=True)]
-        prompt = self._prompt(conversations, pictures)
+            images = [[self.focus(one, question) for one in row] for row, question in zip(images, asked, strict=True)]
+        prompt = self._prompt(conversations, images)
         lengths = prompt["attention_mask"].sum(dim=1).tolist()
-        features = [picture.features for row in pictures for picture in row]
+        features = [image.features for row in images for image in row]
         ids, logprobs = clock.timed("generate", lambda: self._generate(prompt, features, options, streamer))
         timings = clock.report()
         return [
-            self._finish(row, row_logprobs, length, row_pictures, options, timings)
-            for row, row_logprobs, length, row_pictures in zip(ids, logprobs, lengths, pictures, strict=True)
+            self._finish(row, row_logprobs, length, row_images, options, timings)
+            for row, row_logprobs, length, row_images in zip(ids, logprobs, lengths, images, strict=True)
         ]
 
-    def _prompt(self, conversations: list[list[dict[str, Any]]], pictures: list[list[EncodedPicture]]) -> Any:
+    def _prompt(self, conversations: list[list[dict[str, Any]]], images: list[list[EncodedImage]]) -> Any:
         """Ids of the conversations, left-padded. The chat template writes BOS itself."""
         for message in (message for turns in conversations for message in turns):
             if token := control_token_in(self.processor, _text_of(message)):
                 raise ValueError(f"the text contains '{token}', which is a control token of the model; write it another way")
         texts = [self.processor.apply_chat_template(turns, add_generation_prompt=True) for turns in conversations]
-        blocks = [self.processor.placeholders(picture.layout) for row in pictures for picture in row]
+        blocks = [self.processor.placeholders(image.layout) for row in images for image in row]
         texts, _ = self.processor.get_text_with_replacements(texts, blocks)
         prompt = self.tokenizer(texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and prompt["input_ids"].shape[1] >= limit:
             raise ValueError(
                 f"the prompt has {prompt['input_ids'].shape[1]} tokens and the model takes {limit}; "
-                "ask with fewer pictures or a shorter text, or choose a preset with fewer tokens (`dragonfly presets`)"
+                "ask with fewer images or a shorter text, or choose a preset with fewer tokens (`dragonfly presets`)"
             )
         return prompt.to(self.device)
 
@@ -249,7 +249,7 @@ class Engine:
         ids: list[int],
         logprobs: list[float],
         prompt_tokens: int,
-        pictures: list[EncodedPicture],
+        images: list[EncodedImage],
         options: Options,
         timings: dict[str, float],
     ) -> Answer:
@@ -260,10 +260,10 @@ class Engine:
             token_ids=tuple(ids),
             confidence=confidence,
             prompt_tokens=prompt_tokens,
-            layouts=tuple(picture.layout for picture in pictures),
-            selections=tuple(picture.selection for picture in pictures),
+            layouts=tuple(image.layout for image in images),
+            selections=tuple(image.selection for image in images),
             timings=timings,
-            notes=tuple(note for picture in pictures for note in picture.notes),
+            notes=tuple(note for image in images for note in image.notes),
             finish="stop" if stopped or (ids and ids[-1] in self.end_ids) else "length",
         )
 
@@ -285,12 +285,12 @@ class Engine:
 
 
 class Chat:
-    """A conversation: `ask` adds a turn, with or without new pictures. Earlier pictures are not encoded again."""
+    """A conversation: `ask` adds a turn, with or without new images. Earlier images are not encoded again."""
 
     def __init__(self, engine: Engine, images: Images, system: str | None) -> None:
         self.engine = engine
         self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
-        self.pictures: list[EncodedPicture] = []
+        self.images: list[EncodedImage] = []
         self._waiting = engine.encode(_as_list(images))
 
     def ask(self, question: str, images: Images = None, **options: Any) -> Answer:
@@ -298,10 +298,10 @@ class Chat:
         clock = _Clock()
         new = self._waiting + self.engine.encode(_as_list(images), clock)
         messages = [*self.messages, _turn(question, len(new))]
-        pictures = self.pictures + new
-        answer = self.engine._answer([messages], [pictures], Options.of(**options), clock)[0]
+        loaded_images = self.images + new
+        answer = self.engine._answer([messages], [loaded_images], Options.of(**options), clock)[0]
         self.messages = [*messages, {"role": "assistant", "content": answer.text}]
-        self.pictures, self._waiting = pictures, []
+        self.images, self._waiting = loaded_images, []
         return answer
 
 
@@ -316,18 +316,18 @@ def _as_list(images: Images) -> list[Any]:
     return list(images) if isinstance(images, list | tuple) else [images]
 
 
-def _turn(question: str, pictures: int) -> dict[str, Any]:
-    parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(pictures)]
+def _turn(question: str, images: int) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(images)]
     return {"role": "user", "content": [*parts, {"type": "text", "text": question}]}
 
 
-def _conversation(row: Row, pictures: int) -> list[dict[str, Any]]:
+def _conversation(row: Row, images: int) -> list[dict[str, Any]]:
     system = [{"role": "system", "content": row.system}] if row.system else []
-    return [*system, _turn(row.question, pictures)]
+    return [*system, _turn(row.question, images)]
 
 
 def _chosen(output: DragonflyImageFeatures, selected_high: Any, count: int) -> list[tuple[Any, Any]]:
-    """(kept indices, scores) per picture, from wherever the choice was made; None where nothing was chosen or scored."""
+    """(kept indices, scores) per image, from wherever the choice was made; None where nothing was chosen or scored."""
     selection = output.selection
     if isinstance(selection, list):
         return [(None, None) if one is None else (one.indices[0].tolist(), one.scores[0].tolist()) for one in selection]
@@ -338,8 +338,8 @@ def _chosen(output: DragonflyImageFeatures, selected_high: Any, count: int) -> l
     return [(None, None)] * count
 
 
-def _named_notes(picture: Any) -> tuple[str, ...]:
-    return tuple(f"{picture.source}: {note}" for note in picture.notes)
+def _named_notes(image: Any) -> tuple[str, ...]:
+    return tuple(f"{image.source}: {note}" for note in image.notes)
 
 
 def _end_ids(model: DragonflyForConditionalGeneration, tokenizer: Any) -> list[int]:

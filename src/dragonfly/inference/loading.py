@@ -72,9 +72,9 @@ def load(
     if processor.asks:
         if model is not None:  # nobody means to serve the bundled model
             logger.warning("policy 'question' chooses sub-images by the user's words, which vLLM cannot; serve this model here")
-        if not built.model.question_map.learned():
+        if not built.model.query_projection.learned():
             logger.warning(
-                "this model never learned to choose by questions (its question_map is new), so what it keeps means little"
+                "this model never learned to choose by questions (its query_projection is new), so what it keeps means little"
             )
     if device_map is None and quantization is None:
         built.to(target)
@@ -150,7 +150,7 @@ def _quantization(quantization: Any) -> Any:
 
 
 def describe(model: str | Path | None = None) -> dict[str, Any]:
-    """What a model directory holds, from its configuration alone: parts, encoder, tokens per picture, size, origin."""
+    """What a model directory holds, from its configuration alone: parts, encoder, tokens per image, size, origin."""
     path = locate(model, weights=False)
     config = DragonflyConfig.from_pretrained(path)
     with torch.device("meta"):
@@ -169,7 +169,7 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
         "language_model": config.get_text_config().model_type,
         "parameters": {name: _count(part) for name, part in parts.items()} | {"total": _count(built)},
         "sub_images": {"resolution": config.spec.resolution, "encoded": layout.num_sub_images, "kept": layout.num_kept},
-        "tokens_per_picture": layout.num_image_tokens,
+        "tokens_per_image": layout.num_image_tokens,
         "selection": config.spec.to_dict()["selection"],
         "weights_mib": round(sum(file.stat().st_size for file in weight_files(path)) / 2**20, 1),
         "dtype": str(config.dtype or "float32").removeprefix("torch."),

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 from dragonfly.config import nearest, parse_overrides
 from dragonfly.models import PRESETS, DragonflyConfig, DragonflyProcessor
-from dragonfly.vision.spec import REMAINDERS, EncoderSpec, SelectionSpec
+from dragonfly.vision.spec import POOLED_REMAINDERS, EncoderSpec, SelectionSpec
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
@@ -41,11 +41,11 @@ OVERRIDES: dict[str, Sequence[str] | tuple[Callable[[Any], bool], str]] = {
     "model.selection.scope": get_args(_RULE["scope"]),
     "model.selection.keep": (_whole(1), "an integer of at least 1"),
     "model.selection.seed": (_whole(0), "an integer of at least 0"),
-    "model.selection.floor": (_whole(0), "an integer of at least 0"),
+    "model.selection.min_per_region": (_whole(0), "an integer of at least 0"),
     "model.selection.diversity": (_share, "a number from 0 to 1"),
-    "model.selection.remainder": (
-        lambda value: _whole(0)(value) and value in REMAINDERS,
-        f"one of {', '.join(map(str, REMAINDERS))}",
+    "model.selection.pooled_remainder": (
+        lambda value: _whole(0)(value) and value in POOLED_REMAINDERS,
+        f"one of {', '.join(map(str, POOLED_REMAINDERS))}",
     ),
 }
 

@@ -14,8 +14,8 @@ from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.conversion import BASE_WEIGHT_RENAMES, WEIGHT_RENAMES
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
 from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration, DragonflyModel
-from dragonfly.models.presets import PRESETS, get_preset
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
+from dragonfly.vision.presets import PRESETS, get_preset
 
 AutoConfig.register("dragonfly", DragonflyConfig, exist_ok=True)
 AutoModel.register(DragonflyConfig, DragonflyModel, exist_ok=True)

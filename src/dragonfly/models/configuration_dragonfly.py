@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from transformers import AutoConfig, PreTrainedConfig
 
 from dragonfly.models import conversion
-from dragonfly.models.presets import get_preset
 from dragonfly.models.towers import PREFIX_TOKENS, num_prefix_tokens, tower_config
+from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderSpec
 
 
@@ -25,7 +25,7 @@ class DragonflyConfig(PreTrainedConfig):
         text_config: any Hugging Face causal language model's configuration.
         preset: name of a preset (`dragonfly presets`); gives `encoder` where that is not given.
         encoder: dictionary form of `vision.EncoderSpec`. Resolution, patch size and prefix tokens follow the tower where absent.
-        image_token_id: id of the placeholder, one per feature of a picture.
+        image_token_id: id of the placeholder, one per feature of an image.
         separator_token_id: id of the ordinary token after each sub-image.
         vision_feature_layer: index into the tower's hidden states; -2 is the output of the last layer but one. Layers
             above it are not built.
@@ -121,7 +121,7 @@ class DragonflyConfig(PreTrainedConfig):
 
 
 def fit_to_tower(values: dict[str, Any], vision: PreTrainedConfig) -> dict[str, Any]:
-    """A preset's encoder with another tower's geometry: grids and keep rule stay, R and patches are the tower's.
+    """A preset's encoder with another tower's geometry: grids and selection policy stay, R and patches are the tower's.
 
     A pool window that does not divide the other tower's patch grid is left for `EncoderSpec` to refuse.
     """

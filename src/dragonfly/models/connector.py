@@ -1,7 +1,7 @@
-"""Between the vision tower and the language model: summaries, selection, pooling, projection and position.
+"""Between the vision tower and the language model: embeddings, selection, pooling, projection and position.
 
 Functions over the tower's output; what is learned belongs to the model (`optional_modules`). Sub-images stand in the layout's
-order; codes and positions (`SubImageLayout`) are the layout in tensor form. Within one call every picture has the same number of
+order; codes and positions (`SubImageLayout`) are the layout in tensor form. Within one call every image has the same number of
 sub-images per level.
 """
 
@@ -14,24 +14,24 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyImageFeatures
 from dragonfly.models.position import PositionEmbedding
-from dragonfly.models.question import QuestionMap, evidence_losses
-from dragonfly.models.shared_mean import SharedMean
+from dragonfly.models.query_projection import QueryProjection, evidence_losses
 from dragonfly.vision.layout import LOW, MID
-from dragonfly.vision.policies import question_scores
 from dragonfly.vision.pooling import mean_pool
+from dragonfly.vision.scoring import question_scores
 from dragonfly.vision.selection import Selection, SelectionInputs, select
 from dragonfly.vision.spec import LEVELS, EncoderSpec, LevelName
 
-OPTIONAL = ("shared_mean", "sub_image_position", "question_map")
+OPTIONAL = ("mean_embedding", "sub_image_position", "query_projection")
 """Names in a model, and in `Modules`, of what only some encoder configurations have learned."""
 MISSING = "{} needs {}, which the image processor makes beside pixel_values"
 
 
 @dataclass(frozen=True)
 class LevelCounts:
-    """Sub-images per level of every picture in a call; `kept` high ones reach the language model."""
+    """Sub-images per level of every image in a call; `kept` high ones reach the language model."""
 
     low: int
     mid: int
@@ -44,7 +44,7 @@ class LevelCounts:
 
     @classmethod
     def of_codes(cls, codes: list[int], spec: EncoderSpec) -> Self:
-        """Of one picture, from its layout's codes."""
+        """Of one image, from its layout's codes."""
         low, mid = codes.count(LOW), codes.count(MID)
         high = len(codes) - low - mid
         return cls(low, mid, high, min(high, spec.num_kept_high(mid, high)))
@@ -55,14 +55,14 @@ class Modules:
     """The model's learned parts; those that the encoder configuration does not ask for are None."""
 
     project: Callable[[Tensor], Tensor]
-    shared_mean: SharedMean | None = None
+    mean_embedding: MeanEmbedding | None = None
     sub_image_position: PositionEmbedding | None = None
-    question_map: QuestionMap | None = None
+    query_projection: QueryProjection | None = None
 
 
 @dataclass(frozen=True)
 class Views:
-    """Encoded pictures and what came with them, one row per picture.
+    """Encoded images and what came with them, one row per image.
 
     Args:
         features: tower output (num_images, sub_images, tokens, vision hidden).
@@ -80,8 +80,8 @@ class Views:
     question: Tensor | None = None
     evidence: Tensor | None = None
 
-    def picture(self, index: int, number: int) -> Views:
-        """The row of one picture that has `number` sub-images."""
+    def image(self, index: int, number: int) -> Views:
+        """The row of one image that has `number` sub-images."""
 
         def row(values: Tensor | None, end: int | None = None) -> Tensor | None:
             return None if values is None else values[index : index + 1, :end]
@@ -93,7 +93,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Connected:
-    """`tokens` (num_images, features per picture, hidden); the selection if one was made; `evidence_losses` if asked for.
+    """`tokens` (num_images, features per image, hidden); the selection if one was made; `evidence_losses` if asked for.
 
     `scores` (num_images, high) of policy `question` where every high sub-image is kept.
     """
@@ -108,11 +108,11 @@ def optional_modules(spec: EncoderSpec, hidden: int) -> dict[str, nn.Module]:
     """What an encoder configuration adds to a model, by its name of `OPTIONAL`; nothing for most."""
     modules: dict[str, nn.Module] = {}
     if spec.selects and spec.selection.policy == "centred":
-        modules["shared_mean"] = SharedMean(hidden)
+        modules["mean_embedding"] = MeanEmbedding(hidden)
     if spec.position == "learned":
         modules["sub_image_position"] = PositionEmbedding(hidden, spec.largest_grid)
     if spec.selects and spec.selection.policy == "question":
-        modules["question_map"] = QuestionMap(hidden)
+        modules["query_projection"] = QueryProjection(hidden)
     return modules
 
 
@@ -120,7 +120,7 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
     """Select, pool, project and add positions.
 
     Pooling comes before projecting: the projector is linear, so the two commute, and pooled tokens are fewer. For the same
-    reason summaries are projected means. Where `counts.high` equals `counts.kept` nothing is selected.
+    reason embeddings are projected means. Where `counts.high` equals `counts.kept` nothing is selected.
     """
     selection, losses, rest, scores = None, None, None, None
     features, positions = views.features, views.positions
@@ -131,13 +131,13 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
         if indices is None:
             selection, losses = _select(views, counts, spec, modules)
             indices = selection.indices
-        rest = pooled_remainder(views, indices, counts, spec) if spec.selection.remainder else None
+        rest = pooled_remainder(views, indices, counts, spec) if spec.selection.pooled_remainder else None
         features = keep_high(features, indices, counts)
         positions = keep_high(positions, indices, counts) if positions is not None else None
-    elif modules.question_map is not None and views.question is not None:
+    elif modules.query_projection is not None and views.question is not None:
         with torch.no_grad():
             high = modules.project(features[:, counts.low + counts.mid :].mean(dim=2))
-        scores = question_scores(modules.question_map(views.question), high)
+        scores = question_scores(modules.query_projection(views.question), high)
         losses = None if views.evidence is None else evidence_losses(scores, views.evidence[:, : counts.high])
     parts: list[Tensor] = []
     start = 0
@@ -152,7 +152,7 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
 
 
 def image_features(done: list[Connected], tokens: list[Tensor], selection: Any) -> DragonflyImageFeatures:
-    """The output of all pictures; the loss is the mean over those that have evidence."""
+    """The output of all images; the loss is the mean over those that have evidence."""
     pairs = [one.losses for one in done if one.losses is not None]
     loss = None
     if pairs:
@@ -166,8 +166,8 @@ def image_features(done: list[Connected], tokens: list[Tensor], selection: Any) 
 def keep_high(values: Tensor, indices: Tensor, counts: LevelCounts) -> Tensor:
     """Drop the high sub-images that are not in `indices` (num_images, kept) from (num_images, sub_images, ...)."""
     others = counts.low + counts.mid
-    picture = torch.arange(values.shape[0], device=values.device).unsqueeze(1)
-    return torch.cat([values[:, :others], values[picture, others + indices.to(values.device)]], dim=1)
+    image = torch.arange(values.shape[0], device=values.device).unsqueeze(1)
+    return torch.cat([values[:, :others], values[image, others + indices.to(values.device)]], dim=1)
 
 
 def reduced(views: Views, indices: Tensor, counts: LevelCounts) -> tuple[Views, LevelCounts]:
@@ -182,19 +182,19 @@ def reduced(views: Views, indices: Tensor, counts: LevelCounts) -> tuple[Views, 
 
 
 def pooled_remainder(views: Views, indices: Tensor, counts: LevelCounts, spec: EncoderSpec) -> Tensor:
-    """What stands for the high sub-images that are not kept: (num_images, groups x remainder, vision hidden).
+    """What stands for the high sub-images that are not kept: (num_images, groups x pooled remainder, vision hidden).
 
-    A group is a region under scope `region`, else the picture. Each sub-image's patch tokens are averaged over 1 x 1, 2 x 2 or
+    A group is a region under scope `region`, else the image. Each sub-image's patch tokens are averaged over 1 x 1, 2 x 2 or
     3 x 3 cells (which overlap where the patch grid does not divide), then over the group's sub-images, in float32.
     """
     assert views.codes is not None
-    first, cells = counts.low + counts.mid, round(spec.selection.remainder**0.5)
+    first, cells = counts.low + counts.mid, round(spec.selection.pooled_remainder**0.5)
     patches = views.features[:, first:, spec.num_prefix_tokens :].float().transpose(2, 3)
     grids = patches.unflatten(3, (spec.patch_side, spec.patch_side)).flatten(0, 1)
     pooled = nn.functional.adaptive_avg_pool2d(grids, cells).flatten(2).unflatten(0, patches.shape[:2])
     dropped = torch.ones(pooled.shape[:2], device=pooled.device).scatter(1, indices.to(pooled.device), 0.0)
     regions = views.codes[:, first:].unsqueeze(1)
-    number = spec.num_remainders(counts.mid, counts.high)
+    number = spec.num_pooled_remainders(counts.mid, counts.high)
     own = regions == torch.arange(number, device=regions.device).view(1, -1, 1) if number > 1 else torch.ones_like(regions).bool()
     weights = own * dropped.unsqueeze(1)  # (num_images, groups, high)
     # Multiply and sum, not a matrix product, whose precision autocast lowers.
@@ -218,23 +218,23 @@ def _project_level(tokens: Tensor, places: Tensor | None, name: LevelName, spec:
 def _select(
     views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modules
 ) -> tuple[Selection, tuple[Tensor, Tensor] | None]:
-    """Score the high sub-images on projected tokens. Prefix tokens count in summaries, as in the released weights."""
+    """Score the high sub-images on projected tokens. Prefix tokens count in embeddings, as in the released weights."""
     assert views.codes is not None
     first, rule = counts.low + counts.mid, spec.selection
-    question = modules.question_map(views.question) if modules.question_map and views.question is not None else None
-    patches = summaries = high = shared = None
+    question = modules.query_projection(views.question) if modules.query_projection and views.question is not None else None
+    patches = embeddings = high = shared = None
     with torch.no_grad():  # no gradient passes through the choice
         if rule.policy == "detail":
             patches = modules.project(views.features[:, first:, spec.num_prefix_tokens :])
         if rule.policy != "detail" or rule.diversity:
-            summaries = modules.project(views.features[:, counts.low :].mean(dim=2))
-            high = summaries[:, counts.mid :]
-        if modules.shared_mean is not None and summaries is not None:
-            modules.shared_mean.observe(summaries)
-            shared = modules.shared_mean.value()
-        mid = summaries[:, : counts.mid] if summaries is not None else None
+            embeddings = modules.project(views.features[:, counts.low :].mean(dim=2))
+            high = embeddings[:, counts.mid :]
+        if modules.mean_embedding is not None and embeddings is not None:
+            modules.mean_embedding.observe(embeddings)
+            shared = modules.mean_embedding.value()
+        mid = embeddings[:, : counts.mid] if embeddings is not None else None
         asked = question.detach() if question is not None else None
-        inputs = SelectionInputs(mid=mid, high=high, high_patches=patches, shared_mean=shared, question=asked)
+        inputs = SelectionInputs(mid=mid, high=high, high_patches=patches, mean_embedding=shared, question=asked)
         selection = select(inputs, views.codes[:, first:], rule, counts.kept)
     if views.evidence is None or question is None or high is None:
         return selection, None

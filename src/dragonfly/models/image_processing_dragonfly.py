@@ -1,6 +1,6 @@
-"""DragonflyImageProcessor: pictures -> sub-images and the record of how they were cut. Pillow and numpy, no torchvision.
+"""DragonflyImageProcessor: images -> sub-images and the record of how they were cut. Pillow and numpy, no torchvision.
 
-Every picture comes through `imaging`, whatever its form, so its limits hold for chat templates and servers too. Policies that
+Every image comes through `imaging`, whatever its form, so its limits hold for chat templates and servers too. Policies that
 need no tower run here: what they drop is neither cut nor encoded.
 """
 
@@ -16,12 +16,12 @@ from transformers.image_processing_backends import PilBackend
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_picture
+from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_image
 from dragonfly.models import conversion
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.presets import PRESETS, get_preset
 from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, level_counts, make_layout
-from dragonfly.vision.policies import evidence_areas
+from dragonfly.vision.presets import PRESETS, get_preset
+from dragonfly.vision.scoring import evidence_areas
 from dragonfly.vision.selection import runs_before_tower, select_before_tower
 from dragonfly.vision.spec import EncoderSpec
 from dragonfly.vision.tiling import Canvases, canvases, crop, normalise, residual
@@ -30,38 +30,38 @@ from dragonfly.vision.tiling import Canvases, canvases, crop, normalise, residua
 class DragonflyImagesKwargs(ImagesKwargs, total=False):
     """Options beyond the usual ones; `evidence` is given per call, the others are saved.
 
-    preset: name of a preset; gives `encoder` and the picture policy where these are not given.
+    preset: name of a preset; gives `encoder` and the image policy where these are not given.
     encoder: dictionary form of `vision.EncoderSpec`.
-    released_pictures: treat odd pictures as the released code did (no EXIF orientation, alpha dropped, 16 bits saturated).
-    evidence: per picture the boxes that hold the answer, in source pixels (`oracle`; learning `question`).
+    released_images: treat odd images as the released code did (no EXIF orientation, alpha dropped, 16 bits saturated).
+    evidence: per image the boxes that hold the answer, in source pixels (`oracle`; learning `question`).
     """
 
     preset: str | None
     encoder: dict | None
-    released_pictures: bool | None
+    released_images: bool | None
     evidence: list | None
 
 
 # Settings that decide what the model sees: fixed when the image processor is made, so that no call departs from it unnoticed.
 STEPS = ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb")
-FIXED = ("preset", "released_pictures", "size", *STEPS)
+FIXED = ("preset", "released_images", "size", *STEPS)
 
 
 EVIDENCE_POLICIES = ("oracle", "question")  # the first chooses by it, the second learns from it
 
 
 class DragonflyImageProcessor(PilBackend):
-    """Cuts pictures into sub-images.
+    """Cuts images into sub-images.
 
     Returns per call:
-        pixel_values: float32 (num_images, num_sub_images, 3, R, R), zero-padded in dim 1 where pictures differ.
+        pixel_values: float32 (num_images, num_sub_images, 3, R, R), zero-padded in dim 1 where images differ.
         sub_image_regions: int64 (num_images, num_sub_images), `SubImageLayout.codes`; padding has its own code.
-        num_sub_images: int64 (num_images,), only where pictures may differ in number (an enlargement cap, unequal grids).
+        num_sub_images: int64 (num_images,), only where images may differ in number (an enlargement cap, unequal grids).
         selected_high: int64 (num_images, kept), only under policies that run before the tower; `pixel_values` then holds
             the kept high sub-images alone.
         sub_image_positions: int64 (num_images, num_sub_images, 3), `SubImageLayout.positions`, only for a learned position.
         evidence_high: float32 (num_images, high), areas shared with `evidence`, only under policy `question`.
-        layouts: list of `SubImageLayout`, one per picture; the processor uses and drops it.
+        layouts: list of `SubImageLayout`, one per image; the processor uses and drops it.
     """
 
     valid_kwargs = DragonflyImagesKwargs
@@ -83,7 +83,7 @@ class DragonflyImageProcessor(PilBackend):
     do_convert_rgb = True
     preset = None
     encoder = None
-    released_pictures = None
+    released_images = None
     evidence = None
 
     if TYPE_CHECKING:  # transformers' own signature does not list an image processor's options
@@ -93,9 +93,9 @@ class DragonflyImageProcessor(PilBackend):
     def __init__(self, **kwargs: Any) -> None:
         if kwargs.get("encoder") is None:
             kwargs["encoder"] = get_preset(kwargs.get("preset") or "v1").spec.to_dict()
-        if kwargs.get("released_pictures") is None:
+        if kwargs.get("released_images") is None:
             preset = PRESETS.get(kwargs.get("preset") or "")
-            kwargs["released_pictures"] = bool(preset and preset.released)
+            kwargs["released_images"] = bool(preset and preset.released)
         for name in STEPS:
             if kwargs.get(name) is False:
                 raise ValueError(
@@ -111,12 +111,12 @@ class DragonflyImageProcessor(PilBackend):
         return EncoderSpec.from_dict(self.encoder)  # pyright: ignore[reportArgumentType]
 
     @property
-    def picture_policy(self) -> Any:
-        """How pictures are decoded: `imaging.RELEASED_POLICY` for released weights, else `imaging.DEFAULT_POLICY`."""
-        return RELEASED_POLICY if self.released_pictures else DEFAULT_POLICY
+    def image_policy(self) -> Any:
+        """How images are decoded: `imaging.RELEASED_POLICY` for released weights, else `imaging.DEFAULT_POLICY`."""
+        return RELEASED_POLICY if self.released_images else DEFAULT_POLICY
 
     def layout(self, size: Size) -> SubImageLayout:
-        """The layout of a picture of (height, width)."""
+        """The layout of an image of (height, width)."""
         return make_layout(size, self.spec)
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
@@ -131,7 +131,7 @@ class DragonflyImageProcessor(PilBackend):
         return super().preprocess(images, *args, **kwargs)
 
     def fetch_images(self, image_url_or_urls: Any) -> Any:
-        """Paths, URLs, data URIs, bytes, arrays or pictures, nested or not, as RGB pictures through `imaging`."""
+        """Paths, URLs, data URIs, bytes, arrays or images, nested or not, as RGB images through `imaging`."""
         if isinstance(image_url_or_urls, list | tuple):
             return [self.fetch_images(item) for item in image_url_or_urls]
         source = image_url_or_urls
@@ -141,7 +141,7 @@ class DragonflyImageProcessor(PilBackend):
             return [self.fetch_images(item) for item in source]
         if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[0] in (1, 3, 4) and source.shape[2] > 4:
             source = np.moveaxis(source, 0, -1)  # channels first, as transformers' own processors accept
-        return load_picture(source, self.picture_policy).image
+        return load_image(source, self.image_policy).image
 
     def process_image(self, image: Any, *args: Any, **kwargs: Any) -> Image.Image:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.fetch_images(image)
@@ -186,7 +186,7 @@ class DragonflyImageProcessor(PilBackend):
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["layouts"])
 
     def get_number_of_image_tokens(self, height: int, width: int) -> int:
-        """Prompt tokens that a picture of this size takes, separators included."""
+        """Prompt tokens that an image of this size takes, separators included."""
         return self.layout((height, width)).num_image_tokens
 
     @classmethod
@@ -206,18 +206,18 @@ class DragonflyImageProcessor(PilBackend):
             values = {key: values[key] for key in ("image_mean", "image_std", "rescale_factor") if key in values}
             values |= {"preset": config.preset, "encoder": config.encoder}
         elif preset is not None:
-            values |= {"preset": preset, "encoder": None, "released_pictures": None}
+            values |= {"preset": preset, "encoder": None, "released_images": None}
         return values, kwargs
 
 
-def _evidence_boxes(evidence: Any, pictures: int, spec: EncoderSpec) -> Sequence[Sequence[Box]]:
-    """The boxes that hold the answer, one list per picture; none where the policy does not look at them."""
+def _evidence_boxes(evidence: Any, images: int, spec: EncoderSpec) -> Sequence[Sequence[Box]]:
+    """The boxes that hold the answer, one list per image; none where the policy does not look at them."""
     policy = spec.selection.policy
     if policy not in EVIDENCE_POLICIES or (policy == "question" and evidence is None):
-        return [()] * pictures
-    if evidence is None or len(evidence) != pictures:
+        return [()] * images
+    if evidence is None or len(evidence) != images:
         given = "none" if evidence is None else f"{len(evidence)} lists"
-        raise ValueError(f"policy '{policy}' needs evidence, one list of boxes for each of {pictures} pictures; got {given}")
+        raise ValueError(f"policy '{policy}' needs evidence, one list of boxes for each of {images} images; got {given}")
     return evidence
 
 
@@ -229,7 +229,7 @@ def _select_early(
     evidence: Sequence[Box],
     resample: Image.Resampling,
 ) -> tuple[int, ...] | None:
-    """Kept high indices of a picture for policies that need no tower; None where the model decides."""
+    """Kept high indices of an image for policies that need no tower; None where the model decides."""
     if not runs_before_tower(spec.selection):
         return None
     if not layout.regions:

@@ -1,7 +1,7 @@
 """Dragonfly as transformers knows models: one tower, one linear projector, one language model.
 
 `DragonflyModel` has no head; `DragonflyForConditionalGeneration` adds it. Any Hugging Face vision tower and causal language
-model fit. The geometry comes from the image processor as tensors with one row per picture; nothing is recomputed here.
+model fit. The geometry comes from the image processor as tensors with one row per image; nothing is recomputed here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
 from dragonfly.models import checks
-from dragonfly.models.branches import branch_inputs
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
@@ -31,10 +30,11 @@ from dragonfly.models.connector import (
     optional_modules,
     reduced,
 )
+from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
 from dragonfly.models.position import PositionEmbedding
-from dragonfly.models.question import QuestionMap, choice_loss, embed_questions
-from dragonfly.models.shared_mean import SharedMean
+from dragonfly.models.query_projection import QueryProjection, choice_loss, embed_questions
+from dragonfly.models.shared_prefix import shared_prefix_inputs
 from dragonfly.models.towers import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
 
@@ -48,7 +48,7 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
-    _keep_in_fp32_modules_strict = {"shared_mean"}  # noqa: RUF012
+    _keep_in_fp32_modules_strict = {"mean_embedding"}  # noqa: RUF012
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -58,12 +58,12 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, SharedMean):
+        if isinstance(module, MeanEmbedding):
             module.mean.zero_()
             module.count.zero_()
         elif isinstance(module, PositionEmbedding):
             module.weight.zero_()
-        elif isinstance(module, QuestionMap):
+        elif isinstance(module, QueryProjection):
             nn.init.eye_(module.weight)
 
     @classmethod
@@ -107,7 +107,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         for name, module in optional_modules(self.spec, config.get_text_config().hidden_size).items():
             setattr(self, name, module)
         # Full checkpoints carry the tower's unused top; a language-model head has no place here.
-        # What only another keep rule would use may lie beside: a rule can be changed when a model is loaded.
+        # What only another selection policy would use may lie beside: a rule can be changed when a model is loaded.
         self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *checks.optional_keys(), HEAD]
         # What the rule brings along is then new, and changes nothing or is refused in use.
         self._keys_to_ignore_on_load_missing = checks.keys_that_may_be_new()
@@ -126,7 +126,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         outputs = [self.vision_tower(pixel_values=batch).last_hidden_state for batch in batches]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
-    def summarise(self, sub_images: Tensor) -> Tensor:
+    def embed_sub_images(self, sub_images: Tensor) -> Tensor:
         """The mean projected token of each of (n, 3, R, R) sub-images: (n, hidden)."""
         return self.multi_modal_projector(self.encode(sub_images).mean(dim=1))
 
@@ -143,21 +143,21 @@ class DragonflyModel(DragonflyPreTrainedModel):
         evidence_high: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyImageFeatures:
-        """Encode pictures up to the language model's embeddings.
+        """Encode images up to the language model's embeddings.
 
         Args:
             pixel_values: (num_images, num_sub_images, 3, R, R), in the layout's order.
             sub_image_regions: (num_images, num_sub_images) codes of the layout.
-            num_sub_images: (num_images,) where pictures differ in number; what lies beyond never enters the tower.
+            num_sub_images: (num_images,) where images differ in number; what lies beyond never enters the tower.
             selected_high: (num_images, kept) ascending indices of the high sub-images to keep; overrules the policy. If
-                `pixel_values` still holds all of them, the others are left out before the tower, unless a remainder is kept.
+                `pixel_values` still holds all of them, the others are left out before the tower, unless a pooled remainder is kept.
             sub_image_positions: (num_images, num_sub_images, 3) level, row and column, for a learned position.
-            question_ids, question_mask: (num_images, length) what each picture is asked, for policy `question`.
+            question_ids, question_mask: (num_images, length) what each image is asked, for policy `question`.
             evidence_high: (num_images, high) areas shared with the answer's boxes; gives `selection_loss` under that policy.
 
         Returns:
-            `pooler_output`: list with one (features, hidden) tensor per picture; `selection`: `vision.Selection`, a list with
-            one per picture where pictures differ in number, or None if the model chose nothing.
+            `pooler_output`: list with one (features, hidden) tensor per image; `selection`: `vision.Selection`, a list with
+            one per image where images differ in number, or None if the model chose nothing.
         """
         question = self.embed_questions(question_ids, question_mask)
         views = Views(pixel_values, sub_image_regions, sub_image_positions, None, question, evidence_high)
@@ -172,13 +172,13 @@ class DragonflyModel(DragonflyPreTrainedModel):
         return image_features([connected], list(connected.tokens.unbind()), connected.selection)
 
     def embed_questions(self, ids: Tensor | None, mask: Tensor | None) -> Tensor | None:
-        """What each picture is asked as a vector, where the policy wants to know: (num_images, hidden)."""
-        if ids is None or mask is None or not hasattr(self, "question_map"):
+        """What each image is asked as a vector, where the policy wants to know: (num_images, hidden)."""
+        if ids is None or mask is None or not hasattr(self, "query_projection"):
             return None
         return embed_questions(self.get_input_embeddings(), ids, mask)
 
     def connect(self, views: Views, counts: LevelCounts | None = None) -> Connected:
-        """Encoded pictures -> tokens; `counts` may be left out for a single picture whose codes are given."""
+        """Encoded images -> tokens; `counts` may be left out for a single image whose codes are given."""
         if counts is None:
             assert views.codes is not None
             counts = LevelCounts.of_codes(views.codes[0].tolist(), self.spec)
@@ -186,48 +186,48 @@ class DragonflyModel(DragonflyPreTrainedModel):
         return connect(views, counts, self.spec, Modules(self.multi_modal_projector, **optional))
 
     def _with_choice(self, views: Views, selected: Tensor, counts: LevelCounts) -> tuple[Views, LevelCounts]:
-        """A choice handed in: the others are left out, or, where a remainder is kept, encoded all the same."""
+        """A choice handed in: the others are left out, or, where a pooled remainder is kept, encoded all the same."""
         if counts.high == counts.kept:
             return views, counts
-        if self.spec.selection.remainder:
+        if self.spec.selection.pooled_remainder:
             return replace(views, selected=selected), counts
         return reduced(views, selected, counts)
 
     def _level_counts(self, num_sub_images: int) -> LevelCounts:
-        """Split a picture's number of sub-images into levels, from the configuration alone (no tensor is read)."""
+        """Split an image's number of sub-images into levels, from the configuration alone (no tensor is read)."""
         counts = level_counts(self.spec)
         if counts is None:
-            raise ValueError("pictures differ in their number of sub-images under this encoder; pass num_sub_images")
+            raise ValueError("images differ in their number of sub-images under this encoder; pass num_sub_images")
         high = num_sub_images - counts["low"] - counts["mid"]
         kept = self.spec.num_kept_high(counts["mid"], counts["high"])
         if high not in (counts["high"], kept):
             raise ValueError(
-                f"pixel_values has {num_sub_images} sub-images per picture; this encoder makes {sum(counts.values())} "
+                f"pixel_values has {num_sub_images} sub-images per image; this encoder makes {sum(counts.values())} "
                 f"(or {counts['low'] + counts['mid'] + kept} after selection); use the model's own image processor"
             )
-        if high < counts["high"] and self.spec.selection.remainder:
+        if high < counts["high"] and self.spec.selection.pooled_remainder:
             raise ValueError(
-                f"selection.remainder pools what is not kept, and pixel_values holds the {high} kept high ones alone"
+                f"selection.pooled_remainder pools what is not kept, and pixel_values holds the {high} kept high ones alone"
             )
         return LevelCounts(counts["low"], counts["mid"], high, kept)
 
     def _uneven_features(self, views: Views, num_sub_images: Tensor, selected: Tensor | None) -> DragonflyImageFeatures:
-        """Pictures with different numbers of sub-images: one pass of the tower over all, then each picture by itself."""
+        """Images with different numbers of sub-images: one pass of the tower over all, then each image by itself."""
         if views.codes is None:
             raise ValueError(MISSING.format("num_sub_images", "sub_image_regions"))
-        pictures = [views.picture(index, number) for index, number in enumerate(num_sub_images.tolist())]
-        counts = [LevelCounts.of_codes(one.codes[0].tolist(), self.spec) for one in pictures if one.codes is not None]
+        images = [views.image(index, number) for index, number in enumerate(num_sub_images.tolist())]
+        counts = [LevelCounts.of_codes(one.codes[0].tolist(), self.spec) for one in images if one.codes is not None]
         if selected is not None:
             width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
             checks.check_selected(selected[:, :width], (len(counts), width))
             for index, count in enumerate(counts):
                 chosen = selected[index][None, : count.kept]
-                pictures[index], counts[index] = self._with_choice(pictures[index], chosen, count)
-        rows = [one.features[0] for one in pictures]
+                images[index], counts[index] = self._with_choice(images[index], chosen, count)
+        rows = [one.features[0] for one in images]
         encoded = self.encode(torch.cat(rows)).split([len(row) for row in rows])
         done = [
             self.connect(replace(one, features=features[None]), count)
-            for one, features, count in zip(pictures, encoded, counts, strict=True)
+            for one, features, count in zip(images, encoded, counts, strict=True)
         ]
         return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done])
 
@@ -238,7 +238,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             ValueError: with both numbers, if they differ; or if the configuration does not say which token is the placeholder.
         """
         if self.config.image_token_id is None:
-            raise ValueError("config.image_token_id is not set and no tokenizer lay beside the weights; set it to use pictures")
+            raise ValueError("config.image_token_id is not set and no tokenizer lay beside the weights; set it to use images")
         if input_ids is None:
             token = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
             mask = (inputs_embeds == self.get_input_embeddings()(token)).all(-1)
@@ -269,20 +269,20 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
-        branches: Tensor | None = None,
+        segment_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyModelOutputWithPast:
-        """Ids (batch, length) and pictures -> hidden states (batch, length, hidden).
+        """Ids (batch, length) and images -> hidden states (batch, length, hidden).
 
-        Pictures stand in the order of their placeholder blocks, row after row; rows without pictures bring none.
-        `branches` (batch, length): questions on a row's pictures that do not see each other (`branches.branch_inputs`).
+        Images stand in the order of their placeholder blocks, row after row; rows without images bring none.
+        `segment_ids` (batch, length): questions on a row's images that do not see each other (`segment_ids.shared_prefix_inputs`).
         `mm_encoder_outputs={"image": get_image_features(...)}` takes the place of `pixel_values`.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         encoded: Any = (mm_encoder_outputs or {}).get("image")
         if pixel_values is not None and encoded is not None:
-            raise ValueError("give pixel_values or mm_encoder_outputs, not both: they are the same pictures")
+            raise ValueError("give pixel_values or mm_encoder_outputs, not both: they are the same images")
         embeds: Tensor = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         if pixel_values is not None:
             encoded = self.get_image_features(
@@ -301,8 +301,10 @@ class DragonflyModel(DragonflyPreTrainedModel):
             features = torch.cat(list(encoded.pooler_output)).to(embeds.device, embeds.dtype)
             mask = self.get_placeholder_mask(input_ids, embeds, features)
             embeds = embeds.masked_scatter(mask, features)
-        if branches is not None:
-            attention_mask, position_ids = branch_inputs(branches, attention_mask, embeds, self.config.get_text_config())
+        if segment_ids is not None:
+            attention_mask, position_ids = shared_prefix_inputs(
+                segment_ids, attention_mask, embeds, self.config.get_text_config()
+            )
         outputs = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -362,7 +364,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
-        branches: Tensor | None = None,
+        segment_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
         """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all); given labels, the loss."""
@@ -381,7 +383,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             question_mask=question_mask,
             evidence_high=evidence_high,
             mm_encoder_outputs=mm_encoder_outputs,
-            branches=branches,
+            segment_ids=segment_ids,
             **kwargs,
         )
         positions = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep

@@ -13,10 +13,10 @@ from transformers.utils.generic import ModelOutput
 
 @dataclass
 class DragonflyImageFeatures(BaseModelOutputWithPooling):
-    """`pooler_output`: one (features, hidden) tensor per picture. `selection`: what was kept, if the model chose.
+    """`pooler_output`: one (features, hidden) tensor per image. `selection`: what was kept, if the model chose.
 
     `selection_loss`: how far the choice is from the evidence, where that was given (policy `question`). `choice`: where that
-    policy keeps every high sub-image, each picture's scores (high,) and its number of features.
+    policy keeps every high sub-image, each image's scores (high,) and its number of features.
     """
 
     selection: Any = None

@@ -1,6 +1,6 @@
-"""DragonflyProcessor: text and pictures -> model inputs. Placeholders are counted from each picture's layout, here only.
+"""DragonflyProcessor: text and images -> model inputs. Placeholders are counted from each image's layout, here only.
 
-Two places for a picture's block of placeholders: where the conversation puts it, or (`block_first`, the released weights)
+Two places for an image's block of placeholders: where the conversation puts it, or (`block_first`, the released weights)
 before BOS. In the second case the processor writes BOS itself.
 """
 
@@ -15,9 +15,9 @@ from transformers.processing_utils import MultiModalData, ProcessingKwargs, Proc
 from dragonfly.models import conversion
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.image_processing_dragonfly import EVIDENCE_POLICIES, DragonflyImageProcessor, DragonflyImagesKwargs
-from dragonfly.models.presets import get_preset
-from dragonfly.models.question_text import picture_questions
+from dragonfly.turns import image_questions
 from dragonfly.vision.layout import SubImageLayout
+from dragonfly.vision.presets import get_preset
 
 TEMPLATE_FILE = Path(__file__).with_name("chat_template.jinja")
 
@@ -39,9 +39,9 @@ class DragonflyProcessor(ProcessorMixin):
     """Joins a `DragonflyImageProcessor` and a tokenizer.
 
     Args:
-        image_token: the placeholder; in text it stands once per picture, in the ids once per feature.
+        image_token: the placeholder; in text it stands once per image, in the ids once per feature.
         separator_token: the ordinary token after each sub-image.
-        block_first: put all pictures before BOS and write BOS (released weights).
+        block_first: put all images before BOS and write BOS (released weights).
 
     Raises:
         ValueError: if the tokenizer does not know one of the two tokens as a single id.
@@ -85,14 +85,14 @@ class DragonflyProcessor(ProcessorMixin):
         return spec.selects and spec.selection.policy in EVIDENCE_POLICIES
 
     def questions(self, images: Any, text: Any) -> list[str]:
-        """What each picture is asked, in the order of the pictures; see `picture_questions`."""
+        """What each image is asked, in the order of the images; see `image_questions`."""
         rows = [text] if isinstance(text, str) else list(text)
         bos = self.tokenizer.bos_token or ""
         special = [token for token in self.tokenizer.all_special_tokens if token not in (bos, self.image_token)]
         return [
             question
-            for row, pictures in zip(rows, _pictures_per_row(images, rows, self.image_token), strict=True)
-            for question in picture_questions(row.replace(bos, "") if bos else row, self.image_token, pictures, special)
+            for row, loaded_images in zip(rows, _images_per_row(images, rows, self.image_token), strict=True)
+            for question in image_questions(row.replace(bos, "") if bos else row, self.image_token, loaded_images, special)
         ]
 
     def question_inputs(self, questions: Sequence[str], return_tensors: str | None = "pt") -> BatchFeature:
@@ -104,11 +104,11 @@ class DragonflyProcessor(ProcessorMixin):
         return BatchFeature({"question_ids": ids, "question_mask": mask}, tensor_type=return_tensors)
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
-        """The whole block of one picture: for each sub-image its placeholders and a separator."""
+        """The whole block of one image: for each sub-image its placeholders and a separator."""
         return self.placeholders(image_inputs["layouts"][image_idx])
 
     def placeholders(self, layout: SubImageLayout) -> str:
-        """The text of a picture's block."""
+        """The text of an image's block."""
         return "".join(self.image_token * count + self.separator_token for count in layout.token_counts)
 
     @property
@@ -120,14 +120,14 @@ class DragonflyProcessor(ProcessorMixin):
         return [*self.tokenizer.model_input_names, *self.image_processor.model_input_names, "question_ids", "question_mask"]
 
     def _get_num_multimodal_tokens(self, image_sizes: Sequence[tuple[int, int]] | None = None, **kwargs: Any) -> MultiModalData:
-        """Prompt tokens (separators included) and rows of `pixel_values` of pictures of (height, width); no pixels needed."""
+        """Prompt tokens (separators included) and rows of `pixel_values` of images of (height, width); no pixels needed."""
         if image_sizes is None:
             return MultiModalData()
         tokens = [self.image_processor.get_number_of_image_tokens(height, width) for height, width in image_sizes]
         return MultiModalData(num_image_tokens=tokens, num_image_patches=[1] * len(tokens))
 
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
-        """As transformers; under `block_first` each row becomes pictures, BOS, text (and EOS where asked for)."""
+        """As transformers; under `block_first` each row becomes images, BOS, text (and EOS where asked for)."""
         images, text, videos, audio = super().prepare_inputs_layout(
             images=None if _is_empty(images) else images, text=text, **kwargs
         )
@@ -139,20 +139,20 @@ class DragonflyProcessor(ProcessorMixin):
             return images, text, videos, audio
         options = {**kwargs, **(kwargs.get("text_kwargs") or {})}
         limit = options.get("max_length") if options.get("truncation") else None
-        blocks = _pictures_per_row(images, text, self.image_token)
+        blocks = _images_per_row(images, text, self.image_token)
         rows = [
-            self._released_row(row, pictures, limit, bool(options.get("add_end_of_text")))
-            for row, pictures in zip(text, blocks, strict=True)
+            self._released_row(row, loaded_images, limit, bool(options.get("add_end_of_text")))
+            for row, loaded_images in zip(text, blocks, strict=True)
         ]
         return images, rows, videos, audio
 
-    def _released_row(self, text: str, pictures: int, limit: int | None, end_of_text: bool) -> str:
+    def _released_row(self, text: str, images: int, limit: int | None, end_of_text: bool) -> str:
         bos, eos = self.tokenizer.bos_token or "", self.tokenizer.eos_token or ""
         text = text.replace(self.image_token, "")
         text = text if bos and text.startswith(bos) else bos + text
         if limit is not None:
             text = self._cut(text, limit // 2 - 1)
-        return self.image_token * pictures + text + (eos if end_of_text else "")
+        return self.image_token * images + text + (eos if end_of_text else "")
 
     def _cut(self, text: str, limit: int) -> str:
         """The longest beginning of at most `limit` tokens. No merge crosses a token's edge, so its ids stay the same."""
@@ -195,7 +195,7 @@ class DragonflyProcessor(ProcessorMixin):
 
 
 def default_chat_template(image_token: str, block_first: bool) -> str:
-    """The project's chat template for a placeholder and a place of the pictures."""
+    """The project's chat template for a placeholder and a place of the images."""
     head = f'{{%- set image_token = "{image_token}" -%}}{{%- set block_first = {str(block_first).lower()} -%}}\n'
     return head + TEMPLATE_FILE.read_text(encoding="utf-8")
 
@@ -213,15 +213,15 @@ def _single_id(tokenizer: Any, token: str) -> int:
 
 
 def _is_empty(images: Any) -> bool:
-    """Whether a list holds no picture at any depth: text alone."""
+    """Whether a list holds no image at any depth: text alone."""
     return isinstance(images, list | tuple) and all(_is_empty(item) for item in images)
 
 
 def _check_placeholders(images: Any, text: list[str], image_token: str) -> None:
-    """One picture for each placeholder; transformers before 5.23 does not check it."""
+    """One image for each placeholder; transformers before 5.23 does not check it."""
     found, given = sum(row.count(image_token) for row in text), 0 if images is None else len(_flat(images))
     if found != given:
-        raise ValueError(f"found {found} '{image_token}' in the text and {given} pictures; give one picture for each")
+        raise ValueError(f"found {found} '{image_token}' in the text and {given} images; give one image for each")
 
 
 def _flat(images: Any) -> list[Any]:
@@ -230,8 +230,8 @@ def _flat(images: Any) -> list[Any]:
     return [image for item in images for image in _flat(item)]
 
 
-def _pictures_per_row(images: Any, text: list[str], image_token: str) -> list[int]:
-    """How many pictures go before each row: as its placeholders say, else as `images` is nested, else one for each row."""
+def _images_per_row(images: Any, text: list[str], image_token: str) -> list[int]:
+    """How many images go before each row: as its placeholders say, else as `images` is nested, else one for each row."""
     counts = [row.count(image_token) for row in text]
     if images is None or any(counts):
         return counts
@@ -239,10 +239,10 @@ def _pictures_per_row(images: Any, text: list[str], image_token: str) -> list[in
         images = [images]
     if images and isinstance(images[0], list | tuple):
         if len(images) != len(text):
-            raise ValueError(f"got pictures for {len(images)} rows and {len(text)} texts; give one list of pictures per text")
+            raise ValueError(f"got images for {len(images)} rows and {len(text)} texts; give one list of images per text")
         return [len(row) for row in images]
     if len(text) == 1:
         return [len(images)]
     if len(images) != len(text):
-        raise ValueError(f"got {len(images)} pictures and {len(text)} texts; give one each, or nested lists")
+        raise ValueError(f"got {len(images)} images and {len(text)} texts; give one each, or nested lists")
     return [1] * len(text)

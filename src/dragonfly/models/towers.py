@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 
-from dragonfly.models.presets import CLIP_BASE, CLIP_LARGE
+from dragonfly.vision.presets import CLIP_BASE, CLIP_LARGE
 
 # Published sizes of the two towers of the paper, so that no network is needed to build or read a checkpoint of it.
 _CLIP = {"model_type": "clip_vision_model", "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}

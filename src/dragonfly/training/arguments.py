@@ -47,7 +47,7 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         adam_beta2=optim.betas[1],
         bf16=recipe.precision == "bfloat16",
         use_cpu=not on_gpu,
-        ddp_find_unused_parameters=False,  # every trained parameter has a gradient, pictures or not
+        ddp_find_unused_parameters=False,  # every trained parameter has a gradient, images or not
         accelerator_config={"dispatch_batches": False},  # each process reads for itself, streams too
         dataloader_num_workers=recipe.data.workers,
         dataloader_pin_memory=on_gpu,
@@ -60,7 +60,7 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         save_steps=recipe.save.every or steps,
         logging_steps=recipe.log.every,
         logging_nan_inf_filter=False,  # a loss that is not a number ends the run; hiding it would not
-        include_num_input_tokens_seen="no" if recipe.objective == "read" else "non_padding",
+        include_num_input_tokens_seen="no" if recipe.objective == "patch_ocr" else "non_padding",
         report_to=[name for name in ("tensorboard", "wandb") if getattr(recipe.log, name)] or "none",
         disable_tqdm=True,  # `progress` has its own bar
         seed=recipe.seed,
@@ -107,6 +107,6 @@ def _check_stage(file: str, accumulation: int) -> None:
             "raise batch.per_device until there is one, or take deepspeed=zero1"
         )
     if stage == 3:
-        # It gathers weights at every call of a module, and a process without pictures calls the projector less often; a
+        # It gathers weights at every call of a module, and a process without images calls the projector less often; a
         # trial of two processes did not end. Until that is understood a refusal is better than a cluster that waits.
         raise ValueError("ZeRO stage 3 is not supported: a trial with two processes did not end; use zero1, or FSDP2")

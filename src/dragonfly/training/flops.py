@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from dragonfly.planning import LanguageModelSize, tower_flops
 
-from .stages import ModuleCount
+from .build import ModuleCount
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Flops:
         return cls(tower, language, 3 if "vision_tower" in trained else 1, 3 if whole else 2 if below else 1)
 
     def of_batch(self, inputs: Mapping[str, Any]) -> int:
-        """FLOPs of one batch of `data.Collator`; pictures count as many sub-images as they have."""
+        """FLOPs of one batch of `data.Collator`; images count as many sub-images as they have."""
         pixels, numbers = inputs.get("pixel_values"), inputs.get("num_sub_images")
         sub_images = 0 if pixels is None else int(numbers.sum()) if numbers is not None else pixels.shape[0] * pixels.shape[1]
         lengths = inputs["attention_mask"].sum(dim=1).tolist()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragonfly.data import Collator, Sample, audit, audit_batch, turn_marks
-from dragonfly.data.faults import BadSample
-from dragonfly.data.lengths import picture_size
+from dragonfly.data import Collator, Sample, audit, audit_batch, turn_tokens
+from dragonfly.data.errors import BadSample
+from dragonfly.data.lengths import image_size
 
 from .recipe import Recipe
 from .sources import encoded
@@ -20,7 +20,7 @@ def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], proces
 
     Returns for each source its rows, tokens and trained tokens. ValueError naming source, row and fault.
     """
-    marks, faults, report = turn_marks(processor), [], {}
+    marks, faults, report = turn_tokens(processor), [], {}
     for name, rows in sources.items():
         examples, promised = _encoded_rows(recipe, rows, processor)
         options: dict[str, Any] = {
@@ -53,12 +53,12 @@ def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], proces
 
 
 def _encoded_rows(recipe: Recipe, rows: Sequence[Sample], processor: Any) -> tuple[list[Any], list[list[int]]]:
-    """The first usable rows as examples, and for each the tokens that its pictures' layouts promise."""
+    """The first usable rows as examples, and for each the tokens that its images' layouts promise."""
     dataset = encoded(recipe, rows, processor)
     examples, promised = [], []
     for index in range(min(recipe.data.audit, len(rows))):
         try:
-            sizes = [picture_size(image, dataset.picture_policy) for image in rows[index].images]
+            sizes = [image_size(image, dataset.image_policy) for image in rows[index].images]
         except BadSample:
             continue  # the run itself counts and names it
         known = len(dataset.bad)

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from .build import module_of
 from .options import Optim
-from .stages import module_of
 
 
 def parameter_groups(model: nn.Module, optim: Optim) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The sections of a recipe that say how a stage learns: optimiser, batches, adapters, objectives, gates, logs."""
+"""The sections of a recipe that say how a stage learns: optimiser, batches, adapters, objectives, metric_thresholds, logs."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Lora(Config):
     quantize: bool = False
 
 
-class Reading(Config):
-    """Objective `read`: a patch says `near` characters that lie in it and `slots` of its word at most.
+class PatchOcrOptions(Config):
+    """Objective `patch_ocr`: a patch says `near` characters that lie in it and `slots` of its word at most.
 
     `bound`: it also says what its word or shape belongs to (a mark's `other`), so that one token holds a key and its value.
 
@@ -73,7 +73,7 @@ class Reading(Config):
     nothing: float = Field(default=1.0, gt=0.0)
 
 
-class Pointing(Config):
+class AttentionSupervision(Config):
     """Attention told where to look while it is trained, from the samples' evidence. None of it is needed to answer.
 
     In layer `words`, positions that say an answer look at the question's words that name what is asked about
@@ -87,10 +87,10 @@ class Pointing(Config):
     weight: float = Field(default=1.0, gt=0.0)
 
 
-class Gate(Config):
+class MetricThreshold(Config):
     """A number on `data.eval` that must reach `least` after `step` optimiser steps (None: at the end), or the run stops.
 
-    `metric`: eval_turns (answers said exactly), eval_tokens; for objective read eval_characters, eval_words, eval_names,
+    `metric`: eval_turns (answers said exactly), eval_tokens; for objective patch_ocr eval_characters, eval_words, eval_names,
     eval_others.
     """
 

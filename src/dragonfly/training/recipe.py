@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 
 from dragonfly.config import Config, nearest, shipped_file, shipped_files
 
-from .options import Batch, Gate, Log, Lora, Optim, Pointing, Reading, Save, Share
+from .options import AttentionSupervision, Batch, Log, Lora, MetricThreshold, Optim, PatchOcrOptions, Save, Share
 
-MODULES = ("vision_tower", "multi_modal_projector", "sub_image_position", "question_map", "language_model", "lm_head")
+MODULES = ("vision_tower", "multi_modal_projector", "sub_image_position", "query_projection", "language_model", "lm_head")
 """What a stage may train; a part of one is named with dots (`language_model.layers.31`)."""
 
 RECIPES = Path(str(files("dragonfly"))) / "recipes"
@@ -41,7 +41,7 @@ class InitFrom(Config):
     """Where the weights come from: a `checkpoint`, a `tower` and a `language_model` with a new projector, or `scratch`.
 
     All but scratch are directories or hub names. `image_token` and `separator_token` name tokens of a language model's
-    tokenizer; where it has none to spare, they are added. `projector` is the output of a stage with objective `read`: the tower
+    tokenizer; where it has none to spare, they are added. `projector` is the output of a stage with objective `patch_ocr`: the tower
     is that stage's, and the projector begins as its head, put into words.
     """
 
@@ -67,15 +67,15 @@ class InitFrom(Config):
 
 
 class SelectionOptions(Config):
-    """Changes to the keep rule; what is None stays as the preset or the checkpoint has it."""
+    """Changes to the selection policy; what is None stays as the preset or the checkpoint has it."""
 
     policy: str | None = None
     scope: str | None = None
     keep: int | None = None
     seed: int | None = None
-    floor: int | None = None
+    min_per_region: int | None = None
     diversity: float | None = None
-    remainder: int | None = None
+    pooled_remainder: int | None = None
 
 
 class ModelOptions(Config):
@@ -95,7 +95,7 @@ class Source(Config):
     """Rows to train on: a `path` (file, folder, manifest) or a Hugging Face `dataset` with its `split`.
 
     `passes` is how often a row is taken per epoch: 1 once, 0.25 a quarter of the rows, another quarter each epoch.
-    `pack` joins up to so many questions on the same pictures into one conversation: the pictures are encoded once for all.
+    `group_questions` joins up to so many questions on the same images into one conversation: the images are encoded once for all.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Source(Config):
     format: str = "auto"
     image_root: str | None = None
     passes: float = Field(default=1.0, ge=0.0)
-    pack: int = Field(default=1, gt=0)
+    group_questions: int = Field(default=1, gt=0)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -120,7 +120,7 @@ class Data(Config):
 
     A path in place of all this is one source to train on (`data=OUT/manifest.json`), the rest as it is here.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
-    `alone` asks each turn as if it were the only one: questions packed on a picture share it and do not see each other.
+    `shared_prefix` asks each turn as if it were the only one: questions grouped on an image share it and do not see each other.
     """
 
     train: list[Source]
@@ -146,11 +146,11 @@ class Data(Config):
             raise ValueError("data.train is empty; name at least one source")
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"several sources have the name {', '.join(double)}; give each its own")
-        if self.alone and self.train_on != "assistant":
-            raise ValueError("data.alone trains answers; it goes with data.train_on=assistant")
-        if self.streaming and (sources := [source.name for source in self.train if source.pack > 1]):
+        if self.shared_prefix and self.train_on != "assistant":
+            raise ValueError("data.shared_prefix trains answers; it goes with data.train_on=assistant")
+        if self.streaming and (sources := [source.name for source in self.train if source.group_questions > 1]):
             raise ValueError(
-                f"pack needs all rows at once and data.streaming reads them one by one; drop one ({', '.join(sources)})"
+                f"group_questions needs all rows at once and data.streaming reads them one by one; drop one ({', '.join(sources)})"
             )
         return self
 
@@ -160,18 +160,18 @@ class Recipe(Config):
 
     Args:
         trainable: names from `MODULES` or parts of them; all else is frozen.
-        objective: `answer` (default), `text` (language model alone, no pictures), `read` (the tower learns to name the
+        objective: `answer` (default), `text` (language model alone, no images), `patch_ocr` (the tower learns to name the
             marks of a sample, patch by patch).
         epochs, steps: exactly one; an epoch's last step is filled up from the next epoch's order.
         evidence_weight: of the cross-entropy between the scores of policy `question` and what tells where the answer is; trains
-            `question_map` alone.
+            `query_projection` alone.
         choice_from: what tells it: the samples' `evidence`, or the `attention` that answers pay each high sub-image, which asks
             for `attention: {text_config: eager}` and a `model.selection.keep` that keeps them all.
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
-        reading: what the objective `read` asks.
-        pointing: where attention is told to look; with `data.alone`, `attention: {text_config: eager}` and all sub-images kept.
+        patch_ocr: what the objective `patch_ocr` asks.
+        attention_supervision: where attention is told to look; with `data.shared_prefix`, `attention: {text_config: eager}` and all sub-images kept.
         attention: transformers' name of an implementation, or one each for `vision_config` and `text_config`.
-        gates: what the run must have reached, measured on `data.eval`.
+        metric_thresholds: what the run must have reached, measured on `data.eval`.
         deepspeed: a shipped configuration (zero1, zero2) or the path of one.
         peak_flops: of one device at this precision, for the FLOPs utilisation; None leaves that out.
         output: a directory that does not exist yet, or one that holds an interrupted run of the same recipe.
@@ -181,8 +181,8 @@ class Recipe(Config):
     init_from: InitFrom
     model: ModelOptions = ModelOptions()
     trainable: list[str]
-    objective: Literal["answer", "text", "read"] = "answer"
-    reading: Reading = Reading()
+    objective: Literal["answer", "text", "patch_ocr"] = "answer"
+    patch_ocr: PatchOcrOptions = PatchOcrOptions()
     data: Data
     optim: Optim
     batch: Batch
@@ -191,12 +191,12 @@ class Recipe(Config):
     precision: Literal["float32", "bfloat16"] = "float32"
     attention: str | dict[str, str] | None = None
     gradient_checkpointing: bool = False
-    pointing: Pointing | None = None
+    attention_supervision: AttentionSupervision | None = None
     evidence_weight: float = Field(default=0.0, ge=0.0)
     choice_from: Literal["evidence", "attention"] = "evidence"
     lora: Lora | None = None
     deepspeed: str | None = None
-    gates: list[Gate] = Field(default_factory=list)
+    metric_thresholds: list[MetricThreshold] = Field(default_factory=list)
     save: Save = Save()
     log: Log = Log()
     seed: int = Field(default=0, ge=0)
@@ -215,9 +215,9 @@ class Recipe(Config):
             *self._module_faults(),
             *self._objective_faults(),
             *self._choice_faults(),
-            *self._pointing_faults(),
+            *self._attention_supervision_faults(),
             *self._lora_faults(),
-            *self._gate_faults(),
+            *self._threshold_faults(),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -226,10 +226,10 @@ class Recipe(Config):
     def _length_faults(self) -> list[str]:
         if (self.epochs is None) == (self.steps is None):
             return [f"give exactly one of epochs and steps; epochs is {self.epochs}, steps {self.steps}"]
-        if self.data.streaming and (self.steps is None or self.data.group_by_length or self.objective == "read"):
+        if self.data.streaming and (self.steps is None or self.data.group_by_length or self.objective == "patch_ocr"):
             return [
                 "data.streaming does not know how many rows there are or how long: give steps, not epochs, with "
-                "group_by_length=false and another objective than 'read'"
+                "group_by_length=false and another objective than 'patch_ocr'"
             ]
         return []
 
@@ -245,9 +245,9 @@ class Recipe(Config):
 
     def _objective_faults(self) -> list[str]:
         parts = {name.partition(".")[0] for name in self.trainable}
-        if "question_map" in parts and not self.evidence_weight:
-            return ["question_map learns from the choice alone; set evidence_weight above 0, or leave it out of trainable"]
-        legal = {"answer": set(MODULES), "text": {"language_model", "lm_head"}, "read": {"vision_tower"}}[self.objective]
+        if "query_projection" in parts and not self.evidence_weight:
+            return ["query_projection learns from the choice alone; set evidence_weight above 0, or leave it out of trainable"]
+        legal = {"answer": set(MODULES), "text": {"language_model", "lm_head"}, "patch_ocr": {"vision_tower"}}[self.objective]
         if wrong := sorted(parts & set(MODULES) - legal):
             may = ", ".join(sorted(legal))
             return [f"objective {self.objective!r} gives no gradient to {', '.join(wrong)}; trainable may name {may}"]
@@ -256,12 +256,12 @@ class Recipe(Config):
     def _choice_faults(self) -> list[str]:
         return self._attention_faults("choice_from 'attention'") if self.choice_from == "attention" else []
 
-    def _pointing_faults(self) -> list[str]:
-        if self.pointing is None:
+    def _attention_supervision_faults(self) -> list[str]:
+        if self.attention_supervision is None:
             return []
-        faults = self._attention_faults("pointing")
-        if self.objective != "answer" or not self.data.alone or self.data.streaming:
-            faults.append("pointing is for objective 'answer' with data.alone=true and data.streaming=false")
+        faults = self._attention_faults("attention_supervision")
+        if self.objective != "answer" or not self.data.shared_prefix or self.data.streaming:
+            faults.append("attention_supervision is for objective 'answer' with data.shared_prefix=true and data.streaming=false")
         return faults
 
     def _attention_faults(self, what: str) -> list[str]:
@@ -277,11 +277,15 @@ class Recipe(Config):
             faults.append(f"{what} needs what gradient_checkpointing throws away; set it to false")
         return faults
 
-    def _gate_faults(self) -> list[str]:
-        if self.gates and self.data.eval is None:
-            return ["gates are measured on data.eval, which is missing"]
-        late = [gate.step for gate in self.gates if gate.step is not None and self.steps is not None and gate.step > self.steps]
-        return [f"a gate at step {late[0]} is never reached in {self.steps} steps"] if late else []
+    def _threshold_faults(self) -> list[str]:
+        if self.metric_thresholds and self.data.eval is None:
+            return ["metric_thresholds are measured on data.eval, which is missing"]
+        late = [
+            threshold.step
+            for threshold in self.metric_thresholds
+            if threshold.step is not None and self.steps is not None and threshold.step > self.steps
+        ]
+        return [f"a metric threshold at step {late[0]} is never reached in {self.steps} steps"] if late else []
 
     def _lora_faults(self) -> list[str]:
         if self.lora is None:
@@ -289,7 +293,7 @@ class Recipe(Config):
         faults = []
         if self.init_from.checkpoint is None:
             faults.append("lora needs init_from.checkpoint: an adapter belongs to one base; train stage 1 without it")
-        if self.objective == "read":
+        if self.objective == "patch_ocr":
             faults.append("lora is for the objectives answer and text")
         if full := sorted({"language_model", "lm_head"} & {name.partition(".")[0] for name in self.trainable}):
             faults.append(f"lora adapts the language model, so trainable may not name {', '.join(full)}")

@@ -17,8 +17,8 @@ from transformers import TrainerCallback
 from dragonfly.config import dump
 from dragonfly.files import atomic_write, result_header, write_json, write_text
 
+from .build import ModuleCount
 from .recipe import Recipe
-from .stages import ModuleCount
 
 RECIPE, RUN, LOSS, CURVE = "recipe.yaml", "run.json", "loss.jsonl", "loss.png"
 KEPT = ("step", "loss", "learning_rate", "grad_norm")
@@ -100,7 +100,7 @@ class Record(TrainerCallback):
 
 
 def draw_curve(losses: Path, target: Path, title: str) -> None:
-    """`loss.jsonl` as a picture: training loss, and evaluation loss where there is any. Nothing where there is no loss."""
+    """`loss.jsonl` as an image: training loss, and evaluation loss where there is any. Nothing where there is no loss."""
     rows = [json.loads(line) for line in losses.read_text(encoding="utf-8").splitlines()]
     if not any("loss" in row for row in rows):
         return

@@ -2,7 +2,7 @@
 
     read rows -> look at the labels -> build, freeze -> train (or go on) -> export
 
-Promises that a run which was cut off goes on where its last complete checkpoint stands when started again, and that
+Promises that a run which was cut off resumes where its last complete checkpoint stands when started again, and that
 nothing but a finished run is called a model.
 """
 
@@ -21,32 +21,32 @@ from dragonfly.files import ORIGIN, write_json
 
 from . import checkpoints
 from .arguments import training_arguments
+from .build import build_model, build_processor, check_choice, count_modules, freeze, warn_of_a_stale_map
 from .flops import Flops
-from .gates import Gates
 from .label_audit import audit_labels
 from .lora import add_adapter, base_hash
-from .objectives import make_task
+from .metric_thresholds import MetricThresholds
+from .objective import make_setup
+from .patch_ocr_head import PatchOcrModel, save_head
 from .progress import Progress
-from .reader import Reader, save_head
 from .recipe import Recipe
 from .record import RECIPE, Record, origin, write_recipe
 from .sources import first_rows, manifest_hashes, mixture, num_steps, stream
-from .stages import build_model, build_processor, check_choice, count_modules, freeze, warn_of_a_stale_map
 from .trainer import StageTrainer
 
 logger = logging.getLogger(__name__)
 
 SEEN = 400
-"""Pictures at most from which a read head's moments are taken."""
+"""Images at most from which a OCR head's moments are taken."""
 
-FREE_TO_CHANGE = {"gates", "log", "save", "peak_flops", "output"}
+FREE_TO_CHANGE = {"metric_thresholds", "log", "save", "peak_flops", "output"}
 """What a resumed run may have otherwise than before: none of it changes a number."""
 
 
 def run(recipe: Recipe) -> Path:
     """Train a stage and return its model directory (`recipe.output`); for LoRA, the adapter's.
 
-    Stopped by SIGTERM it returns the checkpoint instead; the same call goes on from there.
+    Stopped by SIGTERM it returns the checkpoint instead; the same call resumes from there.
     """
     transformers_logging.disable_progress_bar()
     output = Path(recipe.output)
@@ -58,14 +58,14 @@ def run(recipe: Recipe) -> Path:
     logger.info("%s", order or f"streamed: {', '.join(sources)}")
     steps = num_steps(recipe, order.rows_per_epoch if order else 0)
     arguments = training_arguments(recipe, steps)  # refuses a batch that does not fit, before weights are read
-    if recipe.objective != "read":
+    if recipe.objective != "patch_ocr":
         logger.info("labels: %s", json.dumps(audit_labels(recipe, sources, processor)))
     model = _prepared_model(recipe, processor)
     start = checkpoints.step_of(last) if last else 0
     skip = start * arguments.gradient_accumulation_steps
     rows = order or stream(recipe, sources, processor, arguments.world_size, skip)
-    task = make_task(recipe, model, processor, rows)
-    counts = count_modules(task.module if recipe.objective == "read" else model)
+    setup = make_setup(recipe, model, processor, rows)
+    counts = count_modules(setup.module if recipe.objective == "patch_ocr" else model)
     for count in counts:
         logger.info("%s", count)
     about = origin(recipe, manifest_hashes(recipe), counts)
@@ -76,15 +76,20 @@ def run(recipe: Recipe) -> Path:
         recipe=recipe,
         arguments=arguments,
         start=start,
-        flops=None if recipe.objective == "read" else Flops.of_model(model_of(model), counts),
-        model=task.module,
-        train_dataset=task.train,
-        eval_dataset=task.evaluation,
-        data_collator=task.collate,
-        preprocess_logits_for_metrics=task.said,
-        compute_metrics=lambda prediction: task.metrics(prediction.predictions, prediction.label_ids),
+        flops=None if recipe.objective == "patch_ocr" else Flops.of_model(model_of(model), counts),
+        model=setup.module,
+        train_dataset=setup.train,
+        eval_dataset=setup.evaluation,
+        data_collator=setup.collate,
+        preprocess_logits_for_metrics=setup.predictions,
+        compute_metrics=lambda prediction: setup.metrics(prediction.predictions, prediction.label_ids),
         processing_class=processor,
-        callbacks=[stop, Progress(), Record(recipe, about, arguments.world_size), Gates(recipe.gates, steps)],
+        callbacks=[
+            stop,
+            Progress(),
+            Record(recipe, about, arguments.world_size),
+            MetricThresholds(recipe.metric_thresholds, steps),
+        ],
     )
     trainer.remove_callback(PrinterCallback)  # takes the bar's place when that is off; ours is on
     if arguments.should_save:
@@ -92,14 +97,14 @@ def run(recipe: Recipe) -> Path:
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     if stop.stopped:
         folder = trainer.checkpoint_folder(trainer.state.global_step)
-        logger.warning("stopped by SIGTERM at step %d of %d; start again to go on", trainer.state.global_step, steps)
+        logger.warning("stopped by SIGTERM at step %d of %d; start again to resume", trainer.state.global_step, steps)
         return folder
     _export(trainer, model, processor, about, output)
     return output
 
 
 def resumable(recipe: Recipe, output: Path) -> Path | None:
-    """The checkpoint to go on from, None for a new run. ValueError if `output` is finished, or another recipe's."""
+    """The checkpoint to resume from, None for a new run. ValueError if `output` is finished, or another recipe's."""
     if not output.exists() or not any(output.iterdir()):
         return None
     if (output / ORIGIN).is_file():
@@ -110,7 +115,7 @@ def resumable(recipe: Recipe, output: Path) -> Path | None:
     if changed := sorted(name for name in _flat(recipe) | _flat(before) if _flat(recipe).get(name) != _flat(before).get(name)):
         raise ValueError(
             f"{output} holds a run of another recipe (different: {', '.join(changed)}); "
-            "undo the change to go on with it, or choose another output"
+            "undo the change to resume it, or choose another output"
         )
     found = checkpoints.checkpoints(output)
     return found[-1] if found else None
@@ -141,12 +146,12 @@ def _prepared_model(recipe: Recipe, processor: Any) -> Any:
 def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, Any], output: Path) -> None:
     """The finished model as one directory: weights, processor, `dragonfly.json` last. Checkpoints are kept."""
     _use_cache(model_of(model), True)
-    if trainer.recipe.objective == "read":  # the head is no part of the model
+    if trainer.recipe.objective == "patch_ocr":  # the head is no part of the model
         if trainer.args.should_save:
             model.save_pretrained(output)
             processor.save_pretrained(output)
             seen: Any = trainer.train_dataset
-            save_head(cast(Reader, trainer.model), output, (seen[at] for at in range(min(SEEN, len(seen)))))
+            save_head(cast(PatchOcrModel, trainer.model), output, (seen[at] for at in range(min(SEEN, len(seen)))))
     else:
         trainer.save_model(str(output))
     trainer.accelerator.wait_for_everyone()

@@ -1,4 +1,4 @@
-"""A model from nothing: configurations to random weights, and a byte-complete tokenizer learned from the data's own words.
+"""A model from scratch: configurations to random weights, and a byte-complete tokenizer learned from the data's own words.
 
 Promises the same model for the same recipe and data. Knows no training.
 """
@@ -19,8 +19,8 @@ from dragonfly.data import Sample, read
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.towers import tower_config
 
+from .projector_init import spell_embeddings
 from .recipe import Scratch
-from .speech import spell_embeddings
 
 PAD, BEGIN, END, IMAGE, SEPARATOR = "<|pad|>", "<|begin_of_text|>", "<|eot_id|>", "<image>", "<separator>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")

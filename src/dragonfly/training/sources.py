@@ -17,11 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 from torch.utils.data import Sampler
 
-from dragonfly.data import BadRow, EncodedDataset, Manifest, Mixture, Sample, count_bad, pack, read
+from dragonfly.data import BadRow, EncodedDataset, Manifest, Mixture, Sample, count_bad, group_questions, read
 from dragonfly.data.manifest import NAME
 from dragonfly.files import sha256
 
-from .packing import apart
+from .question_groups import apart
 from .recipe import Recipe, Source
 from .streaming import Reader, Stream
 
@@ -30,35 +30,35 @@ logger = logging.getLogger(__name__)
 WINDOW_STEPS = 32  # optimiser steps whose examples are sorted together when grouping by length
 
 
-def load_rows(source: Source, max_bad_share: float, alone: bool = False) -> Any:
+def load_rows(source: Source, max_bad_share: float, shared_prefix: bool = False) -> Any:
     """The usable rows of a source: a sequence of `Sample`. A manifest is read row by row, later; else all is in memory.
 
     ValueError naming file, row and reason when too many rows are bad.
     """
     if source.path is not None and source.format in ("auto", "manifest") and _is_manifest(source.path):
         manifest = Manifest.open(source.path)
-        return manifest if source.pack == 1 else packed(manifest, source.pack, alone)
+        return manifest if source.group_questions == 1 else grouped(manifest, source.group_questions, shared_prefix)
     rows, bad = count_bad(read(_opened(source), source.format, source.image_root), max_bad_share)
     for row in bad:
         logger.warning("source %s: bad row left out: %s", source.name, row)
     if not rows:
         raise ValueError(f"source {source.name!r} has no usable rows; see its path and format")
-    return rows if source.pack == 1 else packed(rows, source.pack, alone)
+    return rows if source.group_questions == 1 else grouped(rows, source.group_questions, shared_prefix)
 
 
-def packed(rows: Iterable[Sample], most: int, alone: bool = False) -> list[Sample]:
-    """Questions on the same pictures as turns of one conversation, at most `most` of them, in a drawn order.
+def grouped(rows: Iterable[Sample], most: int, shared_prefix: bool = False) -> list[Sample]:
+    """Questions on the same images as turns of one conversation, at most `most` of them, in a drawn order.
 
-    Questions that would tell each other's answers never share a conversation (`telling`), unless each is asked `alone`: a
-    model would learn to copy them instead of looking. Rows without pictures, or with another system message than the last on
+    Questions that would tell each other's answers never share a conversation (`telling`), unless each is asked `shared_prefix`: a
+    model would learn to copy them instead of looking. Rows without images, or with another system message than the last on
     theirs, stay as they are.
     """
     groups: dict[object, list[Sample]] = {}
     for number, row in enumerate(rows):
         system = row.messages[0].text if row.messages[0].role == "system" else None
         groups.setdefault((row.images, system) if row.images else number, []).append(row)
-    divide = _in_order if alone else apart
-    return [pack(part, seed=at) for group in groups.values() for at, part in enumerate(divide(group, most))]
+    divide = _in_order if shared_prefix else apart
+    return [group_questions(part, seed=at) for group in groups.values() for at, part in enumerate(divide(group, most))]
 
 
 def _in_order(group: Sequence[Sample], most: int) -> list[Sequence[Sample]]:
@@ -68,11 +68,11 @@ def _in_order(group: Sequence[Sample], most: int) -> list[Sequence[Sample]]:
 def mixture(recipe: Recipe) -> Mixture:
     """All sources in the order of the whole run, long enough for its steps."""
     data = recipe.data
-    sources = {source.name: load_rows(source, data.max_bad_share, data.alone) for source in data.train}
+    sources = {source.name: load_rows(source, data.max_bad_share, data.shared_prefix) for source in data.train}
     if recipe.objective == "text":
         for name, rows in sources.items():
             if rows.counts.get("images") if isinstance(rows, Manifest) else any(row.images for row in rows):
-                raise ValueError(f"objective 'text' takes rows without pictures, source {name!r} has some; use 'answer'")
+                raise ValueError(f"objective 'text' takes rows without images, source {name!r} has some; use 'answer'")
     passes = {source.name: source.passes for source in data.train}
     once = Mixture(sources, passes, seed=recipe.seed)
     positions = num_steps(recipe, once.rows_per_epoch) * recipe.batch.global_size
@@ -125,9 +125,9 @@ def encoded(recipe: Recipe, samples: Sequence[Sample] | Mixture, processor: Any)
         max_length=data.max_length,
         seed=recipe.seed,
         max_bad_share=data.max_bad_share,
-        picture_policy=processor.image_processor.picture_policy,
-        alone=data.alone,
-        pointing=recipe.pointing is not None,
+        image_policy=processor.image_processor.image_policy,
+        shared_prefix=data.shared_prefix,
+        attention_supervision=recipe.attention_supervision is not None,
     )
 
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
-from .centring import Centring, trained_mean
+from .attention_supervision import attention_supervision_loss
 from .checkpoints import clear_incomplete, complete, rotate
 from .flops import Flops
+from .mean_embedding_callback import Centring, trained_mean
 from .optimizer import parameter_groups
-from .options import Pointing
-from .pointing import pointing_loss
+from .options import AttentionSupervision
 from .recipe import Recipe
 from .sources import RunOrder, Sized
 
@@ -33,37 +33,39 @@ class StageTrainer(Trainer):
     ) -> None:
         self.recipe, self.start, self.flops = recipe, start, flops
         super().__init__(args=arguments, **options)
-        self.shared_mean = trained_mean(self.model) if recipe.objective != "read" else None
-        if self.shared_mean is not None:
-            self.add_callback(Centring(self.shared_mean))
+        self.mean_embedding = trained_mean(self.model) if recipe.objective != "patch_ocr" else None
+        if self.mean_embedding is not None:
+            self.add_callback(Centring(self.mean_embedding))
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None, **options: Any
     ) -> Any:
-        """As transformers, in training with `evidence_weight` times the loss of the choice (policy `question`), and `pointing`'s.
+        """As transformers, in training with `evidence_weight` times the loss of the choice (policy `question`), and `attention_supervision`'s.
 
-        The choice's loss is a mean over a batch's pictures, and a step's batches count alike. The forward pass of a step, and not
-        its recomputation, moves the shared mean.
+        The choice's loss is a mean over a batch's images, and a step's batches count alike. The forward pass of a step, and not
+        its recomputation, moves the mean embedding.
         """
-        points = inputs.get("points")
-        inputs = {name: value for name, value in inputs.items() if name != "points"}
-        if model.training and (self.recipe.choice_from == "attention" or points is not None):
+        attention_targets = inputs.get("attention_targets")
+        inputs = {name: value for name, value in inputs.items() if name != "attention_targets"}
+        if model.training and (self.recipe.choice_from == "attention" or attention_targets is not None):
             inputs = {**inputs, "output_attentions": True}
-        with self.shared_mean.observing() if self.shared_mean is not None else nullcontext():
+        with self.mean_embedding.observing() if self.mean_embedding is not None else nullcontext():
             loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch, **options)
         weight, of_choice = self.recipe.evidence_weight, getattr(outputs, "selection_loss", None)
         if weight and of_choice is not None and model.training:
             loss = loss + weight * of_choice / self.args.gradient_accumulation_steps
-        if self.recipe.pointing is not None and points is not None and model.training:
-            far = self._pointing(self.recipe.pointing, outputs, points, inputs)
+        if self.recipe.attention_supervision is not None and attention_targets is not None and model.training:
+            far = self._attention_supervision(self.recipe.attention_supervision, outputs, attention_targets, inputs)
             loss = loss + far / self.args.gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
 
-    def _pointing(self, options: Pointing, outputs: Any, points: Tensor, inputs: dict[str, Any]) -> Tensor:
+    def _attention_supervision(
+        self, options: AttentionSupervision, outputs: Any, attention_targets: Tensor, inputs: dict[str, Any]
+    ) -> Tensor:
         config: Any = self.model.config  # pyright: ignore[reportOptionalMemberAccess]
         placeholders = inputs["input_ids"] == config.image_token_id
-        given = (points, inputs["branches"], inputs["labels"], placeholders)
-        return options.weight * pointing_loss(options, outputs.attentions, *given)
+        given = (attention_targets, inputs["segment_ids"], inputs["labels"], placeholders)
+        return options.weight * attention_supervision_loss(options, outputs.attentions, *given)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]

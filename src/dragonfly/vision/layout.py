@@ -1,4 +1,4 @@
-"""The one record of how a picture is cut: levels, grids, boxes, regions and token counts.
+"""The one record of how an image is cut: levels, grids, boxes, regions and token counts.
 
 `make_layout(size, spec)` is the only place where geometry is computed. Cropping, pooling, selection, placeholders,
 planning and drawing all read the `SubImageLayout` it returns. No pixel is looked at here.
@@ -25,13 +25,13 @@ MID, LOW, PADDING = -1, -2, -3
 
 @dataclass(frozen=True)
 class LevelLayout:
-    """One level of one picture.
+    """One level of one image.
 
     Args:
         name: low, mid or high.
         grid: (rows, cols) of sub-images.
-        content: (height, width) in canvas pixels that the picture covers; the whole canvas unless the picture is padded.
-        extent: (height, width) in source pixels that the whole canvas stands for, exactly; the picture's size unless padded.
+        content: (height, width) in canvas pixels that the image covers; the whole canvas unless the image is padded.
+        extent: (height, width) in source pixels that the whole canvas stands for, exactly; the image's size unless padded.
         tokens: tokens that one sub-image gives the language model, its separator not counted.
     """
 
@@ -57,16 +57,16 @@ class LevelLayout:
 
 @dataclass(frozen=True)
 class SubImageLayout:
-    """How one picture is cut, and what of it reaches the language model.
+    """How one image is cut, and what of it reaches the language model.
 
     Args:
-        size: (height, width) of the picture after orientation.
+        size: (height, width) of the image after orientation.
         resolution: side of every sub-image in pixels.
         levels: the levels that are encoded, in order.
         regions: for every high sub-image the raster index of the mid sub-image it is compared with (all 0 without mid).
         num_kept_high: how many high sub-images reach the language model.
-        num_remainders: groups of high sub-images that do not, and whose tokens are pooled together instead.
-        remainder_tokens: tokens of each such group.
+        num_pooled_remainders: groups of high sub-images that do not, and whose tokens are pooled together instead.
+        pooled_remainder_tokens: tokens of each such group.
     """
 
     size: Size
@@ -74,8 +74,8 @@ class SubImageLayout:
     levels: tuple[LevelLayout, ...]
     regions: tuple[int, ...]
     num_kept_high: int
-    num_remainders: int = 0
-    remainder_tokens: int = 0
+    num_pooled_remainders: int = 0
+    pooled_remainder_tokens: int = 0
 
     def level(self, name: LevelName) -> LevelLayout | None:
         return next((level for level in self.levels if level.name == name), None)
@@ -87,7 +87,7 @@ class SubImageLayout:
 
     @property
     def num_sub_images(self) -> int:
-        """All sub-images of the picture."""
+        """All sub-images of the image."""
         return sum(level.num_sub_images for level in self.levels)
 
     @property
@@ -97,20 +97,20 @@ class SubImageLayout:
 
     @cached_property
     def token_counts(self) -> tuple[int, ...]:
-        """Tokens of each sub-image that reaches the language model, in order, and then of each remainder."""
+        """Tokens of each sub-image that reaches the language model, in order, and then of each pooled remainder."""
         counts: list[int] = []
         for level in self.levels:
             counts += [level.tokens] * (self.num_kept_high if level.name == "high" else level.num_sub_images)
-        return (*counts, *[self.remainder_tokens] * self.num_remainders)
+        return (*counts, *[self.pooled_remainder_tokens] * self.num_pooled_remainders)
 
     @property
     def num_features(self) -> int:
-        """Rows that the model computes for this picture = image placeholders in the prompt."""
+        """Rows that the model computes for this image = image placeholders in the prompt."""
         return sum(self.token_counts)
 
     @property
     def num_image_tokens(self) -> int:
-        """Tokens that the picture takes in the prompt: features plus one separator after each sub-image and remainder."""
+        """Tokens that the image takes in the prompt: features plus one separator after each sub-image and pooled remainder."""
         return self.num_features + len(self.token_counts)
 
     @cached_property
@@ -137,18 +137,18 @@ class SubImageLayout:
 
 
 def make_layout(size: Size, spec: EncoderSpec) -> SubImageLayout:
-    """Choose the grids for a picture and lay out its sub-images (paper, section 3.1).
+    """Choose the grids for an image and lay out its sub-images (paper, section 3.1).
 
     Args:
-        size: (height, width) of the picture in pixels, each at least 1.
+        size: (height, width) of the image in pixels, each at least 1.
         spec: the encoder configuration.
 
     Raises:
-        ValueError: if a side of the picture is smaller than 1.
+        ValueError: if a side of the image is smaller than 1.
     """
     height, width = size
     if height < 1 or width < 1:
-        raise ValueError(f"a picture needs at least 1 x 1 pixels, got height {height}, width {width}")
+        raise ValueError(f"an image needs at least 1 x 1 pixels, got height {height}, width {width}")
     mid, high = choose_grids(size, spec)
     grids: dict[LevelName, Grid | None] = {"low": spec.low.grids[0] if spec.low else None, "mid": mid, "high": high}
     levels: list[LevelLayout] = []
@@ -164,20 +164,20 @@ def make_layout(size: Size, spec: EncoderSpec) -> SubImageLayout:
     regions = _regions(mid, high, spec.regions) if high and has_high else ()
     num_mid = mid[0] * mid[1] if mid else 0
     num_kept_high = spec.num_kept_high(num_mid, len(regions))
-    remainders = spec.num_remainders(num_mid, len(regions))
+    pooled_remainders = spec.num_pooled_remainders(num_mid, len(regions))
     return SubImageLayout(
         size=(height, width),
         resolution=spec.resolution,
         levels=tuple(levels),
         regions=regions,
         num_kept_high=num_kept_high,
-        num_remainders=remainders,
-        remainder_tokens=spec.selection.remainder if remainders else 0,
+        num_pooled_remainders=pooled_remainders,
+        pooled_remainder_tokens=spec.selection.pooled_remainder if pooled_remainders else 0,
     )
 
 
 def choose_grids(size: Size, spec: EncoderSpec) -> tuple[Grid | None, Grid | None]:
-    """The mid and the high grid for a picture: mid first, then high among the mid grid's partners."""
+    """The mid and the high grid for an image: mid first, then high among the mid grid's partners."""
     rule = _RULES[spec.grid_rule]
     mid = rule(size, spec.mid.grids, spec.resolution) if spec.mid else None
     if spec.high is None:
@@ -204,7 +204,7 @@ def closest_aspect(size: Size, grids: tuple[Grid, ...], resolution: int) -> Grid
 def most_useful_pixels(size: Size, grids: tuple[Grid, ...], resolution: int) -> Grid:
     """The grid rule of the released weights (recorded behaviour, docs/fidelity.md items 4 and 5).
 
-    The picture is fitted inside each canvas; the useful pixels are the fitted area, but never more than the picture has.
+    The image is fitted inside each canvas; the useful pixels are the fitted area, but never more than the image has.
     Most useful pixels win, then least waste, then list order. The floating-point scale and the truncation to whole pixels
     are part of the rule: exact arithmetic chooses differently for some sizes.
     """
@@ -223,7 +223,7 @@ _RULES = {"aspect": closest_aspect, "released": most_useful_pixels}
 
 
 def _over_enlarged(size: Size, grid: Grid, spec: EncoderSpec) -> bool:
-    """Whether the canvas is more than `max_enlargement` times the picture per side (geometric mean of both sides)."""
+    """Whether the canvas is more than `max_enlargement` times the image per side (geometric mean of both sides)."""
     if spec.max_enlargement is None:
         return False
     canvas = grid[0] * grid[1] * spec.resolution**2
@@ -233,7 +233,7 @@ def _over_enlarged(size: Size, grid: Grid, spec: EncoderSpec) -> bool:
 def _fit(size: Size, grid: Grid, spec: EncoderSpec) -> tuple[Size, tuple[Fraction, Fraction]]:
     """(content in canvas pixels, extent in source pixels) of a level, both (height, width).
 
-    A padded picture's content is rounded to whole canvas pixels; its extent is not, so that levels agree on every edge.
+    A padded image's content is rounded to whole canvas pixels; its extent is not, so that levels agree on every edge.
     """
     height, width = size
     canvas_height, canvas_width = grid[0] * spec.resolution, grid[1] * spec.resolution
@@ -255,7 +255,7 @@ def _regions(mid: Grid | None, high: Grid, rule: Literal["spatial", "raster"]) -
 
 
 def level_counts(spec: EncoderSpec) -> dict[LevelName, int] | None:
-    """Sub-images per level if every picture gets the same numbers, else None (an enlargement cap, or unequal grids)."""
+    """Sub-images per level if every image gets the same numbers, else None (an enlargement cap, or unequal grids)."""
     if spec.max_enlargement is not None:
         return None
     counts: dict[LevelName, int] = {}

@@ -1,7 +1,7 @@
-"""What an encoder configuration says: the tower's geometry, the levels with their grids, and the keep rule.
+"""What an encoder configuration says: the tower's geometry, the levels with their grids, and the selection policy.
 
 An `EncoderSpec` is plain data: a preset is one, a checkpoint stores one (as a dictionary), and every count in the project
-follows from one. It knows no picture; `layout.make_layout` joins it with a picture's size.
+follows from one. It knows no image; `layout.make_layout` joins it with an image's size.
 
 Sizes and grids are (height, width) / (rows, cols). The paper writes grids (columns, rows).
 """
@@ -19,7 +19,7 @@ LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 Partners = tuple[tuple[Grid, tuple[Grid, ...]], ...]
 
 Policy = Literal["similarity", "centred", "detail", "question", "residual", "random", "uniform", "oracle", "all"]
-Scope = Literal["region", "picture"]
+Scope = Literal["region", "image"]
 Need = Literal["layout", "pixels", "evidence", "tokens", "question"]
 
 # What a policy looks at. Tokens are not there before the vision tower has run; `question` needs them and the user's words.
@@ -35,7 +35,7 @@ NEEDS: dict[Policy, Need] = {
     "question": "question",
 }
 LATE: tuple[Need, ...] = ("tokens", "question")  # what is there only after the vision tower has run
-REMAINDERS = (0, 1, 4, 9)  # squares: a remainder is a small picture
+POOLED_REMAINDERS = (0, 1, 4, 9)  # squares: a pooled remainder is a small image
 GEOMETRY = ("resolution", "patch_size", "num_prefix_tokens")  # the vision tower's own: kept where another preset is taken
 
 
@@ -53,44 +53,44 @@ class LevelSpec:
 
 @dataclass(frozen=True)
 class SelectionSpec:
-    """The keep rule for high sub-images; policy `all` keeps every one and ignores the rest.
+    """The selection policy for high sub-images; policy `all` keeps every one and ignores the rest.
 
     Args:
         policy: what makes a sub-image worth keeping.
-        scope: whether `keep` counts per region or of the whole picture.
+        scope: whether `keep` counts per region or of the whole image.
         keep: the number kept.
         seed: of `random` alone.
-        floor: the least number kept of each region where the scope is the picture.
+        min_per_region: the least number kept of each region where the scope is the image.
         diversity: 0 to 1, how much likeness to what is kept already counts against a sub-image; 0 not at all.
-        remainder: tokens that stand for the sub-images that are not kept: 0 (they are dropped), 1, 4 or 9, of each region or of
-            the picture as the scope says.
+        pooled_remainder: tokens that stand for the sub-images that are not kept: 0 (they are dropped), 1, 4 or 9, of each region or of
+            the image as the scope says.
     """
 
     policy: Policy = "all"
     scope: Scope = "region"
     keep: int = 0
     seed: int = 0
-    floor: int = 0
+    min_per_region: int = 0
     diversity: float = 0.0
-    remainder: int = 0
+    pooled_remainder: int = 0
 
     def __post_init__(self) -> None:
         _check_choice("selection.policy", self.policy, get_args(Policy))
         _check_choice("selection.scope", self.scope, get_args(Scope))
         if self.policy != "all" and self.keep < 1:
             raise ValueError(f"selection.keep must be at least 1 for policy '{self.policy}', got {self.keep}")
-        if self.floor < 0 or not 0 <= self.diversity <= 1 or self.remainder not in REMAINDERS:
+        if self.min_per_region < 0 or not 0 <= self.diversity <= 1 or self.pooled_remainder not in POOLED_REMAINDERS:
             raise ValueError(
-                "selection.floor must be at least 0, selection.diversity 0 to 1 and selection.remainder one of "
-                f"{', '.join(map(str, REMAINDERS))}; got {self.floor}, {self.diversity} and {self.remainder}"
+                "selection.min_per_region must be at least 0, selection.diversity 0 to 1 and selection.pooled_remainder one of "
+                f"{', '.join(map(str, POOLED_REMAINDERS))}; got {self.min_per_region}, {self.diversity} and {self.pooled_remainder}"
             )
-        if self.policy != "all" and self.floor and self.scope == "region":
+        if self.policy != "all" and self.min_per_region and self.scope == "region":
             raise ValueError(
-                f"selection.floor {self.floor} belongs to selection.scope 'picture'; under 'region' each region keeps "
+                f"selection.min_per_region {self.min_per_region} belongs to selection.scope 'image'; under 'region' each region keeps "
                 f"selection.keep {self.keep}"
             )
-        if self.early and (self.diversity or self.remainder):
-            name, value = ("diversity", self.diversity) if self.diversity else ("remainder", self.remainder)
+        if self.early and (self.diversity or self.pooled_remainder):
+            name, value = ("diversity", self.diversity) if self.diversity else ("pooled_remainder", self.pooled_remainder)
             raise ValueError(
                 f"selection.{name} {value} needs the tokens of all sub-images, and policy '{self.policy}' drops some before the "
                 f"vision tower; use {name}=0, or one of {', '.join(name for name in NEEDS if NEEDS[name] in LATE)}"
@@ -112,11 +112,11 @@ class EncoderSpec:
         num_prefix_tokens: tokens before the patch tokens (1 for a tower with CLS, 0 for SigLIP); never pooled.
         low, mid, high: the levels; a missing one is not encoded.
         partners: for each mid grid the high grids it may be joined with, in tie order; None chooses the two freely.
-        grid_rule: `aspect` (closest to the picture's aspect ratio, exact arithmetic) or `released` (most useful pixels, in
+        grid_rule: `aspect` (closest to the image's aspect ratio, exact arithmetic) or `released` (most useful pixels, in
             floating point, as the released weights were trained with).
         regions: `spatial` (a high sub-image belongs to the mid sub-image above it) or `raster` (equal runs in raster order).
-        fit: `stretch` the picture onto each level's canvas, or keep its aspect ratio and `pad` right and below.
-        max_enlargement: a mid or high level that would enlarge the picture by more than this factor per side is left out.
+        fit: `stretch` the image onto each level's canvas, or keep its aspect ratio and `pad` right and below.
+        max_enlargement: a mid or high level that would enlarge the image by more than this factor per side is left out.
         position: `learned` adds to every token of a sub-image what its level, row and column have learned; zero when new.
         selection: which high sub-images reach the language model.
     """
@@ -193,19 +193,19 @@ class EncoderSpec:
         return self.num_prefix_tokens + (self.patch_side // level.pool) ** 2
 
     def num_kept_high(self, mid: int, high: int) -> int:
-        """High sub-images that reach the language model, of a picture cut into `mid` and `high` sub-images."""
+        """High sub-images that reach the language model, of an image cut into `mid` and `high` sub-images."""
         if not self.selects or not high:
             return high
         return self.selection.keep * (max(mid, 1) if self.selection.scope == "region" else 1)
 
-    def num_remainders(self, mid: int, high: int) -> int:
-        """Groups of high sub-images that are not kept and get tokens together: each region's, or the picture's."""
-        if not self.selection.remainder or self.num_kept_high(mid, high) == high:
+    def num_pooled_remainders(self, mid: int, high: int) -> int:
+        """Groups of high sub-images that are not kept and get tokens together: each region's, or the image's."""
+        if not self.selection.pooled_remainder or self.num_kept_high(mid, high) == high:
             return 0
         return max(mid, 1) if self.selection.scope == "region" else 1
 
     def pairs(self) -> list[tuple[Grid | None, Grid | None]]:
-        """Every (mid grid, high grid) that a picture can be given."""
+        """Every (mid grid, high grid) that an image can be given."""
         if self.partners is not None:
             return [(mid, high) for mid, highs in self.partners for high in highs]
         mids = self.mid.grids if self.mid else (None,)
@@ -213,15 +213,15 @@ class EncoderSpec:
         return [(mid, high) for mid in mids for high in highs]
 
     def with_selection(self, **changes: Any) -> EncoderSpec:
-        """The same encoder with another keep rule; unknown names raise a ValueError with the nearest legal one."""
+        """The same encoder with another selection policy; unknown names raise a ValueError with the nearest legal one."""
         _check_names("selection", changes, SelectionSpec)
         return replace(self, selection=replace(self.selection, **changes))
 
     def changed(self, changes: Mapping[str, Any]) -> EncoderSpec:
-        """The same encoder with some fields changed; `selection` may name a part of the keep rule.
+        """The same encoder with some fields changed; `selection` may name a part of the selection policy.
 
         Raises:
-            ValueError: for an unknown or illegal value, or a keep rule where there is no high level to keep from.
+            ValueError: for an unknown or illegal value, or a selection policy where there is no high level to keep from.
         """
         values = {**self.to_dict(), **changes, "selection": self.to_dict()["selection"]}
         if changes.get("selection"):
@@ -289,7 +289,7 @@ def _check_partners(spec: EncoderSpec) -> None:
 
 
 def _check_regions(spec: EncoderSpec) -> None:
-    """Every joinable pair of grids must split into equal regions, or the number kept would depend on the picture."""
+    """Every joinable pair of grids must split into equal regions, or the number kept would depend on the image."""
     if spec.mid is None or spec.high is None:
         return
     for mid, high in spec.pairs():
@@ -322,15 +322,15 @@ def _check_keep(spec: EncoderSpec) -> None:
         limit = total // regions if spec.selection.scope == "region" else total
         if spec.selection.keep > limit:
             raise ValueError(f"selection.keep {spec.selection.keep} is more than the {limit} of a {spec.selection.scope}")
-        floor = spec.selection.floor
-        if floor * regions > spec.selection.keep or floor > total // regions:
+        min_per_region = spec.selection.min_per_region
+        if min_per_region * regions > spec.selection.keep or min_per_region > total // regions:
             raise ValueError(
-                f"selection.floor {floor} of each of {regions} regions of {total // regions} sub-images does not fit "
-                f"selection.keep {spec.selection.keep}; lower the floor, or keep more"
+                f"selection.min_per_region {min_per_region} of each of {regions} regions of {total // regions} sub-images does not fit "
+                f"selection.keep {spec.selection.keep}; lower the min_per_region, or keep more"
             )
-    if spec.selection.remainder > spec.patch_side**2:
+    if spec.selection.pooled_remainder > spec.patch_side**2:
         raise ValueError(
-            f"selection.remainder {spec.selection.remainder} is more than the {spec.patch_side**2} patches of a sub-image"
+            f"selection.pooled_remainder {spec.selection.pooled_remainder} is more than the {spec.patch_side**2} patches of a sub-image"
         )
 
 

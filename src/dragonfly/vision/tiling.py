@@ -1,4 +1,4 @@
-"""From a picture and its layout to sub-images: one resize per level, then crops.
+"""From an image and its layout to sub-images: one resize per level, then crops.
 
 The resize is Pillow's, width first and then height as two calls: Pillow 13 changed the order of the two passes inside one
 call, which moves pixels by up to 22 of 255 levels. Two calls give the same bits in every version.
@@ -29,7 +29,7 @@ def resize(image: Image.Image, size: tuple[int, int], resample: Image.Resampling
 def canvas(
     image: Image.Image, level: LevelLayout, resolution: int, resample: Image.Resampling, fill: Fill
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The whole picture at one level's size; what the picture does not cover (padded fit only) has the colour `fill`."""
+    """The whole image at one level's size; what the image does not cover (padded fit only) has the colour `fill`."""
     content = np.asarray(resize(image, level.content, resample))
     rows, cols = level.grid
     size = (rows * resolution, cols * resolution)
@@ -49,36 +49,36 @@ def cut(
     resample: Image.Resampling = Image.Resampling.BICUBIC,
     fill: Fill = (0, 0, 0),
 ) -> SubImages:
-    """All sub-images of a picture, in the layout's order.
+    """All sub-images of an image, in the layout's order.
 
     Args:
-        image: an RGB picture of the size that the layout was made for.
+        image: an RGB image of the size that the layout was made for.
         layout: from `make_layout`.
         keep_high: ascending raster indices of the high sub-images wanted; None for all.
         resample: Pillow filter.
-        fill: colour around a padded picture.
+        fill: colour around a padded image.
 
     Returns:
         uint8 of shape (sub_images, R, R, 3).
 
     Raises:
-        ValueError: if the picture is not RGB or not of the layout's size.
+        ValueError: if the image is not RGB or not of the layout's size.
     """
     if image.mode != "RGB" or (image.height, image.width) != layout.size:
         raise ValueError(
-            f"expected an RGB picture of height {layout.size[0]}, width {layout.size[1]}, got mode {image.mode}, "
+            f"expected an RGB image of height {layout.size[0]}, width {layout.size[1]}, got mode {image.mode}, "
             f"height {image.height}, width {image.width}"
         )
     return crop(canvases(image, layout, resample=resample, fill=fill), layout, keep_high)
 
 
 def canvases(image: Image.Image, layout: SubImageLayout, *, resample: Image.Resampling, fill: Fill) -> Canvases:
-    """The picture at every level's size: one resize per level."""
+    """The image at every level's size: one resize per level."""
     return {level.name: canvas(image, level, layout.resolution, resample, fill) for level in layout.levels}
 
 
 def crop(drawn: Canvases, layout: SubImageLayout, keep_high: Sequence[int] | None = None) -> SubImages:
-    """The sub-images of a picture's canvases, in the layout's order; see `cut`."""
+    """The sub-images of an image's canvases, in the layout's order; see `cut`."""
     parts: list[SubImages] = []
     for level in layout.levels:
         crops = split(drawn[level.name], level.grid)
@@ -90,7 +90,7 @@ def residual(drawn: Canvases, layout: SubImageLayout, resample: Image.Resampling
     """What of each high sub-image the mid level, enlarged to the high canvas, does not show already.
 
     The mean absolute difference of their pixels, 0 to 255. Sums of whole numbers, so it is the same on every machine. Where a
-    padded picture does not reach there is no difference.
+    padded image does not reach there is no difference.
 
     Raises:
         ValueError: if the layout lacks one of the two levels.

@@ -1,4 +1,4 @@
-"""Pictures that explain: where the model looked (`draw_zoom`), and how a picture flows through it (`draw_levels`)."""
+"""Images that explain: where the model looked (`draw_zoom`), and how an image flows through it (`draw_levels`)."""
 
 from dragonfly.visualization.levels import draw_levels
 from dragonfly.visualization.zoom import draw_zoom

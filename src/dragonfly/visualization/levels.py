@@ -1,6 +1,6 @@
-"""The flow of the paper's Figure 1 for one picture: levels, vision tower, projector, selection or pooling, language model.
+"""The flow of the paper's Figure 1 for one image: levels, vision tower, projector, selection or pooling, language model.
 
-Every number is read from a `SubImageLayout`, so the drawing cannot differ from what the model does with such a picture.
+Every number is read from a `SubImageLayout`, so the drawing cannot differ from what the model does with such an image.
 Knows no model: the boxes carry the words of the project, not the names of weights.
 """
 
@@ -19,7 +19,7 @@ BOX = 110  # width of the tower's and the projector's box
 TINT: dict[str, Colour] = {"low": PALETTE[1], "mid": PALETTE[0], "high": PALETTE[2]}
 SOURCE, LEVELS, TOWER, PROJECTOR, KEEP, TOKENS, MODEL = 20, 270, 540, 700, 860, 1090, 1330  # left edges
 HEADINGS = {
-    SOURCE: "Picture",
+    SOURCE: "Image",
     LEVELS: "Resized and cut",
     TOWER: "Vision tower",
     PROJECTOR: "Projector",
@@ -30,25 +30,25 @@ HEADINGS = {
 
 
 def draw_levels(image: Image.Image, layout: SubImageLayout) -> Image.Image:
-    """Draw how a picture becomes tokens, from its pixels to the language model.
+    """Draw how an image becomes tokens, from its pixels to the language model.
 
     Args:
-        image: the picture that the layout was made for; other modes are converted to RGB.
+        image: the image that the layout was made for; other modes are converted to RGB.
         layout: from `make_layout`.
 
     Raises:
-        ValueError: if the picture is not of the layout's size.
+        ValueError: if the image is not of the layout's size.
     """
     if (image.height, image.width) != layout.size:
         raise ValueError(
-            f"expected a picture of height {layout.size[0]}, width {layout.size[1]}, got {image.height}, {image.width}"
+            f"expected an image of height {layout.size[0]}, width {layout.size[1]}, got {image.height}, {image.width}"
         )
     image = image.convert("RGB")
     height = TOP + ROW * len(layout.levels)
     pen = Pen(Image.new("RGB", (WIDTH, height), PAPER), Type(1200))
     for left, text in HEADINGS.items():
         pen.say([text], (left, 20), pen.type.text)
-    source = _draw_picture(pen, image, TOP + ROW * (len(layout.levels) - 1) // 2 + MIDDLE)
+    source = _draw_image(pen, image, TOP + ROW * (len(layout.levels) - 1) // 2 + MIDDLE)
     # One tower, one projector and one language model serve all levels: one box each over all rows.
     pen.box(["shared by", "all levels"], (TOWER, TOP, TOWER + BOX, height - 34))
     pen.box(["one linear", "map"], (PROJECTOR, TOP, PROJECTOR + BOX, height - 34))
@@ -64,7 +64,7 @@ def draw_levels(image: Image.Image, layout: SubImageLayout) -> Image.Image:
     return pen.page
 
 
-def _draw_picture(pen: Pen, image: Image.Image, middle: int) -> Point:
+def _draw_image(pen: Pen, image: Image.Image, middle: int) -> Point:
     """The source at the left edge; returns where its arrow starts."""
     drawn = _fit(image, (SIDE, pen.page.height - TOP - 60))
     top = middle - drawn.height // 2
@@ -117,7 +117,7 @@ def _reduction(layout: SubImageLayout, level: LevelLayout, kept: int) -> list[st
 
 
 def _fit(image: Image.Image, room: tuple[int, int]) -> Image.Image:
-    """The picture as large as fits, its shape kept as far as whole pixels allow."""
+    """The image as large as fits, its shape kept as far as whole pixels allow."""
     scale = min(room[0] / image.width, room[1] / image.height)
     size = (max(1, round(image.height * scale)), max(1, round(image.width * scale)))
     return resize(image, size, Image.Resampling.LANCZOS)

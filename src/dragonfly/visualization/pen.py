@@ -16,7 +16,7 @@ PAPER: Colour = (252, 252, 250)
 INK: Colour = (28, 30, 34)
 FAINT: Colour = (110, 114, 122)
 PALE: Colour = (226, 230, 236)
-PADDING: Colour = (128, 128, 128)  # beyond a picture that keeps its aspect ratio
+PADDING: Colour = (128, 128, 128)  # beyond an image that keeps its aspect ratio
 # Colours that people with any colour vision tell apart (Okabe and Ito, "Color universal design", 2008), made brighter.
 PALETTE: tuple[Colour, ...] = (
     (255, 176, 0),
@@ -78,7 +78,7 @@ class Pen:
             self._draw.text((at[0], at[1] + i * line_height(font)), line, fill=colour, font=font)
 
     def frame(self, rect: Rect, colour: Colour, stroke: int) -> None:
-        """A frame inside `rect` with a dark hairline on both sides, so that it shows on light and on dark pictures."""
+        """A frame inside `rect` with a dark hairline on both sides, so that it shows on light and on dark images."""
         left, top, right, bottom = rect
         for inset, line in [(0, INK), *((i, colour) for i in range(1, stroke + 1)), (stroke + 1, INK)]:
             if right - left > 2 * inset + 1 and bottom - top > 2 * inset + 1:

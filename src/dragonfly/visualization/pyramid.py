@@ -1,4 +1,4 @@
-"""The right panel of the zoom picture: each level's sub-images that the language model gets, enlarged in reading order.
+"""The right panel of the zoom image: each level's sub-images that the language model gets, enlarged in reading order.
 
 They are cut as the model's own input is, so the panel shows what the vision tower was given, stretched or padded as it was.
 """
@@ -36,7 +36,7 @@ class Block:
 
 
 def make_blocks(image: Image.Image, layout: SubImageLayout, mid: list[Shown], high: dict[int, Shown]) -> list[Block]:
-    """The levels that a picture has. `high` holds the kept high sub-images by their index, ascending."""
+    """The levels that an image has. `high` holds the kept high sub-images by their index, ascending."""
     crops = [Image.fromarray(pixels) for pixels in cut(image, layout, list(high), fill=PADDING)]
     low = [Shown(box, PALETTE[-1], "") for box in layout.level_boxes("low")]
     items = {"low": low, "mid": mid, "high": list(high.values())}
@@ -44,7 +44,7 @@ def make_blocks(image: Image.Image, layout: SubImageLayout, mid: list[Shown], hi
     for level in layout.levels:
         shown, total = items[level.name], level.num_sub_images
         mine, crops = crops[: len(shown)], crops[len(shown) :]
-        count = "the whole picture" if total == 1 else f"{len(shown)} of {total}" if level.name == "high" else str(total)
+        count = "the whole image" if total == 1 else f"{len(shown)} of {total}" if level.name == "high" else str(total)
         heading = f"{level.name.capitalize()}: {count}, {level.tokens} tokens{' each' if total > 1 else ''}"
         blocks.append(Block(heading, mine, shown, level.grid[1] if len(shown) == total else 0))
     return blocks

@@ -1,4 +1,4 @@
-"""Where the model looked: one picture of the source, its regions, and the sub-images that were kept.
+"""Where the model looked: one image of the source, its regions, and the sub-images that were kept.
 
 Everything is drawn from a `SubImageLayout`. The same input gives the same bytes, no side is longer than `MAX_SIDE`, and the
 source is not changed. Knows no model, no file, and not which policy chose.
@@ -28,10 +28,10 @@ def draw_zoom(
     title: str | None = None,
     width: int = 1200,
 ) -> Image.Image:
-    """Draw the source with its regions, and beside it (below it, if the picture is wide) what the model was given.
+    """Draw the source with its regions, and beside it (below it, if the image is wide) what the model was given.
 
     Args:
-        image: the picture that the layout was made for; other modes are converted to RGB.
+        image: the image that the layout was made for; other modes are converted to RGB.
         layout: from `make_layout`.
         kept: raster indices of the high sub-images that reach the language model, as many as the layout keeps; None where
             it keeps all.
@@ -40,7 +40,7 @@ def draw_zoom(
         width: of the drawing in pixels, `MIN_WIDTH` to `MAX_SIDE`.
 
     Raises:
-        ValueError: if the picture is not of the layout's size, the indices or the number of scores do not fit the layout, or
+        ValueError: if the image is not of the layout's size, the indices or the number of scores do not fit the layout, or
             the width is out of range.
     """
     if not MIN_WIDTH <= width <= MAX_SIDE:
@@ -65,7 +65,7 @@ def draw_zoom(
 
     pen = Pen(Image.new("RGB", (width, min(bottom, MAX_SIDE)), PAPER), kind)
     pen.say(head, (kind.margin, kind.margin // 2), kind.head)
-    pen.say(["The picture"], (source[0], top), kind.text)
+    pen.say(["The image"], (source[0], top), kind.text)
     corner = (source[0], top + line_height(kind.text))
     size = (source[2] - corner[0], source[3] - corner[1])
     pen.page.paste(_draw_source(image, size, kind, mid=mid, high=high, kept=chosen), corner)
@@ -116,7 +116,7 @@ def _legend(layout: SubImageLayout, high: list[Shown]) -> list[str]:
     stretch = max(width / height, height / width) / MAX_ASPECT
     drawn = f", drawn {stretch:.1f} times too {'high' if width > height else 'wide'}" if stretch > 1 else ""
     parts = [
-        f"The picture has {width} x {height} pixels{drawn}.",
+        f"The image has {width} x {height} pixels{drawn}.",
         f"Each sub-image is resized to {layout.resolution} x {layout.resolution} pixels.",
     ]
     if highs and kept < highs:
@@ -131,13 +131,13 @@ def _legend(layout: SubImageLayout, high: list[Shown]) -> list[str]:
     if any(shown.note for shown in high):
         parts.append("#1: the highest score of its colour, with the score beside it.")
     if any(right > width or bottom > height for _, _, right, bottom in layout.boxes):
-        parts.append("Grey is padding beyond the picture.")
-    parts.append(f"The language model reads {layout.num_image_tokens} tokens for this picture.")
+        parts.append("Grey is padding beyond the image.")
+    parts.append(f"The language model reads {layout.num_image_tokens} tokens for this image.")
     return parts
 
 
 def _panels(size: tuple[int, int], kind: Type, room: Rect) -> tuple[Rect, Rect]:
-    """Where the source and the sub-images go, captions included: side by side, or one below the other for a wide picture."""
+    """Where the source and the sub-images go, captions included: side by side, or one below the other for a wide image."""
     left, top, right, bottom = room
     width, line = right - left, line_height(kind.text)
     aspect = min(max(size[0] / size[1], 1 / MAX_ASPECT), MAX_ASPECT)
@@ -162,15 +162,15 @@ def _draw_source(
     high: list[Shown],
     kept: tuple[int, ...],
 ) -> Image.Image:
-    """The picture at a size, left-out sub-images dark, kept ones and the regions framed and labelled."""
-    picture = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    inside = [(shown, _on_picture(shown.box, image.size, size)) for shown in high]
-    regions = [(shown, rect) for shown in mid if (rect := _on_picture(shown.box, image.size, size))]
+    """The image at a size, left-out sub-images dark, kept ones and the regions framed and labelled."""
+    loaded = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    inside = [(shown, _on_image(shown.box, image.size, size)) for shown in high]
+    regions = [(shown, rect) for shown in mid if (rect := _on_image(shown.box, image.size, size))]
     bright = [(shown, rect) for shown, rect in (inside[index] for index in kept) if rect]
     for index, (_, rect) in enumerate(inside):
         if rect and index not in kept:
-            picture.paste(picture.crop(rect).convert("L").point(lambda value: value * DIM).convert("RGB"), rect)
-    pen = Pen(picture, kind)
+            loaded.paste(loaded.crop(rect).convert("L").point(lambda value: value * DIM).convert("RGB"), rect)
+    pen = Pen(loaded, kind)
     for shown, rect in bright:
         pen.frame(rect, shown.colour, max(1, kind.stroke - 1))
     for shown, rect in regions:
@@ -179,11 +179,11 @@ def _draw_source(
             pen.badge(shown.label, rect, "tr", shown.colour)
     for shown, rect in bright if high else regions:
         tag(pen, shown, shrink(rect, kind.stroke + 1))
-    return picture
+    return loaded
 
 
-def _on_picture(box: Box, source: tuple[int, int], size: tuple[int, int]) -> Rect | None:
-    """A source box in the drawn picture's pixels, clipped; None if nothing of it lies on the picture."""
+def _on_image(box: Box, source: tuple[int, int], size: tuple[int, int]) -> Rect | None:
+    """A source box in the drawn image's pixels, clipped; None if nothing of it lies on the image."""
     (width, height), (across, down) = source, size
     left, right = (round(min(x, width) * across / width) for x in (box[0], box[2]))
     top, bottom = (round(min(y, height) * down / height) for y in (box[1], box[3]))

@@ -31,7 +31,7 @@ def png(shade: int) -> bytes:
     return buffer.getvalue()
 
 
-def picture(path: Path, shade: int = 90) -> None:
+def image(path: Path, shade: int = 90) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(shade))
 
@@ -57,7 +57,7 @@ def turns(question: Any, answer: str) -> list[dict[str, Any]]:
 
 def sharegpt4v(folder: Path) -> None:
     for number in (1, 2, 3):
-        picture(folder / f"coco/train2017/{number}.jpg", number)
+        image(folder / f"coco/train2017/{number}.jpg", number)
     row = {"image": "coco/train2017/1.jpg", "conversations": turns("Describe it.\n<image>", "A cat.")}
     missing = {"id": "4", "image": "sam/images/none.jpg", "conversations": turns("<image>\nQ", "A")}
     write_json(folder / "sharegpt4v_instruct_gpt4-vision_cap100k.json", [{"id": "1", **row}, missing])
@@ -66,8 +66,8 @@ def sharegpt4v(folder: Path) -> None:
 
 
 def allava(folder: Path) -> None:
-    picture(folder / "allava_laion/images/1.jpeg")
-    picture(folder / "allava_vflan/images/images_191task_1k/2.png")
+    image(folder / "allava_laion/images/1.jpeg")
+    image(folder / "allava_vflan/images/images_191task_1k/2.png")
     laion = {"image": "allava_laion/images/1.jpeg", "original_caption": "x", "url": "http://example.org"}
     write_json(
         folder / "allava_laion/ALLaVA-Caption-LAION-4V.json",
@@ -93,8 +93,8 @@ def allava(folder: Path) -> None:
 
 
 def svit(folder: Path) -> None:
-    picture(folder / "raw/VG_100K/11.jpg")
-    picture(folder / "raw/VG_100K_2/12.jpg")
+    image(folder / "raw/VG_100K/11.jpg")
+    image(folder / "raw/VG_100K_2/12.jpg")
     index = [
         {"image_id": n, "url": f"https://cs.stanford.edu/people/rak248/{d}/{n}.jpg"}
         for n, d in ((11, "VG_100K"), (12, "VG_100K_2"))
@@ -126,7 +126,7 @@ def cauldron(folder: Path) -> None:
 def llava_pretrain(folder: Path) -> None:
     rows = []
     for number in range(3):
-        picture(folder / f"images/0000{number}/0000{number}.jpg", number)
+        image(folder / f"images/0000{number}/0000{number}.jpg", number)
         name = f"0000{number}"
         rows.append({"id": name, "image": f"{name}/{name}.jpg", "conversations": turns("Say it.\n<image>", f"words {number}")})
     write_json(folder / "blip_laion_cc_sbu_558k.json", [*rows, {"id": "x", "image": "00000/00000.jpg"}])
@@ -163,7 +163,7 @@ def mathinstruct(folder: Path) -> None:
 def _llava_med_rows(folder: Path, key: str = "conversations", image: bool = True) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name in ("25639867_F2", "25639867_F3", "30000001_F1"):
-        picture(folder / f"images/{name}.jpg")
+        image(folder / f"images/{name}.jpg")
         named = {"image": f"{name}.jpg"} if image else {}
         rows.append({"id": name, **named, "domain": {"mri": True}, key: turns("Describe it.\n<image>", f"An MRI, {name}.")})
     return [*rows, {"id": "1_F1", "image": "1_F1.jpg", key: turns("Describe it.\n<image>", "Gone.")}]
@@ -188,7 +188,7 @@ def llava_med_instruct(folder: Path) -> None:
 
 def medicat(folder: Path) -> None:
     def row(article: str, figure: str, **fields: Any) -> str:
-        picture(folder / f"figures/{article}_{figure}")
+        image(folder / f"figures/{article}_{figure}")
         oa = {"oa": {"license": "cc-by"}, "doi": "10.1/x"}
         return json.dumps({"pdf_hash": article, "fig_uri": figure, "predicted_type": "Medical images", "oa_info": oa, **fields})
 
@@ -205,7 +205,7 @@ def roco(folder: Path) -> None:
     root = folder / "data/train/radiology"
     files = {"ROCO_00002": "PMC4083729_AMHSR-4-14-g002.jpg", "ROCO_00003": "PMC2837471_a.jpg", "ROCO_00005": "PMC2837471_b.jpg"}
     for name in ("PMC4083729_AMHSR-4-14-g002.jpg", "PMC2837471_a.jpg", "ROCO_00005.jpg"):
-        picture(root / "images" / name)
+        image(root / "images" / name)
     rows = [
         f"{roco},{file},{licence}" for (roco, file), licence in zip(files.items(), ("CC BY-NC-SA", "CC BY", "CC BY"), strict=True)
     ]
@@ -221,7 +221,7 @@ def roco(folder: Path) -> None:
 
 def openpath(folder: Path) -> None:
     for number in (1, 2, 3):
-        picture(folder / f"images/{number}.jpg")
+        image(folder / f"images/{number}.jpg")
     lines = [
         "image,caption,part,post",
         'images/1.jpg,"Skin, H&E.",tweet,77',
@@ -240,7 +240,7 @@ def mimic_cxr(folder: Path) -> None:
     studies += [("11000033", "50414268", "d4", "test"), ("11000033", "50999999", "d5", "train")]
     for patient, study, dicom, _ in studies:
         below = f"files/p{patient[:2]}/p{patient}/s{study}"
-        picture(folder / below / f"{dicom}.jpg")
+        image(folder / below / f"{dicom}.jpg")
         report = REPORT if study != "53189527" else REPORT.replace("FINDINGS:", "COMPARISON:")
         if study != "50999999":
             write_lines(folder / f"mimic-cxr-reports/{below}.txt", [report])
@@ -251,14 +251,14 @@ def mimic_cxr(folder: Path) -> None:
 def kaggle_dr(folder: Path) -> None:
     lines = ["image,level"]
     for name, level in (("10_left", 0), ("10_right", 2), ("13_left", 4)):
-        picture(folder / f"train/{name}.jpeg", 40 + level)
+        image(folder / f"train/{name}.jpeg", 40 + level)
         lines.append(f"{name},{level}")
     write_lines(folder / "trainLabels.csv", [*lines, "13_right,mild"])
 
 
 def ddr(folder: Path) -> None:
     for split, name in (("train", "007-0004-000.jpg"), ("train", "007-0004-001.jpg"), ("valid", "007-0009-000.jpg")):
-        picture(folder / "DR_grading" / split / name)
+        image(folder / "DR_grading" / split / name)
     write_lines(folder / "DR_grading/train.txt", ["007-0004-000.jpg 0", "007-0004-001.jpg 5", "007-0005-000.jpg 1"])
     write_lines(folder / "DR_grading/valid.txt", ["007-0009-000.jpg 3"])
 
@@ -273,7 +273,7 @@ def _asked(folder: Path) -> None:
 
 
 def slake(folder: Path) -> None:
-    picture(folder / "imgs/xmlab1/source.jpg")
+    image(folder / "imgs/xmlab1/source.jpg")
     row = {
         "img_id": 1,
         "img_name": "xmlab1/source.jpg",
@@ -291,10 +291,10 @@ def slake(folder: Path) -> None:
     write_json(folder / "train.json", rows)
 
 
-def _captioned(pictures: str, names: tuple[str, ...]) -> Callable[[Path], None]:
+def _captioned(images: str, names: tuple[str, ...]) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         for name in names:
-            picture(folder / pictures / name)
+            image(folder / images / name)
         lines = [f'{name}\tNormal "chest". Lungs clear {number}.' for number, name in enumerate(names)]
         write_lines(folder / "train_images.tsv", [*lines, "nothing-but-a-name.png"])
 

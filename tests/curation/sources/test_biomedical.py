@@ -32,7 +32,7 @@ def test_medicat_joins_the_figures_name_and_falls_back_to_the_other_caption(tmp_
     assert told(read, "subset") == ["Medical images", "Medical images", None]
 
 
-def test_roco_finds_pictures_by_either_name_and_takes_each_ones_licence(tmp_path: Path):
+def test_roco_finds_images_by_either_name_and_takes_each_ones_licence(tmp_path: Path):
     read = samples("roco", tmp_path)
     assert [Path(str(s.images[0].path)).name for s in read] == [
         "PMC4083729_AMHSR-4-14-g002.jpg",

@@ -8,7 +8,7 @@ from dragonfly.curation.sources import SOURCES
 from dragonfly.curation.sources.cauldron import EXCLUDED, SUBSETS
 from dragonfly.data import BadRow, ImageRef, Message, Part, Sample
 
-from .layouts import LAYOUTS, picture, png, write_json, write_parquet
+from .layouts import LAYOUTS, image, png, write_json, write_parquet
 
 
 def samples(name: str, folder: Path) -> list[Sample]:
@@ -24,7 +24,7 @@ def shown(*texts: str) -> tuple[Message, ...]:
     return Message("user", (Part("image"), *first.content)), *rest
 
 
-def test_svit_makes_one_sample_of_each_conversation_and_finds_its_picture_by_number(tmp_path: Path):
+def test_svit_makes_one_sample_of_each_conversation_and_finds_its_image_by_number(tmp_path: Path):
     LAYOUTS["svit"](tmp_path)
     read = samples("svit", tmp_path)
     assert [sample.id for sample in read] == [f"svit/data/conversation/{place}" for place in ("0/0", "0/1", "1/0")]
@@ -58,7 +58,7 @@ def test_a_broken_conversation_of_svit_leaves_its_neighbours_alone(tmp_path: Pat
 def test_svit_without_visual_genomes_list_is_refused(tmp_path: Path):
     LAYOUTS["svit"](tmp_path)
     write_json(tmp_path / "raw/annotations/vg/image_data.json", [{"image_id": 11}])
-    with pytest.raises(ValueError, match=r"image_data\.json is not Visual Genome's list of pictures"):
+    with pytest.raises(ValueError, match=r"image_data\.json is not Visual Genome's list of images"):
         list(SOURCES["svit"].read(tmp_path))
 
 
@@ -76,7 +76,7 @@ def test_the_cauldron_reads_every_sub_set_that_is_there(tmp_path: Path):
     assert [sample.meta["subset"] for sample in samples("cauldron", tmp_path)] == list(SUBSETS)
 
 
-def test_the_cauldron_shows_its_pictures_before_the_first_question(tmp_path: Path):
+def test_the_cauldron_shows_its_images_before_the_first_question(tmp_path: Path):
     LAYOUTS["cauldron"](tmp_path)
     first, second, code = samples("cauldron", tmp_path)
     assert first.messages == shown("Q1", "A1", "Q2", "A2")
@@ -90,7 +90,7 @@ def test_the_cauldron_shows_its_pictures_before_the_first_question(tmp_path: Pat
     assert pair.messages[0].content == (Part("image"), Part("image"), Part("text", "Q"))
 
 
-def test_arxivcap_makes_one_sample_of_each_picture_with_the_captions_that_are_its_own(tmp_path: Path):
+def test_arxivcap_makes_one_sample_of_each_image_with_the_captions_that_are_its_own(tmp_path: Path):
     LAYOUTS["arxivcap"](tmp_path)
     read = samples("arxivcap", tmp_path)
     assert [sample.meta["caption"] for sample in read] == ["Loss curves. (a) train", "Loss curves. (b) test", "A map."]
@@ -113,9 +113,9 @@ def test_mathinstruct_asks_its_instruction(tmp_path: Path):
     ]
 
 
-def test_pictures_below_a_links_folder_are_found(tmp_path: Path):
-    """A data set's folder is often a link to where its pictures lie."""
+def test_images_below_a_links_folder_are_found(tmp_path: Path):
+    """A data set's folder is often a link to where its images lie."""
     LAYOUTS["svit"](tmp_path / "real")
-    picture(tmp_path / "real/raw/VG_100K/13.jpg")
+    image(tmp_path / "real/raw/VG_100K/13.jpg")
     (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
     assert len(samples("svit", tmp_path / "link")) == 3

@@ -7,7 +7,7 @@ import pytest
 from dragonfly.curation.sources import SOURCES
 from dragonfly.data import ImageRef, Message, Part, Sample
 
-from .layouts import LAYOUTS, picture, turns, write_json
+from .layouts import LAYOUTS, image, turns, write_json
 
 
 def samples(name: str, folder: Path) -> list[Sample]:
@@ -46,10 +46,10 @@ def test_allava_names_its_four_files(tmp_path: Path):
     assert read[2].images[0].path == str(tmp_path / "allava_vflan/images/images_191task_1k/2.png")
 
 
-def test_llava_pretrain_finds_its_pictures_in_images_or_beside_the_list(tmp_path: Path):
+def test_llava_pretrain_finds_its_images_in_images_or_beside_the_list(tmp_path: Path):
     LAYOUTS["llava-pretrain"](tmp_path / "a")
     assert samples("llava-pretrain", tmp_path / "a")[0].images == (ImageRef(str(tmp_path / "a/images/00000/00000.jpg")),)
-    picture(tmp_path / "b/00000/1.jpg")
+    image(tmp_path / "b/00000/1.jpg")
     row = {"id": "1", "image": "00000/1.jpg", "conversations": turns("<image>\nQ", "A")}
     write_json(tmp_path / "b/blip_laion_cc_sbu_558k.json", [row])
     assert samples("llava-pretrain", tmp_path / "b")[0].images == (ImageRef(str(tmp_path / "b/00000/1.jpg")),)

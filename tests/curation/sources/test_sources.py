@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dragonfly.curation.captions import instructions_from_captions
-from dragonfly.curation.questions import DR_GRADES, questions_from_labels
+from dragonfly.curation.label_questions import DR_GRADES, questions_from_labels
 from dragonfly.curation.sources import SOURCES
 from dragonfly.data import BadRow, Sample, validate
 
@@ -15,26 +15,26 @@ from .layouts import LAYOUTS
 ROOT = Path(__file__).parents[3]
 
 BROKEN = {
-    "sharegpt4v": ("sharegpt4v_instruct_gpt4-vision_cap100k.json", 1, "missing-picture"),
+    "sharegpt4v": ("sharegpt4v_instruct_gpt4-vision_cap100k.json", 1, "missing-image"),
     "allava": ("allava_laion/ALLaVA-Instruct-LAION-4V.json", 1, "bad-conversations"),
-    "svit": ("data/complex_reasoning.json", 0, "unknown-picture"),
+    "svit": ("data/complex_reasoning.json", 0, "unknown-image"),
     "cauldron": ("websight/train/0000.parquet", 1, "missing-field"),
     "llava-pretrain": ("blip_laion_cc_sbu_558k.json", 3, "bad-conversations"),
     "arxivcap": ("data/1001.parquet", 2, "no-caption"),
     "openhermes": ("openhermes2_5.json", 3, "role-order"),
     "mathinstruct": ("MathInstruct.json", 3, "missing-field"),
-    "llava-med-alignment": ("alignment/llava_med_alignment_500k.json", 3, "missing-picture"),
-    "llava-med-instruct": ("instruct/llava_med_instruct_60k_inline_mention.json", 3, "missing-picture"),
-    "llava-med-60k-im": ("instruct/llava_med_instruct_60k_inline_mention.json", 3, "missing-picture"),
-    "llava-med-60k": ("instruct/llava_med_instruct_60k.json", 3, "missing-picture"),
+    "llava-med-alignment": ("alignment/llava_med_alignment_500k.json", 3, "missing-image"),
+    "llava-med-instruct": ("instruct/llava_med_instruct_60k_inline_mention.json", 3, "missing-image"),
+    "llava-med-60k-im": ("instruct/llava_med_instruct_60k_inline_mention.json", 3, "missing-image"),
+    "llava-med-60k": ("instruct/llava_med_instruct_60k.json", 3, "missing-image"),
     "medicat": ("s2_full_figures.jsonl", 3, "not-json"),
     "mimic-cxr": ("mimic-cxr-2.0.0-split.csv.gz", 4, "missing-report"),
     "openpath": ("openpath.csv", 3, "bad-columns"),
     "kaggle-dr": ("trainLabels.csv", 3, "unknown-label"),
-    "ddr": ("DR_grading/train.txt", 2, "missing-picture"),
-    "roco": ("data/train/radiology/captions.txt", 3, "unknown-picture"),
+    "ddr": ("DR_grading/train.txt", 2, "missing-image"),
+    "roco": ("data/train/radiology/captions.txt", 3, "unknown-image"),
     "vqa-rad": ("data/train-00000-of-00001-abc.parquet", 3, "missing-field"),
-    "slake": ("train.json", 3, "missing-picture"),
+    "slake": ("train.json", 3, "missing-image"),
     "path-vqa": ("data/train-00000-of-00001-abc.parquet", 3, "missing-field"),
     "iu-xray": ("train_images.tsv", 3, "bad-columns"),
     "peir-gross": ("train_images.tsv", 3, "bad-columns"),

@@ -8,35 +8,35 @@ import pytest
 from PIL import ImageOps
 
 from dragonfly.data import Sample, write_manifest
-from tests.curation.fakes import picture, run_step, sample, saved, table
+from tests.curation.fakes import image, run_step, sample, saved, table
 
 QUESTION = "which of these drugs would you give to a patient with this condition and why"
 
 
 def evaluation(folder: Path) -> str:
     path = folder / "eval.png"
-    picture(1, 128, 96).save(path)
-    rows = [sample("e0", "What is shown?", picture=path, group="17", source="scans"), sample("e1", QUESTION)]
+    image(1, 128, 96).save(path)
+    rows = [sample("e0", "What is shown?", image=path, group="17", source="scans"), sample("e1", QUESTION)]
     return str(write_manifest(rows, folder / "evaluation"))
 
 
 def training(folder: Path) -> list[Sample]:
-    image = picture(1, 128, 96)
+    image = image(1, 128, 96)
     folder.mkdir(exist_ok=True)
     for name, changed in (("small", image.resize((70, 50))), ("flipped", ImageOps.mirror(image)), ("same", image)):
         changed.save(folder / f"{name}.png")
     clean = {number: saved(folder, number) for number in range(10, 16)}
     return [
-        sample("same bytes", "a", picture=folder / "same.png", group="p0"),
-        sample("small", "b", picture=folder / "small.png", group="p1"),
-        sample("flipped", "c", picture=folder / "flipped.png"),
-        sample("patient of small", "d", picture=clean[10], group="p1"),
-        sample("patient of the evaluation", "e", picture=clean[11], group="17", source="scans"),
-        sample("patient 17 of another set", "f", picture=clean[12], group="17"),
+        sample("same bytes", "a", image=folder / "same.png", group="p0"),
+        sample("small", "b", image=folder / "small.png", group="p1"),
+        sample("flipped", "c", image=folder / "flipped.png"),
+        sample("patient of small", "d", image=clean[10], group="p1"),
+        sample("patient of the evaluation", "e", image=clean[11], group="17", source="scans"),
+        sample("patient 17 of another set", "f", image=clean[12], group="17"),
         sample("same words", QUESTION.upper()),
         sample("nearly the same words", f"please {QUESTION}"),
         sample("other words", "which of these would you eat"),
-        sample("usual question", "What is shown?", picture=clean[13]),
+        sample("usual question", "What is shown?", image=clean[13]),
     ]
 
 
@@ -45,17 +45,17 @@ def test_every_planted_leak_goes_with_its_patient_and_nothing_else(tmp_path: Pat
     left, counts = run_step(made, "leak", against=[evaluation(tmp_path)])
     assert left == ["patient 17 of another set", "other words", "usual question"]
     assert counts["dropped"] == {
-        "picture of an evaluation set": 3,
+        "image of an evaluation set": 3,
         "patient or document of an evaluation set": 1,
         "question of an evaluation set": 2,
         "same patient or document as a row above": 1,
     }
-    assert counts["evaluation_rows"] == 2 and counts["picture_radius"] == 10
+    assert counts["evaluation_rows"] == 2 and counts["image_radius"] == 10
 
 
-def test_words_of_rows_with_pictures_count_when_asked_and_none_under_null(tmp_path: Path) -> None:
+def test_words_of_rows_with_images_count_when_asked_and_none_under_null(tmp_path: Path) -> None:
     made, against = table(tmp_path, training(tmp_path / "p")), [evaluation(tmp_path)]
-    assert "usual question" not in run_step(made, "leak", against=against, text_with_pictures=True)[0]
+    assert "usual question" not in run_step(made, "leak", against=against, text_with_images=True)[0]
     assert {"same words", "nearly the same words"} <= set(run_step(made, "leak", against=against, text=None)[0])
     left = run_step(made, "leak", against=against, text=1.0)[0]
     assert "nearly the same words" in left and "same words" not in left
@@ -66,7 +66,7 @@ def test_a_row_tied_through_a_third_goes_too(tmp_path: Path) -> None:
 
     rows = training(tmp_path / "p")
     both = replace(rows[3], id="both", images=(rows[3].images[0], replace(rows[5].images[0], group="p9")))
-    far = sample("far", "q", picture=tmp_path / "p" / "14.png", group="p9")
+    far = sample("far", "q", image=tmp_path / "p" / "14.png", group="p9")
     left, _ = run_step(table(tmp_path, [*rows, both, far]), "leak", against=[evaluation(tmp_path)])
     assert "far" not in left
 
@@ -79,5 +79,5 @@ def test_an_evaluation_set_must_be_there_and_whole(tmp_path: Path) -> None:
         run_step(made, "leak", against=[str(tmp_path / "none.jsonl")])
     (tmp_path / "cut.png").write_bytes(saved(tmp_path, 1).read_bytes()[:100])
     (tmp_path / "e.jsonl").write_text('{"question": "q", "answer": "a", "image": "cut.png"}\n')
-    with pytest.raises(ValueError, match=r"leak: an evaluation picture cannot be compared: broken-picture: .*cut.png"):
+    with pytest.raises(ValueError, match=r"leak: an evaluation image cannot be compared: broken-image: .*cut.png"):
         run_step(made, "leak", against=[str(tmp_path / "e.jsonl")])

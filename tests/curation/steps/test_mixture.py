@@ -1,4 +1,4 @@
-"""Which rows are drawn, by seed (how many: test_quotas); and the split by patient and picture."""
+"""Which rows are drawn, by seed (how many: test_quotas); and the split by patient and image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.curation.fakes import ids, run_step, sample, saved, stepped, table
 
 def rows(folder: Path) -> list[Sample]:
     path = saved(folder, 1)
-    asked = [sample(f"g{number}", f"q {number}", picture=path, source="g") for number in range(30)]
+    asked = [sample(f"g{number}", f"q {number}", image=path, source="g") for number in range(30)]
     return asked + [sample(f"t{number}", f"q {number}", source="t") for number in range(30)]
 
 
@@ -34,9 +34,9 @@ def sides(made: Any) -> dict[str, str]:
     return dict(zip(ids(made), made.read("split")["split"].to_pylist(), strict=True))
 
 
-def test_a_split_keeps_patients_and_pictures_on_one_side(tmp_path: Path) -> None:
-    pictures = [saved(tmp_path, number) for number in range(40)]
-    asked = [sample(f"{n}-{k}", f"q {k}", picture=pictures[n], group=f"p{n // 2}") for n in range(40) for k in range(3)]
+def test_a_split_keeps_patients_and_images_on_one_side(tmp_path: Path) -> None:
+    images = [saved(tmp_path, number) for number in range(40)]
+    asked = [sample(f"{n}-{k}", f"q {k}", image=images[n], group=f"p{n // 2}") for n in range(40) for k in range(3)]
     made, counts = stepped(table(tmp_path, asked), "split", eval_share=0.3)
     found = sides(made)
     by_patient = [{found[f"{n}-{k}"] for n in (2 * p, 2 * p + 1) for k in range(3)} for p in range(20)]
@@ -44,14 +44,14 @@ def test_a_split_keeps_patients_and_pictures_on_one_side(tmp_path: Path) -> None
     assert counts["out"] == 120 and counts["units"] == 20 and counts["eval_rows"] == 6 * counts["eval_units"]
     assert sides(stepped(table(tmp_path / "again", asked[::-1]), "split", eval_share=0.3)[0]) == found
     assert sides(stepped(made, "split", Job(1), eval_share=0.3)[0]) != found
-    by_picture, counts = stepped(made, "split", eval_share=0.3, by="picture")
+    by_image, counts = stepped(made, "split", eval_share=0.3, by="image")
     assert counts["units"] == 40
-    assert all(len({sides(by_picture)[f"{n}-{k}"] for k in range(3)}) == 1 for n in range(40))
+    assert all(len({sides(by_image)[f"{n}-{k}"] for k in range(3)}) == 1 for n in range(40))
 
 
 def test_options_of_split_are_checked(tmp_path: Path) -> None:
     made = table(tmp_path, [sample("a", "q")])
     with pytest.raises(ValueError, match=r"split: eval_share is 1\.0; give a share from 0 up to, not including, 1"):
         run_step(made, "split", eval_share=1.0)
-    with pytest.raises(ValueError, match="split: by is 'row'; accepted: group, picture"):
+    with pytest.raises(ValueError, match="split: by is 'row'; accepted: group, image"):
         run_step(made, "split", by="row")

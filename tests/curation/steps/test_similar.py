@@ -1,4 +1,4 @@
-"""Near duplicates, planted: pictures by looks, words by overlap."""
+"""Near duplicates, planted: images by looks, words by overlap."""
 
 from __future__ import annotations
 
@@ -9,69 +9,69 @@ from PIL import ImageOps
 
 from dragonfly.curation.steps import Job
 from dragonfly.curation.steps.similar_text import banding
-from tests.curation.fakes import ids, picture, run_step, sample, saved, stepped, table
+from tests.curation.fakes import ids, image, run_step, sample, saved, stepped, table
 
 
 def planted(folder: Path) -> dict[str, Path]:
-    """A picture, four changed copies of it, and another picture."""
+    """An image, four changed copies of it, and another image."""
     folder.mkdir(parents=True, exist_ok=True)
-    image = picture(1, 128, 96)
+    image = image(1, 128, 96)
     paths = {name: folder / f"{name}.png" for name in ("first", "half", "dark", "flipped", "other")}
     image.save(paths["first"])
     image.resize((64, 48)).save(paths["half"])
     image.point(lambda value: value * 0.7).save(paths["dark"])
     ImageOps.mirror(image).save(paths["flipped"])
-    picture(2, 128, 96).save(paths["other"])
+    image(2, 128, 96).save(paths["other"])
     return paths
 
 
-def test_of_rows_that_ask_the_same_of_pictures_that_look_alike_the_first_stays(tmp_path: Path) -> None:
-    rows = [sample(name, "What is it?", picture=path) for name, path in planted(tmp_path / "p").items()]
-    rows.append(sample("half, else", "Where is it?", picture=tmp_path / "p" / "half.png"))
+def test_of_rows_that_ask_the_same_of_images_that_look_alike_the_first_stays(tmp_path: Path) -> None:
+    rows = [sample(name, "What is it?", image=path) for name, path in planted(tmp_path / "p").items()]
+    rows.append(sample("half, else", "Where is it?", image=tmp_path / "p" / "half.png"))
     made = table(tmp_path, rows)
-    left, counts = run_step(made, "dedupe_pictures")
+    left, counts = run_step(made, "dedupe_images")
     assert left == ["first", "other", "half, else"]
-    assert counts["dropped"] == {"picture looks like another, same instruction": 3}
-    assert (counts["pictures"], counts["pictures_like_another"], counts["radius"]) == (5, 3, 6)
-    assert run_step(made, "dedupe_pictures", mirrored=False)[0] == ["first", "flipped", "other", "half, else"]
-    assert run_step(made, "dedupe_pictures", drop="all")[0] == ["first", "other"]
+    assert counts["dropped"] == {"image looks like another, same instruction": 3}
+    assert (counts["images"], counts["images_like_another"], counts["radius"]) == (5, 3, 6)
+    assert run_step(made, "dedupe_images", mirrored=False)[0] == ["first", "flipped", "other", "half, else"]
+    assert run_step(made, "dedupe_images", drop="all")[0] == ["first", "other"]
 
 
-def test_later_steps_take_pictures_that_look_alike_for_one(tmp_path: Path) -> None:
-    rows = [sample(name, f"About {name}?", picture=path) for name, path in planted(tmp_path / "p").items()]
-    joined, _ = stepped(table(tmp_path, rows), "dedupe_pictures")
-    assert joined.rows == 5 and len(set(joined.numbers("picture").tolist())) == 2
-    assert run_step(joined, "cap", per_picture=1)[1]["out"] == 2
+def test_later_steps_take_images_that_look_alike_for_one(tmp_path: Path) -> None:
+    rows = [sample(name, f"About {name}?", image=path) for name, path in planted(tmp_path / "p").items()]
+    joined, _ = stepped(table(tmp_path, rows), "dedupe_images")
+    assert joined.rows == 5 and len(set(joined.numbers("image_key").tolist())) == 2
+    assert run_step(joined, "cap", per_image=1)[1]["out"] == 2
     assert [row["images"][0]["path"] for row in joined.read("images").to_pylist()][1].endswith("half.png")  # its own file stays
 
 
-def test_plain_pictures_are_like_no_other(tmp_path: Path) -> None:
+def test_plain_images_are_like_no_other(tmp_path: Path) -> None:
     from PIL import Image
 
     (tmp_path / "p").mkdir()
     for shade in (10, 200):
         Image.new("RGB", (20, 20), (shade, shade, shade)).save(tmp_path / "p" / f"{shade}.png")
-    rows = [sample(str(shade), "q", picture=tmp_path / "p" / f"{shade}.png") for shade in (10, 200)]
-    assert run_step(table(tmp_path, rows), "dedupe_pictures", radius=11)[0] == ["10", "200"]
+    rows = [sample(str(shade), "q", image=tmp_path / "p" / f"{shade}.png") for shade in (10, 200)]
+    assert run_step(table(tmp_path, rows), "dedupe_images", radius=11)[0] == ["10", "200"]
 
 
-def test_options_of_dedupe_pictures_are_checked(tmp_path: Path) -> None:
-    made = table(tmp_path, [sample("a", "q", picture=saved(tmp_path, 1))])
-    with pytest.raises(ValueError, match="picture radius is 40 bits of 64; give 0 to 11"):
-        run_step(made, "dedupe_pictures", radius=40)
+def test_options_of_dedupe_images_are_checked(tmp_path: Path) -> None:
+    made = table(tmp_path, [sample("a", "q", image=saved(tmp_path, 1))])
+    with pytest.raises(ValueError, match="image radius is 40 bits of 64; give 0 to 11"):
+        run_step(made, "dedupe_images", radius=40)
     with pytest.raises(ValueError, match="drop is 'rows'; accepted: same_instruction, all"):
-        run_step(made, "dedupe_pictures", drop="rows")
+        run_step(made, "dedupe_images", drop="rows")
 
 
 LONG = "one two three four five six seven eight nine ten eleven twelve"  # with the answer "yes": 11 shingles
 
 
-def test_words_are_compared_on_equal_pictures_alone(tmp_path: Path) -> None:
+def test_words_are_compared_on_equal_images_alone(tmp_path: Path) -> None:
     first, second = saved(tmp_path, 1), saved(tmp_path, 2)
     rows = [
-        sample("a", LONG, picture=first),
-        sample("b", LONG.upper() + " ", "Yes", picture=first),  # 11 of 11
-        sample("c", LONG, picture=second),
+        sample("a", LONG, image=first),
+        sample("b", LONG.upper() + " ", "Yes", image=first),  # 11 of 11
+        sample("c", LONG, image=second),
         sample("d", LONG),
         sample("e", f"{LONG} thirteen"),  # shares 10 of 13 with d: 0.77
         sample("f", f"zero {LONG}"),  # shares 11 of 12 with d: 0.92
@@ -99,4 +99,4 @@ def test_a_threshold_outside_0_to_1_is_refused(tmp_path: Path) -> None:
 
 def test_empty_parts_pass_through(tmp_path: Path) -> None:
     made, _ = stepped(table(tmp_path, [sample("a", "q")]), "mixture", total=1)
-    assert ids(stepped(made, "dedupe_pictures")[0]) == ["a"]
+    assert ids(stepped(made, "dedupe_images")[0]) == ["a"]

@@ -11,7 +11,7 @@ import pytest
 
 from dragonfly.data import BadRow, ImageRef, Sample, count_bad, read, write_manifest
 
-from ..fakes import picture, sample
+from ..fakes import image, sample
 
 LLAVA = {
     "image": "a.png",
@@ -31,7 +31,7 @@ RELEASED = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    picture().save(tmp_path / "a.png")
+    image().save(tmp_path / "a.png")
     return tmp_path
 
 
@@ -64,9 +64,9 @@ def test_each_dialect_in_each_file_is_the_same_sample(folder: Path, suffix: str,
 def test_every_bad_row_is_named_and_none_is_dropped(folder: Path) -> None:
     wrong = {
         "empty-answer": {"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": " "}]},
-        "missing-picture": {**LLAVA, "image": "gone.png"},
-        "placeholder-without-picture": {**LLAVA, "image": None},
-        "picture-without-placeholder": {**LLAVA, "image": ["a.png", "a.png"]},
+        "missing-image": {**LLAVA, "image": "gone.png"},
+        "placeholder-without-image": {**LLAVA, "image": None},
+        "image-without-placeholder": {**LLAVA, "image": ["a.png", "a.png"]},
         "role-order": {"conversations": LLAVA["conversations"][::-1]},
         "unknown-role": {"conversations": [{"from": "bot", "value": "Q"}]},
         "unknown-format": {"question": "Q"},
@@ -93,7 +93,7 @@ def test_image_root_and_folders_of_shards(folder: Path, tmp_path: Path) -> None:
     for number in (1, 0):
         write(tmp_path / "shards" / f"{number}.parquet", [{**LLAVA, "id": str(number)}])
     (tmp_path / "shards" / "README.md").write_text("x")
-    assert [row.reason for row in read(tmp_path / "shards") if isinstance(row, BadRow)] == ["missing-picture"] * 2
+    assert [row.reason for row in read(tmp_path / "shards") if isinstance(row, BadRow)] == ["missing-image"] * 2
     rows = list(read(tmp_path / "shards", image_root=folder))
     assert [row.id for row in rows if isinstance(row, Sample)] == ["0", "1"]
 
@@ -105,7 +105,7 @@ def test_our_manifest_is_read_back_with_its_places(folder: Path) -> None:
         assert list(read(source, format)) == rows
     (folder / "a.png").unlink()
     assert [(row.row, row.reason) for row in read(path) if isinstance(row, BadRow)] == [
-        (number, "missing-picture") for number in range(3)
+        (number, "missing-image") for number in range(3)
     ]
 
 

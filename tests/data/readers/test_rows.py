@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dragonfly.data import BadSample, ImageRef, Message, Part, Sample, validate
+from dragonfly.data.readers.images import image_ref, image_refs
 from dragonfly.data.readers.llama3 import parse_llama3
-from dragonfly.data.readers.pictures import image_ref, image_refs
 from dragonfly.data.readers.rows import message_row, question_row, released_row, turn_row
 
-from ..fakes import picture
+from ..fakes import image
 
 ROOT = Path("/data")
 IMAGE = Part("image")
-KITE = "<|start_header_id|>user<|end_header_id|>\n\nWhat is in the picture?<|eot_id|>"
+KITE = "<|start_header_id|>user<|end_header_id|>\n\nWhat is in the image?<|eot_id|>"
 KITE += "<|start_header_id|>assistant<|end_header_id|>\n\nA red kite.<|eot_id|>"
 
 
@@ -33,7 +33,7 @@ def told(*values: str) -> list[dict[str, str]]:
     return [{"from": ("human", "gpt")[i % 2], "value": value} for i, value in enumerate(values)]
 
 
-def test_a_question_and_its_answer_are_one_turn_behind_the_pictures() -> None:
+def test_a_question_and_its_answer_are_one_turn_behind_the_images() -> None:
     row = question_row({"image": "a.jpg", "question": "How many?", "answer": 3, "group": "p1", "organ": "CHEST"}, ROOT)
     assert (row.images, row.meta) == ((ImageRef("/data/a.jpg", group="p1"),), {"organ": "CHEST"})
     assert spoken(row) == [("user", ["<image>", "How many?"]), ("assistant", ["3"])]
@@ -48,7 +48,7 @@ def test_a_question_without_text_is_bad(row: dict[str, Any]) -> None:
         question_row(row, ROOT)
 
 
-def test_llava_rows_place_pictures_where_their_tokens_stand() -> None:
+def test_llava_rows_place_images_where_their_tokens_stand() -> None:
     row = turn_row({"id": 7, "image": "a.jpg", "conversations": told("<image>\nWhat?", "A kite"), "split": "t"}, ROOT)
     assert (row.id, row.images, row.meta) == ("7", (ImageRef("/data/a.jpg"),), {"split": "t"})
     assert spoken(row) == [("user", ["<image>", "What?"]), ("assistant", ["A kite"])]
@@ -59,7 +59,7 @@ def test_llava_rows_place_pictures_where_their_tokens_stand() -> None:
     assert [image.path for image in two.images] == ["/data/a", "/data/b"]
 
 
-def test_sharegpt_rows_bring_a_system_message_and_no_picture() -> None:
+def test_sharegpt_rows_bring_a_system_message_and_no_image() -> None:
     row = turn_row({"system": "Be brief.", "conversations": told("Hi", "Hello")}, ROOT)
     assert spoken(row) == [("system", ["Be brief."]), ("user", ["Hi"]), ("assistant", ["Hello"])]
     assert row.images == ()
@@ -68,7 +68,7 @@ def test_sharegpt_rows_bring_a_system_message_and_no_picture() -> None:
     assert caught.value.reason == "unknown-role"
 
 
-def test_openai_rows_take_text_blocks_and_inline_pictures() -> None:
+def test_openai_rows_take_text_blocks_and_inline_images() -> None:
     blocks = [{"type": "image", "text": None}, {"type": "text", "text": "What?"}]
     row = {"messages": [{"role": "user", "content": blocks}, {"role": "assistant", "content": "A kite"}]}
     assert spoken(message_row({**row, "images": ["a"]}, ROOT))[0] == ("user", ["<image>", "What?"])
@@ -77,14 +77,14 @@ def test_openai_rows_take_text_blocks_and_inline_pictures() -> None:
     assert message_row(row, ROOT).images == (ImageRef(bytes=b"png"),)
 
 
-def test_openai_pictures_come_in_the_order_of_their_blocks() -> None:
+def test_openai_images_come_in_the_order_of_their_blocks() -> None:
     content = [{"type": "image", "path": "in"}, {"type": "image"}, {"type": "text", "text": "<image>?"}]
     row = message_row({"messages": [{"role": "user", "content": content}], "images": ["1", "2"]}, ROOT)
     assert [image.path for image in row.images] == ["/data/in", "/data/1", "/data/2"]
     assert row.messages[0].content == (IMAGE, IMAGE, IMAGE, Part("text", "?"))
 
 
-def test_openai_pictures_without_a_placeholder_stand_first_and_left_over_ones_are_kept() -> None:
+def test_openai_images_without_a_placeholder_stand_first_and_left_over_ones_are_kept() -> None:
     messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "What?"}]
     row = message_row({"messages": messages, "images": ["a", "b"]}, ROOT)
     assert spoken(row) == [("system", ["s"]), ("user", ["<image>", "<image>", "What?"])]
@@ -110,7 +110,7 @@ def test_openai_faults(messages: Any, reason: str) -> None:
 @pytest.mark.parametrize("before", ["", "<|begin_of_text|>"])
 def test_released_rows_are_taken_out_of_their_template(before: str) -> None:
     row = released_row({"image_url": "a.png", "conversations": before + KITE, "source": "llava"}, ROOT)
-    assert spoken(row) == [("user", ["<image>", "What is in the picture?"]), ("assistant", ["A red kite."])]
+    assert spoken(row) == [("user", ["<image>", "What is in the image?"]), ("assistant", ["A red kite."])]
     assert (row.source, row.images) == ("llava", (ImageRef("/data/a.png"),))
     assert released_row({"conversations": KITE}, ROOT).images == ()
     listed = released_row({"image_url": "a.png", "conversations": told("What?", "A kite")}, ROOT)
@@ -146,7 +146,7 @@ def test_message_content_may_be_absent() -> None:
     assert row.messages == (Message("user", ()),)
 
 
-def test_pictures_as_rows_name_them() -> None:
+def test_images_as_rows_name_them() -> None:
     assert image_refs(None, ROOT) == image_refs("", ROOT) == image_refs([], ROOT) == ()
     assert image_ref("https://x/a.png", ROOT) == ImageRef("https://x/a.png")
     assert image_ref("/abs/a.png", ROOT, "g") == ImageRef("/abs/a.png", group="g")
@@ -155,12 +155,12 @@ def test_pictures_as_rows_name_them() -> None:
     for wrong in (3, {}, {"path": None}, "data:image/png,raw", "data:image/png;base64,@@"):
         with pytest.raises(BadSample) as caught:
             image_ref(wrong, ROOT)
-        assert caught.value.reason == "bad-picture-field"
+        assert caught.value.reason == "bad-image-field"
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK"])
-def test_a_decoded_picture_keeps_its_pixels(mode: str) -> None:
-    image = picture(shade=70).convert(mode)
+def test_a_decoded_image_keeps_its_pixels(mode: str) -> None:
+    image = image(shade=70).convert(mode)
     data = image_ref(image, ROOT).bytes
     assert data is not None
     assert Image.open(io.BytesIO(data)).convert("RGB").tobytes() == image.convert("RGB").tobytes()

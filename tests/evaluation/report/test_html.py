@@ -15,11 +15,11 @@ from PIL import Image
 from dragonfly.evaluation import Settings, compare, evaluate, load_questions
 from dragonfly.evaluation.report import open_runs, write_html
 from dragonfly.evaluation.report.gallery import choose
-from dragonfly.imaging import load_picture
+from dragonfly.imaging import load_image
 from dragonfly.inference import Answer, Row
 from dragonfly.inference.answer import describe_selection
-from dragonfly.models.presets import PRESETS
 from dragonfly.vision.layout import make_layout
+from dragonfly.vision.presets import PRESETS
 from tests.evaluation.fakes import RuleEngine, write_qa, yes_no_rows
 
 HOSTILE = "<script>alert(1)</script> $x$ & \"'> <img src=x onerror=alert(1)> ` | \x07 \u4e2d"
@@ -33,8 +33,8 @@ class LookingEngine(RuleEngine):
         return [self._looked(answer, row, n) for n, (answer, row) in enumerate(zip(answers, rows, strict=True))]
 
     def _looked(self, answer: Answer, row: Row, n: int) -> Answer:
-        pictures = [load_picture(image).image for image in row.images]
-        layouts = tuple(make_layout((one.height, one.width), PRESETS["v1"].spec) for one in pictures)
+        images = [load_image(image).image for image in row.images]
+        layouts = tuple(make_layout((one.height, one.width), PRESETS["v1"].spec) for one in images)
         chosen = tuple(describe_selection(layout, range(12), [float(i) for i in range(24)]) for layout in layouts)
         return replace(answer, layouts=layouts, selections=chosen, confidence=0.05 * n)
 
@@ -92,7 +92,7 @@ def test_plots_and_examples_are_there(whole: str) -> None:
     assert sum("exact_match by kind" in alt for alt in alts) == 1
     assert sum(alt.endswith(": calibration") for alt in alts) == 1
     assert whole.count('class="example right"') == 2 and whole.count('class="example wrong"') == 2
-    assert (alts.count("the picture"), alts.count("where the model looked")) == (4, 4)
+    assert (alts.count("the image"), alts.count("where the model looked")) == (4, 4)
     for data in embedded(whole, "image/jpeg"):
         with Image.open(io.BytesIO(data)) as image:
             assert max(image.size) <= 1000 and len(data) < 200_000
@@ -111,12 +111,12 @@ def test_two_runs_share_their_examples(finished: Path, tmp_path: Path) -> None:
     assert text.count(f"<dt>answer, {tmp_path / 'other'}</dt><dd>no") == 2
 
 
-def test_a_picture_that_is_gone_is_said(tmp_path: Path) -> None:
-    folder = run(tmp_path / "out", write_qa(tmp_path / "data", yes_no_rows(4, per_picture=1)))
-    for picture in (tmp_path / "data/images").iterdir():
-        picture.unlink()
+def test_an_image_that_is_gone_is_said(tmp_path: Path) -> None:
+    folder = run(tmp_path / "out", write_qa(tmp_path / "data", yes_no_rows(4, per_image=1)))
+    for image in (tmp_path / "data/images").iterdir():
+        image.unlink()
     text = html([folder], tmp_path / "page.html", examples=1)
-    assert text.count("<dt>note</dt><dd>no picture: ") == 2 and embedded(text, "image/jpeg") == []
+    assert text.count("<dt>note</dt><dd>no image: ") == 2 and embedded(text, "image/jpeg") == []
     assert 'class="example' not in html([folder], tmp_path / "none.html", examples=0)
     with pytest.raises(ValueError, match="examples is -1; give 0 or more"):
         html([folder], tmp_path / "bad.html", examples=-1)
@@ -132,7 +132,7 @@ def test_without_matplotlib_one_line_and_no_file(finished: Path, tmp_path: Path,
 
 
 def records(*rows: tuple[str, str, str]) -> list[dict[str, Any]]:
-    common: dict[str, Any] = {"question": "q", "options": [], "meta": {}, "pictures": ["p"]}
+    common: dict[str, Any] = {"question": "q", "options": [], "meta": {}, "images": ["p"]}
     return [
         {**common, "id": str(n), "group": group, "answers": [gold], "reply": reply} for n, (group, gold, reply) in enumerate(rows)
     ]

@@ -13,19 +13,19 @@ def score(value: float, low: float | None = None, high: float | None = None, n: 
 
 TASK: dict[str, Any] = {
     "questions": 10,
-    "pictures": 4,
+    "images": 4,
     "split": "test",
     "source": "here",
     "broken": [{"id": "q3", "error": "b.png is truncated"}],
     "scores": {"relaxed_accuracy": score(0.5, 0.25, 0.75), "exact_match": score(0.4, n=8)},
     "baselines": {
         "majority": {"answer": "a|b", "origin": "train split", "scores": {"relaxed_accuracy": score(0.1, 0, 0.2, p=0.0312)}},
-        "no_picture": {"scores": {"relaxed_accuracy": score(0.5, 0.2, 0.8, p=None)}},
+        "blind": {"scores": {"relaxed_accuracy": score(0.5, 0.2, 0.8, p=None)}},
     },
     "breakdown": {
         "kind": {
-            "x": {"relaxed_accuracy": score(1.0, 1.0, 1.0, n=3, baselines={"majority": 0.3333, "no_picture": 0.0})},
-            "y|z": {"exact_match": score(0.0, n=1, baselines={"majority": 0.5, "no_picture": 0.5})},
+            "x": {"relaxed_accuracy": score(1.0, 1.0, 1.0, n=3, baselines={"majority": 0.3333, "blind": 0.0})},
+            "y|z": {"exact_match": score(0.0, n=1, baselines={"majority": 0.5, "blind": 0.5})},
         }
     },
     "hallucination": None,
@@ -41,15 +41,15 @@ def test_cells() -> None:
 
 
 def test_no_headline_without_an_interval_and_a_mark_without_baselines() -> None:
-    assert tables.headline("t", TASK) == "t: relaxed accuracy 50.0 [25.0, 75.0] % (n = 10, 4 pictures)"
-    assert tables.headline("t", ALONE) == "t: relaxed accuracy 50.0 [25.0, 75.0] % (n = 10, 4 pictures), no baseline"
-    one = {**TASK, "scores": {"exact_match": score(0.4, n=2)}, "pictures": 1}
-    assert tables.headline("t", one) == "t: no interval for exact match, so no headline (n = 2, 1 pictures)"
+    assert tables.headline("t", TASK) == "t: relaxed accuracy 50.0 [25.0, 75.0] % (n = 10, 4 images)"
+    assert tables.headline("t", ALONE) == "t: relaxed accuracy 50.0 [25.0, 75.0] % (n = 10, 4 images), no baseline"
+    one = {**TASK, "scores": {"exact_match": score(0.4, n=2)}, "images": 1}
+    assert tables.headline("t", one) == "t: no interval for exact match, so no headline (n = 2, 1 images)"
 
 
 def test_tables_set_the_model_beside_its_baselines() -> None:
     assert tables.rows(TASK) == [
-        ["metric", "n", "model", "majority", "no picture"],
+        ["metric", "n", "model", "majority", "no image"],
         ["relaxed_accuracy", "10", "50.0 [25.0, 75.0]", "10.0 [0.0, 20.0] (p 0.031)", "50.0 [20.0, 80.0]"],
         ["exact_match", "8", "40.0 (no interval)", "-", "-"],
     ]
@@ -63,7 +63,7 @@ def test_tables_set_the_model_beside_its_baselines() -> None:
 
 def test_breakdowns_have_the_baselines_of_the_first_metric() -> None:
     assert tables.breakdown_rows(TASK, "kind") == [
-        ["kind", "n", "relaxed_accuracy", "majority", "no picture", "exact_match"],
+        ["kind", "n", "relaxed_accuracy", "majority", "no image", "exact_match"],
         ["x", "3", "100.0 [100.0, 100.0]", "33.3", "0.0", "-"],
         ["y|z", "1", "-", "-", "-", "0.0 (no interval); majority 50.0"],
     ]
@@ -84,12 +84,12 @@ def test_a_breakdown_into_one_modality_is_left_to_the_table_of_modalities() -> N
 
 def test_modalities_of_all_tasks_stand_together() -> None:
     def of(**values: float) -> dict[str, Any]:
-        known = {"majority": 0.25, "no_picture": 0.5, "shuffled_picture": 0.125}
+        known = {"majority": 0.25, "blind": 0.5, "shuffled_image": 0.125}
         scored = {name: {"exact_match": score(value, 0, 1, n=5, baselines=known)} for name, value in values.items()}
         return {"scores": {"exact_match": score(0.5, 0, 1)}, "breakdown": {"modality": scored}}
 
     found = tables.modality_rows({"a": of(CT=0.5, MRI=1.0), "b": of(**{"not stated": 0.0, "CT": 0.2}), "c": TASK})
-    assert found[0] == ["modality", "task", "metric", "n", "model", "majority", "no picture", "other picture"]
+    assert found[0] == ["modality", "task", "metric", "n", "model", "majority", "no image", "other image"]
     assert [row[:5] for row in found[1:]] == [
         ["CT", "a", "exact_match", "5", "50.0 [0.0, 100.0]"],
         ["CT", "b", "exact_match", "5", "20.0 [0.0, 100.0]"],
@@ -103,9 +103,9 @@ def test_modalities_of_all_tasks_stand_together() -> None:
 def test_hallucination_sets_and_calibration() -> None:
     said = {"yes_true": score(0.5, n=4), "yes_said": score(0.75, 0.5, 1, n=4), "false_yes": score(0.5, 0, 1, n=2)}
     sets = {"figure": {"all right": 1, "some right": 2, "none right": 1}, "question": dict.fromkeys("abc", 0)}
-    task = {"hallucination": {"rows": {"all": said, "category a": said}, "baselines": {"no_picture": said}, "sets": sets}}
+    task = {"hallucination": {"rows": {"all": said, "category a": said}, "baselines": {"blind": said}, "sets": sets}}
     cells = ["4", "50.0", "75.0 [50.0, 100.0]", "50.0 [0.0, 100.0]", "-", "-"]
-    assert tables.hallucination_rows(task)[1:] == [[name, *cells] for name in ("all", "all, no picture", "category a")]
+    assert tables.hallucination_rows(task)[1:] == [[name, *cells] for name in ("all", "all, no image", "category a")]
     alone = {"hallucination": {"rows": {"all": said}, "baselines": {}, "sets": None}}
     assert tables.hallucination_rows(alone)[1:] == [["all", *cells], ["all, baselines", *["no baseline"] * 6]]
     assert tables.set_rows(task)[1:] == [
@@ -131,8 +131,8 @@ COST = {
 
 
 def test_costs() -> None:
-    assert tables.cost_rows({"majority": COST, "model": COST, "no_picture": COST})[1:] == [
-        [name, "40", "29", "867", "900.25", "2", "31.4", "512"] for name in ("model", "majority", "no picture")
+    assert tables.cost_rows({"majority": COST, "model": COST, "blind": COST})[1:] == [
+        [name, "40", "29", "867", "900.25", "2", "31.4", "512"] for name in ("model", "majority", "no image")
     ]
     assert comparison_cost_rows(["a", "b"], [{"model": COST}, {}])[1:] == [
         ["a", "40", "29", "867", "900.25", "2", "31.4", "512"],
@@ -148,6 +148,6 @@ def test_runs_side_by_side_name_their_best_baseline() -> None:
     scores = [{"tasks": {"t": TASK}}, {"tasks": {"t": ALONE}}]
     assert comparison_rows(comparison, "t", scores) == [
         ["metric", "n", "a", "b"],
-        ["relaxed_accuracy", "10", "50.0 [25.0, 75.0]; no picture 50.0", "60.0 [50.0, 70.0] (p 0.250); no baseline"],
+        ["relaxed_accuracy", "10", "50.0 [25.0, 75.0]; no image 50.0", "60.0 [50.0, 70.0] (p 0.250); no baseline"],
     ]
     assert comparison_rows(comparison, "t")[1][2] == "50.0 [25.0, 75.0]; no baseline"

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from dragonfly.data import BadSample, Sample
-from dragonfly.data.readers.pictures import image_ref
+from dragonfly.data.readers.images import image_ref
 
-from .reading import Piece, captioned, converted, found
+from .rows import Piece, captioned, converted, found
 from .source import Row, Source
 
 
@@ -16,12 +16,12 @@ def _rows(folder: Path) -> Iterator[Row]:
 
 
 def _figures(row: dict[str, Any]) -> Iterator[Piece]:
-    """One piece per picture: the figure's caption, then the sub-figure's own."""
+    """One piece per image: the figure's caption, then the sub-figure's own."""
     if not isinstance(row.get("caption_images"), list):
         raise BadSample("missing-field", "expected a list in caption_images")
     for figure in row["caption_images"]:
         if not isinstance(figure, dict) or not figure.get("cil_pairs"):
-            yield BadSample("missing-field", "a figure without pictures in cil_pairs")
+            yield BadSample("missing-field", "a figure without images in cil_pairs")
             continue
         for pair in figure["cil_pairs"]:
             known = pair if isinstance(pair, dict) else {}
@@ -52,5 +52,5 @@ ARXIVCAP = Source(
     form="caption",
     published_rows=6_400_000,
     published_place="arXiv 2403.00231: 6.4M images of 572K papers",
-    pictures=6_400_000,
+    images=6_400_000,
 )

@@ -6,15 +6,15 @@ from typing import Any
 
 from dragonfly.data import ImageRef, Sample
 
-from .reading import captioned, converted, found, table_rows, text
+from .rows import captioned, converted, found, table_rows, text
 from .source import Row, Source
 
 
-def _rows(pictures: str, style: str, group: Callable[[str], str | None]) -> Callable[[Path], Iterator[Row]]:
+def _rows(images: str, style: str, group: Callable[[str], str | None]) -> Callable[[Path], Iterator[Row]]:
     def read(folder: Path) -> Iterator[Row]:
         def to_sample(row: dict[str, Any], _: Path) -> Sample:
             name = text(row, "image")
-            return captioned(text(row, "caption"), ImageRef(path=str(folder / pictures / name), group=group(name)), style)
+            return captioned(text(row, "caption"), ImageRef(path=str(folder / images / name), group=group(name)), style)
 
         def rows(file: Path) -> Iterator[Any]:
             return table_rows(file, delimiter="\t", fields=("image", "caption"))
@@ -30,7 +30,7 @@ IU_XRAY = Source(
     url="https://github.com/nlpaueb/bioCaption",
     licence="not stated",
     layout=(
-        "train_images.tsv (picture's name, tab, impression and findings), pictures in iu_xray_images/, named "
+        "train_images.tsv (image's name, tab, impression and findings), images in iu_xray_images/, named "
         "CXR<report>_IM-...png; the group is the report."
     ),
     rows=_rows("iu_xray_images", "chest-xray-report", lambda name: f"iu-xray:{name.split('_')[0]}"),
@@ -39,7 +39,7 @@ IU_XRAY = Source(
     form="caption",
     paper_rows=6_698,
     paper_place="appendix C.11 and table 7",
-    pictures=6_698,
+    images=6_698,
 )
 
 PEIR_GROSS = Source(
@@ -47,12 +47,12 @@ PEIR_GROSS = Source(
     title="Peir Gross (bioCaption's training split)",
     url="https://github.com/nlpaueb/bioCaption",
     licence="not stated",
-    layout="train_images.tsv (picture's name, tab, caption), pictures in peir_gross_images/. No group.",
+    layout="train_images.tsv (image's name, tab, caption), images in peir_gross_images/. No group.",
     rows=_rows("peir_gross_images", "gross-pathology", lambda _: None),
     domain="biomedical",
     modality="gross-pathology",
     form="caption",
     paper_rows=5_172,
     paper_place="appendix C.12 and table 7",
-    pictures=5_172,
+    images=5_172,
 )

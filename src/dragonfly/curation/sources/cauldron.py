@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from dragonfly.data import BadSample, Message, Part, Sample
-from dragonfly.data.readers.pictures import image_refs
+from dragonfly.data.readers.images import image_refs
 
-from .reading import converted, found
+from .rows import converted, found
 from .source import Row, Source
 
 SUBSETS = (
@@ -41,7 +41,7 @@ def _sample(row: dict[str, Any], subset: str) -> Sample:
     images = image_refs(row.get("images"), None)
     told = row.get("texts")
     if not images or not isinstance(told, list) or not told:
-        raise BadSample("missing-field", "expected pictures in images and turns in texts")
+        raise BadSample("missing-field", "expected images in images and turns in texts")
     messages: list[Message] = []
     for turn in told:
         if not isinstance(turn, dict) or not all(isinstance(turn.get(side), str) for side in ("user", "assistant")):

@@ -8,17 +8,17 @@ from typing import Any
 from dragonfly.data import BadSample, Sample
 from dragonfly.data.readers.rows import turn_row
 
-from .reading import converted, found
+from .rows import converted, found
 from .source import Row, Source
 
 
 def conversation(row: dict[str, Any], root: Path, **meta: Any) -> Sample:
-    """A row {id, image, conversations: [{from, value}]} about a picture below `root`; the row's own id goes to meta."""
+    """A row {id, image, conversations: [{from, value}]} about an image below `root`; the row's own id goes to meta."""
     turns = row.get("conversations")
     if isinstance(turns, list) and not all(isinstance(turn, dict) and isinstance(turn.get("value"), str) for turn in turns):
         raise BadSample("bad-conversations", "a turn's value is not text")  # some published rows hold lists
     if not isinstance(row.get("image"), str):
-        raise BadSample("missing-field", "no picture's path in image")
+        raise BadSample("missing-field", "no image's path in image")
     sample = turn_row({"image": row["image"], "conversations": turns}, root)
     known = {} if row.get("id") is None else {"native_id": str(row["id"])}
     return replace(sample, meta={**known, **meta})
@@ -54,7 +54,7 @@ SHAREGPT4V = Source(
     layout=(
         "sharegpt4v_instruct_gpt4-vision_cap100k.json (subset gpt4v) and share-captioner_coco_lcs_sam_1246k_1107.json "
         "(subset captioner), either or both: lists of {id, image, conversations: [{from, value}]}; image is relative to the "
-        "folder (coco/..., sam/..., llava/...), the pictures come from their own publishers. The mix665k file, mostly "
+        "folder (coco/..., sam/..., llava/...), the images come from their own publishers. The mix665k file, mostly "
         "LLaVA-1.5's own data, is not read. File names confirmed, field names not confirmed (those of LLaVA)."
     ),
     rows=_sharegpt4v,
@@ -82,7 +82,7 @@ ALLAVA = Source(
     form="conversation",
     published_rows=1_325_219,
     published_place="data set's card: 468,670 + 468,670 + 194,976 + 192,903 (first release: 1,416,793)",
-    pictures=663_646,
+    images=663_646,
 )
 
 LLAVA_PRETRAIN = Source(
@@ -92,7 +92,7 @@ LLAVA_PRETRAIN = Source(
     licence="other: the terms of CC-3M and of BLIP's captions",
     layout=(
         "blip_laion_cc_sbu_558k.json: a list of {id, image, conversations: [{from, value}]}, one instruction and one caption "
-        "per picture; image is relative to images/, which images.zip unpacks to. Field names not confirmed (those of LLaVA)."
+        "per image; image is relative to images/, which images.zip unpacks to. Field names not confirmed (those of LLaVA)."
     ),
     rows=_llava_pretrain,
     domain="general",

@@ -8,14 +8,14 @@ from typing import Any
 from dragonfly.data import Sample
 
 from .llava import conversation
-from .reading import converted, found
+from .rows import converted, found
 from .source import Row, Source
 
 _URL = "https://github.com/microsoft/LLaVA-Med"
 _LICENCE = "CC BY-NC 4.0, research use only"
 _FIELDS = (
     "a list of {id, image, conversations: [{from, value}]} (conversations is spelt conversatons in some releases, both are "
-    "read); the picture is images/<article>_F<number>.jpg, or the row's id with .jpg where it names no image; the group is "
+    "read); the image is images/<article>_F<number>.jpg, or the row's id with .jpg where it names no image; the group is "
     "the article. The script of the data set puts all below data/."
 )
 

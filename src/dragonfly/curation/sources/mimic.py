@@ -7,7 +7,7 @@ from typing import Any
 
 from dragonfly.data import BadSample, ImageRef, Sample
 
-from .reading import captioned, converted, found, table_rows, text
+from .rows import captioned, converted, found, table_rows, text
 from .source import Row, Source
 
 _HEADING = re.compile(r"^[ \t]*(?P<name>[A-Z][A-Z /&,()-]{2,}):", re.MULTILINE)
@@ -52,7 +52,7 @@ MIMIC_CXR = Source(
     url="https://physionet.org/content/mimic-cxr-jpg/2.1.0/",
     licence="PhysioNet Credentialed Health Data License (not confirmed); access on application",
     layout=(
-        "mimic-cxr-2.0.0-split.csv.gz (or .csv) with dicom_id, study_id, subject_id and split; pictures as "
+        "mimic-cxr-2.0.0-split.csv.gz (or .csv) with dicom_id, study_id, subject_id and split; images as "
         "files/p10/p10000032/s50414267/<dicom_id>.jpg; reports as mimic-cxr-reports/files/p10/p10000032/s50414267.txt. The "
         "caption is the findings section; subsets: train, no-findings (of the training split), validate, test. The group is "
         "the patient."
@@ -66,5 +66,5 @@ MIMIC_CXR = Source(
     not_in_paper_rows=("validate", "test"),
     published_rows=377_110,
     published_place="appendix C.3 as quoted from the data set: all splits",
-    pictures=368_960,
+    images=368_960,
 )

@@ -1,4 +1,4 @@
-"""OpenPath: pathology pictures and words from Twitter and LAION. Only post ids are public, so the layout is ours."""
+"""OpenPath: pathology images and words from Twitter and LAION. Only post ids are public, so the layout is ours."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from dragonfly.data import ImageRef, Sample
 
-from .reading import captioned, converted, found, table_rows, text
+from .rows import captioned, converted, found, table_rows, text
 from .source import Row, Source
 
 
@@ -26,7 +26,7 @@ OPENPATH = Source(
     licence="not stated; the posts' own terms",
     layout=(
         "openpath.csv with the columns image (relative to the folder) and caption and, if there, part (tweet, reply or "
-        "pathlaion: the subset) and post (the group). The publishers give post ids, not pictures and words; this layout is "
+        "pathlaion: the subset) and post (the group). The publishers give post ids, not images and words; this layout is "
         "ours, for what those ids were resolved to (not confirmed against any release)."
     ),
     rows=_rows,

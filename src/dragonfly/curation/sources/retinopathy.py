@@ -6,7 +6,7 @@ from typing import Any
 
 from dragonfly.data import BadSample, ImageRef, Sample
 
-from .reading import converted, found, labelled, table_rows, text
+from .rows import converted, found, labelled, table_rows, text
 from .source import Row, Source
 
 _UNGRADABLE = 5  # DDR's sixth class
@@ -47,7 +47,7 @@ KAGGLE_DR = Source(
     url="https://www.kaggle.com/c/diabetic-retinopathy-detection",
     licence="not stated; the competition's rules",
     layout=(
-        "trainLabels.csv with image and level (0 to 4), pictures as train/<image>.jpeg; an image is named <patient>_left or "
+        "trainLabels.csv with image and level (0 to 4), images as train/<image>.jpeg; an image is named <patient>_left or "
         "<patient>_right, the group is the patient."
     ),
     rows=_kaggle,
@@ -58,7 +58,7 @@ KAGGLE_DR = Source(
     paper_place="appendix C.5: 35,126 samples for training",
     published_rows=35_126,
     published_place="appendix C.5 as quoted from the competition",
-    pictures=35_126,
+    images=35_126,
 )
 
 DDR = Source(
@@ -67,8 +67,8 @@ DDR = Source(
     url="https://github.com/nkicsl/DDR-dataset",
     licence="not stated",
     layout=(
-        "DR_grading/{train,valid,test}.txt, lines of a picture's name, a space and its grade (0 to 4, 5 for ungradable), any of "
-        "them; pictures in the folder of the same name. Subsets: train, valid, test, ungradable. The group is the name's first "
+        "DR_grading/{train,valid,test}.txt, lines of an image's name, a space and its grade (0 to 4, 5 for ungradable), any of "
+        "them; images in the folder of the same name. Subsets: train, valid, test, ungradable. The group is the name's first "
         "two numbers (that they tell patients apart is not confirmed)."
     ),
     rows=_ddr,
@@ -79,5 +79,5 @@ DDR = Source(
     paper_place="appendix C.6: 13,673 images, all splits",
     published_rows=13_673,
     published_place="appendix C.6 as quoted from the data set",
-    pictures=13_673,
+    images=13_673,
 )

@@ -1,7 +1,7 @@
 """What a data set is, as a value: where it comes from, on which terms, how it is laid out on disk, how it is read.
 
 Promises that every sample read through a `Source` says in its `meta` which form it has (label, caption, conversation,
-question, text), its domain, modality and licence. Opens no picture and downloads nothing: the folder is the user's.
+question, text), its domain, modality and licence. Opens no image and downloads nothing: the folder is the user's.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ class Source:
     language, no findings, ungradable) is not dropped but carries `meta["subset"]`, for a mix to exclude by name.
     `paper_rows` is the paper's number (arXiv 2406.00977, at `paper_place`), `published_rows` the data set's own, rounded
     where its page rounds; both are None where nobody says. `not_in_paper_rows` are the subsets that `paper_rows` already
-    leaves out. `pictures` is the number of different pictures, where published.
+    leaves out. `images` is the number of different images, where published.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Source:
     not_in_paper_rows: tuple[str, ...] = ()
     published_rows: int | None = None
     published_place: str = ""
-    pictures: int | None = None
+    images: int | None = None
 
     def read(self, folder: str | Path) -> Iterator[Row]:
         """Every piece of the data set in `folder`, in file order. ValueError at once when the folder is absent."""

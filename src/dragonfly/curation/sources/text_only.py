@@ -1,4 +1,4 @@
-"""Text without pictures: OpenHermes 2.5 and MathInstruct. They keep the language model's own skills alive."""
+"""Text without images: OpenHermes 2.5 and MathInstruct. They keep the language model's own skills alive."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +8,7 @@ from typing import Any
 from dragonfly.data import Sample
 from dragonfly.data.readers.rows import turn_row
 
-from .reading import asked, converted, found, text
+from .rows import asked, converted, found, text
 from .source import Row, Source
 
 

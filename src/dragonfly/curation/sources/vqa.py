@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from dragonfly.data import BadSample, ImageRef, Sample
-from dragonfly.data.readers.pictures import image_ref
+from dragonfly.data.readers.images import image_ref
 
-from .reading import asked, converted, found, text
+from .rows import asked, converted, found, text
 from .source import Row, Source
 
 
@@ -50,9 +50,9 @@ SLAKE = Source(
     url="https://huggingface.co/datasets/BoKelvin/SLAKE",
     licence="CC BY 4.0",
     layout=(
-        "train.json, a list of {img_name, question, answer, q_lang, answer_type, content_type, modality, ...}; pictures as "
+        "train.json, a list of {img_name, question, answer, q_lang, answer_type, content_type, modality, ...}; images as "
         "imgs/<img_name> (imgs.zip), such as imgs/xmlab1/source.jpg. Subsets: en, zh (the paper takes en). The group is the "
-        "picture's folder."
+        "image's folder."
     ),
     rows=_slake,
     domain="biomedical",
@@ -63,7 +63,7 @@ SLAKE = Source(
     not_in_paper_rows=("zh",),
     published_rows=9_849,
     published_place="appendix C.9 as quoted from the data set: English and Chinese",
-    pictures=642,
+    images=642,
 )
 
 PATH_VQA = Source(

@@ -8,7 +8,7 @@ from .base import Counts, Job, Origin
 from .exact import cap, dedupe_exact
 from .leak import leak
 from .mixture import mixture
-from .similar_pictures import dedupe_pictures
+from .similar_images import dedupe_images
 from .similar_text import dedupe_text
 from .split import split
 from .validate import validate_rows
@@ -21,7 +21,7 @@ Step = Callable[..., tuple[Table, Counts]]
 
 def questions_from_labels(table: Table, target: Path, job: Job) -> tuple[Table, Counts]:
     """Labels become questions and answers (`curation.questions`)."""
-    from ..questions import questions_from_labels as rewording
+    from ..label_questions import questions_from_labels as rewording
 
     return reworded(table, target, job, rewording=rewording)
 
@@ -38,7 +38,7 @@ STEPS: dict[str, Step] = {
     "questions_from_labels": questions_from_labels,
     "instructions_from_captions": instructions_from_captions,
     "dedupe_exact": dedupe_exact,
-    "dedupe_pictures": dedupe_pictures,
+    "dedupe_images": dedupe_images,
     "dedupe_text": dedupe_text,
     "cap": cap,
     "leak": leak,

@@ -16,7 +16,7 @@ import numpy as np
 from dragonfly.data.parquet import import_pyarrow
 
 from ..engine import map_files
-from ..neighbours import Indices
+from ..hamming_search import Indices
 from ..table import Table, write_part
 
 Counts = dict[str, Any]

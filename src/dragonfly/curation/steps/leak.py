@@ -1,8 +1,8 @@
 """`leak`: rows that an evaluation set also holds are dropped, and with them everything of the same patient or study.
 
-A row leaks when one of its pictures has the bytes of an evaluation picture or looks like it (hash radius, mirrored too), when
+A row leaks when one of its images has the bytes of an evaluation image or looks like it (hash radius, mirrored too), when
 its group is one of the evaluation set's, or when it asks an evaluation question in nearly the same words: of rows without
-pictures always, of others only under `text_with_pictures`, because sets ask the same of many pictures ("Is this normal?").
+images always, of others only under `text_with_images`, because sets ask the same of many images ("Is this normal?").
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ import numpy as np
 
 from dragonfly.data import Sample, count_bad, read
 
+from ..connected_components import units
+from ..hamming_search import Indices
 from ..hashing import normalised, number, shingles
-from ..neighbours import Indices
-from ..pictures import Facts, describe
+from ..image_hashes import Facts, describe
 from ..table import Table, group_keys, question
-from ..units import units
 from .base import Counts, Job, counted, is_member, keep
-from .similar_pictures import alike, looks
+from .similar_images import alike, looks
 
-DEFAULT_RADIUS = 10  # wider than where pictures are joined: a leak that is missed costs more than a row
+DEFAULT_RADIUS = 10  # wider than where images are joined: a leak that is missed costs more than a row
 
 
 def leak(
@@ -30,9 +30,9 @@ def leak(
     job: Job,
     *,
     against: Sequence[str],
-    picture_radius: int = DEFAULT_RADIUS,
+    image_radius: int = DEFAULT_RADIUS,
     text: float | None = 0.8,
-    text_with_pictures: bool = False,
+    text_with_images: bool = False,
 ) -> tuple[Table, Counts]:
     """Drop what is in the evaluation sets at the paths `against`: manifests, or files that `dragonfly eval` or `train` read.
 
@@ -44,19 +44,19 @@ def leak(
         raise ValueError(f"leak: text is {text}; give a Jaccard index above 0, up to 1, or null to look at no words")
     samples = [sample for path in against for sample in _read(path)]
     reasons = {
-        "picture of an evaluation set": _by_picture(table, samples, picture_radius),
+        "image of an evaluation set": _by_image(table, samples, image_radius),
         "patient or document of an evaluation set": _by_group(table, samples),
-        "question of an evaluation set": _by_question(table, samples, text, text_with_pictures),
+        "question of an evaluation set": _by_question(table, samples, text, text_with_images),
     }
     dropped, counts = np.zeros(table.rows, dtype=bool), {}
     for reason, leaks in reasons.items():
         counts[reason] = int((leaks & ~dropped).sum())
         dropped |= leaks
-    together = units(table, groups=True, pictures=False)
+    together = units(table, groups=True, images=False)
     tainted = is_member(together, np.unique(together[dropped]))
     counts["same patient or document as a row above"] = int((tainted & ~dropped).sum())
     result = keep(table, target, job, table.numbers("row")[~tainted])
-    return counted(table, result, counts, evaluation_rows=len(samples), picture_radius=picture_radius)
+    return counted(table, result, counts, evaluation_rows=len(samples), image_radius=image_radius)
 
 
 def _read(path: str) -> list[Sample]:
@@ -66,10 +66,10 @@ def _read(path: str) -> list[Sample]:
     return samples
 
 
-def _by_picture(table: Table, samples: list[Sample], radius: int) -> Any:
-    """For each row whether a picture of it has the key of an evaluation picture, or looks like one."""
+def _by_image(table: Table, samples: list[Sample], radius: int) -> Any:
+    """For each row whether an image of it has the key of an evaluation image, or looks like one."""
     facts = [_facts(image.source) for image in dict.fromkeys(image for sample in samples for image in sample.images)]
-    owners, keys = table.lists("pictures")
+    owners, keys = table.lists("image_keys")
     bad = {fact.key for fact in facts}
     comparable = [fact for fact in facts if fact.looks is not None and fact.mirrored is not None]
     own, hashes, _ = looks(table, keys)
@@ -82,7 +82,7 @@ def _by_picture(table: Table, samples: list[Sample], radius: int) -> Any:
 def _facts(source: str | bytes) -> Facts:
     facts = describe(source)
     if facts.fault:
-        raise ValueError(f"leak: an evaluation picture cannot be compared: {facts.fault}")
+        raise ValueError(f"leak: an evaluation image cannot be compared: {facts.fault}")
     return facts
 
 
@@ -98,17 +98,17 @@ def _rows_with(owners: Indices, keys: Any, wanted: set[int], rows: int) -> Any:
     return found
 
 
-def _by_question(table: Table, samples: list[Sample], threshold: float | None, with_pictures: bool) -> Any:
-    """For each row whether it asks what an evaluation row asks, among rows without pictures or among all."""
+def _by_question(table: Table, samples: list[Sample], threshold: float | None, with_images: bool) -> Any:
+    """For each row whether it asks what an evaluation row asks, among rows without images or among all."""
     if threshold is None:
         return np.zeros(table.rows, dtype=bool)
     asked = {text for text in map(question, samples) if text}
     exact = np.array(sorted(number(text) for text in asked), dtype=np.uint64)
     index = _Index(asked, threshold)
     found: list[Any] = []
-    for part in table.batches("question", "messages", "picture"):
+    for part in table.batches("question", "messages", "image_key"):
         leaks = is_member(part["question"].to_numpy(), exact)
-        looked_at = np.ones(len(part), dtype=bool) if with_pictures else part["picture"].to_numpy() == 0
+        looked_at = np.ones(len(part), dtype=bool) if with_images else part["image_key"].to_numpy() == 0
         for row in np.flatnonzero(looked_at & ~leaks) if threshold < 1 else ():
             leaks[row] = index.holds(_asked(part["messages"][int(row)].as_py()))
         found.append(leaks & looked_at)

@@ -1,6 +1,6 @@
 """`mixture`: how many rows of each source and kind go into the set, and which.
 
-Rows are of three kinds: without pictures (`text`), of a source that the mix calls general, and biomedical. `quotas` says how
+Rows are of three kinds: without images (`text`), of a source that the mix calls general, and biomedical. `quotas` says how
 many of each; which ones is drawn from (seed, what the row says). No row is taken twice; where a source has too few rows,
 the others of its kind fill up, and a kind that is short stays short and is reported.
 """
@@ -31,11 +31,11 @@ def mixture(
 ) -> tuple[Table, Counts]:
     """Take `total` rows, or as many as the shares allow. Where not all rows of a kind are taken, weights divide them.
 
-    `text_share`: of all rows, those without pictures. `general_share`: of the rows with pictures, those of general sources. None
+    `text_share`: of all rows, those without images. `general_share`: of the rows with images, those of general sources. None
     leaves a share as the rows have it.
     """
     options = Mixture(step="mixture", total=total, text_share=text_share, general_share=general_share)
-    columns = table.read("row", "key", "origin", "picture")
+    columns = table.read("row", "key", "origin", "image_key")
     buckets, names = _buckets(columns, job.origins)
     available = np.bincount(buckets, minlength=len(names)).tolist()
     wanted = quotas([_supply(*name, rows, job.origins) for name, rows in zip(names, available, strict=True)], options)
@@ -58,7 +58,7 @@ def _buckets(columns: Any, origins: Mapping[str, Origin]) -> tuple[Any, list[tup
     sources = encoded.dictionary.to_pylist()
     kinds = np.array([KINDS.index("general" if origins.get(name, Origin()).general else "biomedical") for name in sources])
     source = encoded.indices.to_numpy().astype(np.int64)
-    kind = np.where(columns["picture"].to_numpy() == 0, 0, kinds[source])
+    kind = np.where(columns["image_key"].to_numpy() == 0, 0, kinds[source])
     present, buckets = np.unique(kind * len(sources) + source, return_inverse=True)
     return buckets, [(KINDS[code // len(sources)], sources[code % len(sources)]) for code in present.tolist()]
 

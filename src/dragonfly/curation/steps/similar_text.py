@@ -1,9 +1,9 @@
-"""`dedupe_text`: of rows that say nearly the same about the same pictures, the first is kept.
+"""`dedupe_text`: of rows that say nearly the same about the same images, the first is kept.
 
 Texts resemble each other when the Jaccard index of their three-word shingles is at least `threshold`. Candidates come from
 MinHash bands (Broder, 1997; Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3) and each is then
 compared exactly, so nothing is dropped wrongly; `found` in the counts is the chance that a pair right at the threshold is
-seen. Rows without pictures are compared with each other.
+seen. Rows without images are compared with each other.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ import numpy as np
 from dragonfly.data.parquet import import_pyarrow
 
 from ..engine import shared_buckets
+from ..hamming_search import Indices
 from ..hashing import jaccard, normalised, shingles
-from ..neighbours import Indices
 from ..table import Table
 from .base import Counts, Job, counted, is_member, keep
 
@@ -25,11 +25,11 @@ _SURE = 0.95  # wanted chance of seeing a pair right at the threshold
 
 
 def dedupe_text(table: Table, target: Path, job: Job, *, threshold: float = 0.8) -> tuple[Table, Counts]:
-    """Keep the first of the rows on equal pictures whose whole conversations resemble each other."""
+    """Keep the first of the rows on equal images whose whole conversations resemble each other."""
     if not 0.0 < threshold <= 1.0:
         raise ValueError(f"dedupe_text: threshold is {threshold}; give a Jaccard index above 0, up to 1")
     bands, rows = banding(threshold)
-    buckets = shared_buckets(table.parts, "picture", conversations, "messages", bands, rows, job.seed)
+    buckets = shared_buckets(table.parts, "image_key", conversations, "messages", bands, rows, job.seed)
     dropped = _like_an_earlier(buckets, _texts(table, buckets), threshold)
     numbers = table.numbers("row")
     result = keep(table, target, job, numbers[~is_member(numbers, dropped)])

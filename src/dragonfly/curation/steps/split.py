@@ -1,4 +1,4 @@
-"""`split`: some patients, documents or pictures are set aside for evaluation, whole; nothing is dropped."""
+"""`split`: some patients, documents or images are set aside for evaluation, whole; nothing is dropped."""
 
 from functools import partial
 from pathlib import Path
@@ -8,26 +8,26 @@ import numpy as np
 
 from dragonfly.data.parquet import import_pyarrow
 
+from ..connected_components import units
 from ..engine import map_files
 from ..hashing import draws
 from ..table import Table, replaced, write_part
-from ..units import units
 from .base import Counts, Job, counted, is_member
 
 
 def split(
-    table: Table, target: Path, job: Job, *, eval_share: float = 0.0, by: Literal["group", "picture"] = "group"
+    table: Table, target: Path, job: Job, *, eval_share: float = 0.0, by: Literal["group", "image"] = "group"
 ) -> tuple[Table, Counts]:
-    """Mark about `eval_share` of the units as `eval`. `by: group` keeps rows that share a patient, a document or a picture
-    (also one that looks alike, after `dedupe_pictures`) on one side; `picture` looks at pictures alone.
+    """Mark about `eval_share` of the units as `eval`. `by: group` keeps rows that share a patient, a document or an image
+    (also one that looks alike, after `dedupe_images`) on one side; `image` looks at images alone.
 
     Each unit is drawn by itself from (seed, unit), so adding rows moves no other unit.
     """
     if not 0.0 <= eval_share < 1.0:
         raise ValueError(f"split: eval_share is {eval_share}; give a share from 0 up to, not including, 1")
-    if by not in ("group", "picture"):
-        raise ValueError(f"split: by is {by!r}; accepted: group, picture")
-    unit = units(table, groups=by == "group", pictures=True)
+    if by not in ("group", "image"):
+        raise ValueError(f"split: by is {by!r}; accepted: group, image")
+    unit = units(table, groups=by == "group", images=True)
     aside = draws(unit, job.seed, "split").astype(np.float64) / 2.0**64 < eval_share
     chosen = target / "eval.npy"
     np.save(chosen, table.numbers("row")[aside])

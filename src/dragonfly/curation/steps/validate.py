@@ -1,6 +1,6 @@
 """`validate`: rows that cannot be trained on are dropped, each with its reason.
 
-Reasons are those of `data.conversation.validate` and missing-picture, broken-picture and remote-picture. Every dropped row is
+Reasons are those of `data.conversation.validate` and missing-image, broken-image and remote-image. Every dropped row is
 listed in `faults.jsonl` with source, id, reason and what was seen.
 """
 
@@ -13,7 +13,7 @@ from dragonfly.data import BadSample, Sample, validate
 from dragonfly.data.parquet import import_pyarrow
 
 from ..engine import map_files
-from ..reading import write_faults
+from ..ingest import write_faults
 from ..table import Table, samples_of, write_part
 from .base import Counts, Job, counted
 
@@ -39,10 +39,10 @@ def _part(name: str, target: str) -> list[dict[str, Any]]:
     return faults
 
 
-def _fault(sample: Sample, picture: str | None) -> tuple[str, str] | None:
-    """(reason, detail) of the first fault: the picture's, then the conversation's, where there is one yet."""
-    if picture is not None:
-        reason, _, detail = picture.partition(": ")
+def _fault(sample: Sample, image: str | None) -> tuple[str, str] | None:
+    """(reason, detail) of the first fault: the image's, then the conversation's, where there is one yet."""
+    if image is not None:
+        reason, _, detail = image.partition(": ")
         return reason, detail
     if not sample.messages and sample.meta.get("form") in ("label", "caption"):
         return None  # a later step makes a conversation of it

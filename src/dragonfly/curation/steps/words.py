@@ -14,7 +14,7 @@ from dragonfly.data import BadSample, Sample
 from dragonfly.data.parquet import import_pyarrow
 
 from ..engine import map_files
-from ..reading import write_faults
+from ..ingest import write_faults
 from ..table import Table, samples_of, with_samples, write_part
 from .base import Counts, Job, counted
 

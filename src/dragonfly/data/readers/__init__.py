@@ -1,6 +1,6 @@
 """Other people's data as samples: one dialect, one row function; one door, `read`.
 
-Promises one result per row, a `Sample` or a `BadRow`, in order, with nothing dropped between. Pictures are named
+Promises one result per row, a `Sample` or a `BadRow`, in order, with nothing dropped between. Images are named
 here, never opened: a broken one shows when it is decoded.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..conversation import Sample, validate
-from ..faults import BadRow, BadSample
+from ..errors import BadRow, BadSample
 from ..manifest import NAME, Manifest, is_url
+from ..sample import Sample, validate
 from .files import data_files, file_rows
 from .rows import message_row, question_row, released_row, turn_row
 
@@ -33,7 +33,7 @@ def read(source: Any, format: str = "auto", image_root: str | Path | None = None
 
     `source` is a .json, .jsonl or .parquet file, a folder of them, a manifest, or a Hugging Face dataset (map-style or
     streaming; any iterable of dicts will do). `format` is `auto` (told from each row's keys), `manifest`, or a key of
-    `FORMATS`. Relative picture paths start at `image_root`, by default the file's own folder. ValueError at once when
+    `FORMATS`. Relative image paths start at `image_root`, by default the file's own folder. ValueError at once when
     the source or the format is not known.
     """
     if format not in (*FORMATS, "auto", "manifest"):
@@ -71,7 +71,7 @@ def _read_dataset(dataset: Iterable[Any], format: str, root: Path | None) -> Ite
 
 
 def _undecoded(dataset: Any) -> Iterable[Any]:
-    """A Hugging Face dataset with its pictures left as encoded bytes, which keeps them exact and cheap to carry."""
+    """A Hugging Face dataset with its images left as encoded bytes, which keeps them exact and cheap to carry."""
     features = getattr(dataset, "features", None)
     if not features:
         return dataset
@@ -99,7 +99,7 @@ def _converted(row: Any, format: str, root: Path | None, place: tuple[str, int],
 
 
 def _dialect(row: dict[str, Any]) -> str:
-    """The format of a row from its fields; released rows hold a templated string or name their picture image_url."""
+    """The format of a row from its fields; released rows hold a templated string or name their image image_url."""
     if row.get("messages") is not None:
         return "openai"
     if isinstance(row.get("conversations"), str) or "image_url" in row:
@@ -118,7 +118,7 @@ def _checked(sample: Sample, place: tuple[str, int]) -> Sample | BadRow:
         validate(sample)
         for image in sample.images:
             if image.path is not None and not is_url(image.path) and not Path(image.path).is_file():
-                raise BadSample("missing-picture", f"no file {image.path}; check image_root")
+                raise BadSample("missing-image", f"no file {image.path}; check image_root")
     except BadSample as error:
         return BadRow(*place, error.reason, error.detail)
     return sample

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..faults import BadSample
+from ..errors import BadSample
 from ..parquet import import_pyarrow
 
 SUFFIXES = (".json", ".jsonl", ".parquet")

@@ -6,7 +6,7 @@ released training sets hold such strings; some begin with the begin-of-text mark
 
 import re
 
-from ..faults import BadSample
+from ..errors import BadSample
 
 _BEGIN, _END = "<|begin_of_text|>", "<|end_of_text|>"
 _TURN = re.compile(r"<\|start_header_id\|>(?P<role>.*?)<\|end_header_id\|>(?:\n\n)?(?P<text>.*?)<\|eot_id\|>", re.DOTALL)

@@ -1,6 +1,6 @@
 """One row of each dialect as a `Sample`: single questions, LLaVA and ShareGPT turns, OpenAI and TRL messages, the released sets.
 
-Row functions are pure: (row, folder of relative pictures) -> Sample, or `BadSample`. They leave `id` and `source`
+Row functions are pure: (row, folder of relative images) -> Sample, or `BadSample`. They leave `id` and `source`
 empty where the row does not say, and do not judge the conversation: `validate` does.
 """
 
@@ -10,30 +10,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..conversation import ImageRef, Message, Part, Sample
-from ..faults import BadSample
+from ..errors import BadSample
+from ..sample import ImageRef, Message, Part, Sample
+from .images import image_ref, image_refs
 from .llama3 import parse_llama3
-from .pictures import image_ref, image_refs
 
 PLACEHOLDER = "<image>"
 
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _SPLIT = re.compile(rf"\n?{re.escape(PLACEHOLDER)}\n?")  # the line break that sets a placeholder apart is not text
-_PICTURE_KEYS = ("image", "path", "url", "bytes", "base64")
+_IMAGE_KEYS = ("image", "path", "url", "bytes", "base64")
 _TAKEN = {"id", "source", "image", "images", "image_url", "messages", "conversations", "system", "group", "meta"}
 _ASKED = {"question", "answer"}
 
 
 def turn_row(row: dict[str, Any], root: Path | None) -> Sample:
     """LLaVA / ShareGPT: `conversations` of {from, value}, `<image>` anywhere, `image` or `images`, maybe `system`."""
-    pictures = row.get("image") if row.get("image") is not None else row.get("images")
-    return _sample(row, image_refs(pictures, root, _group(row)), _turns(row))
+    images = row.get("image") if row.get("image") is not None else row.get("images")
+    return _sample(row, image_refs(images, root, _group(row)), _turns(row))
 
 
 def question_row(row: dict[str, Any], root: Path | None) -> Sample:
-    """One question: `question`, `answer`, `image` or `images` (none for text alone), maybe `system`; the pictures stand first."""
-    pictures = row.get("image") if row.get("image") is not None else row.get("images")
-    images = image_refs(pictures, root, _group(row))
+    """One question: `question`, `answer`, `image` or `images` (none for text alone), maybe `system`; the images stand first."""
+    loaded_images = row.get("image") if row.get("image") is not None else row.get("images")
+    images = image_refs(loaded_images, root, _group(row))
     question, answer = row.get("question"), row.get("answer")
     if not isinstance(question, str) or not isinstance(answer, str | int | float):
         raise BadSample("bad-question", "question and answer must be text")
@@ -44,7 +44,7 @@ def question_row(row: dict[str, Any], root: Path | None) -> Sample:
 
 
 def released_row(row: dict[str, Any], root: Path | None) -> Sample:
-    """The released sets: {image_url, conversations, source}; the picture stands first and has no placeholder.
+    """The released sets: {image_url, conversations, source}; the image stands first and has no placeholder.
 
     `conversations` is text rendered with Llama 3's template, or a list of {from, value}.
     """
@@ -54,13 +54,13 @@ def released_row(row: dict[str, Any], root: Path | None) -> Sample:
     else:
         messages = _turns(row)
     images = image_refs(row.get("image_url"), root, _group(row))
-    return _sample(row, images, _pictures_first(messages, len(images)))
+    return _sample(row, images, _images_first(messages, len(images)))
 
 
 def message_row(row: dict[str, Any], root: Path | None) -> Sample:
-    """OpenAI / TRL: `messages` of {role, content}; content is text or blocks, pictures inside blocks or in `images`.
+    """OpenAI / TRL: `messages` of {role, content}; content is text or blocks, images inside blocks or in `images`.
 
-    Pictures without any placeholder stand before the first user text, as TRL does it.
+    Images without any placeholder stand before the first user text, as TRL does it.
     """
     told = row["messages"] if isinstance(row.get("messages"), list) else None
     if told is None:
@@ -76,13 +76,13 @@ def message_row(row: dict[str, Any], root: Path | None) -> Sample:
         messages.append(Message(str(message.get("role")), parts))
     placed = any(message.num_images for message in messages)
     rest = list(waiting)
-    return _sample(row, (*images, *rest), tuple(messages) if placed else _pictures_first(tuple(messages), len(rest)))
+    return _sample(row, (*images, *rest), tuple(messages) if placed else _images_first(tuple(messages), len(rest)))
 
 
 def _blocks(
     content: Any, root: Path | None, group: str | None, waiting: Iterator[ImageRef], images: list[ImageRef]
 ) -> Iterator[Part]:
-    """The parts of one message; its pictures go to `images`, in place or from those `waiting` in the row."""
+    """The parts of one message; its images go to `images`, in place or from those `waiting` in the row."""
     for block in [{"type": "text", "text": content}] if isinstance(content, str) else content or []:
         if not isinstance(block, dict):
             raise BadSample("bad-messages", f"a content block is {type(block).__name__}; an object is expected")
@@ -91,7 +91,7 @@ def _blocks(
             parts = _parts(block.get("text") or "")
         elif kind in ("image", "image_url"):
             parts = (Part("image"),)
-            inline = block.get("image_url") or next((block[k] for k in _PICTURE_KEYS if block.get(k) is not None), None)
+            inline = block.get("image_url") or next((block[k] for k in _IMAGE_KEYS if block.get(k) is not None), None)
             if inline is not None:
                 images.append(image_ref(inline, root, group))
                 yield from parts
@@ -129,7 +129,7 @@ def _parts(text: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _pictures_first(messages: tuple[Message, ...], count: int) -> tuple[Message, ...]:
+def _images_first(messages: tuple[Message, ...], count: int) -> tuple[Message, ...]:
     """The same conversation with `count` placeholders before the first user text, unless it places its own."""
     first = next((i for i, message in enumerate(messages) if message.role == "user"), None)
     if first is None or any(message.num_images for message in messages):

@@ -1,7 +1,7 @@
 """The model as lmms-eval calls it. Imports lmms-eval, so only lmms-eval imports this file.
 
-Promises the answers that `dragonfly eval` would give to the same pictures and text. Pictures stand before the text, as in
-`dragonfly eval`; where a message has its pictures between its texts, the texts are joined. One process.
+Promises the answers that `dragonfly eval` would give to the same images and text. Images stand before the text, as in
+`dragonfly eval`; where a message has its images between its texts, the texts are joined. One process.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def row_of(messages: Sequence[dict[str, Any]]) -> Row:
     kinds = {part["type"] for message in asked for part in message["content"]}
     if [message["role"] for message in asked] != ["user"] or not kinds <= {"text", "image"}:
         roles = ", ".join(message["role"] for message in messages)
-        raise ValueError(f"dragonfly takes one user message of pictures and text; got {roles} with {', '.join(sorted(kinds))}")
+        raise ValueError(f"dragonfly takes one user message of images and text; got {roles} with {', '.join(sorted(kinds))}")
     return Row([part["image"] for part in asked[0]["content"] if part["type"] == "image"], _text(asked[0]), system)
 
 

@@ -1,6 +1,6 @@
-"""What the task files call: a row's question, its pictures, its scores, and the score of a whole set.
+"""What the task files call: a row's question, its images, its scores, and the score of a whole set.
 
-The rows are those of the published layouts that `dragonfly eval` reads; the metrics are the same functions. Local pictures lie
+The rows are those of the published layouts that `dragonfly eval` reads; the metrics are the same functions. Local images lie
 where `dragonfly eval` looks for them, under the folder named by `DRAGONFLY_DATA` (the working directory if unset). Needs no
 lmms-eval.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from dragonfly.imaging import load_picture
+from dragonfly.imaging import load_image
 
 from .. import metrics
 from ..metrics.short import is_yes_no
@@ -28,8 +28,8 @@ def short_question(row: Row, lmms_eval_specific_kwargs: Settings = None) -> str:
     return f"{around.get('pre_prompt', '')}{row['question'].strip()}{around.get('post_prompt', '')}"
 
 
-def pictures(row: Row) -> list[Image.Image]:
-    """The row's own picture."""
+def images(row: Row) -> list[Image.Image]:
+    """The row's own image."""
     return [row["image"].convert("RGB")]
 
 
@@ -44,22 +44,22 @@ gross_question = _constant(GROSS_CAPTION)
 
 def _local(task: str, *names: str) -> list[Image.Image]:
     root = Path(os.environ.get("DRAGONFLY_DATA", ".")) / task
-    return [load_picture(str(root / name)).image for name in names]
+    return [load_image(str(root / name)).image for name in names]
 
 
-def iu_xray_pictures(row: Row) -> list[Image.Image]:
+def iu_xray_images(row: Row) -> list[Image.Image]:
     return _local("iu_xray", *(f"images/{name}" for name in row["image_path"]))
 
 
-def mimic_cxr_pictures(row: Row) -> list[Image.Image]:
+def mimic_cxr_images(row: Row) -> list[Image.Image]:
     return _local("mimic_cxr", *(f"images/{name}" for name in row["image_path"]))
 
 
-def peir_gross_pictures(row: Row) -> list[Image.Image]:
+def peir_gross_images(row: Row) -> list[Image.Image]:
     return _local("peir_gross", f"peir_gross_images/{row['image'].strip()}")
 
 
-def roco_pictures(row: Row) -> list[Image.Image]:
+def roco_images(row: Row) -> list[Image.Image]:
     return _local("roco", f"data/test/radiology/images/{row['image'].strip()}.jpg")
 
 

@@ -32,7 +32,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Drawing:
-    """An encoded picture, for formats that hold pictures."""
+    """An encoded image, for formats that hold images."""
 
     data: bytes
     mime: str
@@ -56,7 +56,7 @@ Block = Heading | Text | Items | Rows | Drawing | Example
 
 
 def markdown(blocks: Sequence[Block]) -> str:
-    """The page as Markdown, without its pictures and examples."""
+    """The page as Markdown, without its images and examples."""
     return "\n\n".join(part for block in blocks if (part := _markdown(block))) + "\n"
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 NO_BASELINE = "no baseline"
 NO_INTERVAL = "no interval"
-TITLES = {"majority": "majority", "no_picture": "no picture", "shuffled_picture": "other picture"}
+TITLES = {"majority": "majority", "blind": "no image", "shuffled_image": "other image"}
 
 
 def percent(score: dict[str, Any] | None) -> str:
@@ -25,7 +25,7 @@ def bare(score: dict[str, Any] | None) -> str:
 
 
 def best_baseline(values: dict[str, float]) -> str:
-    """`no picture 41.2`: the baseline with the highest score, the first of equals; or the mark that there is none."""
+    """`no image 41.2`: the baseline with the highest score, the first of equals; or the mark that there is none."""
     if not values:
         return NO_BASELINE
     name = max(values, key=lambda key: values[key])

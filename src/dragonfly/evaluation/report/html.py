@@ -15,7 +15,7 @@ from dragonfly.files import write_text
 
 from . import gallery, plots
 from .blocks import Block, Drawing, Example, Heading, Items, Rows, Text
-from .page import Art, page
+from .document import Art, page
 from .runs import Run
 
 HEAD = """<!doctype html>
@@ -37,7 +37,7 @@ img { max-width: 100%; height: auto }
 .example { border: 1px solid #ccc; border-left: .4rem solid #888; border-radius: .3rem; padding: .6rem 1rem; margin: 1rem 0 }
 .right { border-left-color: #2e7d32 }
 .wrong { border-left-color: #b3261e }
-.pictures { display: flex; flex-wrap: wrap; gap: .8rem; align-items: flex-start }
+.images { display: flex; flex-wrap: wrap; gap: .8rem; align-items: flex-start }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem .8rem; margin: .5rem 0 }
 dt { color: #555 }
 dd { margin: 0; white-space: pre-wrap }
@@ -117,6 +117,6 @@ def _example(example: Example) -> str:
         facts.append((f"answer, {run}" if len(example.replies) > 1 else "answer", f"{reply or '(empty)'}{sure}"))
     facts += [("note", example.note)] if example.note else []
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
-    pictures = "".join(_html(drawing) for drawing in example.drawings)
+    images = "".join(_html(drawing) for drawing in example.drawings)
     head = f"<strong>{escape(example.verdict)}</strong> {escape(example.id)}"
-    return f'<div class="example {kind}">{head}<dl>{listed}</dl><div class="pictures">{pictures}</div></div>'
+    return f'<div class="example {kind}">{head}<dl>{listed}</dl><div class="images">{images}</div></div>'

@@ -13,7 +13,7 @@ from .cells import TITLES
 from .tables import headline_metric
 
 COLOURS = ("#0b6e99", "#c8553d", "#5b8e3e", "#7b4fa3", "#b8860b", "#444444")
-MARKS = {"majority": "x", "no_picture": "o", "shuffled_picture": "s"}
+MARKS = {"majority": "x", "blind": "o", "shuffled_image": "s"}
 WIDTH = 8.0  # inches
 MOST = 30  # values of a breakdown that are drawn; the table beside holds all
 

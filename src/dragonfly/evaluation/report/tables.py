@@ -20,7 +20,7 @@ def headline(name: str, task: dict[str, Any]) -> str:
     """One line: the overall score with its interval; without an interval it says so and gives no number."""
     metric = headline_metric(task)
     score = task["scores"][metric]
-    size = f"(n = {score['n']}, {task['pictures']} pictures)"
+    size = f"(n = {score['n']}, {task['images']} images)"
     mark = "" if task["baselines"] else f", {NO_BASELINE}"
     if score["low"] is None:
         return f"{name}: {NO_INTERVAL} for {metric.replace('_', ' ')}, so no headline {size}{mark}"
@@ -95,7 +95,7 @@ def modality_rows(tasks: dict[str, Any]) -> Table:
 
 
 def hallucination_rows(task: dict[str, Any]) -> Table:
-    """How often yes is right and how often it is said: over all yes/no questions, by the model without its picture or with
+    """How often yes is right and how often it is said: over all yes/no questions, by the model without its image or with
     another, and per category."""
     found = task["hallucination"]
     table = [["questions", "n", "answer is yes", "model says yes", "yes where no is right", "no where yes is right", "neither"]]

@@ -2,7 +2,7 @@
 
 A metric turns questions and replies into `columns` (n, k), the last of which is a question's weight (0 where the metric
 does not apply, such as closed accuracy of an open question); `value` maps sums of columns to the score. A reply of None
-is a question that could not be asked, because its picture is broken: it counts as wrong.
+is a question that could not be asked, because its image is broken: it counts as wrong.
 """
 
 from collections.abc import Callable, Sequence

@@ -17,7 +17,7 @@ from .medical import MEDICAL
 from .mmvet import MM_VET
 from .reports import REPORTS
 from .sources import folder_of, read_questions, read_train
-from .spec import TaskSpec, render
+from .task import TaskSpec, render
 
 __all__ = ["OWN_DATA", "TASKS", "TaskSpec", "find_task", "folder_of", "read_questions", "read_train", "render"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..scorers import choice, short
 from . import layouts
-from .spec import SHORT_ANSWER, TaskSpec, files, hub
+from .task import SHORT_ANSWER, TaskSpec, files, hub
 
 LETTER = "{question}\n{options}\nAnswer with the option's letter from the given choices directly."
 CHOOSE = "Question: {question}\nOptions:\n{options}\nPlease select the correct answer from the options above."
@@ -27,14 +27,14 @@ AI2D = TaskSpec(
     max_new_tokens=16,
     parsing="lmms-eval's: a capital letter and a full stop at the start are the letter; else the whole reply is, in any case.",
     paper="Appendix B: test, 3,088 questions.",
-    notes="The boxes of the options are hidden in the pictures; with the boxes shown scores are markedly higher.",
+    notes="The boxes of the options are hidden in the images; with the boxes shown scores are markedly higher.",
 )
 SCIENCE_QA_IMG = TaskSpec(
     name="scienceqa_img",
     read=files("scienceqa_img", *hub("test", "ScienceQA-IMG"), *hub("test"), change=layouts.science_qa),
     train=files("scienceqa_img", *hub("train", "ScienceQA-IMG"), *hub("train"), change=layouts.science_qa),
     metrics=(choice.SCIENCE_QA, choice.SCIENCE_QA_LLAVA),
-    split="test, questions with a picture (2,017 of 4,241; harness count)",
+    split="test, questions with an image (2,017 of 4,241; harness count)",
     source="lmms-lab/ScienceQA, configuration ScienceQA-IMG",
     hub="lmms-lab/ScienceQA",
     hub_files=(*hub("test", "ScienceQA-IMG"), *hub("train", "ScienceQA-IMG")),
@@ -85,7 +85,7 @@ MMMU = TaskSpec(
     paper="Appendix B names the set without a count.",
     notes='Official prompt: the question, an empty line, options as "(A) text", an empty line, the letter suffix of AI2D; for '
     "open "
-    "questions the short-answer suffix. All pictures are shown; the official LLaVA script shows the first.",
+    "questions the short-answer suffix. All images are shown; the official LLaVA script shows the first.",
 )
 TEXT_VQA = TaskSpec(
     name="textvqa",
@@ -112,7 +112,7 @@ GENERAL = (
         read=files("ai2d_no_mask", *hub("test"), change=layouts.lettered),
         source="Efficient-Large-Model/ai2d-no-mask",
         hub="Efficient-Large-Model/ai2d-no-mask",
-        notes="The boxes of the options are shown in the pictures, which makes the questions markedly easier.",
+        notes="The boxes of the options are shown in the images, which makes the questions markedly easier.",
     ),
     replace(
         AI2D,
@@ -132,10 +132,10 @@ GENERAL = (
         name="scienceqa",
         read=files("scienceqa", *hub("test", "ScienceQA-FULL"), *hub("test"), change=layouts.science_qa_full),
         train=files("scienceqa", *hub("train", "ScienceQA-FULL"), *hub("train"), change=layouts.science_qa_full),
-        split="test, all questions (4,241, of which 2,017 have a picture; harness count)",
+        split="test, all questions (4,241, of which 2,017 have an image; harness count)",
         source="lmms-lab/ScienceQA, configuration ScienceQA-FULL",
         hub_files=(*hub("test", "ScienceQA-FULL"), *hub("train", "ScienceQA-FULL")),
-        notes="Questions without a picture are asked as text.",
+        notes="Questions without an image are asked as text.",
     ),
     CHART_QA,
     replace(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ..scorers import judged, presence
 from . import layouts, rubrics
-from .spec import SHORT_ANSWER, TaskSpec, either, files, hub
+from .task import SHORT_ANSWER, TaskSpec, either, files, hub
 
 POPE = TaskSpec(
     name="pope",
@@ -23,7 +23,7 @@ POPE = TaskSpec(
     hub="lmms-lab/POPE",
     hub_files=hub("test"),
     citation="Li et al. 2023, Evaluating object hallucination in large vision-language models (arXiv 2305.10355)",
-    licence="MIT (questions); pictures of COCO",
+    licence="MIT (questions); images of COCO",
     prompt=SHORT_ANSWER,
     max_new_tokens=16,
     breakdown=("category",),
@@ -38,8 +38,8 @@ HALLUSION_BENCH = TaskSpec(
     name="hallusion_bench",
     read=files("hallusion_bench", "HallusionBench.json", *hub("image"), change=layouts.hallusion),
     metrics=(presence.HALLUSION_ALL, presence.HALLUSION_FIGURE, presence.HALLUSION_QUESTION),
-    split="rows with a picture (951 of 1,129)",
-    source="lmms-lab/HallusionBench, or HallusionBench.json with its pictures",
+    split="rows with an image (951 of 1,129)",
+    source="lmms-lab/HallusionBench, or HallusionBench.json with its images",
     hub="lmms-lab/HallusionBench",
     hub_files=("*image-*.parquet",),
     citation="Guan et al. 2023, HallusionBench (arXiv 2310.14566)",
@@ -69,12 +69,11 @@ HALLUCINATION = (
         ),
         metrics=(judged.HALLUSION_ALL, judged.HALLUSION_FIGURE, judged.HALLUSION_QUESTION),
         rubric=rubrics.HALLUSION,
-        split="all rows (1,129, of which 178 have no picture)",
-        parsing="A judge says correct, incorrect or unclear; unclear is right only for rows without a picture, as in the "
+        split="all rows (1,129, of which 178 have no image)",
+        parsing="A judge says correct, incorrect or unclear; unclear is right only for rows without an image, as in the "
         "official code.",
         paper='Appendix B: "GPT4 to compute a unified evaluation score"; no count and no name of the judge.',
-        notes="The judge's instructions are ours. f_acc leaves out the figures that are no picture. Name the judge with the "
-        "score.",
+        notes="The judge's instructions are ours. f_acc leaves out the figures that are no image. Name the judge with the score.",
     ),
     replace(
         HALLUSION_BENCH,
@@ -84,6 +83,6 @@ HALLUCINATION = (
         metrics=(judged.HALLUSION_ALL, judged.HALLUSION_FIGURE, judged.HALLUSION_QUESTION),
         rubric=rubrics.HALLUSION,
         parsing="A judge says correct, incorrect or unclear; unclear is wrong.",
-        notes="Rows with a picture only, as lmms-eval's `hallusion_bench_image`. The judge's instructions are ours.",
+        notes="Rows with an image only, as lmms-eval's `hallusion_bench_image`. The judge's instructions are ours.",
     ),
 )

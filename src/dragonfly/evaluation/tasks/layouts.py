@@ -1,6 +1,6 @@
 """How published data sets lay out their rows: each function turns one layout into the fields of a `Question`.
 
-Rows of Hugging Face data sets hold their pictures as bytes; the others name files beside them. A row that is no part of
+Rows of Hugging Face data sets hold their images as bytes; the others name files beside them. A row that is no part of
 the task is marked with `skip`. Nothing is downloaded here.
 """
 
@@ -41,14 +41,14 @@ def lettered(row: Row, _: Path) -> Row:
 
 
 def science_qa_full(row: Row, _: Path) -> Row:
-    """lmms-lab/ScienceQA: `choices`, `answer` as an index, an optional `hint`, and a picture or none."""
+    """lmms-lab/ScienceQA: `choices`, `answer` as an index, an optional `hint`, and an image or none."""
     hint = row.get("hint") or ""
     question = f"Context: {hint}\n{row['question']}" if hint else row["question"]
     return {"question": question, "answer": LETTERS[int(row["answer"])]}
 
 
 def science_qa(row: Row, folder: Path) -> Row:
-    """As `science_qa_full`; rows without a picture are not asked."""
+    """As `science_qa_full`; rows without an image are not asked."""
     return {**science_qa_full(row, folder), "skip": row.get("image") is None}
 
 
@@ -63,7 +63,7 @@ def mmmu_lmms(row: Row, _: Path) -> Row:
 
 
 def _mmmu(row: Row, form: str, gap: str) -> Row:
-    """`options` and lists of answers are Python text, pictures are image_1 to image_7."""
+    """`options` and lists of answers are Python text, images are image_1 to image_7."""
     options, answer = list(ast.literal_eval(row["options"])), row["answer"]
     if options:
         listed = "\n".join(form.format(letter, option) for letter, option in zip(LETTERS, options, strict=False))
@@ -78,7 +78,7 @@ def _mmmu(row: Row, form: str, gap: str) -> Row:
 
 
 def cxr(row: Row, folder: Path) -> Row:
-    """qa_derived.jsonl; labels.jsonl beside it says which pictures are of one patient."""
+    """qa_derived.jsonl; labels.jsonl beside it says which images are of one patient."""
     patient = _patients(folder).get(row["image"])
     return {} if patient is None else {"group": f"patient {patient}"}
 
@@ -118,7 +118,7 @@ def mmvet_file(files: list[Path]) -> Iterator[Question]:
 
 
 def hallusion(row: Row, folder: Path) -> Row:
-    """HallusionBench.json with its pictures, or lmms-lab/HallusionBench: rows without a picture are not asked."""
+    """HallusionBench.json with its images, or lmms-lab/HallusionBench: rows without an image are not asked."""
     keys = ("category", "subcategory", "set_id", "figure_id", "question_id")
     image = row.get("image") or row.get("filename")
     return {
@@ -131,7 +131,7 @@ def hallusion(row: Row, folder: Path) -> Row:
 
 
 def hallusion_judged(*, with_text: bool) -> RowReader:
-    """The same rows for a judge, who is given what the answer should say; `with_text` asks those without a picture too."""
+    """The same rows for a judge, who is given what the answer should say; `with_text` asks those without an image too."""
 
     def change(row: Row, folder: Path) -> Row:
         fields = hallusion(row, folder)
@@ -181,7 +181,7 @@ def pope_files(files: list[Path]) -> Iterator[Question]:
 
 
 def coco_2017(files: list[Path]) -> Iterator[Question]:
-    """COCO's captions_val2017.json with val2017/ beside it or beside its folder; pictures in the order of their ids."""
+    """COCO's captions_val2017.json with val2017/ beside it or beside its folder; images in the order of their ids."""
     file = files[0]
     document = json.loads(file.read_text(encoding="utf-8"))
     folder = next((root / "val2017" for root in (file.parent, file.parent.parent) if (root / "val2017").is_dir()), file.parent)
@@ -194,7 +194,7 @@ def coco_2017(files: list[Path]) -> Iterator[Question]:
 
 
 def karpathy(file: Path) -> Iterator[Question]:
-    """Karpathy's dataset_coco.json with val2014/ beside it: the pictures of its test split."""
+    """Karpathy's dataset_coco.json with val2014/ beside it: the images of its test split."""
     for image in json.loads(file.read_text(encoding="utf-8"))["images"]:
         if image["split"] == "test":
             name, path = str(image["cocoid"]), str(file.parent / image["filepath"] / image["filename"])
@@ -214,7 +214,7 @@ def report_split(split: str) -> Any:
 
 
 def tab_separated(folder: str, question: str, suffix: str = "") -> Any:
-    """Lines of a picture's name, a tab and its caption (bioCaption, ROCO); the pictures lie in `folder` beside the file."""
+    """Lines of an image's name, a tab and its caption (bioCaption, ROCO); the images lie in `folder` beside the file."""
 
     def read(file: Path) -> Iterator[Question]:
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
@@ -223,7 +223,7 @@ def tab_separated(folder: str, question: str, suffix: str = "") -> Any:
             if not line.strip():
                 continue
             if not tab or not caption:
-                raise ValueError(f"{file}, line {number}: expected a picture's name, a tab and its caption; repair the line")
+                raise ValueError(f"{file}, line {number}: expected an image's name, a tab and its caption; repair the line")
             yield Question(name, question, (caption,), (str(file.parent / folder / f"{name}{suffix}"),), name)
 
     return read

@@ -3,7 +3,7 @@
 from ..scorers import short
 from . import layouts
 from .general import LOCAL
-from .spec import TaskSpec, files, hub
+from .task import TaskSpec, files, hub
 
 _MEDICAL = (
     short.EXACT,
@@ -78,10 +78,10 @@ MEDICAL = (
         split="as given",
         source="a folder with qa_derived.jsonl: projection and finding of chest X-rays",
         citation="Cohen et al. 2020, COVID-19 image data collection (arXiv 2006.11988)",
-        licence="per picture: CC BY, CC BY-SA or CC BY-NC-SA",
+        licence="per image: CC BY, CC BY-SA or CC BY-NC-SA",
         parsing=_PARSING,
         paper="Not in the paper.",
         breakdown=("answer_type", "source"),
-        notes="Questions are made from metadata; what a case record says is not always visible in the picture.",
+        notes="Questions are made from metadata; what a case record says is not always visible in the image.",
     ),
 )

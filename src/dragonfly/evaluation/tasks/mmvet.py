@@ -5,14 +5,14 @@ from dataclasses import replace
 from ..scorers import judged
 from . import layouts, rubrics
 from .general import LOCAL
-from .spec import TaskSpec, either, files, hub
+from .task import TaskSpec, either, files, hub
 
 MMVET = TaskSpec(
     name="mmvet",
     read=either("mmvet", ("mm-vet.json",), layouts.mmvet_file, files("mmvet", *LOCAL, *hub("test"), change=layouts.mmvet)),
     metrics=(judged.GRADE,),
     rubric=rubrics.MMVET,
-    split="test (218 questions on 200 pictures)",
+    split="test (218 questions on 200 images)",
     source="lmms-lab/MMVet, or mm-vet.json beside images/",
     hub="lmms-lab/MMVet",
     hub_files=hub("test"),

@@ -3,7 +3,7 @@
 from .. import intervals, metrics
 from ..scorers import captions
 from . import layouts
-from .spec import TaskSpec, either, files, hub, special
+from .task import TaskSpec, either, files, hub, special
 
 
 def _check() -> None:
@@ -21,10 +21,10 @@ REPORTS = (
         name="coco2017_val",
         read=either("coco2017_val", COCO, layouts.coco_2017, files("coco2017_val", *hub("val"), change=layouts.coco_hub)),
         metrics=captions.PTB_FIRST,
-        split="COCO 2017 validation (5,000 pictures, 5 captions each), as the paper",
+        split="COCO 2017 validation (5,000 images, 5 captions each), as the paper",
         source="captions_val2017.json with val2017/, or lmms-lab/COCO-Caption2017",
         citation="Chen et al. 2015, Microsoft COCO captions (arXiv 1504.00325)",
-        licence="CC BY 4.0 (captions); the pictures under their Flickr terms",
+        licence="CC BY 4.0 (captions); the images under their Flickr terms",
         parsing=PTB,
         paper='Appendix B: "the COCO-2017 validation set".',
         hub="lmms-lab/COCO-Caption2017",
@@ -37,10 +37,10 @@ REPORTS = (
         name="coco_karpathy_test",
         read=special("coco_karpathy_test", layouts.karpathy, "dataset_coco.json"),
         metrics=captions.PTB_FIRST,
-        split="Karpathy test (5,000 pictures, 5 captions each), as the harnesses",
+        split="Karpathy test (5,000 images, 5 captions each), as the harnesses",
         source="dataset_coco.json with val2014/",
         citation="Karpathy and Fei-Fei 2015, Deep visual-semantic alignments (arXiv 1412.2306)",
-        licence="CC BY 4.0 (captions); the pictures under their Flickr terms",
+        licence="CC BY 4.0 (captions); the images under their Flickr terms",
         parsing=PTB,
         paper="Not the paper's split: that is `coco2017_val`.",
         prompt=layouts.BRIEFLY,
@@ -57,8 +57,8 @@ REPORTS = (
         citation="Demner-Fushman et al. 2016, Preparing a collection of radiology examinations; split of Chen et al. 2020",
         licence="Open-i terms; not stated in the sources read",
         parsing=PLAIN,
-        paper="C.11 and Table 7: 6,698 train, 745 test of 3,955 reports and 7,470 pictures. Looks swapped with Peir Gross: "
-        "6,698 + 745 = 7,443 is that set's picture count, split 90/10.",
+        paper="C.11 and Table 7: 6,698 train, 745 test of 3,955 reports and 7,470 images. Looks swapped with Peir Gross: "
+        "6,698 + 745 = 7,443 is that set's image count, split 90/10.",
         prompt=layouts.FINDINGS,
         max_new_tokens=128,
         check=_check,
@@ -76,7 +76,7 @@ REPORTS = (
         licence="Open-i terms; not stated in the sources read",
         parsing=PTB,
         paper="C.11 links bioCaption. Its 6,698 / 745 look swapped with Peir Gross (5,172 / 1,289): 6,698 + 745 = 7,443, Peir "
-        "Gross's picture count.",
+        "Gross's image count.",
         prompt=layouts.FINDINGS,
         max_new_tokens=128,
         check=_check,
@@ -86,12 +86,12 @@ REPORTS = (
         read=special("peir_gross", layouts.tab_separated("peir_gross_images", layouts.GROSS_CAPTION), "test_images.tsv"),
         train=special("peir_gross", layouts.tab_separated("peir_gross_images", layouts.GROSS_CAPTION), "train_images.tsv"),
         metrics=captions.PTB_FIRST,
-        split="bioCaption's 90/10 split of 7,443 pictures, one sentence each",
+        split="bioCaption's 90/10 split of 7,443 images, one sentence each",
         source="nlpaueb/bioCaption's test_images.tsv with peir_gross_images/",
         citation="Pathology Education Informational Resource; Pavlopoulos et al. 2019, A survey on biomedical image captioning",
         licence="PEIR terms (teaching); not stated in the sources read",
         parsing=PTB,
-        paper="C.12 and Table 7: 5,172 train, 1,289 test of 7,443 pictures, which do not add up; 6,698 / 745, printed for IU "
+        paper="C.12 and Table 7: 5,172 train, 1,289 test of 7,443 images, which do not add up; 6,698 / 745, printed for IU "
         "X-Ray, do.",
         prompt=layouts.GROSS_CAPTION,
         max_new_tokens=64,
@@ -110,7 +110,7 @@ REPORTS = (
         split="radiology test (8,179 captions in the repository)",
         source="razorx89/roco-dataset's captions.txt with images/",
         citation="Pelka et al. 2018, Radiology objects in context (ROCO)",
-        licence="per picture, as its PubMed Central article",
+        licence="per image, as its PubMed Central article",
         parsing=PTB,
         paper="Table 7: 25,000 train (a part of the 70,308 of C.7), 8,786 test.",
         prompt=layouts.MEDICAL_CAPTION,
@@ -127,7 +127,7 @@ REPORTS = (
         citation="Johnson et al. 2019, MIMIC-CXR (arXiv 1901.07042)",
         licence="PhysioNet credentialed health data licence",
         parsing=PLAIN,
-        paper="Table 7: 25,000 train (a part), 3,513 test: reports with a findings section only. C.3 counts pictures: 368,960 "
+        paper="Table 7: 25,000 train (a part), 3,513 test: reports with a findings section only. C.3 counts images: 368,960 "
         "/ 2,991 / 5,159.",
         prompt=layouts.FINDINGS,
         max_new_tokens=128,

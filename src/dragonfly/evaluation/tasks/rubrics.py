@@ -27,7 +27,7 @@ class Rubric:
 
 ATTEMPTS = 5
 
-_MMVET = """Grade a prediction against the ground truth of a question about a picture. The grade is one of 0.0, 0.1, ... 1.0: \
+_MMVET = """Grade a prediction against the ground truth of a question about an image. The grade is one of 0.0, 0.1, ... 1.0: \
 0.0 is wholly wrong, 1.0 wholly right. Where the ground truth joins parts by <AND>, all of them are needed for 1.0 and each \
 found part earns its share; where it joins them by <OR>, any one of them is enough for 1.0. Write the grade and nothing else.
 
@@ -41,7 +41,7 @@ What does the clock show? | 7:30 <OR> half past seven | quarter past nine | 0.0
 Why does the boy laugh? | The dog runs away with the glove that the boy was looking for. | He laughs at a dog. | 0.4
 {question} | {truth} | {reply} | """
 
-_HALLUSION = """Compare a prediction with the truth about a picture, a chart or a video. Judge only what the prediction says to \
+_HALLUSION = """Compare a prediction with the truth about an image, a chart or a video. Judge only what the prediction says to \
 the question, not its style and not its reasons. Write one word: "correct" where it agrees with the truth, "incorrect" where it \
 contradicts the truth, "unclear" where it does not commit itself or says that it cannot tell.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from dragonfly.data.manifest import NAME as MANIFEST
 
 from ..questions import Question, from_manifest
-from .spec import MissingDataError, TaskSpec
+from .task import MissingDataError, TaskSpec
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 

@@ -1,0 +1,127 @@
+"""From files to samples, the same for every data set: find the files, walk their rows, name each fault.
+
+Promises one result per piece, in order, with nothing dropped between: a `Sample` whose images exist, or a `BadRow`
+with file, row and reason. A sample's id is its place (`file/row` or `file/row/piece`), hence unique. Knows no layout.
+"""
+
+import csv
+import gzip
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from dragonfly.data import BadRow, BadSample, ImageRef, Message, Part, Sample, validate
+from dragonfly.data.readers.files import file_rows
+
+from .source import Row
+
+Piece = dict[str, Any] | BadSample
+
+
+def found(folder: Path, *patterns: str) -> list[Path]:
+    """The files of `folder` that match, pattern by pattern. ValueError naming the patterns when there is none."""
+    files = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()]
+    if not files:
+        raise ValueError(f"{folder} holds none of: {', '.join(patterns)}; give the folder that the data set unpacks to")
+    return files
+
+
+def table_rows(path: Path, *, delimiter: str = ",", fields: Sequence[str] | None = None) -> Iterator[Any]:
+    """Rows of a .csv (or .csv.gz) with a heading, or of a tab- or space-separated list whose columns are `fields`.
+
+    A row with too few or too many cells comes as a `BadSample`. Lists without a heading have no quoting.
+    """
+    quoting = csv.QUOTE_MINIMAL if fields is None else csv.QUOTE_NONE
+    with _opened(path) as file:
+        try:
+            rows = csv.reader(file, delimiter=delimiter, quoting=quoting)
+            names = list(fields) if fields is not None else next(rows, [])
+            for cells in rows:
+                if len(cells) != len(names):
+                    yield BadSample("bad-columns", f"{len(cells)} cells; expected {', '.join(names)}")
+                else:
+                    yield dict(zip(names, cells, strict=True))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path} cannot be read: {error}; fetch it again") from None
+
+
+def _opened(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def converted(
+    files: Iterable[Path],
+    folder: Path,
+    to_sample: Callable[[dict[str, Any], Path], Sample],
+    *,
+    rows: Callable[[Path], Iterator[Any]] = file_rows,
+    pieces: Callable[[dict[str, Any]], Iterable[Piece]] | None = None,
+) -> Iterator[Row]:
+    """Every row of `files` through `to_sample(row, file)`; `pieces` takes a row that holds several samples apart."""
+    for file in files:
+        stem = file.relative_to(folder).as_posix().removesuffix(".gz").rpartition(".")[0]
+        for number, row in enumerate(rows(file)):
+            place = (str(file), number)
+            for part, piece in enumerate(_apart(row, pieces)):
+                name = f"{stem}/{number}" if pieces is None else f"{stem}/{number}/{part}"
+                yield _sample(piece, name, place, lambda row, file=file: to_sample(row, file))
+
+
+def _apart(row: Any, pieces: Callable[[dict[str, Any]], Iterable[Piece]] | None) -> Iterable[Any]:
+    if pieces is None or not isinstance(row, dict):
+        return [row]
+    try:
+        return list(pieces(row)) or [BadSample("empty-row", "the row holds nothing to read")]
+    except BadSample as error:
+        return [error]
+
+
+def _sample(piece: Any, name: str, place: tuple[str, int], to_sample: Callable[[dict[str, Any]], Sample]) -> Row:
+    try:
+        if isinstance(piece, BadSample):
+            raise piece
+        if not isinstance(piece, dict):
+            raise BadSample("not-a-row", f"{type(piece).__name__}; each row is an object with named fields")
+        sample = replace(to_sample(piece), id=name, place=place)
+        _check(sample)
+    except BadSample as error:
+        return BadRow(*place, error.reason, error.detail)
+    return sample
+
+
+def _check(sample: Sample) -> None:
+    if sample.messages:
+        validate(sample)
+    for image in sample.images:
+        # Path.is_file raises where a name is too long for the file system.
+        if image.path is not None and not os.path.isfile(image.path):  # noqa: PTH113
+            raise BadSample("missing-image", f"no file {image.path}")
+
+
+def text(row: dict[str, Any], *keys: str) -> str:
+    """The first of these fields that holds text, without spaces around. `BadSample` (missing-field) when none does."""
+    for key in keys:
+        value = row.get(key)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    raise BadSample("missing-field", f"no text in {' or '.join(keys)}; fields: {', '.join(map(str, row)) or 'none'}")
+
+
+def captioned(caption: str, image: ImageRef, style: str, **meta: Any) -> Sample:
+    """An image with its caption and no question yet; `captions.instructions_from_captions` asks one in `style`."""
+    return Sample("", "", (image,), (), meta={"caption": caption, "style": style, **meta})
+
+
+def labelled(label: int, image: ImageRef, label_set: str, **meta: Any) -> Sample:
+    """An image with its label and no question yet; `questions.questions_from_labels` asks one from `label_set`."""
+    return Sample("", "", (image,), (), meta={"label": label, "label_set": label_set, **meta})
+
+
+def asked(question: str, answer: str, images: tuple[ImageRef, ...], **meta: Any) -> Sample:
+    """One question and its answer; the images stand first."""
+    user = Message("user", (*(Part("image") for _ in images), Part("text", question)))
+    return Sample("", "", images, (user, Message("assistant", (Part("text", answer),))), meta=meta)

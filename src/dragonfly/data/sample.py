@@ -1,0 +1,191 @@
+"""A conversation about images, as plain values: what every reader makes and every trainer, judge and page reads.
+
+Promises that a `Sample` which passed `validate` can be rendered by a chat template: its roles alternate, every
+placeholder has its image, every answer says something. Knows no file format, no tokenizer and no pixels.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .errors import BadSample
+
+Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) in source pixels after orientation, real-valued, half-open."""
+
+ROLES = ("system", "user", "assistant")
+
+ABOUT = "about"
+"""In `Sample.meta`: for each answer, as with evidence, the words of its question that name what is asked about."""
+
+_Bytes = bytes  # `ImageRef` has a field of this name, which hides the type inside its body
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """Where one image is: a `path` (or URL) or the encoded `bytes`, exactly one; `group` = patient or document."""
+
+    path: str | None = None
+    bytes: _Bytes | None = None
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.bytes is None):
+            given = "neither" if self.path is None else "both"
+            raise ValueError(f"an ImageRef takes exactly one of path and bytes; got {given}")
+
+    @property
+    def source(self) -> str | _Bytes:
+        """What `imaging.load_image` takes."""
+        return self.path if self.path is not None else self.bytes or b""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a message: its text, or the place of the next image."""
+
+    type: Literal["text", "image"]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn. `role` is any string until `validate` has seen it."""
+
+    role: str
+    content: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The message's words, images left out."""
+        return "".join(part.text for part in self.content if part.type == "text")
+
+    @property
+    def num_images(self) -> int:
+        return sum(part.type == "image" for part in self.content)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A conversation with its images, which fill the image parts in order.
+
+    `evidence` holds one tuple of boxes per assistant turn, on the first image, or is empty as a whole. `meta` is
+    JSON-able (kind, detail_px, modality, licence, ...). `place` is the (file, row) it was read from: for messages to
+    people only, so it is neither compared nor stored.
+    """
+
+    id: str
+    source: str
+    images: tuple[ImageRef, ...]
+    messages: tuple[Message, ...]
+    evidence: tuple[tuple[Box, ...], ...] = ()
+    meta: dict[str, Any] = field(default_factory=dict)
+    place: tuple[str, int] | None = field(default=None, compare=False)
+
+
+def validate(sample: Sample) -> None:
+    """Raise `BadSample` unless the sample can be trained on: [system], then user and assistant in turn, an answer last.
+
+    Reasons: empty-conversation, unknown-role, unknown-part, role-order, empty-answer, evidence-count,
+    placeholder-without-image, image-without-placeholder.
+    """
+    if not sample.messages:
+        raise BadSample("empty-conversation", "no messages; at least a question and an answer are needed")
+    _check_roles([message.role for message in sample.messages])
+    answers = [message for message in sample.messages if message.role == "assistant"]
+    for turn, answer in enumerate(answers):
+        if not answer.text.strip():
+            raise BadSample("empty-answer", f"assistant turn {turn} has no text")
+    for part in (part for message in sample.messages for part in message.content):
+        if part.type not in ("text", "image"):
+            raise BadSample("unknown-part", f"{part.type!r}; accepted: text, image")
+    placeholders, images = sum(message.num_images for message in sample.messages), len(sample.images)
+    if placeholders > images:
+        raise BadSample("placeholder-without-image", f"{placeholders} image placeholders but {images} images")
+    if placeholders < images:
+        raise BadSample("image-without-placeholder", f"{images} images but {placeholders} image placeholders")
+    if sample.evidence and len(sample.evidence) != len(answers):
+        raise BadSample("evidence-count", f"evidence for {len(sample.evidence)} turns but {len(answers)} answers")
+
+
+def _check_roles(roles: Sequence[str]) -> None:
+    for role in roles:
+        if role not in ROLES:
+            raise BadSample("unknown-role", f"{role!r}; accepted: {', '.join(ROLES)}")
+    turns = roles[1:] if roles[0] == "system" else roles
+    if not turns or len(turns) % 2 or any(role != ("user", "assistant")[i % 2] for i, role in enumerate(turns)):
+        order = " ".join(roles)
+        raise BadSample("role-order", f"{order}; accepted: [system] then user assistant, repeated, an answer last")
+
+
+def to_messages(sample: Sample) -> list[dict[str, Any]]:
+    """The conversation as `processor.apply_chat_template` takes it; image blocks are bare, to be filled in order."""
+    return [
+        {
+            "role": message.role,
+            "content": [
+                {"type": "image"} if part.type == "image" else {"type": "text", "text": part.text} for part in message.content
+            ],
+        }
+        for message in sample.messages
+    ]
+
+
+def group_questions(samples: Sequence[Sample], *, seed: int = 0) -> Sample:
+    """Several questions on the same images as turns of one conversation, in an order drawn from `seed`.
+
+    The images go once, before the first question; a system message must be shared by all. The turns of one sample
+    stay together and in order. ValueError when the samples are not about the same images or have other systems.
+    """
+    if not samples:
+        raise ValueError("group_questions got no samples; give at least one")
+    for sample in samples[1:]:
+        if sample.images != samples[0].images:
+            raise ValueError(f"group_questions: {sample.id!r} is not about the images of {samples[0].id!r}; group them per image")
+        if _system(sample) != _system(samples[0]):
+            raise ValueError(f"group_questions: {sample.id!r} has another system message than {samples[0].id!r}")
+    order = list(samples)
+    random.Random(seed).shuffle(order)
+    if len(order) == 1:
+        return order[0]
+    turns = [_without_images(message) for sample in order for message in _turns(sample)]
+    images = tuple(Part("image") for _ in samples[0].images)
+    turns[0] = Message(turns[0].role, images + turns[0].content)
+    return Sample(
+        id="+".join(sample.id for sample in order),
+        source=samples[0].source,
+        images=samples[0].images,
+        messages=(*_system(samples[0]), *turns),
+        evidence=_grouped_evidence(order),
+        meta=_common_meta(order),
+        place=samples[0].place,
+    )
+
+
+def _system(sample: Sample) -> tuple[Message, ...]:
+    return tuple(message for message in sample.messages[:1] if message.role == "system")
+
+
+def _turns(sample: Sample) -> Iterator[Message]:
+    return (message for message in sample.messages if message.role != "system")
+
+
+def _without_images(message: Message) -> Message:
+    return Message(message.role, tuple(part for part in message.content if part.type == "text"))
+
+
+def _grouped_evidence(samples: Sequence[Sample]) -> tuple[tuple[Box, ...], ...]:
+    if not any(sample.evidence for sample in samples):
+        return ()
+    none = [tuple(() for m in sample.messages if m.role == "assistant") for sample in samples]
+    return tuple(boxes for sample, empty in zip(samples, none, strict=True) for boxes in sample.evidence or empty)
+
+
+def _common_meta(samples: Sequence[Sample]) -> dict[str, Any]:
+    """What is true of every grouped sample; the rest would be said of turns that it does not hold for."""
+    first, rest = samples[0].meta, samples[1:]
+    common = {k: v for k, v in first.items() if all(k in other.meta and other.meta[k] == v for other in rest)}
+    if all(ABOUT in sample.meta for sample in samples):
+        common[ABOUT] = [words for sample in samples for words in sample.meta[ABOUT]]
+    return common

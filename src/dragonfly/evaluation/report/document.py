@@ -1,0 +1,116 @@
+"""The report as blocks: runs side by side, then every task of every run with all that is known of it.
+
+The blocks of a page without images are made from scores.json and cost.json alone; images are handed in by who draws them
+(`Art`). The same run folders give the same page.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dragonfly.files import write_text
+
+from . import tables
+from .blocks import Block, Heading, Items, Rows, Text, markdown
+from .cells import NO_BASELINE
+from .comparison import comparison_cost_rows, comparison_rows
+from .reported import reported_rows, sources
+from .runs import Run
+
+INTERVALS = (
+    "Scores in percent with 95 % bootstrap intervals over images; p of a paired permutation test. An interval without width "
+    "says that every image agrees; with few images that is no certainty."
+)
+BASELINES = (
+    "Baselines: the most frequent answer, the model without the image, the model with another question's image. "
+    f'A score marked "{NO_BASELINE}" was not compared with any.'
+)
+
+
+def _nothing(*_: Any) -> Sequence[Block]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Art:
+    """Who draws: scores of a task over runs, a breakdown, a calibration, examples. By default nobody does."""
+
+    scores: Callable[[str, Sequence[Run]], Sequence[Block]] = _nothing
+    breakdown: Callable[[str, str, Run], Sequence[Block]] = _nothing
+    calibration: Callable[[str, Run], Sequence[Block]] = _nothing
+    examples: Callable[[str, Sequence[Run]], Sequence[Block]] = _nothing
+
+
+PLAIN = Art()
+
+
+def page(
+    runs: Sequence[Run], comparison: dict[str, Any] | None = None, *, with_reported: bool = False, art: Art = PLAIN
+) -> list[Block]:
+    """All blocks. `comparison` is that of `compare` over the same runs, where there are several."""
+    named = [f"{run.label}: {run.model}" for run in runs] if len(runs) > 1 else [runs[0].model]
+    blocks: list[Block] = [Heading(1, "Evaluation"), Items(named)]
+    blocks += [Text(INTERVALS), Text(BASELINES)]
+    if with_reported:
+        blocks.append(
+            Text("Reported figures are what the papers print; they come without intervals, and their protocols differ:")
+        )
+        blocks.append(Items([f"{version}: {title}" for version, title in sources().items()]))
+    if comparison is not None:
+        blocks += _side_by_side(runs, comparison, art)
+    for run in runs:
+        blocks += [Heading(2, f"Run {run.label}")] if len(runs) > 1 else []
+        blocks += _modalities(run)
+        for name in run.scores:
+            shown = comparison is not None and name in comparison["tasks"]  # side by side already
+            blocks += _task(run, name, with_reported, replace(art, scores=_nothing, examples=_nothing) if shown else art)
+    return blocks
+
+
+def _side_by_side(runs: Sequence[Run], comparison: dict[str, Any], art: Art) -> list[Block]:
+    blocks: list[Block] = [Heading(2, "Side by side"), Text("p tests each run against the first, on the same questions.")]
+    for task in comparison["tasks"]:
+        scores = [{"tasks": run.scores} for run in runs]
+        blocks += [Heading(3, task), *art.scores(task, runs), Rows(comparison_rows(comparison, task, scores))]
+        if any(run.costs for run in runs):
+            blocks.append(Rows(comparison_cost_rows([run.label for run in runs], [run.costs.get(task, {}) for run in runs])))
+        blocks += art.examples(task, runs)
+    if comparison["left_out"]:
+        blocks.append(Text(f"Not in every run, so left out: {', '.join(comparison['left_out'])}."))
+    return blocks
+
+
+def _modalities(run: Run) -> list[Block]:
+    rows = tables.modality_rows(run.scores)
+    return [Heading(2, "By modality"), Rows(rows)] if len(rows) > 1 else []
+
+
+def _task(run: Run, name: str, with_reported: bool, art: Art) -> list[Block]:
+    task = run.scores[name]
+    blocks: list[Block] = [Heading(2, name), Text(f"{tables.headline(name, task)}; split: {task['split']}.")]
+    blocks += [*art.scores(name, [run]), Rows(tables.rows(task))]
+    if "majority" in task["baselines"]:
+        majority = task["baselines"]["majority"]
+        blocks.append(Text(f'Majority answer: "{majority["answer"]}", counted in the {majority["origin"]}.'))
+    if task["broken"]:
+        blocks.append(Text(f"{len(task['broken'])} questions could not be asked and count as wrong:"))
+        blocks.append(Items([f"{row['id']}: {row['error']}" for row in task["broken"]]))
+    for key in tables.breakdown_keys(task):
+        blocks += [Heading(3, f"By {key}"), *art.breakdown(name, key, run), Rows(tables.breakdown_rows(task, key))]
+    if task.get("hallucination"):
+        blocks += [Heading(3, "Hallucination"), Rows(tables.hallucination_rows(task))]
+        blocks += [Rows(tables.set_rows(task))] if task["hallucination"]["sets"] else []
+    if task.get("calibration"):
+        error = f"Expected calibration error {100 * task['calibration']['error']:.1f} % over {task['calibration']['n']} replies."
+        blocks += [Heading(3, "Calibration"), Text(error), *art.calibration(name, run), Rows(tables.calibration_rows(task))]
+    if run.costs.get(name):
+        blocks += [Heading(3, "Cost, mean per question"), Rows(tables.cost_rows(run.costs[name]))]
+    if with_reported:
+        rows = reported_rows(name, task)
+        blocks += [Heading(3, "Reported"), Rows(rows)] if len(rows) > 1 else []
+    return [*blocks, *art.examples(name, [run])]
+
+
+def write_markdown(blocks: Sequence[Block], path: Path) -> None:
+    write_text(path, markdown(blocks))

@@ -1,0 +1,165 @@
+"""`load_image`: any source becomes a `Image`.
+
+Knows where bytes come from (path, URL, data URL, memory) and in which order the steps run: bytes within the limit,
+size within the limit, decode, RGB, upright.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dragonfly.files import sha256
+from dragonfly.imaging.convert import ORIENTATION_TAG, orientation, to_rgb, turned
+from dragonfly.imaging.decode import check_pixels, decode, readable
+from dragonfly.imaging.fetch import display_url, fetch, one_line
+from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy
+
+Source = str | Path | bytes | Image.Image | NDArray[Any]
+
+_URL = re.compile(r"(data|file|[a-z][a-z0-9+.-]+(?=://)):", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Image:
+    """RGB pixels and where they come from.
+
+    `image` RGB, loaded, without metadata (so nobody turns it twice). `source` a name to show. `mode` PIL's mode before
+    conversion. `sha256` of the encoded bytes, None for an image from memory. `notes` what was done to it.
+    """
+
+    image: Image.Image
+    source: str
+    mode: str
+    sha256: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.image.height, self.image.width
+
+
+def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> Image:
+    """Load a path, a `data:` or (where the policy allows) http(s) URL, encoded bytes, a PIL image or an array.
+
+    Arrays: uint8 (height, width), (height, width, 1 | 3 | 4) or uint16 (height, width). Of several frames the first;
+    of a PIL image the frame it stands at. Raises ValueError, one line that begins with the image's name.
+    """
+    name = _name(source)
+    try:
+        image, digest, notes = _opened(source, policy)
+        with readable("an image that cannot be converted to RGB"):
+            mode, exif = image.mode, orientation(image) if policy.orient else 1
+            rgb, more = to_rgb(image, policy)
+            rgb = turned(rgb, exif)
+    except ImageError as error:
+        raise ValueError(f"{name} {error}") from None
+    rgb.info.clear()
+    notes += more + ([f"turned by EXIF orientation {exif}"] if exif != 1 else [])
+    return Image(image=rgb, source=name, mode=mode, sha256=digest, notes=tuple(notes))
+
+
+def _name(source: Any) -> str:
+    if isinstance(source, str) and (match := _URL.match(source)):
+        return f"{source[:40].partition(',')[0]}" if match[1].lower() == "data" else display_url(source)
+    if isinstance(source, str | Path):
+        return one_line(str(source)) or "''"
+    return "PIL image" if isinstance(source, Image.Image) else type(source).__name__
+
+
+def _opened(source: Any, policy: ImagePolicy) -> tuple[Image.Image, str | None, list[str]]:
+    """A loaded image of any mode that is ours to change, the hash of its bytes, and notes."""
+    if isinstance(source, np.ndarray):
+        return _from_array(cast(NDArray[Any], source), policy), None, []
+    if isinstance(source, Image.Image):
+        check_pixels(source.size, policy)
+        with readable("an image that cannot be loaded"):
+            image = source.copy()  # loads it; later changes to the caller's image do not reach ours
+            # Only now: Pillow turns a TIFF while loading it, and a copy forgets EXIF that the caller has edited.
+            image.getexif()[ORIENTATION_TAG] = orientation(source)
+        return image, None, []
+    if isinstance(source, str | Path):
+        data = _bytes_from(source, policy)
+    elif isinstance(source, bytes):
+        data = source
+    else:
+        raise ImageError("is not a path, URL, bytes, PIL image or numpy array; give one of these")
+    _check_bytes(len(data), policy)
+    image, notes = decode(data, policy)
+    return image, sha256(data), notes
+
+
+def _check_bytes(count: int, policy: ImagePolicy) -> None:
+    if count > policy.max_bytes:
+        raise ImageError(f"has {count:,} bytes, over the limit of {policy.max_bytes:,}; make it smaller")
+
+
+def _bytes_from(source: str | Path, policy: ImagePolicy) -> bytes:
+    match = _URL.match(source) if isinstance(source, str) else None
+    if match is None or not isinstance(source, str):
+        return _read(Path(source), policy)
+    scheme = match[1].lower()
+    if scheme == "data":
+        return _from_data_url(source, policy)
+    if scheme == "file":
+        raise ImageError("is a file: URL, which is refused; give the path itself")
+    if scheme not in ("http", "https"):
+        raise ImageError(f"is a {scheme}: URL; only http, https and data URLs are read, so download it and give the path")
+    if policy.urls == "refuse":
+        raise ImageError("is a URL, and fetching is off; download it and give the path, or set urls to 'public'")
+    return fetch(source, policy)
+
+
+def _read(path: Path, policy: ImagePolicy) -> bytes:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError("is a folder; name an image in it")
+        if not stat.S_ISREG(status.st_mode):  # a pipe or device may never end
+            raise ImageError("is not a regular file; copy the image to one")
+        _check_bytes(status.st_size, policy)
+        return path.read_bytes()
+    except ImageError:
+        raise
+    except FileNotFoundError:
+        raise ImageError("does not exist; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _from_data_url(url: str, policy: ImagePolicy) -> bytes:
+    header, _, payload = url.partition(",")
+    if not re.fullmatch(r"data:image/[\w.+-]+;base64", header, re.IGNORECASE):
+        raise ImageError("is not of the form data:image/...;base64,...; give that, or a path")
+    _check_bytes(len(payload) * 3 // 4, policy)
+    try:
+        return base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageError(f"does not hold base64 ({error})") from None
+
+
+def _from_array(array: NDArray[Any], policy: ImagePolicy) -> Image.Image:
+    shape, dtype = array.shape, array.dtype
+    is_grey = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
+    if dtype.kind == "f":
+        raise ImageError(f"of {dtype} has no agreed range; scale it to 0..255 and use .astype(numpy.uint8)")
+    if not (dtype == np.uint8 or (dtype.kind == "u" and dtype.itemsize == 2 and len(shape) == 2)):
+        raise ImageError(f"of {dtype} and shape {shape} is not accepted; use uint8, or uint16 (height, width)")
+    if not is_grey and not (len(shape) == 3 and shape[2] in (3, 4)):
+        remedy = "transpose it with numpy.moveaxis(array, 0, -1)" if len(shape) == 3 and shape[0] in (1, 3, 4) else "change it"
+        raise ImageError(f"of shape {shape} is not (height, width) or (height, width, 1 | 3 | 4); {remedy}")
+    if 0 in shape:
+        raise ImageError(f"of shape {shape} holds no pixels; give at least one")
+    check_pixels((shape[1], shape[0]), policy)
+    native = np.ascontiguousarray(array, dtype=dtype.newbyteorder("="))
+    return Image.fromarray(native.reshape(shape[:2]) if is_grey else native)

@@ -1,0 +1,102 @@
+"""Questions whose answer has a place in the image, and whether the kept sub-images cover it.
+
+Two measures. `covered`: the centre of every evidence box lies inside a kept high sub-image (a box is a word or a mark, and a
+word is read where its middle is). `area_share`: the share of the boxes' area inside kept high sub-images. Both have an exact
+expectation under a random choice. Knows no model and no policy.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from math import comb, prod
+from pathlib import Path
+from typing import Any
+
+from dragonfly.data import Manifest
+from dragonfly.evaluation.questions import image_name
+from dragonfly.vision.layout import Box, SubImageLayout
+from dragonfly.vision.scoring import evidence_areas
+from dragonfly.vision.spec import Scope
+
+
+@dataclass(frozen=True)
+class Located:
+    """A question about one image, its answer, and the boxes that hold it (source pixels)."""
+
+    id: str
+    group: str
+    image: str | bytes
+    text: str
+    answer: str
+    evidence: tuple[Box, ...]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def located(manifest: Manifest) -> Iterator[Located]:
+    """The manifest's questions that have evidence, in order; the others say nothing about recall and are left out."""
+    for sample in manifest:
+        turns = [message for message in sample.messages if message.role != "system"]
+        for turn, boxes in enumerate(sample.evidence):
+            if boxes:
+                source = sample.images[0].source
+                group = sample.images[0].group or image_name([source])
+                text, answer = turns[2 * turn].text.strip(), turns[2 * turn + 1].text.strip()
+                yield Located(f"{sample.id}#{turn}", group, source, text, answer, boxes, sample.meta)
+
+
+def read_located(path: str | Path, limit: int | None = None) -> list[Located]:
+    """The first `limit` located questions. ValueError where the manifest has none."""
+    found: list[Located] = []
+    for question in located(Manifest.open(path)):
+        if limit is not None and len(found) >= limit:
+            break
+        found.append(question)
+    if not found:
+        raise ValueError(f"{path} has no evidence: no row says which boxes hold its answer; `dragonfly synth` writes such data")
+    return found
+
+
+def needed(layout: SubImageLayout, evidence: Collection[Box]) -> frozenset[int]:
+    """Raster indices of the high sub-images that hold a centre of the evidence (half-open, so each centre has one)."""
+    boxes = layout.level_boxes("high")
+    centres = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in evidence]
+    return frozenset(
+        index for x, y in centres for index, box in enumerate(boxes) if box[0] <= x < box[2] and box[1] <= y < box[3]
+    )
+
+
+def covered(layout: SubImageLayout, evidence: Collection[Box], kept: Collection[int]) -> bool:
+    """Whether every centre lies inside a kept sub-image."""
+    return needed(layout, evidence) <= set(kept)
+
+
+def area_share(layout: SubImageLayout, evidence: Collection[Box], kept: Collection[int]) -> float:
+    """The share of the evidence's area inside kept sub-images, 0 to 1."""
+    shares = _shares(layout, evidence)
+    return sum(shares[index] for index in kept)
+
+
+def random_covered(layout: SubImageLayout, evidence: Collection[Box], keep: int, scope: Scope) -> float:
+    """The probability that `keep` drawn sub-images (of each region, or of the image) cover the evidence, exactly."""
+    mates = layout.regions if scope == "region" else (0,) * len(layout.regions)
+    sizes, wanted = Counter(mates), Counter(mates[index] for index in needed(layout, evidence))
+    return prod(
+        comb(sizes[mate] - some, keep - some) / comb(sizes[mate], keep) if some <= keep else 0.0 for mate, some in wanted.items()
+    )
+
+
+def random_area(layout: SubImageLayout, evidence: Collection[Box], keep: int, scope: Scope) -> float:
+    """The expected share of the evidence's area inside drawn sub-images, exactly."""
+    mates = layout.regions if scope == "region" else (0,) * len(layout.regions)
+    sizes = Counter(mates)
+    return sum(share * keep / sizes[mate] for share, mate in zip(_shares(layout, evidence), mates, strict=True))
+
+
+def _shares(layout: SubImageLayout, evidence: Collection[Box]) -> list[float]:
+    """For every high sub-image its part of the evidence's area; boxes that overlap each other count each."""
+    whole = sum((right - left) * (bottom - top) for left, top, right, bottom in evidence)
+    if whole <= 0:
+        raise ValueError(f"evidence {list(evidence)} has no area; a box is (left, top, right, bottom) in source pixels")
+    return [area / whole for area in evidence_areas(layout.level_boxes("high"), list(evidence))]

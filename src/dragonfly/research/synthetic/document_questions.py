@@ -1,0 +1,185 @@
+"""Questions about the facts of an image, with their only accepted answers and the boxes that hold them.
+
+Promises that every answer follows from the facts alone, that a question about what is absent is worded like one about what
+is there, and that yes and no are equally likely within each form. Does not know pixels.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .facts import Fact
+from .families import Family, make_value, plural
+from .page_record import Box
+from .wordings import WORDINGS
+
+ABSENT = "not in the picture"
+ARTICLE = re.compile(r"^(a|an|the) ")
+KINDS = ("read", "next to", "look", "compare", "count", "yes/no", "absent", "describe")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of one of `KINDS`, in one of the wordings of its `form`.
+
+    `evidence` is empty where nothing there is asked about, or not all of it has a place. `detail_px` is
+    the height of the smallest text or speck that it is about; `about` are the words that its wording leaves open,
+    which name what it is about.
+    """
+
+    kind: str
+    form: str
+    text: str
+    answer: str
+    evidence: tuple[Box, ...] = ()
+    detail_px: float = 0.0
+    about: tuple[str, ...] = ()
+
+
+@dataclass
+class Asker:
+    """Makes questions about `facts` of a family in the words of a split; `absent` are keys that are not there."""
+
+    rng: random.Random
+    facts: Sequence[Fact]
+    absent: Sequence[str]
+    family: Family
+    split: str
+
+    def question(self, kind: str, form: str, answer: str, about: Sequence[Fact] = (), **words: str) -> Question:
+        """A question in a drawn wording, with the facts that answer it as evidence."""
+        text = self.rng.choice(WORDINGS[form].of(self.split)).format(**words)
+        boxes = [fact.box for fact in about if fact.box is not None]
+        evidence = tuple(boxes) if len(boxes) == len(about) else ()
+        detail = min(fact.detail_px for fact in about or self.facts)
+        named = tuple(dict.fromkeys(ARTICLE.sub("", word) for name, word in words.items() if name != "noun" and word in text))
+        return Question(kind, form, text[0].upper() + text[1:], answer, evidence, detail, named)
+
+    def unseen_value(self) -> str:
+        return make_value(self.rng, self.family, self.split, {fact.value for fact in self.facts})
+
+    def some(self, options: Sequence[Fact], count: int) -> list[Fact]:
+        return self.rng.sample(options, min(count, len(options)))
+
+
+def ask(
+    rng: random.Random, facts: Sequence[Fact], absent: Sequence[str], family: Family, split: str, whole: bool = True
+) -> tuple[Question, ...]:
+    """Every question about the facts, in a random order; without `whole`, none about the image as a whole."""
+    asker = Asker(rng, facts, absent, family, split)
+    makers: list[Callable[[Asker], Iterator[Question]]] = [_values, _owners, _absences, _comparisons, _yes_no, _looks]
+    makers += [_counts, _description] if whole else []
+    found = [question for make in makers for question in make(asker)]
+    first = {question.text: question for question in reversed(found)}  # one answer each, whatever the wording
+    asked = [question for question in found if first[question.text] is question]
+    rng.shuffle(asked)
+    return tuple(asked)
+
+
+def _value_form(family: Family) -> tuple[str, str]:
+    """(kind, form) of the question for a fact's value."""
+    if family.specks:
+        return "count", "count"
+    return ("next to", "beside") if family.shapes else ("read", "value")
+
+
+def _values(asker: Asker) -> Iterator[Question]:
+    kind, form = _value_form(asker.family)
+    for fact in asker.facts:
+        yield asker.question(kind, form, fact.value, [fact], key=fact.key, nouns=fact.key)
+
+
+def _owners(asker: Asker) -> Iterator[Question]:
+    if asker.family.specks:
+        return
+    form = "owner of shapes" if asker.family.shapes else "owner"
+    for fact in asker.some(asker.facts, 1 + len(asker.facts) // 3):
+        yield asker.question("next to", form, fact.key, [fact], value=fact.value, noun=asker.family.noun)
+
+
+def _absences(asker: Asker) -> Iterator[Question]:
+    _, form = _value_form(asker.family)
+    for key in asker.rng.sample(asker.absent, min(len(asker.absent), 1 + len(asker.facts) // 4)):
+        yield asker.question("absent", form, ABSENT, key=key, nouns=key)
+    if not asker.family.specks and asker.rng.random() < 0.5:
+        form = "owner of shapes" if asker.family.shapes else "owner"
+        yield asker.question("absent", form, ABSENT, value=asker.unseen_value(), noun=asker.family.noun)
+
+
+def _comparisons(asker: Asker) -> Iterator[Question]:
+    numbers = [fact for fact in asker.facts if fact.number is not None]
+    for _ in range(2 if len(numbers) > 2 else 1):
+        pair = asker.some(numbers, 2)
+        if len(pair) == 2 and pair[0].value != pair[1].value:
+            form = asker.rng.choice(("larger", "smaller"))
+            low, high = sorted(pair, key=lambda fact: fact.number or 0)
+            names = [f"the {fact.key}" if asker.family.shapes else fact.key for fact in pair]
+            answer = high if form == "larger" else low
+            yield asker.question("compare", form, answer.key, pair, a=names[0], b=names[1])
+
+
+def _yes_no(asker: Asker) -> Iterator[Question]:
+    """As many yes as no, of each form."""
+    for fact, key in zip(asker.some(asker.facts, 1), asker.rng.sample(asker.absent, 1), strict=False):
+        yield asker.question("yes/no", "present", "yes", [fact], an=_with_article(fact.key, asker.family))
+        yield asker.question("yes/no", "present", "no", an=_with_article(key, asker.family))
+    form = "holds specks" if asker.family.specks else ("holds beside" if asker.family.shapes else "holds")
+    told = asker.some(asker.facts, 2)
+    for fact in told[:1]:
+        yield asker.question("yes/no", form, "yes", [fact], key=fact.key, value=fact.value)
+    for fact in told[-1:]:
+        yield asker.question("yes/no", form, "no", [fact], key=fact.key, value=_other_value(asker, fact))
+
+
+def _other_value(asker: Asker, fact: Fact) -> str:
+    """A value that is not this fact's: half the time one that stands elsewhere in the image."""
+    others = [other.value for other in asker.facts if other.value != fact.value]
+    if others and asker.rng.random() < 0.5:
+        return asker.rng.choice(others)
+    while (value := asker.unseen_value()) == fact.value:
+        pass
+    return value
+
+
+def _looks(asker: Asker) -> Iterator[Question]:
+    """The colour of the only circle, the shape of the only red one."""
+    if not asker.family.shapes:
+        return
+    for place, form in ((1, "colour of specks" if asker.family.specks else "colour"), (0, "shape")):
+        named: dict[str, list[Fact]] = {}
+        for fact in asker.facts:
+            named.setdefault(fact.key.split()[place], []).append(fact)
+        single = [facts[0] for facts in named.values() if len(facts) == 1]
+        for fact in asker.some(single, 2):
+            words = fact.key.split()
+            yield asker.question("look", form, words[1 - place], [fact], key=words[place])
+
+
+def _counts(asker: Asker) -> Iterator[Question]:
+    family, facts = asker.family, asker.facts
+    yield asker.question("count", "count", str(len(facts)), facts, nouns=plural(family.noun))
+    if family.shapes and not family.specks:
+        colour = asker.rng.choice(sorted({fact.key.split()[0] for fact in facts}))
+        shape = asker.rng.choice(sorted({fact.key.split()[1] for fact in facts}))
+        for nouns, word in ((f"{colour} shapes", colour), (plural(shape), shape)):
+            about = [fact for fact in facts if word in fact.key.split()]
+            yield asker.question("count", "count", str(len(about)), about, nouns=nouns)
+
+
+def _description(asker: Asker) -> Iterator[Question]:
+    count = len(asker.facts)
+    yield asker.question("describe", "describe", describe(asker.family, count), asker.facts)
+
+
+def describe(family: Family, count: int) -> str:
+    """One short sentence: "a receipt with 5 fields"."""
+    return f"a {family.thing} with {count} {plural(family.noun, count)}"
+
+
+def _with_article(key: str, family: Family) -> str:
+    if family.specks:
+        return key
+    return f"{'an' if key[0] in 'aeiou' else 'a'} {key}"

@@ -1,0 +1,83 @@
+"""What can be drawn: named specifications as data.
+
+Promises that an image depends on nothing but (spec, split, seed, index). Does not know how anything is drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SPLITS = ("train", "dev", "test")
+
+Grid = tuple[int, int]  # (rows, cols)
+Size = tuple[int, int]  # (height, width)
+
+
+@dataclass(frozen=True)
+class SynthSpec:
+    """One kind of data set.
+
+    Args:
+        name: what `--spec` takes.
+        about: one line for people.
+        cell: pixels of a cell at scale 1; facts stay inside cells, unless `sizes` are given.
+        grids: (rows, cols) of cells, one drawn per image.
+        sizes: (height, width) of images on which facts stand freely, one drawn per image; none binds facts to cells.
+        jitter: range of the factor by which height and width are changed, each for itself.
+        facts: least and most facts in an image; ignored when `crowded`.
+        crowded: fill five of six cells instead of at most `most_per_region`.
+        most_per_region: most cells with facts or title under one mid sub-image.
+        detail: range of the glyphs' cap height in pixels, at scale 1.
+        afar: most pixels of a capital once the whole page is shrunk to one cell.
+        values: kinds of value that fields have besides their family's own.
+        turn: most degrees that a page is turned, either way; half of them are.
+        blur: largest radius of the blur, in pixels; half of the pages have some.
+        light: most grey levels by which the light differs from the middle of the page to its edge.
+        quality: range of the JPEG quality.
+        close: cells of a page, a square number, that make an image; 0 keeps whole pages.
+        text: write the facts as lines of text, without an image.
+    """
+
+    name: str
+    about: str
+    cell: int = 64
+    grids: tuple[Grid, ...] = ((4, 6), (6, 4), (3, 8), (8, 3))
+    sizes: tuple[Size, ...] = ()
+    jitter: tuple[float, float] = (0.92, 1.12)
+    facts: tuple[int, int] = (4, 10)
+    crowded: bool = False
+    most_per_region: int = 3
+    detail: tuple[float, float] = (10.2, 15.0)
+    afar: float = 3.95
+    values: tuple[str, ...] = ()
+    turn: float = 0.0
+    blur: float = 0.0
+    light: float = 12.0
+    quality: tuple[int, int] = (80, 95)
+    close: int = 0
+    text: bool = False
+
+
+_ALL = (
+    SynthSpec("nano", "fields, tables, charts, panels, shapes and specks of 10-16 px, bound to cells of 64 px"),
+    SynthSpec("nano-crowded", "nano with most cells filled, to pre-train a tower", crowded=True),
+    SynthSpec("nano-words", "nano with words for most values of fields, to learn letters", values=("word",) * 12),
+    *(
+        SynthSpec(f"nano-close-{n}", f"{n} cells of a crowded page, from anywhere on it", crowded=True, close=n)
+        for n in (1, 4, 9)
+    ),
+    SynthSpec(
+        "fine",
+        "pages of 512x768 and alike, free layouts from sparse to dense, 8-24 px, turned, blurred, unevenly lit",
+        sizes=((512, 768), (768, 512), (640, 640), (384, 1024), (1024, 384)),
+        facts=(4, 26),
+        detail=(8.0, 24.0),
+        values=("price", "time"),
+        turn=2.5,
+        blur=0.7,
+        light=40.0,
+        quality=(55, 92),
+    ),
+    SynthSpec("nano-text", "the records of nano as lines of text, without images", text=True),
+)
+SPECS: dict[str, SynthSpec] = {spec.name: spec for spec in _ALL}

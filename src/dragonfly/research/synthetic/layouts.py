@@ -1,0 +1,179 @@
+"""Where the facts of a page stand: what to draw into which box, in which face.
+
+Promises that boxes do not overlap and that their facts fit into them. Two ways: bound to cells, or free.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from .arrange import room
+from .cells import Cell, Cells, choose_cells, draw_cells, title_cells
+from .document_spec import SynthSpec
+from .facts import Fact
+from .families import FAMILIES, Family, make_facts, with_values
+from .fonts import Face, face
+from .page_record import Box
+from .plots import plot_capacity
+from .styles import Style
+
+TITLE_SHARE = 0.35  # of the images
+_ICON = {"pie": 18.0, "dial": 18.0, "sideways": 14.0}  # pixels beside a value that its mark takes, at least
+_PLOTS = 0.7  # share of free charts with bars or points that are one chart, not one per category
+_FREE_CELL = 64  # side of the squares by which free pages are decorated
+
+
+@dataclass(frozen=True)
+class Item:
+    """A fact, the box that it must be drawn into, and its face."""
+
+    fact: Fact
+    slot: Box
+    face: Face
+
+
+@dataclass(frozen=True)
+class PageLayout:
+    """A page before it is drawn: its cells, those that are `used`, the title's box, and its facts.
+
+    `absent` are keys that could have been drawn and were not. With a `plot`, all facts share it as one chart.
+    """
+
+    cells: Cells
+    used: frozenset[Cell]
+    title: Box | None
+    items: tuple[Item, ...]
+    absent: tuple[str, ...]
+    plot: Box | None = None
+
+
+def bound_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, style: Style) -> PageLayout:
+    """Every fact inside a cell, in one face."""
+    cells = draw_cells(rng, spec)
+    title = title_cells(rng, cells) if rng.random() < TITLE_SHARE else []
+    chosen = choose_cells(rng, cells, spec, title)
+    family, one = with_values(FAMILIES[name], spec.values), _face(rng, spec, style, name, cells)
+    keys, limit = set(_fitting(family, style, one, cells)), _value_room(style, cells)
+    facts, absent = make_facts(rng, family, split, len(chosen), keys.__contains__, lambda value: one.width(value) <= limit)
+    items = tuple(Item(fact, cells.box(*cell), one) for fact, cell in zip(facts, chosen, strict=False))
+    box = cells.box(*title[0], len(title)) if title else None
+    return PageLayout(cells, frozenset([*title, *chosen]), box, items, tuple(absent))
+
+
+def _face(rng: random.Random, spec: SynthSpec, style: Style, name: str, cells: Cells) -> Face:
+    """A face of the style, as high as drawn or so much smaller that enough keys fit into a cell."""
+    family, scale = FAMILIES[name], cells.cell_size[0] / spec.cell
+    tallest = min(spec.detail[1] * (0.83 if name == "chart" else 1.0), spec.afar * cells.grid[0])
+    least, most = spec.detail[0] * scale, tallest * scale
+    chosen, cap = rng.choice(style.faces), rng.uniform(least, most)
+    wanted = 26 if spec.crowded else spec.facts[1] + 6
+    while cap > least and not _roomy(family, style, face(chosen, cap), cells, wanted):
+        cap = max(least, cap - 0.5)
+    return face(chosen, cap)
+
+
+def _roomy(family: Family, style: Style, type_face: Face, cells: Cells, wanted: int) -> bool:
+    """Whether the cells hold `wanted` of the family's keys, and values of three digits."""
+    enough = family.shapes or len(_fitting(family, style, type_face, cells)) >= wanted
+    return enough and type_face.width("000") <= _value_room(style, cells)
+
+
+def _value_room(style: Style, cells: Cells) -> float:
+    return room(style, cells.cell_size[1]) - _ICON.get(style.arrangement, 0.0)
+
+
+def _fitting(family: Family, style: Style, type_face: Face, cells: Cells) -> list[str]:
+    """The keys that one line of a cell can hold."""
+    limit = room(style, cells.cell_size[1])
+    return [key for key in family.keys if family.shapes or type_face.width(key.capitalize()) <= limit]
+
+
+def free_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, style: Style) -> PageLayout:
+    """Facts in boxes of their own size: in columns where the page is dense, else anywhere; each in its own height."""
+    height, width = (round(side * rng.uniform(*spec.jitter)) for side in rng.choice(spec.sizes))
+    cells = Cells((height, width), (-(-height // _FREE_CELL), -(-width // _FREE_CELL)), (1, 1))
+    margin = 0.05 * max(height, width)  # a turned page loses its corners
+    title = None
+    if rng.random() < TITLE_SHARE:
+        title = (margin, margin, margin + min(0.6 * width, 300), margin + 70)
+    family = with_values(FAMILIES[name], spec.values)
+    facts, absent = make_facts(rng, family, split, rng.randint(*spec.facts))
+    faces = _free_faces(rng, spec, style, len(facts))
+    wants_plot = style.arrangement in ("bar", "point") and rng.random() < _PLOTS
+    if wants_plot and (plot := _as_plot(cells, title, facts, absent, faces[0], margin)):
+        return plot
+    needs = [need(fact, one, name) for fact, one in zip(facts, faces, strict=True)]
+    area = (margin, (title[3] if title else margin), width - margin, height - margin)
+    slots = (_in_columns if rng.random() < 0.5 else _scattered)(rng, area, needs)
+    kept = [Item(fact, slot, one) for fact, slot, one in zip(facts, slots, faces, strict=True) if slot]
+    boxes = [item.slot for item in kept] + ([title] if title else [])
+    used = frozenset(cell for cell in cells.all() for box in boxes if _meet(cells.box(*cell), box))
+    return PageLayout(cells, used, title, tuple(kept), tuple(absent))
+
+
+def _as_plot(
+    cells: Cells, title: Box | None, facts: list[Fact], absent: list[str], one: Face, margin: float
+) -> PageLayout | None:
+    """As many facts as fit beside each other, in one chart on most of the page; None where that is less than three."""
+    height, width = cells.size
+    area = (margin, (title[3] if title else margin), width - margin, height - margin)
+    wide = max(one.width(text) for fact in facts for text in (fact.key.capitalize(), fact.value))
+    kept = facts[: plot_capacity(area, one.cap, wide)]
+    if len(kept) < 3:
+        return None
+    items = tuple(Item(fact, area, one) for fact in kept)
+    return PageLayout(cells, frozenset(cells.all()), title, items, tuple(absent), area)
+
+
+def _free_faces(rng: random.Random, spec: SynthSpec, style: Style, count: int) -> list[Face]:
+    """One height for the page, or one for each fact; small ones are drawn more often than large ones."""
+    least, most = spec.detail
+    heights = [least * (most / least) ** rng.random() for _ in range(count)]
+    chosen = rng.choice(style.faces)
+    return [face(chosen, heights[0] if rng.random() < 0.7 else cap) for cap in heights]
+
+
+def need(fact: Fact, one: Face, name: str) -> tuple[float, float]:
+    """(height, width) that a fact takes on a free page, with its frame or mark."""
+    text = max(one.width(fact.key.capitalize()), one.width(fact.value))
+    if name == "specks":
+        return 2.9 * one.cap + 6, 4.4 * one.cap + 6
+    if name == "shapes":
+        return 4.2 * one.cap + 14, 2.2 * one.cap + one.width(fact.value) + 14
+    side = 2.4 * one.cap + 12 if name in ("chart", "panel") else 0.0
+    return 3.8 * one.cap + 22 + side / 2, text + side + 22
+
+
+def _in_columns(rng: random.Random, area: Box, needs: list[tuple[float, float]]) -> list[Box | None]:
+    """Boxes one under another in columns of equal width; None for facts that find no room."""
+    left, top, right, bottom = area
+    wide, gap = max(width for _, width in needs), rng.uniform(0, 14)
+    x, y, slots = left, top, list[Box | None]()
+    for height, width in needs:
+        if y + height > bottom:
+            x, y = x + wide + gap, top
+        fits = x + width <= right and y + height <= bottom
+        slots.append((x, y, x + width, y + height) if fits else None)
+        y += height + gap if fits else 0
+    return slots
+
+
+def _scattered(rng: random.Random, area: Box, needs: list[tuple[float, float]]) -> list[Box | None]:
+    """Boxes anywhere that do not overlap; None for facts that find no room in 30 tries."""
+    left, top, right, bottom = area
+    slots: list[Box | None] = []
+    for height, width in needs:
+        found = None
+        for _ in range(30):
+            x, y = rng.uniform(left, max(left, right - width)), rng.uniform(top, max(top, bottom - height))
+            box = (x, y, x + width, y + height)
+            if box[2] <= right and box[3] <= bottom and not any(slot and _meet(box, slot) for slot in slots):
+                found = box
+                break
+        slots.append(found)
+    return slots
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

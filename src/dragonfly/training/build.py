@@ -1,0 +1,294 @@
+"""A stage's beginning: model and processor from a recipe's `init_from`, and what of the model is trained.
+
+Promises that a stage trains exactly the modules that it names. Knows no data and no optimiser.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor, AutoTokenizer
+
+from dragonfly.config import nearest
+from dragonfly.inference.locate import bundled_model
+from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
+from dragonfly.models.connector import optional_modules
+from dragonfly.models.conversion import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
+from dragonfly.models.towers import tower_config
+from dragonfly.vision.presets import get_preset
+from dragonfly.vision.spec import GEOMETRY, EncoderSpec
+
+from .projector_init import initialise_projector
+from .recipe import MODULES, InitFrom, ModelOptions, Recipe
+from .scratch import scratch_model, scratch_processor
+
+logger = logging.getLogger(__name__)
+
+BUNDLED = "nano"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class ModuleCount:
+    """A module's parameters, and how many of them are trained."""
+
+    name: str
+    parameters: int
+    trained: int
+
+    def __str__(self) -> str:
+        state = "frozen" if not self.trained else "trainable" if self.trained == self.parameters else "partly trainable"
+        return f"{self.name:<22} {self.parameters:>16,} parameters, {self.trained:>16,} trained ({state})"
+
+
+def build_processor(recipe: Recipe) -> DragonflyProcessor:
+    """The stage's processor, alone: enough to look at data, without any weights."""
+    source = recipe.init_from
+    if source.checkpoint is not None:
+        processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(_existing(source.checkpoint)))
+        processor.image_processor.encoder = encoder_for(recipe.model, processor.image_processor.encoder)
+        return processor
+    if source.scratch is not None:
+        encoder = DragonflyConfig(vision_config=tower_config(source.scratch.tower), **_preset_or_encoder(recipe.model)).encoder
+        return scratch_processor(source.scratch, encoder_for(recipe.model, encoder))
+    tokenizer, image_token, separator_token = _tokenizer(source)
+    encoder = DragonflyConfig(vision_config=_tower_config(source), **_preset_or_encoder(recipe.model)).encoder
+    image_processor = DragonflyImageProcessor(encoder=encoder_for(recipe.model, encoder), preset=recipe.model.preset)
+    return DragonflyProcessor(image_processor, tokenizer, image_token=image_token, separator_token=separator_token)
+
+
+def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
+    """The stage's model, its encoder that of the processor, every weight in place; nothing is frozen yet."""
+    source = recipe.init_from
+    # DeepSpeed keeps float32 masters of its own and LoRA leaves the base as it is; else the weights are the masters.
+    lean = recipe.deepspeed is not None or recipe.lora is not None
+    options: dict[str, Any] = {"dtype": DTYPES[recipe.precision] if lean else torch.float32}
+    if recipe.attention is not None:
+        options["attn_implementation"] = recipe.attention
+    if source.checkpoint is not None:
+        config = DragonflyConfig.from_pretrained(_existing(source.checkpoint))
+        config.encoder = processor.image_processor.encoder
+        config.preset = recipe.model.preset or config.preset
+        if recipe.lora is not None and recipe.lora.quantize:
+            options["quantization_config"] = four_bits()
+        model = DragonflyForConditionalGeneration.from_pretrained(_existing(source.checkpoint), config=config, **options)
+    elif source.scratch is not None:
+        model = scratch_model(source.scratch, processor, recipe.seed, recipe.attention)
+    else:
+        model = _assemble(recipe, processor, options)
+    model.config.encoder_batch = None  # all ranks must call the tower equally often
+    if source.projector is not None:
+        patch_ocr = DragonflyForConditionalGeneration.from_pretrained(_existing(source.projector), dtype=options["dtype"])
+        model.model.vision_tower.load_state_dict(patch_ocr.model.vision_tower.state_dict())
+        initialise_projector(model, processor.tokenizer, source.projector)
+    return model
+
+
+def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
+    """`encoder` (dictionary form) with a recipe's changes. ValueError naming what does not fit."""
+    if options.preset is not None and options.encoder is not None:
+        raise ValueError("model.preset and model.encoder both describe the encoder; give one")
+    values = dict(encoder)
+    if options.encoder is not None:
+        values = dict(options.encoder)
+    elif options.preset is not None:
+        geometry = {key: values[key] for key in GEOMETRY}
+        values = {**get_preset(options.preset).spec.to_dict(), **geometry}
+    names = ("fit", "grid_rule", "regions", "max_enlargement", "position")
+    changes: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if selection := {key: value for key, value in options.selection.model_dump().items() if value is not None}:
+        changes["selection"] = selection
+    return EncoderSpec.from_dict(values).changed(changes).to_dict()
+
+
+def check_choice(recipe: Recipe, spec: EncoderSpec) -> None:
+    """ValueError where a choice that learns from attention would not see every high sub-image."""
+    if recipe.choice_from == "evidence":
+        return
+    sizes = [[grid[0] * grid[1] if grid else 0 for grid in pair] for pair in spec.pairs()]
+    if spec.selection.policy != "question" or any(spec.num_kept_high(mid, high) < high for mid, high in sizes):
+        raise ValueError(
+            "choice_from 'attention' needs policy 'question' and every high sub-image before the language model, and "
+            f"model.selection is policy '{spec.selection.policy}' with keep {spec.selection.keep} of each "
+            f"{spec.selection.scope}; keep all while training, and fewer when the model is loaded (model.selection.keep)"
+        )
+
+
+def warn_of_a_stale_map(model: DragonflyForConditionalGeneration) -> None:
+    """Say so where policy `question` has a learned map that stays as it is while what it compares is trained."""
+    found = getattr(model.model, "query_projection", None)
+    if found is None or not found.learned() or any(weight.requires_grad for weight in found.parameters()):
+        return
+    compared = {
+        "vision_tower": model.model.vision_tower,
+        "multi_modal_projector": model.model.multi_modal_projector,
+        "embeddings": model.get_input_embeddings(),
+    }
+    moving = [name for name, part in compared.items() if any(weight.requires_grad for weight in part.parameters())]
+    if moving:
+        logger.warning(
+            "policy 'question' chooses by a map that was learned for the %s as they were, and this run trains them: it will "
+            "choose worse. Train language_model.layers alone, or learn the map again afterwards (dragonfly lab calibrate), or "
+            "choose without it (model.selection.policy=detail)",
+            ", ".join(moving),
+        )
+
+
+def freeze(model: nn.Module, trainable: list[str]) -> None:
+    """Let exactly the named modules be trained. ValueError for a name that the model does not have."""
+    modules = [named_module(model, name) for name in trainable]
+    tied = getattr(getattr(model, "config", None), "tie_word_embeddings", False)
+    if tied and "lm_head" in trainable and "language_model" not in trainable:
+        raise ValueError("trainable: lm_head is the same matrix as language_model's embeddings here; name both or neither")
+    model.requires_grad_(False)
+    for module in modules:
+        module.requires_grad_(True)
+
+
+def named_module(model: nn.Module, name: str) -> nn.Module:
+    """A module by the name that recipes use: `lm_head`, `vision_tower`, `language_model.layers.1`."""
+    place = name if name.partition(".")[0] == "lm_head" else f"model.{name}"
+    try:
+        return model.get_submodule(place)
+    except AttributeError:
+        first, _, last = name.rpartition(".")
+        owner = named_module(model, first) if first else None
+        legal = [child for child, _ in owner.named_children()] if owner is not None else list(MODULES)
+        where = f" in {first}" if first else ""
+        raise ValueError(f"trainable: no module {name!r}{where}: {nearest(last, legal)}") from None
+
+
+def module_of(parameter: str) -> str:
+    """The module of `MODULES`, with what follows, that a parameter's full name lies in (PEFT's prefix or not)."""
+    parts = parameter.split(".")
+    start = next((index for index, part in enumerate(parts) if part in MODULES), None)
+    return ".".join(parts[start:]) if start is not None else parameter
+
+
+def count_modules(model: nn.Module) -> list[ModuleCount]:
+    """Parameters and trained parameters of each of `MODULES`; what lies in none of them is `other`."""
+    counts = {name: [0, 0] for name in (*MODULES, "other")}
+    for name, parameter in model.named_parameters():
+        module = module_of(name).partition(".")[0]
+        count = counts[module if module in counts else "other"]
+        count[0] += parameter.numel()
+        count[1] += parameter.numel() if parameter.requires_grad else 0
+    return [ModuleCount(name, *count) for name, count in counts.items() if count[0]]
+
+
+def four_bits() -> Any:
+    """The language model in 4 bits (NF4), tower, projector and head as they are. ValueError where that cannot run."""
+    try:
+        import bitsandbytes  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ValueError("lora.quantize needs bitsandbytes; install it, or set lora.quantize=false") from None
+    if not torch.cuda.is_available():
+        raise ValueError("lora.quantize needs a CUDA device; set lora.quantize=false")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=["vision_tower", "multi_modal_projector", "lm_head"],
+    )
+
+
+def _assemble(recipe: Recipe, processor: DragonflyProcessor, options: dict[str, Any]) -> DragonflyForConditionalGeneration:
+    """Tower and language model put into place, the projector new. Built without storage, so nothing is held twice."""
+    source = recipe.init_from
+    language: Any = AutoModelForCausalLM.from_pretrained(_existing(source.language_model or ""), **options)
+    if len(processor.tokenizer) > language.get_input_embeddings().num_embeddings:
+        language.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
+    config = DragonflyConfig(
+        vision_config=_tower_config(source),
+        text_config=language.config.get_text_config(),
+        preset=recipe.model.preset,
+        encoder=processor.image_processor.encoder,
+        image_token_id=processor.image_token_id,
+        separator_token_id=processor.separator_token_id,
+        tie_word_embeddings=bool(language.config.tie_word_embeddings),
+        dtype=options["dtype"],
+    )
+    with torch.device("meta"):
+        model = DragonflyForConditionalGeneration(config)
+    model.model.language_model = language.base_model
+    model.lm_head = language.get_output_embeddings()
+    model.model.vision_tower.to_empty(device="cpu").to(options["dtype"])
+    _fill_tower(model.model.vision_tower, source, options["dtype"])
+    for name, module in optional_modules(config.spec, config.text_config.hidden_size).items():
+        setattr(model.model, name, module if name == "mean_embedding" else module.to(options["dtype"]))
+    projector = nn.Linear(config.vision_config.hidden_size, config.text_config.hidden_size)
+    _init_projector(projector, recipe.seed, config.text_config.initializer_range)
+    model.model.multi_modal_projector = projector.to(options["dtype"])
+    model.generation_config = language.generation_config
+    return model
+
+
+def _init_projector(projector: nn.Linear, seed: int, deviation: float) -> None:
+    """Normal weights of the language model's own spread, the same on every rank."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        projector.weight.normal_(0.0, deviation, generator=generator)
+        projector.bias.zero_()
+
+
+def _fill_tower(tower: nn.Module, source: InitFrom, dtype: torch.dtype) -> None:
+    """Copy the weights below the feature layer; buffers that a checkpoint does not hold are made anew."""
+    loaded, built = _inner(AutoModel.from_pretrained(_existing(source.tower or ""), dtype=dtype)), _inner(tower)
+    weights = {**loaded.state_dict(), **dict(loaded.named_buffers())}
+    tensors = {**dict(built.named_parameters()), **dict(built.named_buffers())}
+    if missing := [name for name in tensors if name not in weights]:
+        raise ValueError(f"tower {source.tower!r} lacks {missing[0]} and {len(missing) - 1} more tensors; is it a vision tower?")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(weights[name])
+
+
+def _inner(tower: nn.Module) -> nn.Module:
+    """The encoder itself where a whole CLIP or SigLIP model, or a wrapper, was loaded."""
+    return getattr(tower, "vision_model", tower)
+
+
+def _tower_config(source: InitFrom) -> Any:
+    return tower_config(AutoConfig.from_pretrained(_existing(source.tower or "")))
+
+
+def _preset_or_encoder(options: ModelOptions) -> dict[str, Any]:
+    return {"encoder": options.encoder} if options.encoder is not None else {"preset": options.preset}
+
+
+def _tokenizer(source: InitFrom) -> tuple[Any, str, str]:
+    """The language model's tokenizer, and its placeholder and separator: named, reserved, or added."""
+    tokenizer = AutoTokenizer.from_pretrained(_existing(source.language_model or ""))
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    known = tokenizer.get_vocab()
+    chosen = []
+    for named, reserved, added in (
+        (source.image_token, RELEASED_IMAGE_TOKEN, "<image>"),
+        (source.separator_token, RELEASED_SEPARATOR_TOKEN, "<separator>"),
+    ):
+        token = named or (reserved if reserved in known else added)
+        if token not in known:
+            tokenizer.add_special_tokens({"additional_special_tokens": [token]}, replace_extra_special_tokens=False)
+            logger.info("added the token %s to the tokenizer", token)
+        chosen.append(token)
+    return tokenizer, chosen[0], chosen[1]
+
+
+def _existing(name: str) -> str:
+    """The name itself, or the bundled model's directory for `nano`; ValueError when it names a path and there is nothing."""
+    if name == BUNDLED:
+        return str(bundled_model())
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        path = Path(name).expanduser()
+        if not (path / "config.json").is_file():
+            raise ValueError(f"no model directory {name!r} (no config.json there); give a directory or a hub name 'owner/model'")
+        return str(path)
+    return name

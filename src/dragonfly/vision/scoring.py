@@ -1,0 +1,176 @@
+"""The score of every selection policy: how much each high sub-image deserves to be kept (paper, section 3.2).
+
+A policy is one function from what it needs (`SelectionInputs`, `spec.NEEDS`) to a float32 score per high sub-image. How many
+are kept, and which of them under a scope, is `selection`'s matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from dragonfly.vision.layout import Box
+from dragonfly.vision.spec import Policy, SelectionSpec
+
+Scores = Float[Tensor, "images high"]
+
+
+@dataclass(frozen=True)
+class SelectionInputs:
+    """What the policies may look at; each reads only what it needs.
+
+    Args:
+        mid: embeddings (mean projected token) of the mid sub-images.
+        high: embeddings of the high sub-images.
+        high_patches: projected patch tokens of the high sub-images, prefix tokens left out.
+        mean_embedding: the running mean of all embeddings (`centred`).
+        question: what the question looks for, in the space of the embeddings (`question`).
+        positions: (row, column) of the high sub-images in their grid (`uniform`).
+        residual: what of each high sub-image the enlarged mid level lacks, from `tiling.residual` (`residual`).
+        boxes: source boxes of the high sub-images, one list per image (`oracle`).
+        evidence: boxes that hold the answers, one list per image (`oracle`).
+        checksums: one integer per image that depends on its pixels alone (`random`).
+    """
+
+    mid: Float[Tensor, "images mid hidden"] | None = None
+    high: Float[Tensor, "images high hidden"] | None = None
+    high_patches: Float[Tensor, "images high patches hidden"] | None = None
+    mean_embedding: Float[Tensor, " hidden"] | None = None
+    question: Float[Tensor, "images hidden"] | None = None
+    positions: Int[Tensor, "images high 2"] | None = None
+    residual: Float[Tensor, "images high"] | None = None
+    boxes: Sequence[Sequence[Box]] | None = None
+    evidence: Sequence[Sequence[Box]] | None = None
+    checksums: Sequence[int] | None = None
+
+
+def _similarity(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    """Dot product of embeddings: with the region's mid sub-image, or the best of all mid ones (paper, section 3.2, 5.1)."""
+    mid, high = _embeddings(inputs, spec.policy)
+    return _match(mid, high, regions, spec)
+
+
+def _centred(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    """Similarity after the component that all sub-images share is taken away."""
+    mid, high = _embeddings(inputs, spec.policy)
+    if inputs.mean_embedding is None:
+        raise ValueError("policy 'centred' needs a mean embedding and this model has none; run `dragonfly lab calibrate` on it")
+    shared = inputs.mean_embedding.float()
+    return _match(mid - shared, high - shared, regions, spec)
+
+
+def _match(mid: Tensor, high: Tensor, regions: Tensor, spec: SelectionSpec) -> Scores:
+    # Multiply and sum, not a matrix product: autocast and TF32 lower a product's precision, and with it change choices.
+    mid, high = mid.float(), high.float()
+    if spec.scope == "image":
+        return (mid.unsqueeze(2) * high.unsqueeze(1)).sum(dim=-1).amax(dim=1)
+    own = mid.gather(1, regions.long().unsqueeze(-1).expand_as(high))
+    return (own * high).sum(dim=-1)
+
+
+def _detail(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    """Variance of the tokens inside a sub-image: what is uniform has nothing to read."""
+    if inputs.high_patches is None:
+        raise ValueError("policy 'detail' needs the projected patch tokens of the high sub-images (high_patches)")
+    return inputs.high_patches.float().var(dim=2, correction=0).mean(dim=-1)
+
+
+def _question(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    """Agreement with the question; see `question_scores`."""
+    if inputs.question is None:
+        raise ValueError(
+            "policy 'question' needs the question that the image is asked (question_ids, question_mask); the processor makes "
+            "them from the user's text"
+        )
+    if inputs.high is None:
+        raise ValueError("policy 'question' needs the embeddings of high sub-images (high)")
+    return question_scores(inputs.question, inputs.high)
+
+
+def question_scores(question: Float[Tensor, "images hidden"], high: Float[Tensor, "images high hidden"]) -> Scores:
+    """Dot product of a question with each high sub-image embedding, over the root of their length.
+
+    The mean of the image's embeddings is taken away first. It changes no ranking and keeps the numbers small, so that rounding
+    decides less.
+    """
+    centred = high.float() - high.float().mean(dim=1, keepdim=True)
+    return (centred * question.float().unsqueeze(1)).sum(dim=-1) / high.shape[-1] ** 0.5
+
+
+def _uniform(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    """Evenly spread over the image, whatever it shows: at half density nearly a chessboard, never stripes.
+
+    A lattice in place of chance: (row, column) -> the fractional part of row / g + column / g^2, where g is the plastic number
+    1.3247... (Martin Roberts, "The Unreasonable Effectiveness of Quasirandom Sequences", 2018). Its smallest values are spread
+    over any grid for any number kept. In whole numbers, so that no rounding decides; the middle of the grid comes first.
+    """
+    if inputs.positions is None:
+        raise ValueError("policy 'uniform' needs each high sub-image's row and column (positions); the layout has them")
+    places = inputs.positions.long()
+    row, column = (places - (places.amax(dim=1, keepdim=True) + 1).div(2, rounding_mode="floor")).unbind(dim=-1)
+    values = (row * 3242174889 + column * 2447445414).remainder(2**32)  # 2^32 / g and 2^32 / g^2
+    return -values.div(2**8, rounding_mode="floor").float()  # 24 bits: exact in float32
+
+
+def _residual(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    """What the enlarged mid level does not already show: a plain or smooth sub-image has nothing to add."""
+    if inputs.residual is None:
+        raise ValueError("policy 'residual' needs the pixels that mid lacks (residual); the image processor makes them")
+    return inputs.residual
+
+
+def _random(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    """Seeded by the policy's seed and the image, never by its place in the batch."""
+    if inputs.checksums is None:
+        raise ValueError("policy 'random' needs one checksum per image (checksums); the image processor makes them")
+    rows: list[Tensor] = []
+    for checksum in inputs.checksums:
+        generator = torch.Generator().manual_seed((spec.seed * 0x9E3779B97F4A7C15 + checksum) % 2**63)
+        rows.append(torch.rand(regions.shape[1], generator=generator))
+    return torch.stack(rows).to(regions.device)
+
+
+def _oracle(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    """Area in source pixels that a sub-image shares with the evidence: the upper bound for every other policy."""
+    if inputs.boxes is None or inputs.evidence is None:
+        raise ValueError("policy 'oracle' needs the answer's boxes; pass evidence=[[(left, top, right, bottom), ...], ...]")
+    rows = [evidence_areas(boxes, evidence) for boxes, evidence in zip(inputs.boxes, inputs.evidence, strict=True)]
+    return torch.tensor(rows, dtype=torch.float32, device=regions.device)
+
+
+def evidence_areas(boxes: Sequence[Box], evidence: Sequence[Box]) -> list[float]:
+    """The area in source pixels that each of `boxes` shares with the evidence."""
+    return [sum((_overlap(box, truth) for truth in evidence), start=0.0) for box in boxes]
+
+
+def _all(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
+    return torch.zeros(regions.shape, device=regions.device)
+
+
+def _overlap(a: Box, b: Box) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0.0) * max(height, 0.0)
+
+
+def _embeddings(inputs: SelectionInputs, policy: str) -> tuple[Tensor, Tensor]:
+    if inputs.mid is None or inputs.high is None:
+        raise ValueError(f"policy '{policy}' needs the embeddings of mid and high sub-images (mid, high)")
+    return inputs.mid, inputs.high
+
+
+SCORES: dict[Policy, Callable[[SelectionInputs, Tensor, SelectionSpec], Scores]] = {
+    "all": _all,
+    "uniform": _uniform,
+    "random": _random,
+    "residual": _residual,
+    "oracle": _oracle,
+    "similarity": _similarity,
+    "centred": _centred,
+    "detail": _detail,
+    "question": _question,
+}

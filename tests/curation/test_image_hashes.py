@@ -1,0 +1,66 @@
+"""What is told of an image: faults by name, hashes that survive a change of size, compression and side."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dragonfly.curation.image_hashes import describe, perceptual_hashes
+from dragonfly.files import sha256
+from tests.curation.fakes import image, saved
+
+
+def distance(one: int, other: int) -> int:
+    return (one ^ other).bit_count()
+
+
+def looks(image: Image.Image) -> int:
+    hashes = perceptual_hashes(image)
+    assert hashes is not None
+    return hashes[0]
+
+
+def test_a_sound_image(tmp_path: Path) -> None:
+    path = saved(tmp_path, 1)
+    facts = describe(str(path))
+    assert facts.fault is None and (facts.height, facts.width) == (48, 64)
+    assert facts.sha256 == sha256(path) and f"{facts.key:016x}" == sha256(path)[:16]
+    assert describe(path.read_bytes()) == facts
+
+
+def test_faults_are_values_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(saved(tmp_path, 1).read_bytes()[:200])
+    (tmp_path / "words.png").write_text("no image")
+    found = {name: describe(str(tmp_path / name)).fault or "" for name in ("cut.png", "words.png", "none.png")}
+    assert found["cut.png"].startswith("broken-image: ") and "truncated" in found["cut.png"]
+    assert found["words.png"].startswith("broken-image: ") and "is not an image" in found["words.png"]
+    assert found["none.png"].startswith("missing-image: ") and found["none.png"].endswith("does not exist; check the path")
+    remote = describe("https://example.org/a.png")
+    assert remote.fault == "remote-image: https://example.org/a.png would have to be fetched; download it first"
+
+
+def test_small_changes_move_few_bits_and_other_images_many() -> None:
+    for seed in range(20):
+        image = image(seed, 160, 120)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=50)
+        changed = (Image.open(io.BytesIO(buffer.getvalue())), image.resize((80, 60)), image.point(lambda value: value * 0.7))
+        assert max(distance(looks(image), looks(other)) for other in changed) <= 6
+        assert distance(looks(image), looks(image(seed + 100, 160, 120))) > 12
+
+
+def test_the_second_hash_is_the_mirrored_images_first() -> None:
+    for seed in range(10):
+        image = image(seed, 96, 64)
+        assert perceptual_hashes(ImageOps.mirror(image)) == tuple(reversed(perceptual_hashes(image) or ()))
+        assert distance(looks(image), looks(ImageOps.flip(image))) > 12  # upside down is another loaded
+
+
+def test_a_plain_image_has_no_looks() -> None:
+    assert perceptual_hashes(Image.new("RGB", (50, 50), (10, 200, 30))) is None
+    faint = np.full((50, 50), 100, dtype=np.uint8)
+    faint[::2] += 1
+    assert perceptual_hashes(Image.fromarray(faint)) is None

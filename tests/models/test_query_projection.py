@@ -1,0 +1,179 @@
+"""Policy `question`: the right words reach the right image, and the map learns from evidence alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from dragonfly.models import DragonflyProcessor
+from dragonfly.models.query_projection import QueryProjection, attention_loss, embed_questions, evidence_losses
+from dragonfly.vision.selection import SelectionInputs, select
+from dragonfly.vision.spec import SelectionSpec
+from tests import tiny
+
+
+def make(**selection: Any) -> tuple[Any, DragonflyProcessor]:
+    spec = tiny.config().spec.with_selection(**{"policy": "question", **selection})
+    settings = tiny.config(encoder=spec.to_dict())
+    model = tiny.model(settings)
+    torch.nn.init.eye_(model.model.query_projection.weight)
+    return model, tiny.processor(settings)
+
+
+def encode(processor: DragonflyProcessor, text: Any, images: Any, **options: Any) -> Any:
+    return processor(text=text, images=images, return_tensors="pt", **options)
+
+
+def test_scores_by_hand() -> None:
+    high = torch.tensor([[[4.0, 0.0], [0.0, 4.0], [0.0, 0.0], [4.0, 4.0]]])  # mean (2, 2)
+    question = torch.tensor([[3.0, 1.0]])
+    chosen = select(
+        SelectionInputs(high=high, question=question), torch.tensor([[0, 0, 1, 1]]), SelectionSpec("question", "region", 1), 2
+    )
+    torch.testing.assert_close(chosen.scores, torch.tensor([[4.0, -4.0, -8.0, 8.0]]) / 2**0.5)
+    assert chosen.indices.tolist() == [[0, 3]]
+    moved = SelectionInputs(high=high + torch.tensor([7.0, -9.0]), question=question)  # what all share changes nothing
+    torch.testing.assert_close(
+        select(moved, torch.zeros(1, 4, dtype=torch.long), SelectionSpec("question", "image", 1), 1).scores, chosen.scores
+    )
+
+
+def test_a_question_is_the_mean_of_its_words() -> None:
+    table = torch.nn.Embedding(10, 3)
+    ids, mask = torch.tensor([[1, 2, 0], [4, 0, 0], [0, 0, 0]]), torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 0]])
+    out = embed_questions(table, ids, mask)
+    torch.testing.assert_close(out, torch.stack([table.weight[[1, 2]].mean(dim=0), table.weight[4], torch.zeros(3)]))
+    assert not out.requires_grad and torch.equal(QueryProjection(3)(out), out)
+
+
+def test_another_question_is_another_choice_and_mates_do_not_matter() -> None:
+    model, processor = make(scope="image", keep=4)
+    image = tiny.image()
+    text = ["<image>where is the cat?", "<image>0123456789"]
+    together = encode(processor, text, [image, image], padding=True)
+    images = {key: value for key, value in together.items() if key not in ("input_ids", "attention_mask")}
+    chosen = model.get_image_features(**images).selection
+    assert not torch.equal(chosen.indices[0], chosen.indices[1])
+    for row in range(2):
+        alone = encode(processor, text[row], image)
+        own = model.get_image_features(**{key: alone[key] for key in images}).selection
+        assert torch.equal(own.indices[0], chosen.indices[row])
+        with torch.no_grad():
+            logits = model(**together).logits[row][together["attention_mask"][row].bool()]
+            torch.testing.assert_close(logits, model(**alone).logits[0], atol=2e-5, rtol=1e-4)
+
+
+def test_generation_takes_the_question_along() -> None:
+    model, processor = make()
+    messages: Any = [{"role": "user", "content": [{"type": "image", "image": tiny.image()}, {"type": "text", "text": "what?"}]}]
+    inputs: Any = processor.apply_chat_template(
+        messages,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        add_generation_prompt=True,
+    )
+    assert inputs["question_ids"].shape == inputs["question_mask"].shape == (1, 5)
+    assert model.generate(**inputs, max_new_tokens=2, do_sample=False).shape[1] == inputs["input_ids"].shape[1] + 2
+
+
+def test_without_a_question() -> None:
+    model, processor = make()
+    inputs = encode(processor, "<image>what?", tiny.image())
+    with pytest.raises(ValueError, match=r"policy 'question' needs the question that the image is asked \(question_ids"):
+        model(**{key: value for key, value in inputs.items() if "question" not in key})
+    assert "question_ids" not in encode(tiny.processor(), "<image>what?", tiny.image())
+    assert "question_ids" not in encode(processor, "no image", None)
+
+
+def test_the_loss_by_hand() -> None:
+    scores = torch.tensor([[0.0, 0.0], [3.0, 1.0], [1.0, 1.0]])
+    evidence = torch.tensor([[5.0, 0.0], [1.0, 3.0], [0.0, 0.0]])
+    losses, known = evidence_losses(scores, evidence)
+    log = scores[1].log_softmax(0)
+    torch.testing.assert_close(losses, torch.tensor([0.6931472, float(-(log[0] + 3 * log[1]) / 4), 0.0]))
+    assert known.tolist() == [True, True, False]
+
+
+def test_the_map_learns_to_find_the_evidence() -> None:
+    model, processor = make(scope="image", keep=2)
+    boxes = processor.image_processor.layout((64, 96)).level_boxes("high")
+    wanted = [3, 17]
+    text = ["<image>where is the cat?", "<image>0123456789"]
+    inputs = encode(processor, text, [tiny.image(), tiny.image()], padding=True, evidence=[[boxes[index]] for index in wanted])
+    assert inputs["evidence_high"].argmax(dim=1).tolist() == wanted
+    images = {key: value for key, value in inputs.items() if key not in ("input_ids", "attention_mask")}
+    model.get_image_features(**images).selection_loss.backward()
+    assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == {
+        "model.query_projection.weight"
+    }
+    model.model.vision_tower.requires_grad_(False)  # it has shown that it gets none; without, the test is faster
+    optimizer = torch.optim.Adam([model.model.query_projection.weight], lr=0.05)
+    for _ in range(25):
+        loss = model.get_image_features(**images).selection_loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    out = model.get_image_features(**images)
+    assert all(index in row for index, row in zip(wanted, out.selection.indices.tolist(), strict=True)) and out.selection_loss < 1
+    none = encode(processor, text[0], tiny.image(), evidence=[[]])
+    loss = model(**none).selection_loss
+    loss.backward()
+    assert loss == 0
+
+
+def test_the_choice_passes_no_gradient_on() -> None:
+    model, processor = make()
+    inputs = encode(processor, "<image>what?", tiny.image())
+    model(**inputs, labels=inputs["input_ids"]).loss.backward()
+    assert model.model.query_projection.weight.grad is None
+
+
+def test_attention_on_high_sub_images_by_hand() -> None:
+    """Two layers of one head over 8 places: an image at 0 to 4 (low, then 2 high of 2 tokens), a question, an answer at 6, 7."""
+    labels = torch.tensor([[-100] * 6 + [3, 4]])
+    placeholders = torch.tensor([[True] * 5 + [False] * 3])
+    first, second = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    first[0, 0, 5, 1], first[0, 0, 5, 0] = 0.5, 0.5  # the place before an answer's token asks for it; low does not count
+    second[0, 0, 6, 4] = 0.25
+    first[0, 0, 4, 3] = first[0, 0, 7, 3] = 1.0  # neither predicts an answer's token
+    scores = torch.tensor([1.0, 2.0], requires_grad=True)
+    loss = attention_loss([(scores, 5)], [first, second], labels, placeholders, 2)
+    torch.testing.assert_close(loss, -(torch.tensor([2 / 3, 1 / 3]) * scores.log_softmax(0)).sum())
+    loss.backward()
+    assert scores.grad is not None and scores.grad[0] < 0
+    silent = attention_loss([(scores, 5)], [first, second], torch.full((1, 8), -100), placeholders, 2)
+    assert silent == 0  # without an answer nothing tells
+
+
+def test_the_choice_learns_from_attention_where_all_is_kept() -> None:
+    """Each image's target is its own share of the attention, whatever stands beside it; evidence gives way to attention."""
+    model, processor = make(scope="image", keep=24)
+    model.set_attn_implementation({"text_config": "eager"})
+    batch = encode(processor, ["<image>where?<image>what? that"], [[tiny.image(seed=1), tiny.image(seed=2)]])
+    labels = batch["input_ids"].clone()
+    labels[:, :-4] = -100
+    plain = model(**batch, labels=labels)
+    told = model(**batch, labels=labels, output_attentions=True)
+    assert plain.selection_loss is None
+    placeholders = (batch["input_ids"] == model.config.image_token_id)[0]
+    per_image = int(placeholders.sum()) // 2
+    tokens = model.config.spec.tokens("high")
+    given = torch.stack(told.attentions)[:, 0, :, -5:-1].mean(dim=(0, 1)).sum(dim=0)[placeholders]
+    images = model.get_image_features(
+        **{key: value for key, value in batch.items() if key not in ("input_ids", "attention_mask")}, return_dict=True
+    )
+    expected = []
+    for number in range(2):
+        share = given[number * per_image : (number + 1) * per_image][-24 * tokens :].view(24, tokens).sum(dim=1)
+        expected.append(-(share / share.sum() * images.choice[number][0].log_softmax(0)).sum())
+    torch.testing.assert_close(told.selection_loss, torch.stack(expected).mean())
+    told.selection_loss.backward()
+    moved = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.abs().sum() > 0}
+    assert moved == {"model.query_projection.weight"}
+    evidence = torch.eye(24)[[3, 5]]
+    known = model(**batch, labels=labels, evidence_high=evidence)
+    own = [-images.choice[number][0].log_softmax(0)[place] for number, place in enumerate((3, 5))]
+    torch.testing.assert_close(known.selection_loss, torch.stack(own).mean())

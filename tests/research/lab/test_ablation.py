@@ -1,0 +1,219 @@
+"""A whole study on a tiny model: trained, interrupted, gone on with, run again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragonfly.files import write_json
+from dragonfly.research.lab import ablation, jobs, sweep
+from dragonfly.research.lab.study import Study
+from dragonfly.training.record import Record
+from tests.lab import small
+from tests.training.small import checkpoint
+
+SAME = ("variants", "tests", "conclusions", "validity", "checkpoint", "test", "unfinished")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    checkpoint(folder / "base", "v1")
+    small.marks(folder / "train", 6)
+    small.marks(folder / "test", 4, first=100)
+    return folder
+
+
+def values(place: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "small",
+        "question": "Is choosing better than chance?",
+        "checkpoint": str(place / "base"),
+        "data": [{"path": str(place / "train" / "manifest")}],
+        "test": str(place / "test" / "manifest"),
+        "max_new_tokens": 3,
+        "recipe": {
+            "trainable": ["multi_modal_projector", "language_model"],
+            "optim": {"learning_rate": 1e-3},
+            "batch": {"global_size": 2, "per_device": 2},
+            "steps": 3,
+            "data": {"audit": 2},
+            "log": {"tensorboard": False},
+        },
+        "measures": {"all": {}, "words": {"where": {"kind": "word"}}},
+        "reference": "mid",
+        "random": "random",
+        "conclusions": [{"variant": "detail", "over": "mid", "measure": "all"}],
+        "variants": {
+            "mid": {"encoder": {"preset": "baseline-1"}},
+            "random": {"encoder": {"selection": {"policy": "random"}}},
+            "detail": {"encoder": {"selection": {"policy": "detail"}}, "seeds": [0, 1]},
+        },
+        **changes,
+    }
+
+
+def study(place: Path, **changes: Any) -> Study:
+    return Study.model_validate(values(place, **changes))
+
+
+@pytest.fixture(scope="module")
+def finished(place: Path) -> tuple[Path, dict[str, Any]]:
+    out = place / "out"
+    return out, ablation.run_study(study(place), out)
+
+
+def test_every_variant_is_trained_and_asked(finished: tuple[Path, dict[str, Any]]):
+    out, result = finished
+    assert result["unfinished"] == []
+    assert [(name, variant["seeds"], variant["steps"]) for name, variant in result["variants"].items()] == [
+        ("mid", [0], 3),
+        ("random", [0], 3),
+        ("detail", [0, 1], 3),
+    ]
+    assert {name: variant["cost"]["image_tokens"] for name, variant in result["variants"].items()} == {
+        "mid": 5 * 18,
+        "random": 17 * 18,
+        "detail": 17 * 18,
+    }
+    assert {name: variant["cost"]["encoded"] for name, variant in result["variants"].items()} == {
+        "mid": 5,
+        "random": 17,
+        "detail": 29,
+    }
+    assert result["variants"]["detail"]["scores"]["words"]["n"] == 4
+    selection = result["variants"]["detail"]["encoder"]["selection"]
+    assert (selection["policy"], selection["scope"], selection["keep"]) == ("detail", "region", 3)
+    page = (out / "report.md").read_text()
+    assert all(text in page for text in ("# small", "| detail |", "(exploratory, reference)", "may and may not be concluded"))
+    assert (out / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    written = json.loads((out / "result.json").read_text())
+    assert written | {"date": ""} == json.loads(json.dumps(result | {"date": ""}))  # another test writes it again
+    assert not list(out.rglob("checkpoint-*")) and not list(out.rglob("*.lock"))
+
+
+def test_a_finished_variant_is_not_done_again(
+    place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: Any) -> None:
+        raise AssertionError("trained or asked again")
+
+    monkeypatch.setattr(jobs, "run", fail)
+    monkeypatch.setattr(jobs, "_ask", fail)
+    result = ablation.run_study(study(place), finished[0])
+    assert {key: result[key] for key in SAME} == {key: finished[1][key] for key in SAME}
+
+
+def test_a_variant_that_a_study_beside_this_one_has_finished_is_taken_over(
+    place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    """Another study's name and variants' names do not count, a seed or another test set does."""
+    trained: list[str] = []
+    monkeypatch.setattr(jobs, "run", lambda recipe: trained.append(recipe.name))
+    said: list[str] = []
+    other = values(place, name="other", conclusions=[], reference="by chance", random=None)
+    other["variants"] = {"by chance": {**other["variants"]["random"], "seeds": [0, 7]}}
+    result = ablation.run_study(Study.model_validate(other), place / "other", say=said.append)
+    assert result["variants"]["by chance"]["scores"] == finished[1]["variants"]["random"]["scores"]
+    assert said[0] == "by chance, seed 0: as in out/variants/random-seed0"
+    assert trained == ["other/by chance"] and result["unfinished"] == ["by chance seed 7"]
+
+
+def test_an_interrupted_variant_goes_on_where_it_stopped(
+    place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    """Stopped within training, after the first checkpoint, and again when it was asked."""
+    out, changes = place / "broken" / "out", {"recipe": {**values(place)["recipe"], "save": {"every": 1}}}
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "on_step_end", lambda self, args, state, control, **_: die() if state.global_step == 2 else None)
+        with pytest.raises(KeyboardInterrupt):
+            ablation.run_study(study(place, **changes), out, variant="random")
+    assert [folder.name for folder in (out / "variants" / "random-seed0" / "model").glob("checkpoint-*")] == ["checkpoint-1"]
+    assert not list(out.rglob("*.lock"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "_ask", die)
+        with pytest.raises(KeyboardInterrupt):
+            ablation.run_study(study(place, **changes), out, variant="random")
+    assert not list(out.rglob("job.json"))
+
+    monkeypatch.setattr(jobs, "run", die)  # it is trained already, and only has to be asked
+    result = ablation.run_study(study(place, **changes), out, variant="random")
+    assert result["variants"]["random"] == finished[1]["variants"]["random"]
+
+
+def test_one_variant_alone_gives_its_same_numbers_and_no_headline(place: Path, finished: tuple[Path, dict[str, Any]]):
+    result = ablation.run_study(study(place), place / "one" / "out", variant="mid")
+    assert result["variants"] == {"mid": finished[1]["variants"]["mid"]}
+    assert result["unfinished"] == ["random seed 0", "detail seed 0", "detail seed 1"]
+    page = (place / "one" / "out" / "report.md").read_text()
+    assert (
+        "No conclusion on detail over mid on 'all': the study has no result of 'random' yet, and a conclusion about choosing"
+        in page
+    )
+
+
+def test_no_time_leaves_everything_to_do(place: Path):
+    said: list[str] = []
+    result = ablation.run_study(study(place), place / "late", minutes=0.0, say=said.append)
+    assert result["variants"] == {}
+    assert len(result["unfinished"]) == 4
+    assert said == ["the time is up; the same command resumes from here"]
+    assert "Not finished: mid seed 0" in (place / "late" / "report.md").read_text()
+
+
+def test_a_folder_of_another_study_is_refused(place: Path, finished: tuple[Path, dict[str, Any]]):
+    recipe = {**values(place)["recipe"], "steps": 4}
+    with pytest.raises(ValueError, match=r"mid-seed0 holds a finished variant of another study \(different: recipe\)"):
+        ablation.run_study(study(place, recipe=recipe), finished[0])
+
+
+def test_same_flops_gives_the_cheap_variant_more_steps(place: Path):
+    known = jobs.plan(study(place, same="flops", reference="detail"), place / "flops")
+    steps = {variant: jobs.recipe_of(known, variant, 0, write=False).steps for variant in known.study.variants}
+    assert steps["detail"] == 3
+    assert steps["mid"] is not None and steps["mid"] > 6  # 5 sub-images against 29 encoded and 17 kept
+
+
+def test_a_sweep_asks_the_checkpoint_itself(place: Path):
+    first = "policy=random keep=1"
+    changes = {"recipe": None, "data": [], "conclusions": [], "reference": first, "random": None, "variants": {}, "limit": 2}
+    vary = {"selection.policy": ["random", "centred"], "selection.keep": [1]}
+    result = sweep.run_sweep(study(place, **changes, vary=vary, measures={"all": {}}), place / "sweep")
+    assert [(name, variant["cost"]["image_tokens"], variant["steps"]) for name, variant in result["variants"].items()] == [
+        (first, 9 * 18, None),
+        ("policy=centred keep=1", 9 * 18, None),
+    ]
+    assert {test["over"] for test in result["tests"]} == {first}
+    assert "No variant is trained: the checkpoint itself is asked." in (place / "sweep" / "report.md").read_text()
+
+
+def test_a_study_goes_to_its_own_command(place: Path):
+    with pytest.raises(ValueError, match="study 'small' trains its variants; run it with `dragonfly ablate small -o DIR`"):
+        sweep.run_sweep(study(place), place / "x")
+    bare = study(place, recipe=None, data=[])
+    with pytest.raises(ValueError, match="study 'small' trains nothing; run it with `dragonfly lab sweep small -o DIR`"):
+        sweep.run_ablation(bare, place / "x")
+
+
+def test_a_lock_of_another_machine_is_waited_for(place: Path, finished: tuple[Path, dict[str, Any]]):
+    known = jobs.plan(study(place), place / "held")
+    held = known.folder("mid", 0).with_name("mid-seed0.lock")
+    held.mkdir(parents=True)
+    write_json(held / "owner.json", {"host": "elsewhere", "pid": 1})
+    assert not jobs.do(known, "mid", 0, jobs.Deadline())
+    assert not known.finished("mid", 0)
+
+
+@pytest.mark.slow
+def test_two_workers_share_the_variants_and_find_the_same(place: Path, finished: tuple[Path, dict[str, Any]]):
+    result = ablation.run_study(study(place), place / "shared" / "out", workers=2)
+    assert result["unfinished"] == []
+    assert {key: result[key] for key in SAME} == {key: finished[1][key] for key in SAME}

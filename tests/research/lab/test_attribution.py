@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dragonfly
+from dragonfly.data import ImageRef, Message, Part, Sample
+from dragonfly.inference import Engine
+from dragonfly.inference.occlusion import answer_logprobs
+from dragonfly.research.lab import attribution
+from dragonfly.research.synthetic import SPECS, make_image
+from tests import tiny
+from tests.lab import small
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(tiny.model(), tiny.processor())
+
+
+@pytest.fixture(scope="module")
+def asked(engine: Engine) -> tuple[Any, Any]:
+    images = [tiny.image(96, 64, seed=1), tiny.image(64, 96, seed=2)]
+    return engine.encode(images), engine.ask(images, "What?", max_new_tokens=3)
+
+
+def test_nothing_left_out_is_the_answers_own_probability(engine: Engine, asked: tuple[Any, Any]):
+    images, answer = asked
+    (whole,) = answer_logprobs(engine, images, "What?", answer.token_ids, [()])
+    assert math.exp(whole / len(answer.token_ids)) == pytest.approx(answer.confidence, rel=1e-4)
+
+
+def test_what_is_left_out_is_not_read(engine: Engine, asked: tuple[Any, Any]):
+    """Other features under a left-out sub-image change nothing; under one that is read they do."""
+    from dataclasses import replace
+
+    images, answer = asked
+    other = images[0].features.clone()
+    counts = images[0].layout.token_counts
+    other[sum(counts[:5]) : sum(counts[:6])] += 1.0  # the first kept high sub-image
+    changed = [replace(images[0], features=other), images[1]]
+    sets = [[(0, 5)], [(0, 6)], [(1, 5)]]
+    before = answer_logprobs(engine, images, "What?", answer.token_ids, sets)
+    after = answer_logprobs(engine, changed, "What?", answer.token_ids, sets)
+    assert after[0] == pytest.approx(before[0], abs=1e-5)
+    assert abs(after[1] - before[1]) > 1e-3 and abs(after[2] - before[2]) > 1e-3
+
+
+def test_batches_do_not_matter(engine: Engine, asked: tuple[Any, Any]):
+    images, answer = asked
+    sets = [[], [(0, 0)], [(0, 5), (1, 16)], [(1, 2)]]
+    one = answer_logprobs(engine, images, "What?", answer.token_ids, sets, batch_size=1)
+    assert answer_logprobs(engine, images, "What?", answer.token_ids, sets, batch_size=3) == pytest.approx(one, abs=1e-5)
+
+
+def test_every_sub_image_that_was_given_is_explained(engine: Engine, asked: tuple[Any, Any]):
+    images, answer = asked
+    why = attribution.explain(engine, images, "What?", answer)
+    levels = [(one.image, one.level) for one in why.contributions]
+    assert {pair: levels.count(pair) for pair in set(levels)} == {
+        (image, level): count for image in (0, 1) for level, count in (("low", 1), ("mid", 4), ("high", 12))
+    }
+    assert [one.value for one in why.contributions] == sorted((one.value for one in why.contributions), reverse=True)
+    kept = {item.index for item in images[1].selection if item.kept}
+    assert {one.index for one in why.high() if one.image == 1} == kept
+    best = why.contributions[0]
+    (without,) = answer_logprobs(engine, images, "What?", answer.token_ids, [[best.place]])
+    assert best.value == pytest.approx(why.logprob - without, abs=1e-5)
+    assert best.box == images[best.image].layout.level(best.level).box(best.index)
+
+
+def test_areas_are_means_of_the_curves(engine: Engine, asked: tuple[Any, Any]):
+    images, answer = asked
+    order = [(0, 5), (0, 9)]
+    sets = [[], [(0, 5)], order, order, [(0, 9)], []]
+    found = [
+        math.exp(value / len(answer.token_ids)) for value in answer_logprobs(engine, images, "What?", answer.token_ids, sets)
+    ]
+    (areas,) = attribution.areas(engine, images, "What?", answer, [order])
+    assert areas == pytest.approx((sum(found[:3]) / 3, sum(found[3:]) / 3), abs=1e-6)
+
+
+def test_faults_are_said(engine: Engine, asked: tuple[Any, Any]):
+    images, answer = asked
+    with pytest.raises(ValueError, match=r"there is no sub-image \(0, 17\); \(image, sub-image\) go up to \(1, 16\)"):
+        answer_logprobs(engine, images, "What?", answer.token_ids, [[(0, 17)]])
+    with pytest.raises(ValueError, match="the answer has no tokens"):
+        answer_logprobs(engine, images, "What?", (), [()])
+    with pytest.raises(ValueError, match="there is no image, so no sub-image contributed anything"):
+        attribution.explain(engine, [], "What?", answer)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Values to read, where the answer is one sub-image's: what the bundled model was made for."""
+    folder, rows = tmp_path_factory.mktemp("pages"), []
+    for index in range(4):
+        page = make_image(SPECS["nano"], "dev", 11_500_000, index)
+        page.image.save(folder / f"{index}.png")
+        question = next(one for one in page.questions if one.kind in ("read", "count"))
+        messages = (
+            Message("user", (Part("image"), Part("text", question.text))),
+            Message("assistant", (Part("text", question.answer),)),
+        )
+        rows.append(Sample(str(index), "pages", (ImageRef(path=str(folder / f"{index}.png")),), messages, (question.evidence,)))
+    return small.manifest(folder / "m", rows)
+
+
+def test_on_the_bundled_model_the_ranking_beats_random_orders(pages: Path):
+    engine = dragonfly.load(device="cpu", overrides=["model.selection.keep=3"])  # an order needs more than the one it keeps
+    found = attribution.curves(engine, pages, draws=1, max_new_tokens=4)
+    deletion, insertion = found["deletion"], found["insertion"]
+    assert deletion["n"] == insertion["n"] == 4
+    assert deletion["ours"] < deletion["random"] - 0.02
+    assert insertion["ours"] > insertion["random"] + 0.02
+
+
+def test_what_the_bundled_model_keeps_holds_the_evidence():
+    engine, held = dragonfly.load(device="cpu"), []
+    for index in range(12):
+        page = make_image(SPECS["nano"], "dev", 11_500_000, index)
+        for question in [one for one in page.questions if one.kind == "read"][:2]:
+            answer = engine.ask(page.image, question.text, max_new_tokens=1)
+            (kept,) = [one.box for one in answer.selections[0] if one.kept]
+            left, top, right, bottom = question.evidence[0]
+            held.append(kept[0] <= (left + right) / 2 < kept[2] and kept[1] <= (top + bottom) / 2 < kept[3])
+    assert len(held) >= 12 and sum(held) / len(held) > 0.7  # by chance one of 24

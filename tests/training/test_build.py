@@ -1,0 +1,102 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dragonfly.models import DragonflyForConditionalGeneration
+from dragonfly.training.build import build_model, build_processor, count_modules, encoder_for, freeze
+from dragonfly.training.recipe import InitFrom, ModelOptions, Recipe, SelectionOptions
+from tests import tiny
+from tests.training import small
+
+
+def from_parts(folder: Path, tower: str = "clip", **changes: object) -> Recipe:
+    base = InitFrom.model_validate(small.parts(folder, tower))
+    return Recipe.model_validate(small.values(folder, init_from=base.model_dump(), model={"preset": "v1"}, **changes))
+
+
+@pytest.mark.parametrize("tower", ["clip", "siglip"])
+def test_tower_and_language_model_are_put_together_and_saved_whole(tmp_path: Path, tower: str) -> None:
+    recipe = from_parts(tmp_path, tower)
+    processor: Any = build_processor(recipe)
+    model = build_model(recipe, processor)
+    assert not any(parameter.is_meta for parameter in model.parameters()) and not any(b.is_meta for b in model.buffers())
+    assert (model.config.image_token_id, processor.image_token) == (processor.image_token_id, "<image>")
+    inputs = processor(images=[tiny.image()], text="<image>hello", return_tensors="pt")
+    with torch.no_grad():
+        before = model.eval()(**inputs).logits
+        model.save_pretrained(tmp_path / "saved")
+        loaded = DragonflyForConditionalGeneration.from_pretrained(tmp_path / "saved").eval()
+        assert torch.equal(loaded(**inputs).logits, before)
+
+
+def test_the_new_projector_is_the_same_on_every_process_and_another_by_seed(tmp_path: Path) -> None:
+    recipe = from_parts(tmp_path)
+    processor = build_processor(recipe)
+    torch.manual_seed(1)
+    one = build_model(recipe, processor).model.multi_modal_projector.weight
+    torch.manual_seed(2)
+    assert torch.equal(build_model(recipe, processor).model.multi_modal_projector.weight, one)
+    other = build_model(recipe.model_copy(update={"seed": 5}), processor).model.multi_modal_projector.weight
+    assert not torch.equal(other, one)
+
+
+def test_a_tokenizer_without_image_tokens_gets_them_and_the_embeddings_grow(tmp_path: Path) -> None:
+    recipe = from_parts(tmp_path)
+    folder = tmp_path / "language_model"
+    text = tiny.tokenizer()
+    text.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    file.write_text(file.read_text().replace("<separator>", "<unrelated>"))
+    processor = build_processor(recipe)
+    model = build_model(recipe, processor)
+    assert len(processor.tokenizer) == len(text) + 1 == model.get_input_embeddings().num_embeddings
+    assert model.lm_head.out_features == len(text) + 1 and processor.separator_token_id == len(text)
+    assert model.config.get_text_config().vocab_size == len(text) + 1
+
+
+def test_named_tokens_are_used(tmp_path: Path) -> None:
+    base = {**small.parts(tmp_path), "separator_token": "<|end_of_text|>"}
+    recipe = Recipe.model_validate(small.values(tmp_path, init_from=base, model={"preset": "low-only"}))
+    assert build_processor(recipe).separator_token_id == 1
+
+
+def test_weights_are_float32_masters_unless_something_else_keeps_them(tmp_path: Path) -> None:
+    small.checkpoint(tmp_path / "base", "low-only")
+    plain = Recipe.model_validate(small.values(tmp_path, precision="bfloat16"))
+    assert build_model(plain, build_processor(plain)).dtype == torch.float32
+    adapted = Recipe.model_validate(small.values(tmp_path, precision="bfloat16", lora={}, trainable=[]))
+    assert build_model(adapted, build_processor(adapted)).dtype == torch.bfloat16
+
+
+def test_counts_say_what_is_trained() -> None:
+    model = tiny.model(tiny.config("low-only"))
+    freeze(model, ["multi_modal_projector", "vision_tower.encoder.layers.0"])
+    counts = {count.name: count for count in count_modules(model)}
+    assert counts["multi_modal_projector"].trained == 32 * 32 + 32
+    assert 0 < counts["vision_tower"].trained < counts["vision_tower"].parameters
+    assert counts["language_model"].trained == 0 == counts["lm_head"].trained
+    assert sum(count.parameters for count in counts.values()) == sum(p.numel() for p in model.parameters())
+    texts = [str(count) for count in counts.values()]
+    assert any("(partly trainable)" in text for text in texts) and any("(frozen)" in text for text in texts)
+
+
+def test_the_recipe_changes_the_encoder_and_says_what_does_not_fit() -> None:
+    encoder = tiny.config("v1").encoder
+    changed = encoder_for(ModelOptions(selection=SelectionOptions(policy="uniform", keep=2)), encoder)
+    assert changed["selection"]["policy"] == "uniform" and changed["selection"]["keep"] == 2
+    assert changed["resolution"] == 32 and encoder["selection"]["keep"] == 3  # pyright: ignore[reportOptionalSubscript]
+    assert encoder_for(ModelOptions(preset="low-only"), encoder)["high"] is None
+    assert encoder_for(ModelOptions(max_enlargement=2.0), encoder)["max_enlargement"] == 2.0
+    with pytest.raises(ValueError, match="keep 7 is more than the 6"):
+        encoder_for(ModelOptions(selection=SelectionOptions(keep=7)), encoder)
+    with pytest.raises(ValueError, match="both describe the encoder; give one"):
+        encoder_for(ModelOptions(preset="v1", encoder={}), encoder)
+
+
+def test_a_tower_that_is_none_is_told_by_name(tmp_path: Path) -> None:
+    recipe = from_parts(tmp_path)
+    missing = recipe.init_from.model_copy(update={"tower": "/nowhere/tower"})
+    with pytest.raises(ValueError, match="no model directory '/nowhere/tower'"):
+        build_processor(recipe.model_copy(update={"init_from": missing}))

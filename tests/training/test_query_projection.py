@@ -1,0 +1,159 @@
+"""Training what chooses: the query projection learns from evidence, positions from answers, and nothing else moves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
+from dragonfly.inference import load
+from dragonfly.training import Recipe, run
+from dragonfly.training.build import build_processor, freeze, warn_of_a_stale_map
+from dragonfly.training.sources import encoded, load_rows
+from tests import tiny
+from tests.training import small
+
+BOX = (0.0, 0.0, 16.0, 16.0)  # of 96 x 64: the first high sub-image and no other
+
+
+def sample(folder: Path, index: int) -> Sample:
+    image = folder / f"{index}.png"
+    tiny.image(96, 64, seed=index).save(image)
+    asked = (Part("image"), Part("text", f"question {index}?")) if index != 2 else (Part("text", "no image?"),)
+    return Sample(
+        id=str(index),
+        source="made",
+        images=(ImageRef(path=str(image)),) if index != 2 else (),
+        messages=(Message("user", asked), Message("assistant", (Part("text", "red"),))),
+        evidence=((BOX,),) if index < 2 else (),
+    )
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("choice")
+    small.checkpoint(folder / "base")
+    (folder / "data").mkdir()
+    write_manifest((sample(folder / "data", index) for index in range(4)), folder / "data" / "manifest")
+    return folder
+
+
+def recipe(shared: Path, name: str, **changes: Any) -> Recipe:
+    data = {"train": [{"name": "rows", "path": str(shared / "data" / "manifest")}], "audit": 4}
+    optim = {"learning_rate": 0.05}
+    question = {"selection": {"policy": "question"}}
+    batch = {"global_size": 4, "per_device": 2}
+    values = {
+        "data": data,
+        "optim": optim,
+        "model": question,
+        "batch": batch,
+        "steps": 12,
+        "output": str(shared / name),
+        **changes,
+    }
+    return small.recipe(shared, **values)
+
+
+def test_evidence_comes_with_the_example(shared: Path) -> None:
+    chosen = recipe(shared, "looked-at")
+    rows = encoded(chosen, load_rows(chosen.data.train[0], 0.0), build_processor(chosen))
+    assert rows[0]["evidence_high"].tolist() == [[256.0] + [0.0] * 23]
+    assert not rows[3]["evidence_high"].any() and "evidence_high" not in rows[2]
+    assert rows[0]["question_ids"].shape == (1, len("question 0?"))
+
+
+def test_the_map_alone_learns_to_find_the_evidence(shared: Path) -> None:
+    done = run(recipe(shared, "map", trainable=["query_projection"], evidence_weight=1.0))
+    before, after = load_file(shared / "base" / "model.safetensors"), load_file(done / "model.safetensors")
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert set(after) - set(before) == {"model.query_projection.weight"}
+    found = []
+    for folder, more in ((shared / "base", ["model.selection.policy=question"]), (done, [])):
+        engine = load(folder, device="cpu", overrides=more)
+        scores = [item.score for item in engine.ask(tiny.image(seed=0), "question 0?", max_new_tokens=1).selections[0]]
+        found.append(torch.tensor(scores).log_softmax(0)[0])
+    assert found[1] > found[0] + 0.5
+
+
+@pytest.mark.parametrize(
+    ("trainable", "names"),
+    [
+        (["multi_modal_projector", "language_model"], "the multi_modal_projector, embeddings as they were"),
+        (["vision_tower", "language_model.layers"], "the vision_tower as they were"),
+        (["language_model.layers"], None),
+        (["multi_modal_projector", "query_projection"], None),
+    ],
+)
+def test_a_learned_map_that_is_left_behind_is_told_of(
+    caplog: pytest.LogCaptureFixture, trainable: list[str], names: str | None
+) -> None:
+    spec = tiny.config().spec.with_selection(policy="question")
+    model = tiny.model(tiny.config(encoder=spec.to_dict()))
+    freeze(model, trainable)
+    warn_of_a_stale_map(model)
+    said = [record.message for record in caplog.records]
+    assert len(said) == (0 if names is None else 1)
+    assert all((names or "") in message for message in said)
+
+
+def test_a_new_map_is_left_behind_by_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    spec = tiny.config().spec.with_selection(policy="question")
+    model = tiny.model(tiny.config(encoder=spec.to_dict()))
+    torch.nn.init.eye_(model.model.query_projection.weight)
+    warn_of_a_stale_map(model)
+    assert not caplog.records
+
+
+def test_the_map_needs_evidence(shared: Path) -> None:
+    with pytest.raises(ValueError, match="query_projection learns from the choice alone; set evidence_weight above 0"):
+        recipe(shared, "never", trainable=["query_projection"])
+    with pytest.raises(ValueError, match="no module 'query_projection'"):
+        run(recipe(shared, "never", trainable=["query_projection"], evidence_weight=1.0, model={}, steps=1))
+
+
+def test_the_map_alone_learns_from_attention(shared: Path) -> None:
+    keep_all = {"selection": {"policy": "question", "scope": "image", "keep": 24}}
+    attention = {"choice_from": "attention", "attention": {"text_config": "eager"}}
+    done = run(recipe(shared, "attention", trainable=["query_projection"], evidence_weight=1.0, model=keep_all, **attention))
+    before, after = load_file(shared / "base" / "model.safetensors"), load_file(done / "model.safetensors")
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert not torch.equal(after["model.query_projection.weight"], torch.eye(len(after["model.query_projection.weight"])))
+    losses = [json.loads(line) for line in (done / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
+    told = [entry["loss"] for entry in losses if "loss" in entry]
+    assert told[-1] < told[0]  # the language model stands still, so this is the choice's
+    fewer = load(done, device="cpu", overrides=["model.selection.keep=3"])
+    assert sum(item.kept for item in fewer.ask(tiny.image(seed=0), "question 0?", max_new_tokens=1).selections[0]) == 3
+
+
+def test_what_cannot_learn_from_attention_is_refused(shared: Path) -> None:
+    eager = {"text_config": "eager"}
+    options: dict[str, Any] = {"trainable": ["query_projection"], "evidence_weight": 1.0, "choice_from": "attention"}
+    with pytest.raises(ValueError, match=r"which the default, sdpa, does not give; set attention=\{text_config: eager\}"):
+        recipe(shared, "never", **options)
+    with pytest.raises(ValueError, match="which flash_attention_2 does not give"):
+        recipe(shared, "never", **options, attention={"vision_config": "eager", "text_config": "flash_attention_2"})
+    with pytest.raises(ValueError, match="needs what gradient_checkpointing throws away"):
+        recipe(shared, "never", **options, attention="eager", gradient_checkpointing=True)
+    with pytest.raises(
+        ValueError, match=r"model\.selection is policy 'question' with keep 3 of each region; keep all while training"
+    ):
+        run(recipe(shared, "never", **options, attention=eager))
+
+
+def test_positions_are_trained_where_they_are_named(shared: Path) -> None:
+    done = run(recipe(shared, "position", trainable=["sub_image_position"], model={"position": "learned"}, steps=2))
+    weights = load_file(done / "model.safetensors")
+    assert weights["model.sub_image_position.weight"].abs().amax(dim=1).min() == 0  # rows and columns that never came
+    assert weights["model.sub_image_position.weight"][:3].abs().amax(dim=1).min() > 0
+
+
+def test_the_oracle_is_given_what_it_needs(shared: Path) -> None:
+    chosen = recipe(shared, "oracle", model={"selection": {"policy": "oracle"}})
+    rows = encoded(chosen, load_rows(chosen.data.train[0], 0.0), build_processor(chosen))
+    assert rows[0]["selected_high"][0, 0] == 0 and rows[0]["pixel_values"].shape[1] == 17

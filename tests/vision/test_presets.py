@@ -1,0 +1,130 @@
+"""The named systems: what the paper's tables and the released weights say they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from dragonfly.vision.layout import level_counts, make_layout
+from dragonfly.vision.presets import PRESETS, RELEASED_BY_TOWER, get_preset
+from dragonfly.vision.spec import LEVELS, EncoderSpec
+
+# name: sub-images at low, mid and high; kept in all; prompt tokens, separators included (docs/architecture.md)
+TABLE = {
+    "low-only": (1, 0, 0, 1, 51),
+    "baseline-1": (1, 4, 0, 5, 5 * 51),
+    "baseline-2": (1, 16, 0, 17, 17 * 51),
+    "baseline-3": (1, 24, 0, 25, 25 * 51),
+    "v1": (1, 4, 24, 17, 867),
+    "v1-global": (1, 4, 24, 17, 867),
+    "v1-high16": (1, 4, 16, 17, 867),
+    "v1-high48": (1, 4, 48, 17, 867),
+    "v1-released": (1, 4, 24, 17, 867),
+    "v2": (1, 4, 36, 41, 2098),
+    "v2-released": (1, 4, 36, 41, 2098),
+}
+
+# Grids as the paper writes them, (columns, rows), in tie order.
+MID_4 = [(2, 2), (1, 4), (4, 1)]
+GRIDS = {
+    "low-only": ([], []),
+    "baseline-1": (MID_4, []),
+    "baseline-2": ([(4, 4), (2, 8), (8, 2)], []),
+    "baseline-3": ([(6, 4), (4, 6), (3, 8), (8, 3)], []),
+    "v1": (MID_4, [(6, 4), (4, 6), (3, 8), (8, 3)]),
+    "v1-global": (MID_4, [(6, 4), (4, 6), (3, 8), (8, 3)]),
+    "v1-high16": (MID_4, [(4, 4), (2, 8), (8, 2)]),
+    "v1-high48": (MID_4, [(6, 8), (8, 6), (4, 12), (12, 4)]),
+    "v1-released": (MID_4, [(6, 4), (4, 6), (3, 8), (8, 3), (2, 12), (12, 2)]),
+    "v2": (MID_4, [(6, 6), (3, 12), (12, 3)]),
+    "v2-released": (MID_4, [(6, 6), (3, 12), (12, 3)]),
+}
+
+
+def test_every_system_is_named() -> None:
+    assert set(TABLE) == set(GRIDS) <= set(PRESETS)
+    assert all(preset.name == name and preset.about for name, preset in PRESETS.items())
+
+
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("size", [(1, 1), (37, 91), (640, 480), (300, 4000), (20_000, 1)])
+def test_counts_are_the_tables(name: str, size: tuple[int, int]) -> None:
+    layout = make_layout(size, PRESETS[name].spec)
+    counts = tuple(layout.count(level) for level in LEVELS)
+    assert (*counts, layout.num_kept, layout.num_image_tokens) == TABLE[name]
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_counts_are_known_without_an_image(name: str) -> None:
+    counts = level_counts(PRESETS[name].spec)
+    assert counts is not None
+    assert tuple(counts.values()) == TABLE[name][:3]
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_grids_are_the_papers(name: str) -> None:
+    spec = PRESETS[name].spec
+    written = tuple([(cols, rows) for rows, cols in level.grids] if level else [] for level in (spec.mid, spec.high))
+    assert written == GRIDS[name]
+    assert spec.low is not None and spec.low.grids == ((1, 1),)
+
+
+def test_v1_joins_the_grids_that_divide_evenly() -> None:
+    spec = PRESETS["v1-high48"].spec
+    assert spec.partners is not None
+    written = {mid[::-1]: [high[::-1] for high in highs] for mid, highs in spec.partners}
+    assert written == {(2, 2): [(6, 8), (8, 6)], (1, 4): [(4, 12)], (4, 1): [(12, 4)]}
+
+
+def test_v2_high_is_mid_times_three() -> None:
+    for name in ("v2", "v2-released"):
+        for mid, high in PRESETS[name].spec.pairs():
+            assert mid is not None and high == (mid[0] * 3, mid[1] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "policy", "scope", "keep"),
+    [
+        ("v1", "similarity", "region", 3),
+        ("v1-global", "similarity", "image", 12),
+        ("v1-high16", "similarity", "region", 3),
+        ("v1-high48", "similarity", "region", 3),
+        ("v1-released", "similarity", "region", 3),
+    ],
+)
+def test_keep_rules(name: str, policy: str, scope: str, keep: int) -> None:
+    rule = PRESETS[name].spec.selection
+    assert (rule.policy, rule.scope, rule.keep) == (policy, scope, keep)
+
+
+def test_only_the_released_presets_have_released_rules() -> None:
+    for name, preset in PRESETS.items():
+        released = name.endswith("-released")
+        assert preset.released == released
+        assert preset.spec.grid_rule == ("released" if released else "aspect")
+        assert preset.spec.regions == ("raster" if name == "v1-released" else "spatial")
+        assert preset.spec.fit == "stretch"
+
+
+def test_towers() -> None:
+    for name in TABLE:
+        preset = PRESETS[name]
+        geometry = (preset.tower, preset.spec.resolution, preset.spec.patch_size, preset.spec.num_prefix_tokens)
+        large = name.startswith("v2")
+        assert geometry == (
+            ("openai/clip-vit-large-patch14-336", 336, 14, 1) if large else ("openai/clip-vit-base-patch32", 224, 32, 1)
+        )
+        pools = {level.pool for level in (preset.spec.mid, preset.spec.high) if level}
+        assert pools <= ({4} if large else {1})
+
+
+def test_the_tower_tells_which_released_system_it_is() -> None:
+    for (resolution, patch_size), name in RELEASED_BY_TOWER.items():
+        spec: EncoderSpec = PRESETS[name].spec
+        assert (spec.resolution, spec.patch_size) == (resolution, patch_size)
+        assert PRESETS[name].released
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
+    assert get_preset("v2") is PRESETS["v2"]
+    with pytest.raises(ValueError, match=r"unknown preset: 'v1-globl' is not one of: .*; did you mean 'v1-global'\?"):
+        get_preset("v1-globl")

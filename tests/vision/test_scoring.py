@@ -1,0 +1,88 @@
+"""Scores that a hand can compute, for the policies that look at places and pixels; the others are in test_selection."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor
+
+from dragonfly.vision.layout import make_layout
+from dragonfly.vision.scoring import SCORES, SelectionInputs
+from dragonfly.vision.selection import select, select_before_tower
+from dragonfly.vision.spec import NEEDS, Grid, SelectionSpec
+from tests.vision.cases import V1
+
+
+def positions(grid: Grid) -> Tensor:
+    return torch.tensor([[divmod(index, grid[1]) for index in range(grid[0] * grid[1])]])
+
+
+def uniform(grid: Grid, keep: int, regions: Tensor | None = None) -> list[int]:
+    number = grid[0] * grid[1]
+    spec = SelectionSpec("uniform", "image" if regions is None else "region", keep)
+    regions = torch.zeros(1, number, dtype=torch.long) if regions is None else regions
+    count = keep * len(set(regions[0].tolist()))
+    return select(SelectionInputs(positions=positions(grid)), regions, spec, count).indices[0].tolist()
+
+
+def test_every_policy_has_a_score() -> None:
+    assert set(SCORES) == set(NEEDS)
+
+
+@pytest.mark.parametrize(
+    ("grid", "order"),
+    [
+        # Fractional parts of row x 0.7549 + column x 0.5698, counted from the middle.
+        ((2, 2), [3, 1, 2, 0]),  # .675 .245 .430 .000
+        ((1, 4), [2, 1, 3, 0]),  # .860 .430 .000 .570
+        ((4, 1), [2, 1, 0, 3]),  # .490 .245 .000 .755
+    ],
+)
+def test_uniform_takes_places_in_the_lattices_order(grid: Grid, order: list[int]) -> None:
+    for keep in range(1, 5):
+        assert uniform(grid, keep) == sorted(order[:keep])
+
+
+def test_uniform_agrees_with_exact_fractions() -> None:
+    root = Fraction(13247179572447460259609, 10**22)  # the plastic number, g^3 = g + 1
+    assert abs(root**3 - root - 1) < Fraction(1, 10**20)
+    for rows, cols in ((4, 6), (8, 3), (3, 12), (12, 4)):
+        parts = [((r - rows // 2) / root + (c - cols // 2) / root**2) % 1 for r in range(rows) for c in range(cols)]
+        order = sorted(range(rows * cols), key=parts.__getitem__)
+        for keep in (1, 5, 12, 17):
+            assert uniform((rows, cols), keep) == sorted(order[:keep])
+
+
+@pytest.mark.parametrize("grid", [(4, 6), (6, 4), (3, 8), (8, 3), (6, 8)])
+def test_half_of_a_grid_is_spread_over_rows_and_columns_alike(grid: Grid) -> None:
+    """Every second in raster order would keep whole columns and leave out those between."""
+    rows, cols = grid
+    kept = uniform(grid, rows * cols // 2)
+    by_row, by_col = Counter(index // cols for index in kept), Counter(index % cols for index in kept)
+    assert max(by_row.values()) - min(by_row[row] for row in range(rows)) <= 2
+    assert max(by_col.values()) - min(by_col[col] for col in range(cols)) <= 2
+    places = {divmod(index, cols) for index in kept}
+    for row, col in ((row, col) for row in range(rows) for col in range(cols)):
+        assert places & {(row + y, col + x) for y in (-1, 0, 1) for x in (-1, 0, 1)}
+
+
+def test_uniform_spreads_within_each_region() -> None:
+    layout = make_layout((400, 600), V1)
+    regions = torch.tensor([layout.regions])
+    kept = uniform((4, 6), 3, regions)
+    assert Counter(layout.regions[index] for index in kept) == dict.fromkeys(range(4), 3)
+    spec = V1.with_selection(policy="uniform").selection
+    assert list(select_before_tower(layout, spec)) == kept
+
+
+def test_residual_keeps_what_mid_lacks() -> None:
+    lacking = torch.tensor([[0.5, 9.0, 0.0, 3.0, 3.0, 2.0]])
+    regions = torch.tensor([[0, 0, 0, 1, 1, 1]])
+    inputs = SelectionInputs(residual=lacking)
+    assert select(inputs, regions, SelectionSpec("residual", "region", 1), 2).indices.tolist() == [[1, 3]]
+    assert select(inputs, regions, SelectionSpec("residual", "region", 2), 4).indices.tolist() == [[0, 1, 3, 4]]
+    assert select(inputs, regions, SelectionSpec("residual", "image", 2), 2).indices.tolist() == [[1, 3]]
+    assert torch.equal(select(inputs, regions, SelectionSpec("residual", "image", 2), 2).scores, lacking)
