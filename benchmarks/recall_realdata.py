@@ -45,7 +45,7 @@ from dragonfly.models import (  # noqa: E402
     DragonflyProcessor,
 )
 from dragonfly.models.towers import KNOWN_TOWERS, num_prefix_tokens, tower_config  # noqa: E402
-from dragonfly.research.lab.recall import recall  # noqa: E402
+from dragonfly.research.lab.evidence_recall import recall  # noqa: E402
 from dragonfly.vision.layout import Box  # noqa: E402
 from dragonfly.vision.presets import CLIP_BASE, CLIP_LARGE, get_preset  # noqa: E402
 

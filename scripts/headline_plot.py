@@ -1,4 +1,5 @@
-"""Draw docs/images/headline.png: what variants trained under each rule read, against what they cost, from the committed result file.
+"""Draw docs/images/headline.png: what variants trained under each rule read, against what they cost, from the committed result
+file.
 
 python scripts/headline_plot.py
 """

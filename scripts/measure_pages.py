@@ -65,7 +65,7 @@ def conditions(rows: Sequence[Asked]) -> dict[str, list[Row]]:
     blank = {page: Image.new("RGB", image.size, (220, 220, 220)) for page, image in pages}
     return {
         "image": [Row(row.image, row.question.text) for row in rows],
-        "no image": [Row(None, row.question.text) for row in rows],
+        "blind": [Row(None, row.question.text) for row in rows],
         "empty page": [Row(blank[row.page], row.question.text) for row in rows],
         "another page": [Row(other[row.page], row.question.text) for row in rows],
     }

@@ -73,7 +73,7 @@ def test_the_policy_table_is_what_the_code_does() -> None:
 
 
 def test_every_room_is_named() -> None:
-    rows = " ".join(table("rooms, top to bottom"))
+    rows = " ".join(table("packages, top to bottom"))
     rooms = {path.stem for path in (ROOT / "src" / "dragonfly").iterdir() if path.is_dir() or path.suffix == ".py"}
     assert {room for room in rooms - {"__init__", "__pycache__"} if room not in rows} <= {"assets", "recipes"}
 

@@ -40,13 +40,13 @@ def test_the_image_adds_what_the_model_card_says(engine: Engine) -> None:
     rows = measure_pages.held_out(12, seed=SEED)
     asked = measure_pages.conditions(rows)
     share = {}
-    for condition in ("image", "no image"):
+    for condition in ("image", "blind"):
         answers = engine.ask_batch(asked[condition], batch_size=16, max_new_tokens=16)
         right = [answer.text == row.question.answer for answer, row in zip(answers, rows, strict=True)]
         fine = [own for own, row in zip(right, rows, strict=True) if row.question.kind in measure_pages.FINE]
         share[condition] = {"all": sum(right) / len(right), "fine detail": sum(fine) / len(fine)}
         assert len(right) >= 60 and len(fine) >= 30
-    for kind, without in share["no image"].items():
+    for kind, without in share["blind"].items():
         assert share["image"][kind] >= without + MARGIN, share
 
 

@@ -206,8 +206,8 @@ def projected_rows(layout: SubImageLayout, spec: EncoderSpec) -> int:
     """Rows that go through the projector for one image.
 
     Tokens are pooled first and only what is kept is projected. Where a policy chooses among tokens it also looks at the
-    projected sub-image embedding of every mid and high sub-image, or (`detail`) at every patch token of the high ones; `diversity` compares
-    embeddings under any policy, and `question` sends one more row through a map of its own.
+    projected sub-image embedding of every mid and high sub-image, or (`detail`) at every patch token of the high ones;
+    `diversity` compares embeddings under any policy, and `question` sends one more row through a map of its own.
     """
     high, rule = layout.count("high"), spec.selection
     if high == layout.num_kept_high or rule.early:

@@ -44,19 +44,19 @@ def test_faults_are_values_with_a_reason(tmp_path: Path) -> None:
 
 def test_small_changes_move_few_bits_and_other_images_many() -> None:
     for seed in range(20):
-        image = image(seed, 160, 120)
+        first = image(seed, 160, 120)
         buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=50)
-        changed = (Image.open(io.BytesIO(buffer.getvalue())), image.resize((80, 60)), image.point(lambda value: value * 0.7))
-        assert max(distance(looks(image), looks(other)) for other in changed) <= 6
-        assert distance(looks(image), looks(image(seed + 100, 160, 120))) > 12
+        first.save(buffer, "JPEG", quality=50)
+        changed = (Image.open(io.BytesIO(buffer.getvalue())), first.resize((80, 60)), first.point(lambda value: value * 0.7))
+        assert max(distance(looks(first), looks(other)) for other in changed) <= 6
+        assert distance(looks(first), looks(image(seed + 100, 160, 120))) > 12
 
 
 def test_the_second_hash_is_the_mirrored_images_first() -> None:
     for seed in range(10):
-        image = image(seed, 96, 64)
-        assert perceptual_hashes(ImageOps.mirror(image)) == tuple(reversed(perceptual_hashes(image) or ()))
-        assert distance(looks(image), looks(ImageOps.flip(image))) > 12  # upside down is another loaded
+        first = image(seed, 96, 64)
+        assert perceptual_hashes(ImageOps.mirror(first)) == tuple(reversed(perceptual_hashes(first) or ()))
+        assert distance(looks(first), looks(ImageOps.flip(first))) > 12  # upside down is another image
 
 
 def test_a_plain_image_has_no_looks() -> None:

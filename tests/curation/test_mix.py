@@ -111,7 +111,7 @@ def test_options_are_a_steps_own_arguments_and_nothing_of_the_papers():
             "a source holds captions and no conversations; add the step instructions_from_captions",
         ),
         ("steps=[{step: capp}]", "step 'capp' is not one of: validate, "),
-        ("steps=[{step: cap, per_pictur: 4}]", "did you mean 'steps.*.per_image'?"),
+        ("steps=[{step: cap, per_imag: 4}]", "did you mean 'steps.*.per_image'?"),
         ("steps=[{step: cap, per_image: 0}]", "steps.0.per_image: Input should be greater than 0"),
         ("steps=[{step: dedupe_text, threshold: 1.5}]", "steps.0.threshold: Input should be less than or equal to 1"),
         ("steps=[{step: mixture, text_share: 1.0}]", "steps.0.text_share: Input should be less than 1"),

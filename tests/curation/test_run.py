@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dragonfly.curation import reading
+from dragonfly.curation import ingest
 from dragonfly.curation.run import curate
 from dragonfly.curation.steps import STEPS
 from dragonfly.data import Manifest, read
@@ -72,7 +72,7 @@ def test_the_set_is_a_manifest_with_its_card_and_record(made: Path) -> None:
     assert counts["mixture"][1] == counts["split"][1] == 24
     assert {step: i - o for step, (i, o, _) in counts.items()} == {step: sum(d.values()) for step, (*_, d) in counts.items()}
     assert '"reason": "missing-image"' in (made / "out" / "faults.jsonl").read_text()
-    assert sorted(path.name for path in made.iterdir()) == ["out", "images", "rows.jsonl"]
+    assert sorted(path.name for path in made.iterdir()) == ["images", "out", "rows.jsonl"]
 
 
 def test_the_card_tells_counts_licences_steps_and_examples(made: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_images_of_the_set_open(made: Path) -> None:
 def test_workers_and_parts_change_no_byte(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, part_rows: int
 ) -> None:
-    monkeypatch.setattr(reading, "PART_ROWS", part_rows)
+    monkeypatch.setattr(ingest, "PART_ROWS", part_rows)
     out = made / f"out-{workers}"
     curate(mix(made), out, workers=workers)
     for name in ("manifest.json", "shard-00000.parquet", "eval/manifest.json"):

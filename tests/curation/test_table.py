@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dragonfly.curation import reading
+from dragonfly.curation import ingest
 from dragonfly.curation.hashing import number
 from dragonfly.curation.ingest import read_table
 from dragonfly.curation.table import samples_of
@@ -28,7 +28,7 @@ def test_rows_are_the_samples_in_their_order(tmp_path: Path) -> None:
 
 
 def test_parts_hold_the_order_whatever_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "PART_ROWS", 3)
+    monkeypatch.setattr(ingest, "PART_ROWS", 3)
     made = table(tmp_path, [sample(str(place), f"{place}?") for place in range(10)])
     assert len(made.parts) == 4 and made.rows == 10
     assert ids(made) == [str(place) for place in range(10)] and made.numbers("row").tolist() == list(range(10))

@@ -32,16 +32,16 @@ def alone(messages: list[dict[str, Any]], turn: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize(("images", "system"), [(1, False), (2, True), (0, False)])
-def test_a_segment_is_its_own_row(loaded_images: int, system: bool, attention: str) -> None:
+@pytest.mark.parametrize(("num_images", "system"), [(1, False), (2, True), (0, False)])
+def test_a_segment_is_its_own_row(num_images: int, system: bool, attention: str) -> None:
     settings = tiny.config("v1")
     processor, model = tiny.processor(settings), tiny.model(settings).eval()
     model.config.get_text_config()._attn_implementation = attention
-    images = [tiny.image(60, 90, seed=7 + n) for n in range(loaded_images)]
-    messages = conversation(loaded_images, system)
+    images = [tiny.image(60, 90, seed=7 + n) for n in range(num_images)]
+    messages = conversation(num_images, system)
     grouped = encode_shared_prefix(processor, messages, images)
     other = encode_shared_prefix(
-        processor, conversation(loaded_images, system, QUESTIONS[:2]), images
+        processor, conversation(num_images, system, QUESTIONS[:2]), images
     )  # shorter: this row is padded
     collate = Collator(0)
     with torch.no_grad():

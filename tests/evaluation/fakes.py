@@ -22,8 +22,8 @@ class RuleEngine:
         if self.stop_after is not None and self.asked >= self.stop_after:
             raise KeyboardInterrupt
         for row in rows:
-            for image in row.images:
-                load_image(image)
+            for source in row.images:
+                load_image(source)
         self.asked += len(rows)
         return [Answer(self.rule(row), (1, 2), 0.5, 10, (), (), {"total": 0.25}) for row in rows]
 
@@ -45,9 +45,9 @@ def write_qa(folder: Path, rows: Sequence[dict[str, Any]], name: str = "qa.jsonl
     """A qa.jsonl with the images that its rows name, each different."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(sorted({row["image"] for row in rows if "image" in row})):
-        (path.parent / image).parent.mkdir(parents=True, exist_ok=True)
-        image(16, 16, seed=number).save(path.parent / image)
+    for number, file in enumerate(sorted({row["image"] for row in rows if "image" in row})):
+        (path.parent / file).parent.mkdir(parents=True, exist_ok=True)
+        image(16, 16, seed=number).save(path.parent / file)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 

@@ -86,7 +86,7 @@ def test_number_formats(saved_model: Path, tmp_path: Path, monkeypatch: pytest.M
         ({"overrides": ["model.regions=rastr"]}, "did you mean 'raster'?"),
         ({"overrides": ["model.selection.keep=many"]}, "model.selection.keep must be an integer of at least 1, got 'many'"),
         ({"overrides": ["model.selection.keep=1.5"]}, "model.selection.keep must be an integer of at least 1, got 1.5"),
-        ({"overrides": ["model.selection.keep=7"]}, "selection.keep 7 is more than the 6 of a region"),
+        ({"overrides": ["model.selection.keep=7"]}, "selection.keep 7 is more than the 6 of each region"),
         ({"overrides": ["model.selection.seed=x"]}, "model.selection.seed must be an integer of at least 0, got 'x'"),
         ({"overrides": ["model.max_enlargement=0"]}, "model.max_enlargement must be a number above 0"),
         ({"overrides": ["model.encoder_batch=0"]}, "model.encoder_batch must be an integer of at least 1, or null"),

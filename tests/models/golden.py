@@ -163,7 +163,7 @@ def observed(model: Any, trace: Trace) -> Iterator[None]:
     select = connector.select
 
     def noted(inputs: SelectionInputs, *rest: Any) -> Selection:
-        trace.summaries, trace.selection = inputs, select(inputs, *rest)
+        trace.embeddings, trace.selection = inputs, select(inputs, *rest)
         return trace.selection
 
     def embeddings(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
@@ -261,9 +261,9 @@ def sub_image_means(trace: Trace, case: Case, tokens: int, prefix: int) -> Tenso
     """(images, sub_images, hidden). A pooled token stands for as many tokens as its window holds."""
     assert trace.features is not None
     low = trace.features[:, :tokens].mean(dim=1, keepdim=True)
-    if trace.summaries is not None:
-        assert trace.summaries.mid is not None and trace.summaries.high is not None
-        return torch.cat([low, trace.summaries.mid, trace.summaries.high], dim=1)
+    if trace.embeddings is not None:
+        assert trace.embeddings.mid is not None and trace.embeddings.high is not None
+        return torch.cat([low, trace.embeddings.mid, trace.embeddings.high], dim=1)
     others = case.tensors["sub_image_mean_embed"].shape[1] - 1
     pooled = trace.features[:, tokens:].unflatten(1, (others, -1))
     window = (tokens - prefix) // (pooled.shape[2] - prefix)

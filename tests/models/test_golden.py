@@ -128,10 +128,10 @@ def test_embeddings(prompt: Run) -> None:
     g.compare_embeddings(prompt.trace, prompt.case, prompt.mask)
 
 
-def test_summaries(prompt: Run) -> None:
+def test_sub_image_embeddings(prompt: Run) -> None:
     spec = prompt.model.model.spec
     tokens = (spec.resolution // spec.patch_size) ** 2 + spec.num_prefix_tokens
-    g.compare_summaries(prompt.trace, prompt.case, tokens, spec.num_prefix_tokens)
+    g.compare_sub_image_embeddings(prompt.trace, prompt.case, tokens, spec.num_prefix_tokens)
 
 
 def test_projected_tokens(prompt: Run) -> None:

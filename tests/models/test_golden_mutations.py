@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dragonfly.models import DragonflyForConditionalGeneration, connector
-from dragonfly.vision import policies
+from dragonfly.vision import scoring
 from dragonfly.vision.selection import Selection, SelectionInputs
 from tests.models import golden as g
 from tests.models.golden import Case, Golden, Trace
@@ -40,9 +40,9 @@ def unsorted_top_k(patch: pytest.MonkeyPatch, golden: Golden, model: Any, proces
 
 
 def cosine(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:
-    match = policies._match
+    match = scoring._match
     unit = nn.functional.normalize
-    patch.setattr(policies, "_match", lambda mid, high, *rest: match(unit(mid, dim=-1), unit(high, dim=-1), *rest))
+    patch.setattr(scoring, "_match", lambda mid, high, *rest: match(unit(mid, dim=-1), unit(high, dim=-1), *rest))
 
 
 def best_of_the_whole_image(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:

@@ -100,8 +100,8 @@ def test_other_placeholder_names() -> None:
 
 
 def test_a_token_the_tokenizer_does_not_know() -> None:
-    with pytest.raises(ValueError, match=r"the tokenizer does not know '<image>'; add it as a special token, or name one it has"):
-        processor(image_token="<image>")
+    with pytest.raises(ValueError, match=r"the tokenizer does not know '<photo>'; add it as a special token, or name one it has"):
+        processor(image_token="<photo>")
     with pytest.raises(ValueError, match=r"needs a tokenizer, got None"):
         DragonflyProcessor(processor().image_processor, None)
 

@@ -122,7 +122,7 @@ def test_what_cannot_point_is_refused(shared: Path) -> None:
     with pytest.raises(ValueError, match=r"must see every sub-image: set model\.selection\.policy=all"):
         run(recipe(shared, "never-either", model={}))
     with pytest.raises(
-        ValueError, match="attention supervision reads the language model's attention, which the default, sdpa, does not"
+        ValueError, match="attention_supervision reads the language model's attention, which the default, sdpa, does not"
     ):
         recipe(shared, "never", attention=None)
     data = {"train": [{"name": "rows", "path": str(shared / "manifest")}]}

@@ -28,7 +28,7 @@ def gated(folder: Path, least: float, **threshold: object) -> Recipe:
 
 
 def test_a_run_stops_at_a_metric_threshold_that_it_does_not_reach(tmp_path: Path) -> None:
-    with pytest.raises(ThresholdNotReached, match=r"eval_tokens is 0\.\d+ after 4 steps and the recipe asks for 1\.1"):
+    with pytest.raises(ThresholdNotReached, match=r"eval_tokens is 0\.\d+ after 4 steps, the recipe asks for 1\.1"):
         run(gated(tmp_path, 1.1, step=4))
     assert not (tmp_path / "out-1.1" / "dragonfly.json").exists()
     assert (tmp_path / "out-1.1" / "checkpoint-2" / "complete.json").is_file()

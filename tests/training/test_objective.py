@@ -178,10 +178,10 @@ def test_the_readers_loss_is_a_sum_over_the_steps_items() -> None:
     patch_ocr = PatchOcrModel(tower, 32, Classes(("a", "b"), "xy", 0, 2), weight=0.5)
     pixels, labels = torch.randn(4, 3, 32, 32), torch.randint(0, 3, (4, 17, 3))
     labels[:, 0] = -100
-    whole = reader(pixels, labels)["loss"]
-    parts = [reader(pixels[half], labels[half], num_items_in_batch=192)["loss"] for half in (slice(0, 1), slice(1, 4))]
+    whole = patch_ocr(pixels, labels)["loss"]
+    parts = [patch_ocr(pixels[half], labels[half], num_items_in_batch=192)["loss"] for half in (slice(0, 1), slice(1, 4))]
     torch.testing.assert_close(sum(parts), whole)
-    said = patch_ocr.predictions(reader(pixels, labels)["logits"])
+    said = patch_ocr.predictions(patch_ocr(pixels, labels)["logits"])
     assert said.shape == (4, 17, 3) and int(said.max()) <= 2
 
 

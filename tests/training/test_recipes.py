@@ -39,7 +39,7 @@ def test_the_bundled_model_is_fine_tuned_on_a_folder_of_ones_own(tmp_path: Path)
     tiny.image(400, 300).save(tmp_path / "a.png")
     rows = [{"image": "a.png", "question": f"What is this, {n}?", "answer": "a kite"} for n in range(4)]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = f"data.train=[{{name: mine, path: {tmp_path / 'train.jsonl'}, pack: 2}}]"
+    source = f"data.train=[{{name: mine, path: {tmp_path / 'train.jsonl'}, group_questions: 2}}]"
     output = run(Recipe.load("finetune", [source, "epochs=null", "steps=60", f"output={tmp_path / 'out'}", "save.every=null"]))
     losses = small.losses(output)
     assert losses[-1] < 0.2 * losses[0]

@@ -1,4 +1,6 @@
-"""A retrain of minutes: nano's stage `close`, from the committed patch_ocr and freshly synthetic documents, must learn to answer."""
+"""A retrain of minutes: nano's stage `close`, from the committed patch_ocr and freshly synthetic documents, must learn
+to answer.
+"""
 
 from __future__ import annotations
 

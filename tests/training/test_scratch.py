@@ -196,14 +196,16 @@ def test_its_template_asks_the_last_question_by_itself_and_trains_on_all_turns()
     image = {"type": "image"}
     start, system = processor.tokenizer.bos_token, {"role": "system", "content": "be brief"}
 
-    def predictions(*turns: list[Any] | str, **options: Any) -> str:
+    def rendered(*turns: list[Any] | str, **options: Any) -> str:
         named = [{"role": ("user", "assistant")[n % 2], "content": turn} for n, turn in enumerate(turns)]
         return processor.apply_chat_template([system, *named], **options).removeprefix(start)
 
     first, second = [image, {"type": "text", "text": "a?"}], [image, {"type": "text", "text": "b?"}]
     asked = {"add_generation_prompt": True}
-    assert said(first, **asked) == "<|system|>be brief<|user|><image>a?<|assistant|>"
-    assert said(first, "x", "c?", **asked) == "<|system|>be brief<|user|><image>c?<|assistant|>"
-    assert said(first, "x", second, **asked) == "<|system|>be brief<|user|><image><image>b?<|assistant|>"
+    assert rendered(first, **asked) == "<|system|>be brief<|user|><image>a?<|assistant|>"
+    assert rendered(first, "x", "c?", **asked) == "<|system|>be brief<|user|><image>c?<|assistant|>"
+    assert rendered(first, "x", second, **asked) == "<|system|>be brief<|user|><image><image>b?<|assistant|>"
     end = processor.tokenizer.eos_token
-    assert said(first, "x", "c?", "y") == f"<|system|>be brief<|user|><image>a?<|assistant|>x{end}<|user|>c?<|assistant|>y{end}"
+    assert (
+        rendered(first, "x", "c?", "y") == f"<|system|>be brief<|user|><image>a?<|assistant|>x{end}<|user|>c?<|assistant|>y{end}"
+    )

@@ -49,7 +49,7 @@ def test_a_batch_without_images_gives_every_trained_parameter_a_gradient_of_zero
 
 
 def test_the_dummy_changes_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dragonfly.training import objectives
+    from dragonfly.training import objective
 
     small.recipe(tmp_path)
     text = small.rows(tmp_path / "text", text_only=True)
@@ -59,7 +59,7 @@ def test_the_dummy_changes_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "steps": 3,
     }
     with_dummy = run(small.recipe(tmp_path, output=str(tmp_path / "with"), **changes))
-    monkeypatch.setattr(objectives, "answer_without_images", lambda model: None)
+    monkeypatch.setattr(objective, "answer_without_images", lambda model: None)
     without = run(small.recipe(tmp_path, output=str(tmp_path / "without"), **changes))
     assert small.losses(with_dummy) == small.losses(without)
     one, other = load_file(with_dummy / "model.safetensors"), load_file(without / "model.safetensors")

@@ -145,7 +145,7 @@ def _write_zoom(engine: Any, images: list[str], question: str, answer: Any, path
         loaded = load_image(image, policy).image
         selection = answer.selections[index] if reasons is None else reasons.scored(index, answer.selections[index])
         draw_answer(loaded, answer.layouts[index], selection, target, title=question)
-        common.say(f"zoom loaded: {target}")
+        common.say(f"zoom image: {target}")
 
 
 def _ask_batch(rows: Path, output: Path, batch_size: int, loading: Any, options: Any) -> int:

@@ -46,9 +46,9 @@ def chat(
     while line := _read_line():
         try:  # a fault in one turn does not end the conversation
             if line.startswith("/add "):
-                loaded = line.removeprefix("/add ").strip()
-                load_image(loaded)
-                waiting.append(loaded)
+                added = line.removeprefix("/add ").strip()
+                load_image(added)
+                waiting.append(added)
                 continue
             answer = conversation.ask(line, waiting, **options)
         except ValueError as error:

@@ -12,7 +12,7 @@ from dragonfly.cli import common
 
 
 def zoom(
-    image: Annotated[str, typer.Argument(help="The loaded.")],
+    image: Annotated[str, typer.Argument(help="The image.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it; IMAGE.zoom.png if not given.")] = None,
     model: common.Model = None,
     preset: Annotated[str | None, typer.Option(help="Draw this preset's layout, without a model.")] = None,
@@ -22,7 +22,7 @@ def zoom(
     set: common.Overrides = None,
 ) -> int:
     """
-    Draw how a loaded is cut and which sub-images the model is given.
+    Draw how an image is cut and which sub-images the model is given.
 
     Examples:
 
@@ -55,7 +55,7 @@ def zoom(
 
         empty = Answer("", (), 0.0, 0, (layout,), (selection,), {}).to_dict()
         common.print_json({key: empty[key] for key in ("layouts", "selections")})
-    common.say(f"zoom loaded: {target}")
+    common.say(f"zoom image: {target}")
     return 0
 
 

@@ -53,7 +53,7 @@ def recall(
     """
     from dragonfly.files import write_json
     from dragonfly.inference import load
-    from dragonfly.research.lab import recall as study
+    from dragonfly.research.lab import evidence_recall as study
 
     names = _words(policies)
     study.check_policies(names)
@@ -218,7 +218,9 @@ def studies() -> int:
 
 
 def _errors_only() -> None:
-    """Leave unsaid what loading warns of: every variant would, of what its study is about, and a new map is why one calibrates."""
+    """Leave unsaid what loading warns of: every variant would, of what its study is about, and a new map is why one
+    calibrates.
+    """
     logging.getLogger("dragonfly").setLevel(logging.ERROR)
 
 

@@ -1,7 +1,7 @@
 """Which tokens each answer of an example is about: the words of its question that name it, and the sub-images that show it.
 
-Attention can be told to look there while it is trained (`training.attention supervision`). A token carries one bit per segment of the
-example (`segment_ids`), set where that segment's answer is about it.
+Attention can be told to look there while it is trained (`training.attention supervision`). A token carries one bit per segment
+of the example (`segment_ids`), set where that segment's answer is about it.
 """
 
 from __future__ import annotations

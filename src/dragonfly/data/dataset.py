@@ -41,8 +41,8 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     (seed, epoch, index). A row that cannot be used is replaced by the next usable one, logged once and kept in `bad`,
     each process its own; ValueError once more than `max_bad_share` of the rows (of a worker's part of them) are bad.
     `image_policy` goes to `imaging.load_image`, `processor_kwargs` to the processor. `shared_prefix` asks every turn as if it
-    were the only one (`segment_ids.encode_shared_prefix`); lengths are then those of the turns in one conversation, a little more.
-    `attention_supervision` adds to those what `attention_supervision.points` gives.
+    were the only one (`segment_ids.encode_shared_prefix`); lengths are then those of the turns in one conversation, a little
+    more. `attention_supervision` adds to those what `attention_supervision.points` gives.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         self.max_length, self.seed = max_length, seed
         self.transform, self.max_bad_share, self.image_policy = transform, max_bad_share, image_policy
         self.processor_kwargs = dict(processor_kwargs or {})
-        self.shared_prefix, self.attention_supervision = alone, attention_supervision
+        self.shared_prefix, self.attention_supervision = shared_prefix, attention_supervision
         self.bad: dict[tuple[str, int], BadRow] = {}
 
     def __len__(self) -> int:

@@ -27,11 +27,11 @@ def image_size(image: ImageRef, policy: ImagePolicy = DEFAULT_POLICY) -> tuple[i
             return load_image(image.path, policy).size
         with (
             readable("without a readable header"),
-            Image.open(image.path or io.BytesIO(image.bytes or b""), formats=FORMATS) as loaded,
+            Image.open(image.path or io.BytesIO(image.bytes or b""), formats=FORMATS) as opened,
         ):
-            width, height = loaded.size
+            width, height = opened.size
             # The base class's method: the one for PNG decodes the image to look behind its pixels.
-            swapped = policy.orient and Image.Image.getexif(loaded).get(_ORIENTATION) in _SWAPS
+            swapped = policy.orient and Image.Image.getexif(opened).get(_ORIENTATION) in _SWAPS
     except ValueError as error:
         raise BadSample("broken-image", f"{image.path or 'bytes'} {error}") from None
     return (width, height) if swapped else (height, width)

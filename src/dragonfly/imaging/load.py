@@ -1,4 +1,4 @@
-"""`load_image`: any source becomes a `Image`.
+"""`load_image`: any source becomes a `LoadedImage`.
 
 Knows where bytes come from (path, URL, data URL, memory) and in which order the steps run: bytes within the limit,
 size within the limit, decode, RGB, upright.
@@ -30,7 +30,7 @@ _URL = re.compile(r"(data|file|[a-z][a-z0-9+.-]+(?=://)):", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Image:
+class LoadedImage:
     """RGB pixels and where they come from.
 
     `image` RGB, loaded, without metadata (so nobody turns it twice). `source` a name to show. `mode` PIL's mode before
@@ -49,7 +49,7 @@ class Image:
         return self.image.height, self.image.width
 
 
-def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> Image:
+def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> LoadedImage:
     """Load a path, a `data:` or (where the policy allows) http(s) URL, encoded bytes, a PIL image or an array.
 
     Arrays: uint8 (height, width), (height, width, 1 | 3 | 4) or uint16 (height, width). Of several frames the first;
@@ -66,7 +66,7 @@ def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> Image:
         raise ValueError(f"{name} {error}") from None
     rgb.info.clear()
     notes += more + ([f"turned by EXIF orientation {exif}"] if exif != 1 else [])
-    return Image(image=rgb, source=name, mode=mode, sha256=digest, notes=tuple(notes))
+    return LoadedImage(image=rgb, source=name, mode=mode, sha256=digest, notes=tuple(notes))
 
 
 def _name(source: Any) -> str:

@@ -1,7 +1,7 @@
 """Dragonfly as transformers knows models: one tower, one linear projector, one language model.
 
-`DragonflyModel` has no head; `DragonflyForConditionalGeneration` adds it. Any Hugging Face vision tower and causal language
-model fit. The geometry comes from the image processor as tensors with one row per image; nothing is recomputed here.
+Any Hugging Face vision tower and causal language model fit. The geometry comes from the image processor as tensors with one
+row per image; nothing is recomputed here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
-from dragonfly.models import checks
+from dragonfly.models import checkpoint_loading as loading
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
@@ -80,13 +80,13 @@ class DragonflyPreTrainedModel(PreTrainedModel):
         if strict:
             kwargs["ignore_mismatched_sizes"] = True  # so that they are named below, with the other faults
         kwargs["output_loading_info"] = True
-        with checks.held_to_its_config(str(pretrained_model_name_or_path), kwargs):
+        with loading.held_to_its_config(str(pretrained_model_name_or_path), kwargs):
             loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model, info = loaded
         if strict:
-            checks.refuse_faults(str(pretrained_model_name_or_path), info)
+            loading.refuse_faults(str(pretrained_model_name_or_path), info)
         if model.can_generate() and "generation_config" not in kwargs:
-            checks.end_at_turns(model, str(pretrained_model_name_or_path))
+            loading.end_at_turns(model, str(pretrained_model_name_or_path))
         return (model, info) if wants_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, save_original_format: bool = False, **kwargs: Any) -> None:
@@ -106,11 +106,9 @@ class DragonflyModel(DragonflyPreTrainedModel):
         self.spec = config.spec
         for name, module in optional_modules(self.spec, config.get_text_config().hidden_size).items():
             setattr(self, name, module)
-        # Full checkpoints carry the tower's unused top; a language-model head has no place here.
-        # What only another selection policy would use may lie beside: a rule can be changed when a model is loaded.
-        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *checks.optional_keys(), HEAD]
-        # What the rule brings along is then new, and changes nothing or is refused in use.
-        self._keys_to_ignore_on_load_missing = checks.keys_that_may_be_new()
+        # Full checkpoints carry the tower's unused top and a head; what other policies use may lie beside, and may be new.
+        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *loading.optional_keys(), HEAD]
+        self._keys_to_ignore_on_load_missing = loading.keys_that_may_be_new()
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -150,7 +148,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             sub_image_regions: (num_images, num_sub_images) codes of the layout.
             num_sub_images: (num_images,) where images differ in number; what lies beyond never enters the tower.
             selected_high: (num_images, kept) ascending indices of the high sub-images to keep; overrules the policy. If
-                `pixel_values` still holds all of them, the others are left out before the tower, unless a pooled remainder is kept.
+                `pixel_values` still holds all of them, the others are left out before the tower, but for a pooled remainder.
             sub_image_positions: (num_images, num_sub_images, 3) level, row and column, for a learned position.
             question_ids, question_mask: (num_images, length) what each image is asked, for policy `question`.
             evidence_high: (num_images, high) areas shared with the answer's boxes; gives `selection_loss` under that policy.
@@ -165,7 +163,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             return self._uneven_features(views, num_sub_images, selected_high)
         counts = self._level_counts(pixel_values.shape[1])
         if selected_high is not None:
-            checks.check_selected(selected_high, (pixel_values.shape[0], counts.kept))
+            loading.check_selected(selected_high, (pixel_values.shape[0], counts.kept))
             views, counts = self._with_choice(views, selected_high, counts)
         encoded = self.encode(views.features.flatten(0, 1)).unflatten(0, views.features.shape[:2])
         connected = self.connect(replace(views, features=encoded), counts)
@@ -219,7 +217,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         counts = [LevelCounts.of_codes(one.codes[0].tolist(), self.spec) for one in images if one.codes is not None]
         if selected is not None:
             width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
-            checks.check_selected(selected[:, :width], (len(counts), width))
+            loading.check_selected(selected[:, :width], (len(counts), width))
             for index, count in enumerate(counts):
                 chosen = selected[index][None, : count.kept]
                 images[index], counts[index] = self._with_choice(images[index], chosen, count)
@@ -275,7 +273,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         """Ids (batch, length) and images -> hidden states (batch, length, hidden).
 
         Images stand in the order of their placeholder blocks, row after row; rows without images bring none.
-        `segment_ids` (batch, length): questions on a row's images that do not see each other (`segment_ids.shared_prefix_inputs`).
+        `segment_ids` (batch, length): questions on a row's images that do not see each other (`shared_prefix_inputs`).
         `mm_encoder_outputs={"image": get_image_features(...)}` takes the place of `pixel_values`.
         """
         if (input_ids is None) == (inputs_embeds is None):

@@ -1,4 +1,5 @@
-"""Telling attention where to look: how far the positions that say an answer are from looking where `data.attention supervision` points.
+"""Telling attention where to look: how far the positions that say an answer are from looking where `data.attention supervision`
+points.
 
 A language model this side of a billion parameters does not find by itself, in minutes, which of many sub-images a question is
 about: it must compare the question's key with all of them before any of them helps it to answer. Told where, it learns

@@ -41,7 +41,8 @@ class MetricThresholds(TrainerCallback):
                 raise ValueError(f"metric threshold {threshold.metric}: this objective does not measure it; measured: {measured}")
             if reached < threshold.least:
                 raise ThresholdNotReached(
-                    f"{threshold.metric} is {reached:.3f} after {state.global_step} steps and the recipe asks for {threshold.least}; "
+                    f"{threshold.metric} is {reached:.3f} after {state.global_step} steps, "
+                    f"the recipe asks for {threshold.least}; "
                     "train longer, look at the data, or lower metric_thresholds"
                 )
 

@@ -1,11 +1,11 @@
 """The objective `patch_ocr`: the tower learns to say what stands in each of its patches.
 
-A sample's `meta["text_annotations"]` is a list of {"box": [left, top, right, bottom] in source pixels, "label": text, "kind"}. Marks of
-kind "word" are spelled: a patch says every character of the word that covers most of it, each in its own slot, so that one
-token holds a whole word. Marks of kind "char" are found: a patch says the first few whose centres lie in it, which it can learn
-before it looks at its neighbours, and on which spelling builds. All other text annotations are named: one class for each label. Words and
-names may say what they belong to ("other", and "around", the box of both): a patch of a key then also says its value.
-Knows no language model; `patch_ocr_head` holds what is trained.
+A sample's `meta["text_annotations"]` is a list of {"box": [left, top, right, bottom] in source pixels, "label": text, "kind"}.
+Those of kind "word" are spelled: a patch says every character of the word that covers most of it, each in its own slot, so that
+one token holds a whole word. Those of kind "char" are found: a patch says the first few whose centres lie in it, which it can
+learn before it looks at its neighbours, and on which spelling builds. All other text annotations are named: one class for each
+label. Words and names may say what they belong to ("other", and "around", the box of both): a patch of a key then also says its
+value. Knows no language model; `patch_ocr_head` holds what is trained.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def text_annotations_of(sample: Sample) -> list[TextAnnotation]:
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ValueError(
-            f"objective 'patch_ocr' needs meta['text_annotations'], a list of {{box, label}}; sample {sample.id!r} of {sample.source!r} has none"
+            f"objective 'patch_ocr' needs meta['text_annotations'], a list of {{box, label}}; "
+            f"sample {sample.id!r} of {sample.source!r} has none"
         ) from None
 
 

@@ -41,8 +41,8 @@ class InitFrom(Config):
     """Where the weights come from: a `checkpoint`, a `tower` and a `language_model` with a new projector, or `scratch`.
 
     All but scratch are directories or hub names. `image_token` and `separator_token` name tokens of a language model's
-    tokenizer; where it has none to spare, they are added. `projector` is the output of a stage with objective `patch_ocr`: the tower
-    is that stage's, and the projector begins as its head, put into words.
+    tokenizer; where it has none to spare, they are added. `projector` is the output of a stage with objective `patch_ocr`: the
+    tower is that stage's, and the projector begins as its head, put into words.
     """
 
     checkpoint: str | None = None
@@ -130,7 +130,7 @@ class Data(Config):
     max_bad_share: float = Share
     group_by_length: bool = False
     streaming: bool = False
-    alone: bool = False
+    shared_prefix: bool = False
     workers: int = Field(default=0, ge=0)
     audit: int = Field(default=16, gt=0)
 
@@ -150,7 +150,8 @@ class Data(Config):
             raise ValueError("data.shared_prefix trains answers; it goes with data.train_on=assistant")
         if self.streaming and (sources := [source.name for source in self.train if source.group_questions > 1]):
             raise ValueError(
-                f"group_questions needs all rows at once and data.streaming reads them one by one; drop one ({', '.join(sources)})"
+                f"group_questions needs all rows at once and data.streaming reads them one by one; "
+                f"drop one ({', '.join(sources)})"
             )
         return self
 
@@ -169,7 +170,8 @@ class Recipe(Config):
             for `attention: {text_config: eager}` and a `model.selection.keep` that keeps them all.
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
         patch_ocr: what the objective `patch_ocr` asks.
-        attention_supervision: where attention is told to look; with `data.shared_prefix`, `attention: {text_config: eager}` and all sub-images kept.
+        attention_supervision: where attention is told to look; with `data.shared_prefix`, `attention: {text_config: eager}` and
+        all sub-images kept.
         attention: transformers' name of an implementation, or one each for `vision_config` and `text_config`.
         metric_thresholds: what the run must have reached, measured on `data.eval`.
         deepspeed: a shipped configuration (zero1, zero2) or the path of one.

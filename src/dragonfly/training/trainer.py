@@ -40,7 +40,8 @@ class StageTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None, **options: Any
     ) -> Any:
-        """As transformers, in training with `evidence_weight` times the loss of the choice (policy `question`), and `attention_supervision`'s.
+        """As transformers, in training with `evidence_weight` times the loss of the choice (policy `question`), and
+        `attention_supervision`'s.
 
         The choice's loss is a mean over a batch's images, and a step's batches count alike. The forward pass of a step, and not
         its recomputation, moves the mean embedding.

@@ -62,8 +62,8 @@ class SelectionSpec:
         seed: of `random` alone.
         min_per_region: the least number kept of each region where the scope is the image.
         diversity: 0 to 1, how much likeness to what is kept already counts against a sub-image; 0 not at all.
-        pooled_remainder: tokens that stand for the sub-images that are not kept: 0 (they are dropped), 1, 4 or 9, of each region or of
-            the image as the scope says.
+        pooled_remainder: tokens that stand for the sub-images that are not kept: 0 (they are dropped), 1, 4 or 9, of each
+            region or of the image as the scope says.
     """
 
     policy: Policy = "all"
@@ -82,12 +82,13 @@ class SelectionSpec:
         if self.min_per_region < 0 or not 0 <= self.diversity <= 1 or self.pooled_remainder not in POOLED_REMAINDERS:
             raise ValueError(
                 "selection.min_per_region must be at least 0, selection.diversity 0 to 1 and selection.pooled_remainder one of "
-                f"{', '.join(map(str, POOLED_REMAINDERS))}; got {self.min_per_region}, {self.diversity} and {self.pooled_remainder}"
+                f"{', '.join(map(str, POOLED_REMAINDERS))}; "
+                f"got {self.min_per_region}, {self.diversity} and {self.pooled_remainder}"
             )
         if self.policy != "all" and self.min_per_region and self.scope == "region":
             raise ValueError(
-                f"selection.min_per_region {self.min_per_region} belongs to selection.scope 'image'; under 'region' each region keeps "
-                f"selection.keep {self.keep}"
+                f"selection.min_per_region {self.min_per_region} belongs to selection.scope 'image'; under 'region' each region "
+                f"keeps selection.keep {self.keep}"
             )
         if self.early and (self.diversity or self.pooled_remainder):
             name, value = ("diversity", self.diversity) if self.diversity else ("pooled_remainder", self.pooled_remainder)
@@ -321,16 +322,17 @@ def _check_keep(spec: EncoderSpec) -> None:
         regions = mid[0] * mid[1] if mid else 1
         limit = total // regions if spec.selection.scope == "region" else total
         if spec.selection.keep > limit:
-            raise ValueError(f"selection.keep {spec.selection.keep} is more than the {limit} of a {spec.selection.scope}")
+            raise ValueError(f"selection.keep {spec.selection.keep} is more than the {limit} of each {spec.selection.scope}")
         min_per_region = spec.selection.min_per_region
         if min_per_region * regions > spec.selection.keep or min_per_region > total // regions:
             raise ValueError(
-                f"selection.min_per_region {min_per_region} of each of {regions} regions of {total // regions} sub-images does not fit "
-                f"selection.keep {spec.selection.keep}; lower the min_per_region, or keep more"
+                f"selection.min_per_region {min_per_region} of each of {regions} regions of {total // regions} sub-images does "
+                f"not fit selection.keep {spec.selection.keep}; lower it, or keep more"
             )
     if spec.selection.pooled_remainder > spec.patch_side**2:
         raise ValueError(
-            f"selection.pooled_remainder {spec.selection.pooled_remainder} is more than the {spec.patch_side**2} patches of a sub-image"
+            f"selection.pooled_remainder {spec.selection.pooled_remainder} is more than the {spec.patch_side**2} patches "
+            "of a sub-image"
         )
 
 

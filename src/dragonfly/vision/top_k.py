@@ -18,7 +18,9 @@ Indices = Int[Tensor, "images kept"]
 
 
 def choose(scores: Scores, regions: Regions, spec: SelectionSpec, num_kept: int) -> Indices:
-    """The kept indices, ascending: the best `keep` of each region, or of the image with at least `min_per_region` of each region."""
+    """The kept indices, ascending: the best `keep` of each region, or of the image with at least `min_per_region` of each
+    region.
+    """
     images, high = scores.shape
     if spec.policy == "all":
         return torch.arange(high, device=scores.device).expand(images, high)
@@ -43,8 +45,9 @@ def choose_diverse(
     """As `choose`, but greedily by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
 
     Each step keeps the sub-image with the largest (1 - d) x score - d x likeness, d being `spec.diversity`. Scores are
-    stretched to 0 .. 1 over the image. Likeness is the largest cosine between its sub-image embedding and one that is kept, 0 for the
-    first; embeddings have the image's mean taken away, or what all have in common would make all alike. Quotas and least numbers hold.
+    stretched to 0 .. 1 over the image. Likeness is the largest cosine between its sub-image embedding and one that is kept, 0
+    for the first; embeddings have the image's mean taken away, or what all have in common would make all alike. Quotas and least
+    numbers hold.
     """
     low, top = scores.aminmax(dim=1, keepdim=True)
     gain = (1.0 - spec.diversity) * (scores - low) / (top - low).clamp(min=torch.finfo(torch.float32).tiny)

@@ -163,14 +163,14 @@ def _draw_source(
     kept: tuple[int, ...],
 ) -> Image.Image:
     """The image at a size, left-out sub-images dark, kept ones and the regions framed and labelled."""
-    loaded = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    shown_image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     inside = [(shown, _on_image(shown.box, image.size, size)) for shown in high]
     regions = [(shown, rect) for shown in mid if (rect := _on_image(shown.box, image.size, size))]
     bright = [(shown, rect) for shown, rect in (inside[index] for index in kept) if rect]
     for index, (_, rect) in enumerate(inside):
         if rect and index not in kept:
-            loaded.paste(loaded.crop(rect).convert("L").point(lambda value: value * DIM).convert("RGB"), rect)
-    pen = Pen(loaded, kind)
+            shown_image.paste(shown_image.crop(rect).convert("L").point(lambda value: value * DIM).convert("RGB"), rect)
+    pen = Pen(shown_image, kind)
     for shown, rect in bright:
         pen.frame(rect, shown.colour, max(1, kind.stroke - 1))
     for shown, rect in regions:
@@ -179,7 +179,7 @@ def _draw_source(
             pen.badge(shown.label, rect, "tr", shown.colour)
     for shown, rect in bright if high else regions:
         tag(pen, shown, shrink(rect, kind.stroke + 1))
-    return loaded
+    return shown_image
 
 
 def _on_image(box: Box, source: tuple[int, int], size: tuple[int, int]) -> Rect | None:

@@ -160,11 +160,11 @@ def mathinstruct(folder: Path) -> None:
     write_json(folder / "MathInstruct.json", [*good, {"source": "data/CoT/x.json", "instruction": "What is 5?", "output": ""}])
 
 
-def _llava_med_rows(folder: Path, key: str = "conversations", image: bool = True) -> list[dict[str, Any]]:
+def _llava_med_rows(folder: Path, key: str = "conversations", with_image: bool = True) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for name in ("25639867_F2", "25639867_F3", "30000001_F1"):
         image(folder / f"images/{name}.jpg")
-        named = {"image": f"{name}.jpg"} if image else {}
+        named = {"image": f"{name}.jpg"} if with_image else {}
         rows.append({"id": name, **named, "domain": {"mri": True}, key: turns("Describe it.\n<image>", f"An MRI, {name}.")})
     return [*rows, {"id": "1_F1", "image": "1_F1.jpg", key: turns("Describe it.\n<image>", "Gone.")}]
 
@@ -174,7 +174,7 @@ def llava_med_alignment(folder: Path) -> None:
 
 
 def llava_med_60k(folder: Path) -> None:
-    write_json(folder / "instruct/llava_med_instruct_60k.json", _llava_med_rows(folder, image=False))
+    write_json(folder / "instruct/llava_med_instruct_60k.json", _llava_med_rows(folder, with_image=False))
 
 
 def llava_med_60k_im(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dragonfly.curation import reading
+from dragonfly.curation import ingest
 from dragonfly.curation.steps import Job
 from dragonfly.curation.steps.words import reworded
 from dragonfly.data import BadSample, Message, Part, Sample
@@ -69,7 +69,7 @@ def capped(folder: Path, order: list[int], seed: int) -> set[str]:
 
 
 def test_eight_per_image_drawn_by_seed_and_row_and_not_by_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "PART_ROWS", 7)
+    monkeypatch.setattr(ingest, "PART_ROWS", 7)
     forward = capped(tmp_path / "a", list(range(20)), 0)
     assert len(forward) == 8 and forward != {str(number) for number in range(8)}
     assert capped(tmp_path / "b", list(reversed(range(20))), 0) == forward

@@ -21,9 +21,9 @@ def evaluation(folder: Path) -> str:
 
 
 def training(folder: Path) -> list[Sample]:
-    image = image(1, 128, 96)
+    original = image(1, 128, 96)
     folder.mkdir(exist_ok=True)
-    for name, changed in (("small", image.resize((70, 50))), ("flipped", ImageOps.mirror(image)), ("same", image)):
+    for name, changed in (("small", original.resize((70, 50))), ("flipped", ImageOps.mirror(original)), ("same", original)):
         changed.save(folder / f"{name}.png")
     clean = {number: saved(folder, number) for number in range(10, 16)}
     return [

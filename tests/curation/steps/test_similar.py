@@ -15,12 +15,12 @@ from tests.curation.fakes import ids, image, run_step, sample, saved, stepped, t
 def planted(folder: Path) -> dict[str, Path]:
     """An image, four changed copies of it, and another image."""
     folder.mkdir(parents=True, exist_ok=True)
-    image = image(1, 128, 96)
+    first = image(1, 128, 96)
     paths = {name: folder / f"{name}.png" for name in ("first", "half", "dark", "flipped", "other")}
-    image.save(paths["first"])
-    image.resize((64, 48)).save(paths["half"])
-    image.point(lambda value: value * 0.7).save(paths["dark"])
-    ImageOps.mirror(image).save(paths["flipped"])
+    first.save(paths["first"])
+    first.resize((64, 48)).save(paths["half"])
+    first.point(lambda value: value * 0.7).save(paths["dark"])
+    ImageOps.mirror(first).save(paths["flipped"])
     image(2, 128, 96).save(paths["other"])
     return paths
 

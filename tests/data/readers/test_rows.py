@@ -160,10 +160,10 @@ def test_images_as_rows_name_them() -> None:
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK"])
 def test_a_decoded_image_keeps_its_pixels(mode: str) -> None:
-    image = image(shade=70).convert(mode)
-    data = image_ref(image, ROOT).bytes
+    decoded = image(shade=70).convert(mode)
+    data = image_ref(decoded, ROOT).bytes
     assert data is not None
-    assert Image.open(io.BytesIO(data)).convert("RGB").tobytes() == image.convert("RGB").tobytes()
+    assert Image.open(io.BytesIO(data)).convert("RGB").tobytes() == decoded.convert("RGB").tobytes()
 
 
 GOLDEN = Path(os.environ.get("DRAGONFLY_GOLDEN", Path(__file__).parents[4] / "shared" / "golden" / "set_a"))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from dragonfly.files import write_json
-from dragonfly.research.lab import ablation, jobs, sweep
+from dragonfly.research.lab import ablation, sweep, trials
 from dragonfly.research.lab.study import Study
 from dragonfly.training.record import Record
-from tests.lab import small
+from tests.research.lab import small
 from tests.training.small import checkpoint
 
 SAME = ("variants", "tests", "conclusions", "validity", "checkpoint", "test", "unfinished")
@@ -101,8 +101,8 @@ def test_a_finished_variant_is_not_done_again(
     def fail(*_: Any) -> None:
         raise AssertionError("trained or asked again")
 
-    monkeypatch.setattr(jobs, "run", fail)
-    monkeypatch.setattr(jobs, "_ask", fail)
+    monkeypatch.setattr(trials, "run", fail)
+    monkeypatch.setattr(trials, "_ask", fail)
     result = ablation.run_study(study(place), finished[0])
     assert {key: result[key] for key in SAME} == {key: finished[1][key] for key in SAME}
 
@@ -112,7 +112,7 @@ def test_a_variant_that_a_study_beside_this_one_has_finished_is_taken_over(
 ):
     """Another study's name and variants' names do not count, a seed or another test set does."""
     trained: list[str] = []
-    monkeypatch.setattr(jobs, "run", lambda recipe: trained.append(recipe.name))
+    monkeypatch.setattr(trials, "run", lambda recipe: trained.append(recipe.name))
     said: list[str] = []
     other = values(place, name="other", conclusions=[], reference="by chance", random=None)
     other["variants"] = {"by chance": {**other["variants"]["random"], "seeds": [0, 7]}}
@@ -139,12 +139,12 @@ def test_an_interrupted_variant_goes_on_where_it_stopped(
     assert not list(out.rglob("*.lock"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "_ask", die)
+        patch.setattr(trials, "_ask", die)
         with pytest.raises(KeyboardInterrupt):
             ablation.run_study(study(place, **changes), out, variant="random")
     assert not list(out.rglob("job.json"))
 
-    monkeypatch.setattr(jobs, "run", die)  # it is trained already, and only has to be asked
+    monkeypatch.setattr(trials, "run", die)  # it is trained already, and only has to be asked
     result = ablation.run_study(study(place, **changes), out, variant="random")
     assert result["variants"]["random"] == finished[1]["variants"]["random"]
 
@@ -176,8 +176,8 @@ def test_a_folder_of_another_study_is_refused(place: Path, finished: tuple[Path,
 
 
 def test_same_flops_gives_the_cheap_variant_more_steps(place: Path):
-    known = jobs.plan(study(place, same="flops", reference="detail"), place / "flops")
-    steps = {variant: jobs.recipe_of(known, variant, 0, write=False).steps for variant in known.study.variants}
+    known = trials.plan(study(place, same="flops", reference="detail"), place / "flops")
+    steps = {variant: trials.recipe_of(known, variant, 0, write=False).steps for variant in known.study.variants}
     assert steps["detail"] == 3
     assert steps["mid"] is not None and steps["mid"] > 6  # 5 sub-images against 29 encoded and 17 kept
 
@@ -204,11 +204,11 @@ def test_a_study_goes_to_its_own_command(place: Path):
 
 
 def test_a_lock_of_another_machine_is_waited_for(place: Path, finished: tuple[Path, dict[str, Any]]):
-    known = jobs.plan(study(place), place / "held")
+    known = trials.plan(study(place), place / "held")
     held = known.folder("mid", 0).with_name("mid-seed0.lock")
     held.mkdir(parents=True)
     write_json(held / "owner.json", {"host": "elsewhere", "pid": 1})
-    assert not jobs.do(known, "mid", 0, jobs.Deadline())
+    assert not trials.do(known, "mid", 0, trials.Deadline())
     assert not known.finished("mid", 0)
 
 

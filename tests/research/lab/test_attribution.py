@@ -13,7 +13,7 @@ from dragonfly.inference.occlusion import answer_logprobs
 from dragonfly.research.lab import attribution
 from dragonfly.research.synthetic import SPECS, make_image
 from tests import tiny
-from tests.lab import small
+from tests.research.lab import small
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run, run  # noqa: F401 - a fixture
-from tests.lab import small
+from tests.research.lab import small
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_faults_of_studies_are_one_line(run: Run, data: Path, elsewhere: Path, a
 def test_recipes_are_written_to_be_trained_elsewhere(run: Run, saved_model: Path, data: Path, tmp_path: Path):  # noqa: F811
     from dragonfly.training import Recipe
 
-    given = [f"checkpoint={saved_model}", f"data=[{{path: {data}, pack: 2}}]", f"test={data}"]
+    given = [f"checkpoint={saved_model}", f"data=[{{path: {data}, group_questions: 2}}]", f"test={data}"]
     outcome = run("ablate", "random-against-similarity", "-o", tmp_path / "out", "--recipes", *given)
     assert outcome.code == 0
     file = tmp_path / "out" / "variants" / "detail-seed0" / "recipe.yaml"

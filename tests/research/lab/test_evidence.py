@@ -11,7 +11,7 @@ from dragonfly.data import Manifest
 from dragonfly.research.lab import evidence
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.presets import PRESETS
-from tests.lab import small
+from tests.research.lab import small
 
 LAYOUT = make_layout((small.HEIGHT, small.WIDTH), PRESETS["v1"].spec)
 

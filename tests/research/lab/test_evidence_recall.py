@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from dragonfly.inference import Engine, load
-from dragonfly.research.lab import recall as lab
+from dragonfly.research.lab import evidence_recall as lab
 from dragonfly.vision.selection import NEEDS
 from tests import tiny
-from tests.lab import small
+from tests.research.lab import small
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_the_model_is_left_as_it_was(engine: Engine, found: dict[str, Any]):
     ("options", "message"),
     [
         ({"policies": ["details"]}, r"policy 'details' is not one of: .*; did you mean 'detail'\?"),
-        ({"keep": (7,)}, "selection.keep 7 is more than the 6 of a region"),
+        ({"keep": (7,)}, "selection.keep 7 is more than the 6 of each region"),
         ({"keep": (0,)}, "selection.keep must be at least 1"),
         ({"by": ("colour",)}, "no question has the meta key 'colour'; known: kind"),
     ],

@@ -119,14 +119,14 @@ def test_a_tower_is_random_by_its_seed_or_a_checkpoint(
     make = script["tower_engine"]
     monkeypatch.setitem(make.__globals__, "KNOWN_TOWERS", {script["SHAPES"]["clip-b32"]: shape})
     pixels = torch.randn(2, 3, 16, 16)
-    found = [make("clip-b32", seed).model.model.summarise(pixels) for seed in (0, 0, 1)]
+    found = [make("clip-b32", seed).model.model.embed_sub_images(pixels) for seed in (0, 0, 1)]
     assert torch.equal(found[0], found[1]) and not torch.allclose(found[0], found[2])
     tower = CLIPVisionModel(CLIPVisionConfig(**sizes, image_size=16, patch_size=8)).eval()
     tower.save_pretrained(tmp_path / "tower")
     engine = make(str(tmp_path / "tower"), 0)
     with torch.no_grad():
         states = tower(pixel_values=pixels, output_hidden_states=True).hidden_states
-        torch.testing.assert_close(engine.model.model.summarise(pixels), states[-2].mean(dim=1))
+        torch.testing.assert_close(engine.model.model.embed_sub_images(pixels), states[-2].mean(dim=1))
     assert engine.name == "tower"
     with pytest.raises(ValueError, match="no tower 'clip-b16'; accepted: clip-b32, clip-l14-336, or a directory"):
         make("clip-b16", 0)

@@ -9,7 +9,7 @@ import pytest
 from dragonfly.research.lab.findings import page
 from dragonfly.research.lab.study import shipped_studies
 from tests.conftest import ROOT
-from tests.lab.test_claims import CONCLUSION, result
+from tests.research.lab.test_conclusions import CONCLUSION, result
 
 RESULTS = ROOT / "benchmarks" / "results" / "lab"
 

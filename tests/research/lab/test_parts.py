@@ -15,9 +15,9 @@ from dragonfly.data import Manifest
 from dragonfly.research.lab.deadline import Deadline, OutOfTime
 from dragonfly.research.lab.locks import OWNER, lock
 from dragonfly.research.lab.pareto import front
-from dragonfly.research.lab.study import Slice
+from dragonfly.research.lab.study import Subset
 from dragonfly.research.lab.subsets import sources
-from tests.lab import small
+from tests.research.lab import small
 
 
 def test_one_holds_a_lock_and_the_next_gets_it_afterwards(tmp_path: Path):
@@ -72,13 +72,15 @@ def test_the_limit_reaches_training_as_sigterm_and_nobody_else():
 
 def test_a_whole_manifest_is_used_where_it_lies(tmp_path: Path):
     folder = small.marks(tmp_path, 2)
-    assert sources([Slice(path=str(folder), pack=4)], tmp_path / "data") == [{"name": "subset-0", "path": str(folder), "pack": 4}]
+    assert sources([Subset(path=str(folder), group_questions=4)], tmp_path / "data") == [
+        {"name": "subset-0", "path": str(folder), "group_questions": 4}
+    ]
     assert not (tmp_path / "data").exists()
 
 
 def test_slices_choose_images_and_repeat_rows(tmp_path: Path):
     folder = small.marks(tmp_path, 4)
-    subsets = [Slice(path=str(folder), where={"kind": "word"}, images=1, copies=3), Slice(path=str(folder), images=2)]
+    subsets = [Subset(path=str(folder), where={"kind": "word"}, images=1, copies=3), Subset(path=str(folder), images=2)]
     first, second = (Manifest.open(source["path"]) for source in sources(subsets, tmp_path / "data"))
     assert [row.id for row in first] == ["p0", "p0+1", "p0+2"]
     assert [row.id for row in second] == ["p0", "p1"]
@@ -91,7 +93,7 @@ def test_slices_choose_images_and_repeat_rows(tmp_path: Path):
 def test_a_slice_of_nothing_is_refused(tmp_path: Path):
     folder = small.marks(tmp_path, 2)
     with pytest.raises(ValueError, match=r"no row of .* agrees with \{'kind': 'table'\}; see the meta of its rows"):
-        sources([Slice(path=str(folder), where={"kind": "table"})], tmp_path / "data")
+        sources([Subset(path=str(folder), where={"kind": "table"})], tmp_path / "data")
 
 
 @pytest.mark.parametrize(

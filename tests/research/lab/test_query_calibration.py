@@ -1,4 +1,6 @@
-"""The query projection learned from evidence: it finds a relation that is there under what all share, and changes nothing else."""
+"""The query projection learned from evidence: it finds a relation that is there under what all share, and changes
+nothing else.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 
 from dragonfly.inference.locate import bundled_model
 from dragonfly.models import DragonflyConfig
-from dragonfly.research.lab import conclusions, jobs, study
+from dragonfly.research.lab import conclusions, study, trials
 from dragonfly.research.lab.encoders import encoders
 from dragonfly.research.lab.results import metrics_of
 from dragonfly.research.lab.study import Study, Variant
@@ -43,8 +43,8 @@ def test_every_variant_builds_an_encoder_and_a_recipe(name: str, nano: Dragonfly
     specs = encoders(one, base)
     assert one.name == name.replace("/", "-")
     if one.recipe is not None:
-        plan = jobs.StudyRun(one, Path("out"), Path("checkpoint"), nano, "", specs)
-        recipes = {variant: jobs.recipe_of(plan, variant, 0, write=False) for variant in one.variants}
+        plan = trials.StudyRun(one, Path("out"), Path("checkpoint"), nano, "", specs)
+        recipes = {variant: trials.recipe_of(plan, variant, 0, write=False) for variant in one.variants}
         assert len({recipe.steps for recipe in recipes.values()}) == 1
         assert {recipe.model.encoder == specs[variant].to_dict() for variant, recipe in recipes.items()} == {True}
 
@@ -93,9 +93,9 @@ def test_every_rule_has_a_study(nano: DragonflyConfig):
     used = {spec.selection.policy for study in specs.values() for spec in study.values()}
     assert used >= set(NEEDS) - {"oracle"}  # which needs the answer
     rules = {name: [(variant, spec.selection, spec.position) for variant, spec in study.items()] for name, study in specs.items()}
-    assert {s.min_per_region for _, s, _ in rules["min_per_region"] if s.policy == "detail"} == {0, 1, 2, 3}
+    assert {s.min_per_region for _, s, _ in rules["min-per-region"] if s.policy == "detail"} == {0, 1, 2, 3}
     assert {s.diversity for _, s, _ in rules["diversity"] if s.policy == "detail"} == {0, 0.25, 0.5, 0.75}
-    assert {s.pooled_remainder for _, s, _ in rules["pooled_remainder"] if (s.policy, s.keep) == ("detail", 3)} == {0, 1, 4, 9}
+    assert {s.pooled_remainder for _, s, _ in rules["pooled-remainder"] if (s.policy, s.keep) == ("detail", 3)} == {0, 1, 4, 9}
     trained = {variant: one.recipe.get("trainable", []) for variant, one in Study.load("position").variants.items()}
     assert all(
         ("sub_image_position" in trained[variant]) == (position == "learned") for variant, _, position in rules["position"]

@@ -45,7 +45,7 @@ def test_what_cannot_be_meant_is_refused(changes: dict[str, Any], message: str):
 
 def test_unknown_keys_come_with_the_nearest(tmp_path: Path):
     file = tmp_path / "s.yaml"
-    file.write_text("name: x\nquestion: q\ntest: t\nreference: a\narms: {a: {encoders: {}}}\n")
+    file.write_text("name: x\nquestion: q\ntest: t\nreference: a\nvariants: {a: {encoders: {}}}\n")
     with pytest.raises(ValueError, match=r"unknown key 'variants.a.encoders'; did you mean 'variants.\*.encoder'"):
         Study.load(file)
     with pytest.raises(
@@ -91,7 +91,8 @@ def test_every_variant_that_is_no_encoder_is_named():
     )
     with pytest.raises(
         ValueError,
-        match=r"variant 'a': selection.keep 9 is more than the 6 of a region; variant 'b': .*'regoins'.*did you mean 'regions'",
+        match=r"variant 'a': selection.keep 9 is more than the 6 of each region; "
+        r"variant 'b': .*'regoins'.*did you mean 'regions'",
     ):
         encoders(study, V1)
 

@@ -13,7 +13,7 @@ from dragonfly.data import EncodedDataset, Manifest, audit, turn_tokens
 from dragonfly.research.synthetic import ABSENT, SPECS, DatasetOptions, make_image, write_dataset
 from dragonfly.research.synthetic import dataset as dataset_module
 from dragonfly.research.synthetic.views import make_views
-from dragonfly.training.sources import packed
+from dragonfly.training.sources import grouped
 from tests import tiny
 
 
@@ -52,7 +52,7 @@ def test_rows_are_one_question_each_on_shared_images(nano: Path) -> None:
 
 
 def test_a_packed_page_trains_with_clean_labels(nano: Path) -> None:
-    rows = packed(Manifest.open(nano), 8)
+    rows = grouped(Manifest.open(nano), 8)
     processor = tiny.processor()
     data = EncodedDataset(rows, processor)
     assert Counter(len(row.images) for row in rows) == {1: len(rows)}
@@ -61,7 +61,7 @@ def test_a_packed_page_trains_with_clean_labels(nano: Path) -> None:
         example,
         image_token_id=processor.image_token_id,
         separator_token_id=processor.separator_token_id,
-        text_annotations=turn_tokens(processor),
+        marks=turn_tokens(processor),
     )
     assert faults == []
     assert sum(message.role == "assistant" for message in rows[0].messages) == 8

@@ -1,8 +1,8 @@
 """What a selection policy needs to know of the data, for a model that was not trained with it.
 
 `calibrate` makes the mean embedding of policy `centred`, from images alone. `calibrate_model` does so for a model directory, or
-learns the map of policy `question` from evidence (`query_projection`), and writes a new one; `mean_embedding_of` lends a mean to a model
-that has none, while a study asks it.
+learns the map of policy `question` from evidence (`query_projection`), and writes a new one; `mean_embedding_of` lends a mean
+to a model that has none, while a study asks it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def calibrate(engine: Engine, loaded_images: Iterable[Any]) -> Calibration:
                 rows = model.embed_sub_images(finer.to(engine.device)).double().cpu()
             total, squares, seen = total + rows.sum(dim=0), squares + float(rows.square().sum()), seen + len(rows)
     if not seen:
-        raise ValueError(f"{number} loaded_images and none with mid or high sub-images: nothing to calibrate on; give others")
+        raise ValueError(f"{number} images and none with mid or high sub-images: nothing to calibrate on; give others")
     mean = torch.as_tensor(total) / seen
     model.mean_embedding.set(mean.float(), seen)
     norm = float(mean.norm())

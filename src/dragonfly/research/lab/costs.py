@@ -1,4 +1,7 @@
-"""What a variant costs, from `planning`: tokens and FLOPs per question, and the steps that equal FLOPs allow. Measures nothing."""
+"""What a variant costs, from `planning`: tokens and FLOPs per question, and the steps that equal FLOPs allow.
+
+Measures nothing.
+"""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ def variant_encoder(base: EncoderSpec, changes: dict[str, Any]) -> EncoderSpec:
     Args:
         base: the checkpoint's encoder.
         changes: fields of `EncoderSpec`; a level or `selection` may name a part of it. `preset` takes a preset's levels and
-            selection policy; sub-images keep the checkpoint's size, and levels its pooling where the variant names none, because that is
-            what the checkpoint was trained to read.
+            selection policy; sub-images keep the checkpoint's size, and levels its pooling where the variant names none,
+            because that is what the checkpoint was trained to read.
 
     Raises:
         ValueError: for what no encoder can be.

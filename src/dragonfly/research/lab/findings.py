@@ -66,7 +66,7 @@ def _short(results: list[dict[str, Any]]) -> list[str]:
             ranked = sorted(scores, key=lambda name: (-scores[name]["value"], name))
             values = [f"{name} {shown_times(scores[name]) * scores[name]['value']:.1f}" for name in ranked]
             rows.append([one["name"], one["question"], f"{measure}: {', '.join(values)}"])
-    text = "What differs statistically significant, and from what, is said in each study's own section; variants of one seed are exploratory."
+    text = "Each study's own section says which differences are statistically significant; variants of one seed are exploratory."
     return [f"## The studies in short\n\n{as_table(rows)}\n\n{text}"] if len(rows) > 1 else []
 
 

@@ -1,4 +1,7 @@
-"""Accuracy against cost, three times: image tokens, FLOPs, milliseconds. One image, with the variants that nothing beats joined."""
+"""Accuracy against cost, three times: image tokens, FLOPs, milliseconds.
+
+One image, with the variants that nothing beats joined.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The map of policy `question`, learned from evidence with tower, projector and embeddings as they are.
 
-The choice is a bilinear form of two things that do not change meanwhile, the mean embedding of a question and the sub-image embedding of a
-sub-image. So every image is encoded once, and all questions about all images are then a logistic regression in memory:
-minutes for what takes hours where each question brings its image again.
+The choice is a bilinear form of two things that do not change meanwhile, the mean embedding of a question and the sub-image
+embedding of a sub-image. So every image is encoded once, and all questions about all images are then a logistic regression in
+memory: minutes for what takes hours where each question brings its image again.
 """
 
 from __future__ import annotations

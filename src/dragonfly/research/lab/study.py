@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from dragonfly.config import Config, nearest, shipped_file, shipped_files
 
-SPECS = Path(str(files("dragonfly"))) / "lab" / "specs"
+SPECS = Path(str(files("dragonfly"))) / "research" / "lab" / "specs"
 NAME = r"[A-Za-z0-9][A-Za-z0-9 ._=,()x+-]*"  # a variant's name is a folder's
 
 
@@ -31,7 +31,7 @@ class Measure(Config):
     where: dict[str, Any] = Field(default_factory=dict)
 
 
-class Slice(Config):
+class Subset(Config):
     """Training rows of a manifest: those that agree with `where`, the first `images` of them, each `copies` times."""
 
     path: str
@@ -50,7 +50,7 @@ class Variant(Config):
 
     encoder: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
-    data: list[Slice] | None = None
+    data: list[Subset] | None = None
     seeds: list[int] | None = None
 
 
@@ -84,7 +84,7 @@ class Study(Config):
     question: str
     paper: str = ""
     checkpoint: str = "nano"
-    data: list[Slice] = Field(default_factory=list)
+    data: list[Subset] = Field(default_factory=list)
     test: list[str]
     benchmarks: str | None = None
     limit: int | None = Field(default=None, gt=0)
@@ -169,7 +169,10 @@ class Study(Config):
         return self.seeds if own is None else own
 
     def jobs(self, variant: str | None = None) -> list[tuple[str, int]]:
-        """(variant, seed) in the order of work: every variant's first seed, then the second ones. One variant's alone if named."""
+        """(variant, seed) in the order of work: every variant's first seed, then the second ones.
+
+        One variant's alone if named.
+        """
         if variant is not None and variant not in self.variants:
             raise ValueError(f"variant {nearest(variant, self.variants)}")
         names = [variant] if variant else list(self.variants)

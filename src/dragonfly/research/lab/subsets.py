@@ -14,21 +14,22 @@ from typing import Any
 from dragonfly.data import Manifest, Sample, write_manifest
 from dragonfly.files import sha256
 
-from .study import Slice, agrees
+from .study import Subset, agrees
 
 
-def sources(subsets: Sequence[Slice], folder: Path) -> list[dict[str, Any]]:
+def sources(subsets: Sequence[Subset], folder: Path) -> list[dict[str, Any]]:
     """The subsets as a recipe's sources; those that are no whole manifest are written below `folder`, once."""
     return [
-        {"name": f"subset-{number}", "path": str(_manifest(one, folder)), "pack": one.pack} for number, one in enumerate(subsets)
+        {"name": f"subset-{number}", "path": str(_manifest(one, folder)), "group_questions": one.group_questions}
+        for number, one in enumerate(subsets)
     ]
 
 
-def _manifest(subset: Slice, folder: Path) -> Path:
+def _manifest(subset: Subset, folder: Path) -> Path:
     manifest = Manifest.open(subset.path)
     if not subset.where and subset.images is None and subset.copies == 1:
         return manifest.path.parent
-    about = {**subset.model_dump(exclude={"path", "pack"}), "manifest": sha256(manifest.path)}
+    about = {**subset.model_dump(exclude={"path", "group_questions"}), "manifest": sha256(manifest.path)}
     target = folder / sha256(json.dumps(about, sort_keys=True).encode())[:16]
     if target.is_dir():
         return target
@@ -44,7 +45,7 @@ def _manifest(subset: Slice, folder: Path) -> Path:
     return target
 
 
-def _rows(manifest: Manifest, subset: Slice) -> Iterator[Sample]:
+def _rows(manifest: Manifest, subset: Subset) -> Iterator[Sample]:
     """Rows in the manifest's order; copies follow their row, with a number after its id."""
     seen: dict[object, None] = {}
     for row in manifest:

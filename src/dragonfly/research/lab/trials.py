@@ -43,7 +43,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A study with all that its jobs share, found once: the checkpoint's folder, configuration and hash, every variant's encoder."""
+    """A study with all that its jobs share, found once: the checkpoint's folder, configuration and hash, every variant's
+    encoder.
+    """
 
     study: Study
     out: Path
@@ -219,7 +221,9 @@ def _ask(plan: StudyRun, variant: str, folder: Path, deadline: Deadline) -> None
 
 
 def _as_variant(engine: Engine, spec: EncoderSpec, images: list[str | bytes]) -> ExitStack:
-    """The checkpoint itself under a variant's encoder; a `centred` variant of a model without mean embedding takes the test images'."""
+    """The checkpoint itself under a variant's encoder; a `centred` variant of a model without mean embedding takes the test
+    images'.
+    """
     stack = ExitStack()
     stack.enter_context(mean_embedding_of(engine, images, spec.selects and spec.selection.policy == "centred"))
     stack.enter_context(encoder(engine, spec))

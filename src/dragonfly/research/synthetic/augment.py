@@ -1,6 +1,7 @@
 """What happens between a page and its image: it is turned, blurred and lit.
 
-Promises that the text annotations and boxes it returns still contain what they contained. Grain is drawn by numpy, all pixels at once.
+Promises that the text annotations and boxes it returns still contain what they contained. Grain is drawn by numpy, all pixels
+at once.
 """
 
 from __future__ import annotations

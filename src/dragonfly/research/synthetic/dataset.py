@@ -103,7 +103,7 @@ def _rendered(plan: DatasetOptions, workers: int) -> Iterator[Iterator[_Rendered
 def _render(plan: DatasetOptions, index: int) -> _Rendered:
     spec, files, views = SPECS[plan.spec], {}, []
     for number, view in enumerate(make_views(spec, plan.split, plan.seed, index)):
-        names = tuple(f"{index // _PER_FOLDER:05d}/{index:07d}-{number}-{loaded}.jpg" for loaded in range(len(view.images)))
+        names = tuple(f"{index // _PER_FOLDER:05d}/{index:07d}-{number}-{place}.jpg" for place in range(len(view.images)))
         for name, image in zip(names, view.images, strict=True):
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=view.quality)
