@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow lint clean
+.PHONY: demo nano test test-slow lint lock clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -32,18 +32,27 @@ lint: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-$(VENV)/.torch: constraints.txt
+# The versions that CI runs: the newest of all that `.[dev]` brings which pyproject.toml allows. Not torch, which stands above, nor
+# what comes with its CUDA build.
+lock:
+	rm -rf build/lock
+	$(MAKE) VENV=build/lock build/lock/.torch
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	build/lock/bin/python -m pip freeze --exclude dragonfly-vlm --exclude torch | grep -Ev '^(nvidia|cuda|triton)' > build/lock/pins
+	{ echo '# Written by `make lock`; pyproject.toml says what is allowed.'; cat build/lock/pins; } > requirements.lock
+
+$(VENV)/.torch: Makefile
 	$(PYTHON) -c 'import sys; sys.exit("Dragonfly needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --no-deps --retries 0 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH) || $(PIP) --no-deps $(TORCH)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.torch pyproject.toml
-	$(PIP) --constraint constraints.txt --editable .
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml requirements.lock
+	$(PIP) --constraint requirements.lock --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
 clean:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The lab's data, the checkpoint that its variants begin from, and the studies named: those of `dragonfly lab studies`, `recall` or
-# `curves`; the headline if none is. Needs build/nano/bind and the data of `make nano`. What is there already is not made again.
+# `curves`, or `data` for none; the headline if nothing is named. What is there already is not made again; the checkpoint, if it is
+# taken away, needs build/nano/bind and the data of `make nano`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DRAGONFLY=${DRAGONFLY:-.venv/bin/dragonfly}
@@ -38,6 +39,7 @@ recall() { # name, data, scope
 
 for study in "${@:-headline}"; do
     case $study in
+        data) continue ;;
         recall) # what nano keeps of the evidence, on pages with few and with many cells filled
             recall nano-pages data/lab/test image
             recall crowded data/lab/test-crowded image

@@ -16,7 +16,9 @@ synth() { # name, spec, split, images, seed, options
 }
 stage() { # name, recipe, steps, overrides
     [ -e "$ROOT/$1/dragonfly.json" ] || "$DRAGONFLY" train "nano/$2" "steps=$(count "$3")" "${rehearsal[@]}" "${@:4}"
-    "$PYTHON" scripts/export_nano.py "$ROOT/$1" "checkpoints/nano/$1" # what must last
+    [ "$SHARE" = 1 ] || return 0 # a rehearsal is not recorded
+    mkdir -p "checkpoints/nano/$1"
+    cp "$ROOT/$1"/{loss.jsonl,recipe.yaml,run.json} "checkpoints/nano/$1"
 }
 steps() { "$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$1').steps)"; }
 
@@ -36,6 +38,7 @@ synth words nano-words train 4000 15
 for name in read bind close; do
     stage "$name" "$name" "$(steps "$name")" "$@"
 done
+[ "$SHARE" != 1 ] || "$PYTHON" scripts/export_nano.py "$ROOT/bind" checkpoints/nano/bind # tests train from it
 if [ ! -e "$ROOT/choose" ]; then # where to look, learned from evidence with all else as it is
     "$PYTHON" scripts/begin.py nano/full "$ROOT/begun" "init_from.checkpoint=$ROOT/close"
     "$DRAGONFLY" lab calibrate "$ROOT/begun" "$ROOT/data/train" --set model.selection.policy=question --limit 5000 -o "$ROOT/choose"

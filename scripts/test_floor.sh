@@ -4,7 +4,7 @@
 # usage: scripts/test_floor.sh [FOLDER] [PYTEST ARGUMENTS...]
 #
 # FOLDER holds the virtual environment (default build/floor); an existing one is used again. The environment is its own:
-# nothing of the one that calls this is seen.
+# nothing of the one that calls this is seen. All else is what requirements.lock says.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,8 @@ if ! "$python" -c "import transformers, sys; sys.exit(transformers.__version__ !
     pip="$python -m pip install --quiet --disable-pip-version-check"
     $pip --no-deps --retries 0 --timeout 20 --index-url https://download.pytorch.org/whl/cpu torch==2.13.0 ||
         $pip --no-deps torch==2.13.0 # where that index cannot be reached, the build that pip finds
-    $pip torch==2.13.0 "transformers==$floor" accelerate pillow numpy pydantic pyyaml typer rich jinja2 jaxtyping beartype \
-        pytest hypothesis
+    grep -v '^transformers==' requirements.lock >"$folder/others.lock"
+    $pip --constraint "$folder/others.lock" torch==2.13.0 "transformers==$floor" accelerate pillow numpy pydantic pyyaml typer rich \
+        jinja2 jaxtyping filelock beartype pytest hypothesis
 fi
 PYTHONPATH=src exec "$python" -m pytest -p no:cacheprovider tests/models tests/vision "$@"

@@ -71,7 +71,7 @@ def load(
         )
     if processor.asks:
         if model is not None:  # nobody means to serve the bundled model
-            logger.warning("policy 'question' chooses sub-images by the user's words, which vLLM cannot; serve this model here")
+            logger.warning("policy 'question' chooses sub-images by the user's words, which vLLM cannot; ask this model here")
         if not built.model.query_projection.learned():
             logger.warning(
                 "this model never learned to choose by questions (its query_projection is new), so what it keeps means little"

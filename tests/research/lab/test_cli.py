@@ -11,6 +11,8 @@ import pytest
 from tests.cli.conftest import Run, run  # noqa: F401 - a fixture
 from tests.research.lab import small
 
+OWN = ("data=[{path: DATA}]", "test=DATA")  # in place of the rows that a shipped study names
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -70,8 +72,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (["ablate", "tabel1", "-o", "x"], "no shipped study of that name: 'tabel1' is not one of"),
         (["ablate", "table1"], "name the study's folder: -o runs/table1"),
-        (["ablate", "table1", "-o", "x", "variants.v1.encoder.regions=rater"], "regions 'rater' is not one of spatial, raster"),
-        (["ablate", "table1", "-o", "x"], "no manifest.json at data/lab/test"),
+        (
+            ["ablate", "table1", "-o", "x", *OWN, "variants.v1.encoder.regions=rater"],
+            "regions 'rater' is not one of spatial, raster",
+        ),
+        (["ablate", "table1", "-o", "x", *OWN, "test=nowhere"], "no manifest.json at nowhere"),
         (["ablate", "policies", "-o", "x", "test=DATA"], "trains nothing; run it with `dragonfly lab sweep policies -o DIR`"),
         (["lab", "sweep", "table1", "-o", "x", "test=DATA"], "trains its variants; run it with `dragonfly ablate table1 -o DIR`"),
         (["lab", "sweep", "policies", "-o", "x", "test=DATA", "--variant", "detail"], "variant 'detail' is not one of: policy="),
@@ -83,6 +88,33 @@ def test_faults_of_studies_are_one_line(run: Run, data: Path, elsewhere: Path, a
     assert outcome.code == 2
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["ablate", "headline"], "checkpoints/nano/pages, data/lab/train, data/lab/test"),
+        (["ablate", "headline", "--recipes"], "checkpoints/nano/pages, data/lab/train, data/lab/test"),
+        (["ablate", "headline", "test=DATA"], "checkpoints/nano/pages, data/lab/train"),
+        (["lab", "sweep", "policies"], "data/lab/test"),
+    ],
+)
+def test_a_shipped_study_outside_a_clone_says_what_to_clone_and_what_makes_its_data(
+    run: Run,  # noqa: F811
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    missing: str,
+):
+    monkeypatch.chdir(tmp_path)
+    outcome = run(*(argument.replace("DATA", str(data)) for argument in arguments), "-o", "out")
+    study = "policies" if "policies" in arguments else "headline"
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"error: study '{study}' needs {missing}, not found here; run it in a clone of the repository, where "
+        "`scripts/lab.sh data` makes its data, or name your own: checkpoint=DIR data='[{path: DIR}]' test=DIR\n"
+    )
 
 
 def test_recipes_are_written_to_be_trained_elsewhere(run: Run, saved_model: Path, data: Path, tmp_path: Path):  # noqa: F811

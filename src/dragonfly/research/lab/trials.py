@@ -38,6 +38,7 @@ from .study import Study
 from .subsets import sources
 
 JOB = "job.json"
+OF_A_CLONE = ("checkpoints/nano/", "data/lab/")  # what shipped studies name: in the repository, and made by scripts/lab.sh
 Say = Callable[[str], None]
 
 
@@ -76,13 +77,19 @@ class StudyRun:
 
 def plan(study: Study, out: Path) -> StudyRun:
     """Find what is shared, and every fault that can be found without training. ValueError."""
+    rows = [one.path for subsets in (study.data, *(variant.data or [] for variant in study.variants.values())) for one in subsets]
+    named = dict.fromkeys([study.checkpoint, *rows, *study.test])
+    if missing := [name for name in named if name.startswith(OF_A_CLONE) and not Path(name).exists()]:
+        raise ValueError(
+            f"study '{study.name}' needs {', '.join(missing)}, not found here; run it in a clone of the repository, where "
+            "`scripts/lab.sh data` makes its data, or name your own: checkpoint=DIR data='[{path: DIR}]' test=DIR"
+        )
     checkpoint = locate(None if study.checkpoint == "nano" else study.checkpoint)
     config = DragonflyConfig.from_pretrained(checkpoint)
     found = StudyRun(study, out, checkpoint, config, base_hash(checkpoint), encoders(study, config.spec))
     found.questions()
-    for subsets in (study.data, *(variant.data or [] for variant in study.variants.values())):
-        for one in subsets:
-            Manifest.open(one.path)
+    for path in rows:
+        Manifest.open(path)
     if study.recipe is not None:
         for variant in study.variants:
             recipe_of(found, variant, study.seeds_of(variant)[0], write=False)
