@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow lint clean
+.PHONY: demo nano test test-slow lint structure clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -31,6 +31,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# How far a reader travels, and what is done twice; beside what was measured before the redesign.
+structure: $(VENV)/.dev
+	$(BIN)/python benchmarks/structure.py --label after
 
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Dragonfly needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
