@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow lint lock clean
+.PHONY: demo nano test test-slow lint lock structure clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -31,6 +31,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# How far a reader travels, and what is done twice; beside what was measured before the redesign.
+structure: $(VENV)/.dev
+	$(BIN)/python benchmarks/structure.py --label after
 
 # The versions that CI runs: the newest of all that `.[dev]` brings which pyproject.toml allows. Not torch, which stands above, nor
 # what comes with its CUDA build.
