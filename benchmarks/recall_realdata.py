@@ -44,10 +44,11 @@ from dragonfly.models import (  # noqa: E402
     DragonflyImageProcessor,
     DragonflyProcessor,
 )
-from dragonfly.models.towers import KNOWN_TOWERS, num_prefix_tokens, tower_config  # noqa: E402
+from dragonfly.models.tower import num_prefix_tokens, tower_config  # noqa: E402
 from dragonfly.research.lab.evidence_recall import recall  # noqa: E402
 from dragonfly.vision.layout import Box  # noqa: E402
-from dragonfly.vision.presets import CLIP_BASE, CLIP_LARGE, get_preset  # noqa: E402
+from dragonfly.vision.presets import get_preset  # noqa: E402
+from dragonfly.vision.towers import CLIP_BASE, CLIP_LARGE, KNOWN_TOWERS  # noqa: E402
 
 FOLDER = Path("sroie_receipts_sample") / "dev"
 TEXT_ANNOTATIONS = ROOT / "benchmarks" / "text_annotations" / "receipts.json"

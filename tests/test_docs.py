@@ -12,8 +12,7 @@ from PIL import Image
 
 from dragonfly.vision import make_layout
 from dragonfly.vision.presets import PRESETS
-from dragonfly.vision.selection import NEEDS, runs_before_tower
-from dragonfly.vision.spec import Grid, SelectionSpec
+from dragonfly.vision.spec import NEEDS, Grid, SelectionSpec
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -68,8 +67,8 @@ def test_the_policy_table_is_what_the_code_does() -> None:
     rows = table("policy")
     assert {name: row["needs"] for name, row in rows.items()} == NEEDS
     for name, row in rows.items():
-        rule = SelectionSpec(name, keep=1)  # pyright: ignore[reportArgumentType]
-        assert (row["decided"] == "before the tower") == runs_before_tower(rule)
+        rule = SelectionSpec(policy=name, keep=1)  # pyright: ignore[reportArgumentType]
+        assert (row["decided"] == "before the tower") == rule.early
 
 
 def test_every_room_is_named() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig
 
-from dragonfly.models.towers import KNOWN_TOWERS, tower_config
+from dragonfly.models.tower import tower_config
 from dragonfly.planning import (
     GATED_DECODERS,
     LANGUAGE_MODELS,
@@ -25,7 +24,8 @@ from dragonfly.planning import (
     tower_flops,
 )
 from dragonfly.vision import EncoderSpec, LevelSpec, make_layout
-from dragonfly.vision.presets import CLIP_BASE, CLIP_LARGE, PRESETS
+from dragonfly.vision.presets import PRESETS
+from dragonfly.vision.towers import CLIP_BASE, CLIP_LARGE, KNOWN_TOWERS
 from tests import tiny
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -75,7 +75,7 @@ def test_tower_flops_hold_for_other_towers(kind: str, prefix: int) -> None:
     config = AutoConfig.for_model(kind, image_size=48, patch_size=8, **TINY_TOWER)
     if kind == "siglip_vision_model":
         config.vision_use_head = False  # the pooling head comes after the features that are used
-    spec = EncoderSpec(48, 8, prefix)
+    spec = EncoderSpec(resolution=48, patch_size=8, num_prefix_tokens=prefix)
     expected = counted_tower(config, 48)
     # ViT's pooler runs on the truncated tower too and is no part of the features.
     pooler = 2 * config.hidden_size**2 if kind == "vit" else 0
@@ -201,7 +201,7 @@ def test_the_models_own_image_features_cost_what_was_planned(policy: str, kind: 
 
 
 def test_a_level_left_out_costs_nothing() -> None:
-    spec = replace(PRESETS["v1"].spec, max_enlargement=1.5)
+    spec = PRESETS["v1"].spec.with_changes(max_enlargement=1.5)
     costs = plan(spec, (100, 100), None, LLAMA)
     assert [level.name for level in costs.levels] == ["low"]
     assert costs.num_encoded == costs.num_kept == 1
@@ -227,7 +227,11 @@ def test_mistakes_are_named(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="image_size 336 is not the encoder's 224"):
         plan(v1, (5, 5), tower_config(KNOWN_TOWERS[CLIP_LARGE]))
     with pytest.raises(ValueError, match=r"type 'dinov2'.*no intermediate_size"):
-        plan(EncoderSpec(224, 14, 1, low=LevelSpec(((1, 1),))), (5, 5), AutoConfig.for_model("dinov2"))
+        plan(
+            EncoderSpec(resolution=224, patch_size=14, num_prefix_tokens=1, low=LevelSpec(grids=((1, 1),))),
+            (5, 5),
+            AutoConfig.for_model("dinov2"),
+        )
     with pytest.raises(ValueError, match=r"did you mean 'meta-llama/Llama-3.1-8B-Instruct'\?; or give the path"):
         plan(v1, (5, 5), None, "meta-llama/Llama-3.1-8B-Instrukt")
     with pytest.raises(ValueError, match=r"type 'gpt2'.*pass a LanguageModelSize"):

@@ -251,7 +251,7 @@ def _tower_parameters(tower: PreTrainedConfig) -> int:
     """Weights of the tower as the model builds it, counted on one without storage."""
     import torch
 
-    from dragonfly.models.towers import build_tower
+    from dragonfly.models.tower import build_tower
 
     with torch.device("meta"):
         model = build_tower(tower, tower.num_hidden_layers - 1)

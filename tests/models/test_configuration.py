@@ -10,7 +10,8 @@ from transformers import AutoConfig, CLIPVisionConfig, LlamaConfig
 
 from dragonfly.models import PRESETS, DragonflyConfig
 from dragonfly.models.conversion import translate_config
-from dragonfly.models.towers import KNOWN_TOWERS, num_prefix_tokens, tower_config
+from dragonfly.models.tower import num_prefix_tokens, tower_config
+from dragonfly.vision.towers import KNOWN_TOWERS
 from tests import tiny
 
 

@@ -47,8 +47,8 @@ def cosine(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any
 
 def best_of_the_whole_image(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:
     spec = model.model.spec
-    rule = dataclasses.replace(spec.selection, scope="image", keep=4 * spec.selection.keep)
-    model.model.spec = dataclasses.replace(spec, selection=rule)
+    rule = spec.selection.with_changes(scope="image", keep=4 * spec.selection.keep)
+    model.model.spec = spec.with_changes(selection=rule)
 
 
 def class_token_left_out_of_the_means(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:

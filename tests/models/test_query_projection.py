@@ -30,13 +30,17 @@ def test_scores_by_hand() -> None:
     high = torch.tensor([[[4.0, 0.0], [0.0, 4.0], [0.0, 0.0], [4.0, 4.0]]])  # mean (2, 2)
     question = torch.tensor([[3.0, 1.0]])
     chosen = select(
-        SelectionInputs(high=high, question=question), torch.tensor([[0, 0, 1, 1]]), SelectionSpec("question", "region", 1), 2
+        SelectionInputs(high=high, question=question),
+        torch.tensor([[0, 0, 1, 1]]),
+        SelectionSpec(policy="question", scope="region", keep=1),
+        2,
     )
     torch.testing.assert_close(chosen.scores, torch.tensor([[4.0, -4.0, -8.0, 8.0]]) / 2**0.5)
     assert chosen.indices.tolist() == [[0, 3]]
     moved = SelectionInputs(high=high + torch.tensor([7.0, -9.0]), question=question)  # what all share changes nothing
     torch.testing.assert_close(
-        select(moved, torch.zeros(1, 4, dtype=torch.long), SelectionSpec("question", "image", 1), 1).scores, chosen.scores
+        select(moved, torch.zeros(1, 4, dtype=torch.long), SelectionSpec(policy="question", scope="image", keep=1), 1).scores,
+        chosen.scores,
     )
 
 

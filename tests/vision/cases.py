@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from hypothesis import strategies as st
 
@@ -12,17 +10,21 @@ from dragonfly.vision.presets import PRESETS
 from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
 
 V1, V2 = PRESETS["v1"].spec, PRESETS["v2"].spec
-HIGH_24 = LevelSpec(((4, 6), (6, 4), (8, 3), (3, 8)))
+HIGH_24 = LevelSpec(grids=((4, 6), (6, 4), (8, 3), (3, 8)))
 
 VARIANTS = {
-    "v2-padded": replace(V2, fit="pad"),
-    "v1-high16-padded": replace(PRESETS["v1-high16"].spec, fit="pad"),
-    "v2-capped": replace(V2, max_enlargement=2.0),
-    "v1-capped-padded": replace(PRESETS["v1-high16"].spec, fit="pad", max_enlargement=1.5),
-    "siglip": replace(V2, resolution=384, patch_size=16, num_prefix_tokens=0),
-    "high-only": EncoderSpec(224, 32, low=None, high=HIGH_24, selection=SelectionSpec("uniform", "region", 5)),
-    "no-mid": EncoderSpec(224, 32, high=HIGH_24, selection=SelectionSpec("detail", "image", 7)),
-    "no-low": replace(V1, low=None),
+    "v2-padded": V2.with_changes(fit="pad"),
+    "v1-high16-padded": PRESETS["v1-high16"].spec.with_changes(fit="pad"),
+    "v2-capped": V2.with_changes(max_enlargement=2.0),
+    "v1-capped-padded": PRESETS["v1-high16"].spec.with_changes(fit="pad", max_enlargement=1.5),
+    "siglip": V2.with_changes(resolution=384, patch_size=16, num_prefix_tokens=0),
+    "high-only": EncoderSpec(
+        resolution=224, patch_size=32, low=None, high=HIGH_24, selection=SelectionSpec(policy="uniform", scope="region", keep=5)
+    ),
+    "no-mid": EncoderSpec(
+        resolution=224, patch_size=32, high=HIGH_24, selection=SelectionSpec(policy="detail", scope="image", keep=7)
+    ),
+    "no-low": V1.with_changes(low=None),
 }
 SPECS: dict[str, EncoderSpec] = {name: preset.spec for name, preset in PRESETS.items()} | VARIANTS
 STATIC = [name for name, spec in SPECS.items() if spec.max_enlargement is None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -154,7 +153,7 @@ def test_the_keep_rule_can_be_met(name: str, size: Size) -> None:
 
 def test_counts_that_depend_on_the_image_are_not_promised() -> None:
     assert level_counts(SPECS["v2-capped"]) is None
-    assert level_counts(EncoderSpec(224, 32, mid=LevelSpec(((2, 2), (3, 3))))) is None
+    assert level_counts(EncoderSpec(resolution=224, patch_size=32, mid=LevelSpec(grids=((2, 2), (3, 3))))) is None
 
 
 # --- grid rules ------------------------------------------------------------------------------------------------------
@@ -278,7 +277,7 @@ def test_high_is_chosen_among_the_mid_grids_partners(name: str, size: Size, mid:
 
 def regions(mid: Grid, high: Grid, rule: str) -> tuple[int, ...]:
     spec = EncoderSpec.from_dict(
-        {"resolution": 224, "patch_size": 32, "mid": LevelSpec((mid,)), "high": LevelSpec((high,)), "regions": rule}
+        {"resolution": 224, "patch_size": 32, "mid": LevelSpec(grids=(mid,)), "high": LevelSpec(grids=(high,)), "regions": rule}
     )
     return make_layout((100, 100), spec).regions
 
@@ -356,7 +355,7 @@ def names(layout: SubImageLayout) -> list[str]:
 
 def test_the_cap_leaves_out_what_would_enlarge_too_far() -> None:
     """v1 on a square: mid is 448 x 448, high 896 x 1344."""
-    capped = replace(V1, max_enlargement=2.0)
+    capped = V1.with_changes(max_enlargement=2.0)
     assert names(make_layout((223, 224), capped)) == ["low"]
     assert names(make_layout((224, 224), capped)) == ["low", "mid"]  # twice is not more than twice
     assert names(make_layout((548, 549), capped)) == ["low", "mid"]

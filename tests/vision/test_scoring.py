@@ -22,7 +22,7 @@ def positions(grid: Grid) -> Tensor:
 
 def uniform(grid: Grid, keep: int, regions: Tensor | None = None) -> list[int]:
     number = grid[0] * grid[1]
-    spec = SelectionSpec("uniform", "image" if regions is None else "region", keep)
+    spec = SelectionSpec(policy="uniform", scope="image" if regions is None else "region", keep=keep)
     regions = torch.zeros(1, number, dtype=torch.long) if regions is None else regions
     count = keep * len(set(regions[0].tolist()))
     return select(SelectionInputs(positions=positions(grid)), regions, spec, count).indices[0].tolist()
@@ -82,7 +82,7 @@ def test_residual_keeps_what_mid_lacks() -> None:
     lacking = torch.tensor([[0.5, 9.0, 0.0, 3.0, 3.0, 2.0]])
     regions = torch.tensor([[0, 0, 0, 1, 1, 1]])
     inputs = SelectionInputs(residual=lacking)
-    assert select(inputs, regions, SelectionSpec("residual", "region", 1), 2).indices.tolist() == [[1, 3]]
-    assert select(inputs, regions, SelectionSpec("residual", "region", 2), 4).indices.tolist() == [[0, 1, 3, 4]]
-    assert select(inputs, regions, SelectionSpec("residual", "image", 2), 2).indices.tolist() == [[1, 3]]
-    assert torch.equal(select(inputs, regions, SelectionSpec("residual", "image", 2), 2).scores, lacking)
+    assert select(inputs, regions, SelectionSpec(policy="residual", scope="region", keep=1), 2).indices.tolist() == [[1, 3]]
+    assert select(inputs, regions, SelectionSpec(policy="residual", scope="region", keep=2), 4).indices.tolist() == [[0, 1, 3, 4]]
+    assert select(inputs, regions, SelectionSpec(policy="residual", scope="image", keep=2), 2).indices.tolist() == [[1, 3]]
+    assert torch.equal(select(inputs, regions, SelectionSpec(policy="residual", scope="image", keep=2), 2).scores, lacking)

@@ -12,13 +12,11 @@ from torch import Tensor
 
 from dragonfly.vision.layout import Box, make_layout
 from dragonfly.vision.selection import (
-    NEEDS,
     SelectionInputs,
-    runs_before_tower,
     select,
     select_before_tower,
 )
-from dragonfly.vision.spec import EncoderSpec, Policy, SelectionSpec
+from dragonfly.vision.spec import NEEDS, EncoderSpec, Policy, SelectionSpec
 from tests.vision.cases import RASTER_24, SPATIAL_24, SPECS, STATIC, V1
 
 # Two regions of three high sub-images each, interleaved so that the order of regions is not the order of indices.
@@ -26,7 +24,7 @@ REGIONS = torch.tensor([[0, 1, 0, 1, 1, 0]])
 
 
 def rule(policy: Policy, scope: str = "region", keep: int = 1, seed: int = 0) -> SelectionSpec:
-    return SelectionSpec(policy, scope, keep, seed)  # pyright: ignore[reportArgumentType]
+    return SelectionSpec(policy=policy, scope=scope, keep=keep, seed=seed)  # pyright: ignore[reportArgumentType]
 
 
 def kept(inputs: SelectionInputs, spec: SelectionSpec, regions: Tensor = REGIONS) -> list[int]:
@@ -250,7 +248,7 @@ def test_a_missing_input_is_named(policy: Policy, given_inputs: dict[str, Any], 
 
 
 def test_diversity_needs_embeddings() -> None:
-    spec = SelectionSpec("detail", "region", 1, diversity=0.5)
+    spec = SelectionSpec(policy="detail", scope="region", keep=1, diversity=0.5)
     with pytest.raises(ValueError, match=r"selection.diversity compares the embeddings of high sub-images \(high\)"):
         select(SelectionInputs(high_patches=torch.randn(1, 6, 2, 3)), REGIONS, spec, 2)
 
@@ -280,7 +278,7 @@ def test_bfloat16_changes_a_choice_only_where_the_margin_is_small(policy: Policy
 
 def test_every_policy_says_what_it_needs() -> None:
     assert set(NEEDS) == set(get_args(Policy))
-    before = [policy for policy in NEEDS if runs_before_tower(rule(policy))]
+    before = [policy for policy in NEEDS if rule(policy).early]
     assert sorted(before) == ["oracle", "random", "residual", "uniform"]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,8 +23,8 @@ def noise(height: int, width: int, seed: int = 0) -> Image.Image:
 
 def small(spec: EncoderSpec) -> EncoderSpec:
     """The same encoder on sub-images of 16 pixels."""
-    levels = {name: level and replace(level, pool=1) for name in ("mid", "high") for level in [spec.level(name)]}
-    return replace(spec, resolution=16, patch_size=4, **levels)
+    levels = {name: level and level.with_changes(pool=1) for name in ("mid", "high") for level in [spec.level(name)]}
+    return spec.with_changes(resolution=16, patch_size=4, **levels)
 
 
 def reassemble(crops: np.ndarray, level: LevelLayout) -> np.ndarray:
@@ -110,7 +108,7 @@ def test_the_whole_image_is_resized_not_each_crop() -> None:
 def test_sub_images_show_what_their_boxes_say() -> None:
     """Every source pixel is its own colour; at the canvas' own size each crop is the image under its box."""
     image = noise(64, 96)
-    spec = replace(small(V1), high=replace(V1.high, pool=1) if V1.high else None)
+    spec = small(V1).with_changes(high=V1.high.with_changes(pool=1) if V1.high else None)
     layout = make_layout((64, 96), spec)
     assert layout.levels[-1].grid == (4, 6)
     crops = cut(image, layout)

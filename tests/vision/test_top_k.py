@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from dragonfly.vision.selection import choose, choose_diverse
 from dragonfly.vision.spec import Policy, SelectionSpec
-from dragonfly.vision.top_k import choose, choose_diverse
 from tests.vision.cases import RASTER_24, SPATIAL_24
 
 
 def rule(policy: Policy, scope: str = "region", keep: int = 1, seed: int = 0) -> SelectionSpec:
-    return SelectionSpec(policy, scope, keep, seed)  # pyright: ignore[reportArgumentType]
+    return SelectionSpec(policy=policy, scope=scope, keep=keep, seed=seed)  # pyright: ignore[reportArgumentType]
 
 
 # --- the best --------------------------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ HALVES = torch.tensor([[0, 0, 0, 1, 1, 1]])
     ],
 )
 def test_a_floor_gives_every_region_its_share(keep: int, min_per_region: int, expected: list[int]) -> None:
-    spec = SelectionSpec("similarity", "image", keep, min_per_region=min_per_region)
+    spec = SelectionSpec(policy="similarity", scope="image", keep=keep, min_per_region=min_per_region)
     assert choose(LOPSIDED, HALVES, spec, keep).tolist() == [expected]
 
 
@@ -85,7 +85,7 @@ def test_a_floor_agrees_with_plain_python(values: list[float], min_per_region: i
     order = sorted(range(24), key=lambda index: (-values[index], index))
     first = [index for region in range(4) for index in [i for i in order if of[i] == region][:min_per_region]]
     expected = sorted(first + [index for index in order if index not in first][:extra])
-    spec = SelectionSpec("similarity", "image", keep, min_per_region=min_per_region)
+    spec = SelectionSpec(policy="similarity", scope="image", keep=keep, min_per_region=min_per_region)
     assert choose(torch.tensor([values]), SPATIAL_24, spec, keep).tolist() == [expected]
 
 
@@ -98,7 +98,7 @@ def test_likeness_counts_against_a_sub_image() -> None:
     one = torch.zeros(1, 4, dtype=torch.long)
 
     def kept(diversity: float, keep: int, regions: Tensor = one, scope: str = "image", min_per_region: int = 0) -> list[int]:
-        spec = SelectionSpec("similarity", scope, keep, min_per_region=min_per_region, diversity=diversity)  # pyright: ignore[reportArgumentType]
+        spec = SelectionSpec(policy="similarity", scope=scope, keep=keep, min_per_region=min_per_region, diversity=diversity)  # pyright: ignore[reportArgumentType]
         count = keep * len(set(regions[0].tolist())) if scope == "region" else keep
         return choose_diverse(scores, embeddings, regions, spec, count)[0].tolist()
 
@@ -142,7 +142,7 @@ def marginal(values: list[float], embeddings: Tensor, of: list[int], spec: Selec
 def test_diversity_is_maximal_marginal_relevance(seed: int, scope: str, keep: int, min_per_region: int, diversity: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     scores, embeddings = torch.randn(2, 24, generator=generator), torch.randn(2, 24, 5, generator=generator)
-    spec = SelectionSpec("centred", scope, keep, min_per_region=min_per_region, diversity=diversity)  # pyright: ignore[reportArgumentType]
+    spec = SelectionSpec(policy="centred", scope=scope, keep=keep, min_per_region=min_per_region, diversity=diversity)  # pyright: ignore[reportArgumentType]
     count = 12 if scope == "region" else keep
     chosen = choose_diverse(scores, embeddings, SPATIAL_24.expand(2, 24), spec, count)
     for row in range(2):
@@ -154,12 +154,12 @@ def test_almost_no_diversity_is_none(scope: str, keep: int, min_per_region: int)
     generator = torch.Generator().manual_seed(4)
     scores = torch.stack([torch.randperm(24, generator=generator) for _ in range(8)]).float()
     embeddings, regions = torch.randn(8, 24, 5, generator=generator), SPATIAL_24.expand(8, 24)
-    spec = SelectionSpec("centred", scope, keep, min_per_region=min_per_region, diversity=1e-5)  # pyright: ignore[reportArgumentType]
+    spec = SelectionSpec(policy="centred", scope=scope, keep=keep, min_per_region=min_per_region, diversity=1e-5)  # pyright: ignore[reportArgumentType]
     count = 12 if scope == "region" else keep
     assert torch.equal(choose_diverse(scores, embeddings, regions, spec, count), choose(scores, regions, spec, count))
 
 
 def test_alike_scores_and_alike_embeddings_still_choose() -> None:
-    spec = SelectionSpec("centred", "region", 3, diversity=0.5)
+    spec = SelectionSpec(policy="centred", scope="region", keep=3, diversity=0.5)
     chosen = choose_diverse(torch.zeros(1, 24), torch.ones(1, 24, 4), SPATIAL_24, spec, 12)
     assert chosen.tolist() == [[0, 1, 2, 3, 4, 5, 12, 13, 14, 15, 16, 17]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,7 +130,7 @@ def test_extreme_shapes_are_drawn_within_bounds(size: tuple[int, int], width: in
 
 
 def test_a_padded_image_is_drawn_without_what_lies_beyond_it() -> None:
-    spec = replace(PRESETS["v2"].spec, fit="pad", selection=SelectionSpec("detail", "region", 3))
+    spec = PRESETS["v2"].spec.with_changes(fit="pad", selection=SelectionSpec(policy="detail", scope="region", keep=3))
     layout = make_layout((300, 900), spec)
     kept = first_of_each_region(layout)
     beyond = [box for box in layout.level_boxes("high") if box[0] >= 900 or box[1] >= 300]
@@ -144,10 +143,10 @@ def test_a_padded_image_is_drawn_without_what_lies_beyond_it() -> None:
 
 
 def test_encoders_without_mid_or_low() -> None:
-    high = LevelSpec(((4, 6),))
-    spec = replace(V1, mid=None, partners=None, high=high, selection=SelectionSpec("detail", "image", 5))
+    high = LevelSpec(grids=((4, 6),))
+    spec = V1.with_changes(mid=None, partners=None, high=high, selection=SelectionSpec(policy="detail", scope="image", keep=5))
     assert draw_zoom(flat(90, 60), make_layout((60, 90), spec), range(5)).width == 1200
-    assert draw_zoom(flat(90, 60), make_layout((60, 90), replace(V1, low=None)), range(0, 24, 2)).width == 1200
+    assert draw_zoom(flat(90, 60), make_layout((60, 90), V1.with_changes(low=None)), range(0, 24, 2)).width == 1200
 
 
 def test_other_modes_are_converted() -> None:

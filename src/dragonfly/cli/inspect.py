@@ -112,9 +112,10 @@ def plan(
 
       dragonfly plan --preset v2 --image 2480x3508 --json
     """
-    from dragonfly.models.towers import KNOWN_TOWERS, tower_config
+    from dragonfly.models.tower import tower_config
     from dragonfly.planning import plan as cost_of
     from dragonfly.vision.presets import get_preset
+    from dragonfly.vision.towers import KNOWN_TOWERS
 
     chosen = get_preset(preset)
     cost = cost_of(chosen.spec, common.parse_size(image), tower_config(KNOWN_TOWERS[chosen.tower]), language_model, text_tokens)

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 from transformers import AutoConfig, PreTrainedConfig
 
 from dragonfly.models import conversion
-from dragonfly.models.towers import PREFIX_TOKENS, num_prefix_tokens, tower_config
+from dragonfly.models.tower import num_prefix_tokens, tower_config
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderSpec
+from dragonfly.vision.towers import PREFIX_TOKENS
 
 
 class DragonflyConfig(PreTrainedConfig):

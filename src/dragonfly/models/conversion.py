@@ -16,8 +16,9 @@ from transformers import PreTrainedConfig
 from transformers.core_model_loading import WeightConverter, WeightRenaming
 from transformers.utils.hub import cached_file
 
-from dragonfly.models.towers import KNOWN_TOWERS, tower_config
+from dragonfly.models.tower import tower_config
 from dragonfly.vision.presets import RELEASED_BY_TOWER
+from dragonfly.vision.towers import KNOWN_TOWERS
 
 # The image placeholder and the sub-image separator of the released checkpoints (docs/fidelity.md, item 13).
 RELEASED_IMAGE_TOKEN = "<|reserved_special_token_0|>"

@@ -22,7 +22,7 @@ from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, level_counts, make_layout
 from dragonfly.vision.presets import PRESETS, get_preset
 from dragonfly.vision.scoring import evidence_areas
-from dragonfly.vision.selection import runs_before_tower, select_before_tower
+from dragonfly.vision.selection import select_before_tower
 from dragonfly.vision.spec import EncoderSpec
 from dragonfly.vision.tiling import Canvases, canvases, crop, normalise, residual
 
@@ -180,7 +180,7 @@ class DragonflyImageProcessor(PilBackend):
             data["evidence_high"] = _stack([np.array(row, dtype=np.float32) for row in areas], 0.0)
         if level_counts(spec) is None:
             data["num_sub_images"] = np.array([len(row) for row in rows], dtype=np.int64)
-        if runs_before_tower(spec.selection):
+        if spec.selection.early:
             data["selected_high"] = _stack([np.array(keep, dtype=np.int64) for keep in kept], -1)
         data["layouts"] = layouts
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["layouts"])
@@ -230,7 +230,7 @@ def _select_early(
     resample: Image.Resampling,
 ) -> tuple[int, ...] | None:
     """Kept high indices of an image for policies that need no tower; None where the model decides."""
-    if not runs_before_tower(spec.selection):
+    if not spec.selection.early:
         return None
     if not layout.regions:
         return ()

@@ -35,7 +35,7 @@ from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyI
 from dragonfly.models.position import PositionEmbedding
 from dragonfly.models.query_projection import QueryProjection, choice_loss, embed_questions
 from dragonfly.models.shared_prefix import shared_prefix_inputs
-from dragonfly.models.towers import build_tower, unused_weights
+from dragonfly.models.tower import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
 
 HEAD = r"^lm_head\."

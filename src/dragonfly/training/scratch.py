@@ -17,7 +17,7 @@ from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from dragonfly.data import Sample, read
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
-from dragonfly.models.towers import tower_config
+from dragonfly.models.tower import tower_config
 
 from .projector_init import spell_embeddings
 from .recipe import Scratch

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dragonfly.config import nearest
 from dragonfly.vision.spec import EncoderSpec, Grid, LevelSpec, Partners, SelectionSpec
+from dragonfly.vision.towers import CLIP_BASE, CLIP_LARGE
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,6 @@ class Preset:
     released: bool = False
 
 
-CLIP_BASE = "openai/clip-vit-base-patch32"
-CLIP_LARGE = "openai/clip-vit-large-patch14-336"
-
-
 def _grids(*columns_rows: tuple[int, int]) -> tuple[Grid, ...]:
     return tuple((rows, cols) for cols, rows in columns_rows)
 
@@ -41,10 +38,10 @@ def _partners(*pairs: tuple[tuple[int, int], tuple[tuple[int, int], ...]]) -> Pa
 
 def _level(partners: Partners, pool: int = 1) -> LevelSpec:
     """The high level that a partner table implies."""
-    return LevelSpec(tuple(grid for _, highs in partners for grid in highs), pool)
+    return LevelSpec(grids=tuple(grid for _, highs in partners for grid in highs), pool=pool)
 
 
-LOW = LevelSpec(_grids((1, 1)))
+LOW = LevelSpec(grids=_grids((1, 1)))
 MID = _grids((2, 2), (1, 4), (4, 1))
 GRIDS_16 = _grids((4, 4), (2, 8), (8, 2))
 GRIDS_24 = _grids((6, 4), (4, 6), (3, 8), (8, 3))
@@ -62,27 +59,27 @@ def _base(**changes: object) -> EncoderSpec:
 def _large(**changes: object) -> EncoderSpec:
     """CLIP ViT-L/14 at 336: 576 patch tokens and CLS; mid and high pooled 24 x 24 -> 6 x 6."""
     pool = 4
-    levels = {"low": LOW, "mid": LevelSpec(MID, pool), "high": _level(HIGH_36, pool), "partners": HIGH_36}
+    levels = {"low": LOW, "mid": LevelSpec(grids=MID, pool=pool), "high": _level(HIGH_36, pool), "partners": HIGH_36}
     return EncoderSpec.from_dict({"resolution": 336, "patch_size": 14, **levels, **changes})
 
 
 def _zoom(partners: Partners, **selection: object) -> EncoderSpec:
     """v1's shape: low, four mid, and the high sub-images that the paper's similarity keeps."""
     rule = SelectionSpec(**{"policy": "similarity", "scope": "region", "keep": 3, **selection})  # pyright: ignore[reportArgumentType]
-    return _base(mid=LevelSpec(MID), high=_level(partners), partners=partners, selection=rule)
+    return _base(mid=LevelSpec(grids=MID), high=_level(partners), partners=partners, selection=rule)
 
 
 def _v1_released() -> EncoderSpec:
-    high = LevelSpec(_grids((6, 4), (4, 6), (3, 8), (8, 3), (2, 12), (12, 2)))
-    rule = SelectionSpec("similarity", "region", 3)
-    return _base(mid=LevelSpec(MID), high=high, grid_rule="released", regions="raster", selection=rule)
+    high = LevelSpec(grids=_grids((6, 4), (4, 6), (3, 8), (8, 3), (2, 12), (12, 2)))
+    rule = SelectionSpec(policy="similarity", scope="region", keep=3)
+    return _base(mid=LevelSpec(grids=MID), high=high, grid_rule="released", regions="raster", selection=rule)
 
 
 _ALL = (
     Preset("low-only", CLIP_BASE, _base(), "one low view"),
-    Preset("baseline-1", CLIP_BASE, _base(mid=LevelSpec(MID)), "low and 4 mid sub-images"),
-    Preset("baseline-2", CLIP_BASE, _base(mid=LevelSpec(GRIDS_16)), "low and 16 sub-images"),
-    Preset("baseline-3", CLIP_BASE, _base(mid=LevelSpec(GRIDS_24)), "low and 24 sub-images"),
+    Preset("baseline-1", CLIP_BASE, _base(mid=LevelSpec(grids=MID)), "low and 4 mid sub-images"),
+    Preset("baseline-2", CLIP_BASE, _base(mid=LevelSpec(grids=GRIDS_16)), "low and 16 sub-images"),
+    Preset("baseline-3", CLIP_BASE, _base(mid=LevelSpec(grids=GRIDS_24)), "low and 24 sub-images"),
     Preset("v1", CLIP_BASE, _zoom(HIGH_24), "low, 4 mid, the best 3 of each region's 6 high"),
     Preset("v1-global", CLIP_BASE, _zoom(HIGH_24, scope="image", keep=12), "low, 4 mid, the best 12 of 24 high"),
     Preset("v1-high16", CLIP_BASE, _zoom(HIGH_16), "low, 4 mid, the best 3 of each region's 4 high"),

@@ -8,10 +8,14 @@ Sizes and grids are (height, width) / (rows, cols). The paper writes grids (colu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, Self, get_args
+
+from pydantic import ValidationError, create_model, model_validator
+
+from dragonfly.config import Config
 
 Grid = tuple[int, int]  # (rows, cols) of sub-images
 LevelName = Literal["low", "mid", "high"]
@@ -23,7 +27,7 @@ Scope = Literal["region", "image"]
 Need = Literal["layout", "pixels", "evidence", "tokens", "question"]
 
 # What a policy looks at. Tokens are not there before the vision tower has run; `question` needs them and the user's words.
-NEEDS: dict[Policy, Need] = {
+NEEDS: dict[str, Need] = {
     "all": "layout",
     "uniform": "layout",
     "random": "pixels",
@@ -39,21 +43,35 @@ POOLED_REMAINDERS = (0, 1, 4, 9)  # squares: a pooled remainder is a small image
 GEOMETRY = ("resolution", "patch_size", "num_prefix_tokens")  # the vision tower's own: kept where another preset is taken
 
 
-@dataclass(frozen=True)
-class LevelSpec:
+class _Spec(Config):
+    """A part of an encoder configuration: frozen, hashable, and every fault is one line of a ValueError."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ValueError(_one_line(error, type(self))) from None
+
+    def with_changes(self, **changes: Any) -> Self:
+        """The same with some fields changed, checked as if new."""
+        return type(self)(**{**dict(self), **changes})
+
+
+class LevelSpec(_Spec):
     """One level: its allowed grids in tie order, and the mean-pool window over its patch grid (1 keeps every token)."""
 
     grids: tuple[Grid, ...]
     pool: int = 1
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if not self.grids or any(rows < 1 or cols < 1 for rows, cols in self.grids):
             raise ValueError(f"grids must be (rows, cols) of at least 1 each, got {list(self.grids)}")
+        return self
 
 
-@dataclass(frozen=True)
-class SelectionSpec:
-    """The selection policy for high sub-images; policy `all` keeps every one and ignores the rest.
+class SelectionSpec(_Spec):
+    """Which high sub-images are kept; policy `all` keeps every one and ignores the rest.
 
     Args:
         policy: what makes a sub-image worth keeping.
@@ -74,9 +92,8 @@ class SelectionSpec:
     diversity: float = 0.0
     pooled_remainder: int = 0
 
-    def __post_init__(self) -> None:
-        _check_choice("selection.policy", self.policy, get_args(Policy))
-        _check_choice("selection.scope", self.scope, get_args(Scope))
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.policy != "all" and self.keep < 1:
             raise ValueError(f"selection.keep must be at least 1 for policy '{self.policy}', got {self.keep}")
         if self.min_per_region < 0 or not 0 <= self.diversity <= 1 or self.pooled_remainder not in POOLED_REMAINDERS:
@@ -96,6 +113,7 @@ class SelectionSpec:
                 f"selection.{name} {value} needs the tokens of all sub-images, and policy '{self.policy}' drops some before the "
                 f"vision tower; use {name}=0, or one of {', '.join(name for name in NEEDS if NEEDS[name] in LATE)}"
             )
+        return self
 
     @property
     def early(self) -> bool:
@@ -103,8 +121,7 @@ class SelectionSpec:
         return self.policy != "all" and NEEDS[self.policy] not in LATE
 
 
-@dataclass(frozen=True)
-class EncoderSpec:
+class EncoderSpec(_Spec):
     """A complete encoder configuration.
 
     Args:
@@ -125,7 +142,7 @@ class EncoderSpec:
     resolution: int
     patch_size: int
     num_prefix_tokens: int = 1
-    low: LevelSpec | None = LevelSpec(((1, 1),))
+    low: LevelSpec | None = LevelSpec(grids=((1, 1),))
     mid: LevelSpec | None = None
     high: LevelSpec | None = None
     partners: Partners | None = None
@@ -134,39 +151,15 @@ class EncoderSpec:
     fit: Literal["stretch", "pad"] = "stretch"
     max_enlargement: float | None = None
     position: Literal["none", "learned"] = "none"
-    selection: SelectionSpec = field(default_factory=SelectionSpec)
+    selection: SelectionSpec = SelectionSpec()
 
-    def __post_init__(self) -> None:
-        _check_choice("grid_rule", self.grid_rule, ("aspect", "released"))
-        _check_choice("regions", self.regions, ("spatial", "raster"))
-        _check_choice("fit", self.fit, ("stretch", "pad"))
-        _check_choice("position", self.position, ("none", "learned"))
-        if self.low is None and self.mid is None and self.high is None:
-            raise ValueError("an encoder needs at least one of the levels low, mid, high; all three are missing")
-        if self.low and len(self.low.grids) > 1:
-            raise ValueError(f"low is one view and takes one grid, got {list(self.low.grids)}; put the others at mid")
-        if self.resolution < 1 or self.patch_size < 1 or self.num_prefix_tokens < 0:
-            raise ValueError(
-                "resolution and patch_size must be at least 1 and num_prefix_tokens at least 0, got "
-                f"{self.resolution}, {self.patch_size} and {self.num_prefix_tokens}"
-            )
-        if self.resolution % self.patch_size:
-            raise ValueError(f"patch_size {self.patch_size} does not divide resolution {self.resolution}")
-        if self.max_enlargement is not None and (self.low is None or self.max_enlargement <= 0):
-            raise ValueError(
-                f"max_enlargement must be positive and needs a low level, which is never left out; got "
-                f"{self.max_enlargement} {'without' if self.low is None else 'with'} low"
-            )
-        for name in LEVELS:
-            level = self.level(name)
-            if level and (level.pool < 1 or self.patch_side % level.pool):
-                raise ValueError(
-                    f"{name}.pool {level.pool} does not divide the {self.patch_side} x {self.patch_side} patch grid; "
-                    f"use one of {[n for n in range(1, self.patch_side + 1) if self.patch_side % n == 0]}"
-                )
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_geometry(self)
         _check_partners(self)
         _check_regions(self)
         _check_keep(self)
+        return self
 
     @property
     def patch_side(self) -> int:
@@ -215,62 +208,98 @@ class EncoderSpec:
 
     def with_selection(self, **changes: Any) -> EncoderSpec:
         """The same encoder with another selection policy; unknown names raise a ValueError with the nearest legal one."""
-        _check_names("selection", changes, SelectionSpec)
-        return replace(self, selection=replace(self.selection, **changes))
+        return self.with_changes(selection=self.selection.with_changes(**changes))
 
     def changed(self, changes: Mapping[str, Any]) -> EncoderSpec:
-        """The same encoder with some fields changed; `selection` may name a part of the selection policy.
+        """The same encoder with some fields changed; `selection` may name a part of the policy.
 
         Raises:
-            ValueError: for an unknown or illegal value, or a selection policy where there is no high level to keep from.
+            ValueError: for an unknown or illegal value, or a policy where there is no high level to keep from.
         """
-        values = {**self.to_dict(), **changes, "selection": self.to_dict()["selection"]}
-        if changes.get("selection"):
+        values = dict(changes)
+        if part := values.pop("selection", None):
             if self.high is None:
                 raise ValueError("this encoder has no high level, so there is nothing to select; choose another model.preset")
-            values["selection"] = {**values["selection"], **changes["selection"]}
-        return EncoderSpec.from_dict(values)
+            values["selection"] = self.selection.with_changes(**part)
+        return self.with_changes(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary that JSON and YAML hold; `from_dict` reads it back to an equal spec."""
-        return _as_lists(asdict(self))
+        return self.model_dump(mode="json")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> EncoderSpec:
         """Read `to_dict`'s form. Unknown keys raise a ValueError with the nearest legal name."""
-        _check_names("encoder", data, cls)
-        _check_present("encoder", data, "resolution", "patch_size")
-        values = dict(data)
-        for name in LEVELS:
-            if isinstance(values.get(name), Mapping):
-                _check_names(f"encoder.{name}", values[name], LevelSpec)
-                _check_present(f"encoder.{name}", values[name], "grids")
-                values[name] = LevelSpec(_grids(values[name]["grids"]), int(values[name].get("pool", 1)))
-        if values.get("partners") is not None:
-            values["partners"] = tuple((_grids([mid])[0], _grids(highs)) for mid, highs in values["partners"])
-        if isinstance(values.get("selection"), Mapping):
-            _check_names("encoder.selection", values["selection"], SelectionSpec)
-            values["selection"] = SelectionSpec(**values["selection"])
-        return cls(**values)
+        return cls(**data)
 
 
-def _check_choice(name: str, value: str, legal: tuple[str, ...]) -> None:
-    if value not in legal:
-        near = get_close_matches(str(value), legal, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"{name} '{value}' is not one of {', '.join(legal)}{hint}")
+def _optional(model: type[Config], name: str, doc: str, **own: Any) -> type[Config]:
+    """A model of the same fields, every one of which may be left out (None)."""
+    fields: dict[str, Any] = {key: (field.annotation | None, None) for key, field in model.model_fields.items()}
+    return create_model(name, __base__=Config, __doc__=doc, **{**fields, **own})
 
 
-def _check_names(owner: str, data: Mapping[str, Any], cls: type) -> None:
-    legal = tuple(f.name for f in fields(cls))
-    for key in data:
-        _check_choice(f"{owner} key", key, legal)
+SelectionChanges = _optional(SelectionSpec, "SelectionChanges", "Changes to a selection policy; what is None stays as it is.")
+EncoderChanges = _optional(
+    EncoderSpec,
+    "EncoderChanges",
+    "Changes to an encoder; what is None stays as it is. Recipes, overrides and studies take their options from here.",
+    selection=(SelectionChanges, SelectionChanges()),
+)
 
 
-def _check_present(owner: str, data: Mapping[str, Any], *names: str) -> None:
-    for name in names:
-        if name not in data:
-            raise ValueError(f"{owner} lacks '{name}'; it has {', '.join(data) or 'nothing'}")
+def _one_line(error: ValidationError, model: type[Config]) -> str:
+    """What pydantic found, as sentences in one line that name the key, what was seen and what is legal."""
+    owner = {"LevelSpec": "level", "SelectionSpec": "selection"}.get(model.__name__, "encoder")
+    sentences: list[str] = []
+    for fault in sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden"):
+        *above, key = [str(step) for step in fault["loc"]] or [""]
+        section, given, kind = ".".join([owner, *above]), fault["input"], fault["type"]
+        if kind == "extra_forbidden":
+            sentences.append(f"{section} key {_nearest(key, model.model_fields)}")
+        elif kind == "missing":
+            sentences.append(f"{section} lacks '{key}'; it has {', '.join(given) or 'nothing'}")
+        elif kind == "literal_error":
+            name = ".".join([*([owner] if owner == "selection" else []), *above, key])
+            sentences.append(f"{name} {_nearest(str(given), get_args(model.model_fields[key].annotation))}")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            named = re.sub(r"^(level|selection)(?= key| lacks)", f"{section}.{key}", message)  # by the part's own `_one_line`
+            sentences.append(named if kind == "value_error" else f"{section}.{key}: {message} (got {given!r:.80})")
+    return "; ".join(dict.fromkeys(sentences))
+
+
+def _nearest(word: str, legal: Any) -> str:
+    near = get_close_matches(word, list(legal), n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"'{word}' is not one of {', '.join(legal)}{hint}"
+
+
+def _check_geometry(spec: EncoderSpec) -> None:
+    """The tower's numbers, and what one level alone can have wrong."""
+    if spec.low is None and spec.mid is None and spec.high is None:
+        raise ValueError("an encoder needs at least one of the levels low, mid, high; all three are missing")
+    if spec.low and len(spec.low.grids) > 1:
+        raise ValueError(f"low is one view and takes one grid, got {list(spec.low.grids)}; put the others at mid")
+    if spec.resolution < 1 or spec.patch_size < 1 or spec.num_prefix_tokens < 0:
+        raise ValueError(
+            "resolution and patch_size must be at least 1 and num_prefix_tokens at least 0, got "
+            f"{spec.resolution}, {spec.patch_size} and {spec.num_prefix_tokens}"
+        )
+    if spec.resolution % spec.patch_size:
+        raise ValueError(f"patch_size {spec.patch_size} does not divide resolution {spec.resolution}")
+    if spec.max_enlargement is not None and (spec.low is None or spec.max_enlargement <= 0):
+        raise ValueError(
+            f"max_enlargement must be positive and needs a low level, which is never left out; got "
+            f"{spec.max_enlargement} {'without' if spec.low is None else 'with'} low"
+        )
+    for name in LEVELS:
+        level = spec.level(name)
+        if level and (level.pool < 1 or spec.patch_side % level.pool):
+            raise ValueError(
+                f"{name}.pool {level.pool} does not divide the {spec.patch_side} x {spec.patch_side} patch grid; "
+                f"use one of {[n for n in range(1, spec.patch_side + 1) if spec.patch_side % n == 0]}"
+            )
 
 
 def _check_partners(spec: EncoderSpec) -> None:
@@ -334,16 +363,3 @@ def _check_keep(spec: EncoderSpec) -> None:
             f"selection.pooled_remainder {spec.selection.pooled_remainder} is more than the {spec.patch_side**2} patches "
             "of a sub-image"
         )
-
-
-def _grids(values: Any) -> tuple[Grid, ...]:
-    return tuple((int(rows), int(cols)) for rows, cols in values)
-
-
-def _as_lists(value: Any) -> Any:
-    """Tuples become lists, so that what is written equals what JSON reads back."""
-    if isinstance(value, dict):
-        return {key: _as_lists(item) for key, item in cast(dict[str, Any], value).items()}
-    if isinstance(value, list | tuple):
-        return [_as_lists(item) for item in cast(list[Any], value)]
-    return value

@@ -27,8 +27,8 @@ from dragonfly.files import result_header, sha256
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine
 from dragonfly.vision.layout import SubImageLayout, make_layout
-from dragonfly.vision.selection import NEEDS, choose, runs_before_tower
-from dragonfly.vision.spec import EncoderSpec, Policy, Scope
+from dragonfly.vision.selection import choose
+from dragonfly.vision.spec import NEEDS, EncoderSpec, Policy, Scope
 
 from .calibration import mean_embedding_of
 from .evidence import Located, area_share, covered, random_area, random_covered, read_located
@@ -161,7 +161,7 @@ class Chooser:
 
     def _choose(self, question: Located, policy: Policy, keep: int) -> Kept:
         spec = self.specs[keep].with_selection(policy=policy)
-        if runs_before_tower(spec.selection):
+        if spec.selection.early:
             batch = self.engine.processor.image_processor(
                 [self.image], encoder=spec.to_dict(), evidence=[list(question.evidence)], return_tensors="pt"
             )

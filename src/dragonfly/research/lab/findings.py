@@ -20,8 +20,8 @@ from .tables import curve_rows, recall_rows, tower_rows
 HEAD = """# Findings
 
 Written by `dragonfly lab findings` from the result files in `benchmarks/results/lab`; not by hand. Each section is one study of
-`src/dragonfly/research/lab/specs` and says what it may and may not be taken for. The images are drawn unless a section names others, the
-model is small: these are the paper's questions in miniature, not its numbers."""
+`src/dragonfly/research/lab/specs` and says what it may and may not be taken for. The images are drawn unless a section names
+others, the model is small: these are the paper's questions in miniature, not its numbers."""
 
 KINDS = ("recall", "towers", "curves", "study")
 
