@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dragonfly.vision import make_layout
 from dragonfly.vision.presets import get_preset
-from dragonfly.visualization import draw_levels
+from dragonfly.visualization.levels import draw_levels
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "architecture.png"
 

@@ -25,7 +25,7 @@ import dragonfly
 from dragonfly.evaluation.intervals import interval
 from dragonfly.files import result_header, write_json, write_text
 from dragonfly.inference import Engine, Row
-from dragonfly.inference.locate import bundled_model
+from dragonfly.inference.loading import bundled_model
 from dragonfly.research.synthetic import SPECS, Question, make_image
 
 SPEC, SPLIT, SEED = "nano", "test", 987_001

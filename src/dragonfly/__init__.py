@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from dragonfly.inference import Answer as Answer
+    from dragonfly.inference import EncodedImage as EncodedImage
     from dragonfly.inference import Engine as Engine
     from dragonfly.inference import load as load
     from dragonfly.models import DragonflyConfig as DragonflyConfig
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Answer": "dragonfly.inference",
+    "EncodedImage": "dragonfly.inference",
     "Engine": "dragonfly.inference",
     "load": "dragonfly.inference",
     "DragonflyConfig": "dragonfly.models",

@@ -17,7 +17,8 @@ SHORT: dict[str, Any] = {"max_new_tokens": 5}
 
 @contextmanager
 def tower_calls(engine: Engine) -> Iterator[list[int]]:
-    """Sub-images of each call of the vision tower."""
+    """Sub-images of each call of the vision tower, beginning with nothing encoded."""
+    engine.cache.clear()
     calls: list[int] = []
     tower: Any = engine.model.model.vision_tower
 
@@ -47,6 +48,8 @@ def test_an_image_is_encoded_once(engine: Engine, images: list[Image.Image]) -> 
         assert calls == [29]
         last = chat.ask("And this?", images[1], **SHORT)
         assert calls == [29, 29]
+        engine.ask(images[:2], "Which?", **SHORT)
+        assert calls == [29, 29]  # whoever asks
     assert [layout.size for layout in last.layouts] == [(64, 96), (120, 40)]
     with tower_calls(engine) as calls:
         engine.ask(images, "Which?", **SHORT)

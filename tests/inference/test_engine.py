@@ -97,6 +97,7 @@ def test_layouts_and_selections_follow_the_images(engine: Engine, images: list[I
 
 
 def test_timings(engine: Engine, images: list[Image.Image]) -> None:
+    engine.cache.clear()
     timings = engine.ask(images[0], "What?", max_new_tokens=2).timings
     assert set(timings) == {"images", "encode", "generate", "total"}
     assert 0 < max(timings[key] for key in ("images", "encode", "generate")) <= timings["total"]

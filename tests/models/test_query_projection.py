@@ -150,34 +150,3 @@ def test_attention_on_high_sub_images_by_hand() -> None:
     assert scores.grad is not None and scores.grad[0] < 0
     silent = attention_loss([(scores, 5)], [first, second], torch.full((1, 8), -100), placeholders, 2)
     assert silent == 0  # without an answer nothing tells
-
-
-def test_the_choice_learns_from_attention_where_all_is_kept() -> None:
-    """Each image's target is its own share of the attention, whatever stands beside it; evidence gives way to attention."""
-    model, processor = make(scope="image", keep=24)
-    model.set_attn_implementation({"text_config": "eager"})
-    batch = encode(processor, ["<image>where?<image>what? that"], [[tiny.image(seed=1), tiny.image(seed=2)]])
-    labels = batch["input_ids"].clone()
-    labels[:, :-4] = -100
-    plain = model(**batch, labels=labels)
-    told = model(**batch, labels=labels, output_attentions=True)
-    assert plain.selection_loss is None
-    placeholders = (batch["input_ids"] == model.config.image_token_id)[0]
-    per_image = int(placeholders.sum()) // 2
-    tokens = model.config.spec.tokens("high")
-    given = torch.stack(told.attentions)[:, 0, :, -5:-1].mean(dim=(0, 1)).sum(dim=0)[placeholders]
-    images = model.get_image_features(
-        **{key: value for key, value in batch.items() if key not in ("input_ids", "attention_mask")}, return_dict=True
-    )
-    expected = []
-    for number in range(2):
-        share = given[number * per_image : (number + 1) * per_image][-24 * tokens :].view(24, tokens).sum(dim=1)
-        expected.append(-(share / share.sum() * images.choice[number][0].log_softmax(0)).sum())
-    torch.testing.assert_close(told.selection_loss, torch.stack(expected).mean())
-    told.selection_loss.backward()
-    moved = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.abs().sum() > 0}
-    assert moved == {"model.query_projection.weight"}
-    evidence = torch.eye(24)[[3, 5]]
-    known = model(**batch, labels=labels, evidence_high=evidence)
-    own = [-images.choice[number][0].log_softmax(0)[place] for number, place in enumerate((3, 5))]
-    torch.testing.assert_close(known.selection_loss, torch.stack(own).mean())

@@ -7,8 +7,7 @@ from PIL import Image
 
 from dragonfly.vision import make_layout
 from dragonfly.vision.presets import PRESETS
-from dragonfly.visualization import draw_levels
-from dragonfly.visualization.levels import _reduction
+from dragonfly.visualization.levels import _reduction, draw_levels
 from dragonfly.visualization.pen import Pen
 
 

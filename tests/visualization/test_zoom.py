@@ -12,9 +12,9 @@ from PIL import Image, ImageChops
 
 from dragonfly.vision import EncoderSpec, LevelSpec, SelectionSpec, SubImageLayout, make_layout
 from dragonfly.vision.presets import PRESETS
-from dragonfly.visualization import draw_zoom, zoom
+from dragonfly.visualization import zoom
 from dragonfly.visualization.pen import PADDING, PALETTE, Type, wrap
-from dragonfly.visualization.zoom import MAX_SIDE, MIN_WIDTH
+from dragonfly.visualization.zoom import MAX_SIDE, MIN_WIDTH, draw_zoom
 
 V1 = PRESETS["v1"].spec
 

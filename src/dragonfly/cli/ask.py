@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dragonfly.cli import common
+
+if TYPE_CHECKING:
+    from dragonfly.imaging import LoadedImage
 
 EXAMPLES = """
 Ask one question about any number of images, or (--batch) a file of questions.
@@ -97,16 +100,17 @@ def _ask_one(
         raise ValueError("--zoom draws where the model looked in an image, and no image is given")
     if why and not images:
         raise ValueError("--why tells what each sub-image contributed, and no image is given")
-    for image in images:
-        load_image(image)
+    loaded = [load_image(image) for image in images]
     engine = load(**loading)
     common.say_what_answers(loading["model"], len(images))
-    answer = engine.ask(images, question, system=system, **options)
+    policy = engine.processor.image_processor.image_policy
+    loaded = [load_image(image, policy) for image in loaded]  # decoded again only where the model wants it otherwise
+    answer = engine.ask(loaded, question, system=system, **options)
     for note in answer.notes:
         common.say(f"note: {note}")
-    reasons = _explain(engine, images, question, system, answer) if why else None
+    reasons = _explain(engine, loaded, question, system, answer) if why else None
     if zoom is not None:
-        _write_zoom(engine, images, question, answer, zoom, reasons)
+        _write_zoom(loaded, question, answer, zoom, reasons)
     if as_json:
         common.print_json(answer.to_dict() if reasons is None else {**answer.to_dict(), "why": reasons.to_dict()})
     else:
@@ -116,11 +120,11 @@ def _ask_one(
     return 0
 
 
-def _explain(engine: Any, images: list[str], question: str, system: str | None, answer: Any) -> Any:
-    from dragonfly.research.lab.attribution import explain
+def _explain(engine: Any, images: list[LoadedImage], question: str, system: str | None, answer: Any) -> Any:
+    from dragonfly.inference.occlusion import explain
 
-    loaded_images = [engine.focus(image, question) for image in engine.encode(images)]
-    return explain(engine, loaded_images, question, answer, system)
+    encoded = [engine.connect(image, question) for image in engine.encode(images)]
+    return explain(engine, encoded, question, answer, system)
 
 
 def _print_reasons(why: Any, images: int) -> None:
@@ -134,17 +138,14 @@ def _print_reasons(why: Any, images: int) -> None:
     Console().print(table)
 
 
-def _write_zoom(engine: Any, images: list[str], question: str, answer: Any, path: Path, reasons: Any) -> None:
+def _write_zoom(images: list[LoadedImage], question: str, answer: Any, path: Path, reasons: Any) -> None:
     """Where the model looked; with `reasons`, each kept sub-image with its contribution in place of the policy's score."""
     from dragonfly.cli.inspect import draw_answer
-    from dragonfly.imaging import load_image
 
-    policy = engine.processor.image_processor.image_policy
     for index, image in enumerate(images):
         target = common.numbered(path, index, len(images))
-        loaded = load_image(image, policy).image
         selection = answer.selections[index] if reasons is None else reasons.scored(index, answer.selections[index])
-        draw_answer(loaded, answer.layouts[index], selection, target, title=question)
+        draw_answer(image.image, answer.layouts[index], selection, target, title=question)
         common.say(f"zoom image: {target}")
 
 

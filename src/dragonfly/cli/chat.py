@@ -32,23 +32,20 @@ def chat(
     dtype: common.Dtype = "auto",
     set: common.Overrides = None,
 ) -> int:
-    from dragonfly.imaging import load_image
+    from dragonfly.imaging import LoadedImage, load_image
     from dragonfly.inference import Options, load
 
     options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
     Options.of(**options)
-    for image in images or []:
-        load_image(image)
+    loaded = [load_image(image) for image in images or []]
     common.say_what_answers(model, len(images or []))
-    conversation = load(model, device=device, dtype=dtype, overrides=set or ()).chat(images or [], system=system)
-    waiting: list[str] = []
+    conversation = load(model, device=device, dtype=dtype, overrides=set or ()).chat(loaded, system=system)
+    waiting: list[LoadedImage] = []
     noted = 0
     while line := _read_line():
         try:  # a fault in one turn does not end the conversation
             if line.startswith("/add "):
-                added = line.removeprefix("/add ").strip()
-                load_image(added)
-                waiting.append(added)
+                waiting.append(load_image(line.removeprefix("/add ").strip()))
                 continue
             answer = conversation.ask(line, waiting, **options)
         except ValueError as error:

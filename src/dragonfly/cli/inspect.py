@@ -39,13 +39,13 @@ def zoom(
     else:
         from dragonfly.inference import load
 
-        load_image(image)  # before a model is loaded, so that a slip costs no time
+        loaded = load_image(image)  # before a model is loaded, so that a slip costs no time
         engine = load(model, device=device, dtype=dtype, overrides=set or ())
         if engine.processor.asks:
             raise ValueError("policy 'question' chooses for a question; ask one: dragonfly ask IMAGE QUESTION --zoom OUT.png")
-        encoded = engine.encode([image])[0]
+        loaded = load_image(loaded, engine.processor.image_processor.image_policy)  # as the model sees it
+        encoded = engine.encode([loaded])[0]
         layout, selection = encoded.layout, encoded.selection
-        loaded = load_image(image, engine.processor.image_processor.image_policy)  # as the model sees it
     for note in loaded.notes:
         common.say(f"note: {loaded.source}: {note}")
     target = output or Path(f"{Path(loaded.source).stem}.zoom.png")
@@ -85,7 +85,7 @@ def _layout_of(image: str, preset: str, model: str | None, overrides: Sequence[s
 def draw_answer(image: Any, layout: Any, selection: Any, path: Path, title: str) -> None:
     """Write the zoom image of one source image."""
     from dragonfly.files import atomic_write
-    from dragonfly.visualization import draw_zoom
+    from dragonfly.visualization.zoom import draw_zoom
 
     kept = [item.index for item in selection if item.kept]
     scores = [item.score for item in selection] if selection and selection[0].score is not None else None

@@ -1,7 +1,8 @@
 """`load_image`: any source becomes a `LoadedImage`.
 
 Knows where bytes come from (path, URL, data URL, memory) and in which order the steps run: bytes within the limit,
-size within the limit, decode, RGB, upright.
+size within the limit, decode, RGB, upright. What was loaded under the same policy is handed back as it is, so an image is
+decoded once however many callers ask for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import binascii
 import re
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +26,7 @@ from dragonfly.imaging.decode import check_pixels, decode, readable
 from dragonfly.imaging.fetch import display_url, fetch, one_line
 from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy
 
-Source = str | Path | bytes | Image.Image | NDArray[Any]
+_LOADED = "dragonfly_policy"  # attribute of the pixels that were loaded here: the policy they were loaded under
 
 _URL = re.compile(r"(data|file|[a-z][a-z0-9+.-]+(?=://)):", re.IGNORECASE)
 
@@ -34,7 +36,8 @@ class LoadedImage:
     """RGB pixels and where they come from.
 
     `image` RGB, loaded, without metadata (so nobody turns it twice). `source` a name to show. `mode` PIL's mode before
-    conversion. `sha256` of the encoded bytes, None for an image from memory. `notes` what was done to it.
+    conversion. `sha256` of the encoded bytes, None for an image from memory. `notes` what was done to it. `policy` it was
+    loaded under; `origin` what it was loaded from.
     """
 
     image: Image.Image
@@ -42,11 +45,21 @@ class LoadedImage:
     mode: str
     sha256: str | None
     notes: tuple[str, ...]
+    policy: ImagePolicy = DEFAULT_POLICY
+    origin: Any = None
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of what the image shows: of its encoded bytes, or of its pixels where it comes from memory."""
+        return self.sha256 or sha256(f"{self.image.size}".encode() + self.image.tobytes())
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.image.height, self.image.width
+
+
+Source = str | Path | bytes | Image.Image | NDArray[Any] | LoadedImage
 
 
 def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> LoadedImage:
@@ -55,6 +68,11 @@ def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> LoadedIm
     Arrays: uint8 (height, width), (height, width, 1 | 3 | 4) or uint16 (height, width). Of several frames the first;
     of a PIL image the frame it stands at. Raises ValueError, one line that begins with the image's name.
     """
+    if isinstance(source, LoadedImage):
+        return source if source.policy == policy else load_image(source.origin, policy)
+    if getattr(source, _LOADED, None) == policy and getattr(source, "mode", None) == "RGB":  # upright, without metadata
+        pixels = cast(Image.Image, source)
+        return LoadedImage(pixels, "PIL image", "RGB", None, (), policy, source)
     name = _name(source)
     try:
         image, digest, notes = _opened(source, policy)
@@ -65,8 +83,9 @@ def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> LoadedIm
     except ImageError as error:
         raise ValueError(f"{name} {error}") from None
     rgb.info.clear()
+    setattr(rgb, _LOADED, policy)
     notes += more + ([f"turned by EXIF orientation {exif}"] if exif != 1 else [])
-    return LoadedImage(image=rgb, source=name, mode=mode, sha256=digest, notes=tuple(notes))
+    return LoadedImage(rgb, name, mode, digest, tuple(notes), policy, source)
 
 
 def _name(source: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,17 +13,16 @@ import torch
 from transformers.generation.streamers import BaseStreamer
 
 from dragonfly.data.encoding import control_token_in
-from dragonfly.imaging import load_image
-from dragonfly.inference.answer import Answer, SubImageScore, describe_selection
+from dragonfly.imaging import LoadedImage, load_image
+from dragonfly.inference.answer import Answer, describe_selection
+from dragonfly.inference.encoded import EncodedCache, EncodedImage
 from dragonfly.inference.options import Options, StopAt, own_seed
-from dragonfly.inference.reselect import focused, open_views
 from dragonfly.inference.stream import Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.connector import Views
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
-from dragonfly.vision.layout import SubImageLayout
 
-Images = Any  # one image (path, URL, bytes, PIL, array) or a sequence of them, or None
+Images = Any  # one image (path, URL, bytes, PIL, array, loaded or encoded) or a sequence of them, or None
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,6 @@ class Row:
     system: str | None = None
 
 
-@dataclass(frozen=True)
-class EncodedImage:
-    """An image after the vision tower: everything that later questions need of it.
-
-    Under policy `question` nothing is chosen yet: `features` and `selection` are empty and `views` holds what to choose from.
-    """
-
-    features: torch.Tensor
-    layout: SubImageLayout
-    selection: tuple[SubImageScore, ...]
-    notes: tuple[str, ...]
-    views: Views | None = None
-
-
 @dataclass
 class _Clock:
     """Seconds per phase."""
@@ -55,9 +41,9 @@ class _Clock:
     started: float = field(default_factory=time.perf_counter)
     phases: dict[str, float] = field(default_factory=dict)
 
-    def timed(self, phase: str, work: Callable[[], Any]) -> Any:
+    def timed(self, phase: str, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         start = time.perf_counter()
-        result = work()
+        result = work(*args, **options)
         self.phases[phase] = self.phases.get(phase, 0.0) + time.perf_counter() - start
         return result
 
@@ -77,6 +63,7 @@ class Engine:
     def __init__(self, model: DragonflyForConditionalGeneration, processor: DragonflyProcessor, name: str = "model") -> None:
         self.model, self.processor, self.name = model, processor, name
         self.tokenizer = processor.tokenizer
+        self.cache = EncodedCache()
         self.end_ids = _end_ids(model, self.tokenizer)
 
     @property
@@ -129,40 +116,73 @@ class Engine:
         return Chat(self, images, system)
 
     def encode(self, images: Sequence[Any], clock: _Clock | None = None) -> list[EncodedImage]:
-        """Cut images, run the vision tower over all their sub-images, select, project."""
-        if not images:
-            return []
+        """Images after the vision tower, each encoded once: those of the cache and those encoded already are taken as they are.
+
+        Raises:
+            ValueError: for an image that cannot be read, or one that another encoder has encoded.
+        """
         clock = clock or _Clock()
         policy = self.processor.image_processor.image_policy
-        loaded_images = clock.timed("images", lambda: [load_image(image, policy) for image in images])
-        batch = clock.timed(
-            "images", lambda: self.processor.image_processor([loaded.image for loaded in loaded_images], return_tensors="pt")
-        )
-        layouts = batch.pop("layouts")
-        if self.processor.asks:
-            views = clock.timed("encode", lambda: open_views(self.model.model, batch.to(self.device)))
-            return [
-                EncodedImage(torch.empty(0), layout, (), _named_notes(loaded), one)
-                for layout, loaded, one in zip(layouts, loaded_images, views, strict=True)
-            ]
-        output = clock.timed("encode", lambda: self._image_features(batch))
-        chosen = _chosen(output, batch.get("selected_high"), len(loaded_images))
+        given = [
+            image if isinstance(image, EncodedImage) else clock.timed("images", load_image, image, policy) for image in images
+        ]
+        keys = [image.key if isinstance(image, EncodedImage) else self._key(image) for image in given]
+        found = {key: image for key in dict.fromkeys(keys) if (image := self.cache.get(key))}
+        new = {key: image for key, image in zip(keys, given, strict=True) if key not in found and isinstance(image, LoadedImage)}
+        found |= self._encode(new, clock)
         return [
-            EncodedImage(features, layout, describe_selection(layout, *pick), _named_notes(loaded))
-            for features, layout, pick, loaded in zip(output.pooler_output, layouts, chosen, loaded_images, strict=True)  # pyright: ignore[reportArgumentType]
+            self._own(image) if isinstance(image, EncodedImage) else replace(found[key], notes=_named_notes(image))
+            for key, image in zip(keys, given, strict=True)
         ]
 
-    @torch.inference_mode()
-    def _image_features(self, batch: Any) -> DragonflyImageFeatures:
-        return self.model.get_image_features(**batch.to(self.device), return_dict=True)
+    def _key(self, image: LoadedImage) -> str:
+        encoder = json.dumps(self.processor.image_processor.encoder, sort_keys=True)
+        return f"{image.content} {image.policy} {encoder}"
 
-    def focus(self, image: EncodedImage, question: str) -> EncodedImage:
+    def _own(self, image: EncodedImage) -> EncodedImage:
+        if not image.key.endswith(json.dumps(self.processor.image_processor.encoder, sort_keys=True)):
+            raise ValueError(f"the image was encoded for another encoder than that of '{self.name}'; hand in the image itself")
+        return image
+
+    @torch.inference_mode()
+    def _encode(self, images: dict[str, LoadedImage], clock: _Clock) -> dict[str, EncodedImage]:
+        """Cut images, run the tower over all their sub-images, and connect them where that does not wait for a question."""
+        if not images:
+            return {}
+        pixels = [image.image for image in images.values()]
+        batch = clock.timed("images", self.processor.image_processor, pixels, return_tensors="pt")
+        layouts, inputs = batch.pop("layouts"), batch.to(self.device)
+        model = self.model.model
+        views = Views(inputs["pixel_values"], inputs["sub_image_regions"], inputs.get("sub_image_positions"))
+        chosen = inputs.get("selected_high")
+        encoded = clock.timed("encode", model.encode_views, views, inputs.get("num_sub_images"))
+        found: dict[str, EncodedImage] = {}
+        for row, (key, layout, (own, counts)) in enumerate(zip(images, layouts, encoded, strict=True)):
+            found[key] = EncodedImage(key, layout, views=own, counts=counts)
+            if not self.processor.asks:
+                early = None if chosen is None else [index for index in chosen[row].tolist() if index >= 0]
+                found[key] = clock.timed("encode", self._connected, found[key], None, early)
+            self.cache.put(found[key])
+        return found
+
+    def connect(self, image: EncodedImage, question: str) -> EncodedImage:
         """The image with the sub-images that a question asks for; under other policies than `question` as it is."""
-        if image.views is None:
-            return image
-        done = focused(self.model.model, self.processor, image.views, question)
-        pick = (None, None) if done.selection is None else (done.selection.indices[0].tolist(), done.selection.scores[0].tolist())
-        return replace(image, features=done.tokens[0], selection=describe_selection(image.layout, *pick))
+        return image if image.tokens is not None else self._connected(image, question)
+
+    @torch.inference_mode()
+    def _connected(self, image: EncodedImage, question: str | None, early: Sequence[int] | None = None) -> EncodedImage:
+        """Select and project. Of the tower's output only the embeddings stay, where no other question can want more."""
+        assert image.views is not None and image.counts is not None
+        views = image.views
+        if question is not None:
+            asked = self.processor.question_inputs([question.strip()]).to(self.device)
+            views = replace(views, question=self.model.model.embed_questions(asked["question_ids"], asked["question_mask"]))
+        done = self.model.model.connect(views, image.counts)
+        pick = (
+            (early, None) if done.selection is None else (done.selection.indices[0].tolist(), done.selection.scores[0].tolist())
+        )
+        selection = describe_selection(image.layout, *pick)
+        return replace(image, tokens=done.tokens[0], selection=selection, views=None, counts=None)
 
     def _encode_rows(self, rows: list[list[Any]], clock: _Clock) -> list[list[EncodedImage]]:
         encoded = iter(self.encode([image for row in rows for image in row], clock))
@@ -177,13 +197,12 @@ class Engine:
         streamer: BaseStreamer | None = None,
     ) -> list[Answer]:
         """Generate for conversations whose images are encoded."""
-        if self.processor.asks:
-            asked = [_text_of(turns[-1]) for turns in conversations]
-            images = [[self.focus(one, question) for one in row] for row, question in zip(images, asked, strict=True)]
+        asked = [_text_of(turns[-1]) for turns in conversations]
+        images = [[self.connect(one, question) for one in row] for row, question in zip(images, asked, strict=True)]
         prompt = self._prompt(conversations, images)
         lengths = prompt["attention_mask"].sum(dim=1).tolist()
-        features = [image.features for row in images for image in row]
-        ids, logprobs = clock.timed("generate", lambda: self._generate(prompt, features, options, streamer))
+        features = [image.tokens for row in images for image in row]
+        ids, logprobs = clock.timed("generate", self._generate, prompt, features, options, streamer)
         timings = clock.report()
         return [
             self._finish(row, row_logprobs, length, row_images, options, timings)
@@ -324,18 +343,6 @@ def _turn(question: str, images: int) -> dict[str, Any]:
 def _conversation(row: Row, images: int) -> list[dict[str, Any]]:
     system = [{"role": "system", "content": row.system}] if row.system else []
     return [*system, _turn(row.question, images)]
-
-
-def _chosen(output: DragonflyImageFeatures, selected_high: Any, count: int) -> list[tuple[Any, Any]]:
-    """(kept indices, scores) per image, from wherever the choice was made; None where nothing was chosen or scored."""
-    selection = output.selection
-    if isinstance(selection, list):
-        return [(None, None) if one is None else (one.indices[0].tolist(), one.scores[0].tolist()) for one in selection]
-    if selection is not None:
-        return list(zip(selection.indices.tolist(), selection.scores.tolist(), strict=True))
-    if selected_high is not None:
-        return [([index for index in row if index >= 0], None) for row in selected_high.tolist()]
-    return [(None, None)] * count
 
 
 def _named_notes(image: Any) -> tuple[str, ...]:

@@ -1,32 +1,44 @@
-"""Finding, checking and loading a model for inference: directory or name, device, number format, overrides."""
+"""A model for inference: found (bundled, a directory, or downloaded from the hub), checked, loaded, and changed by `--set`."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
+from pydantic import PositiveInt, create_model
 from safetensors import SafetensorError
 from transformers import AutoProcessor
 from transformers.utils import logging as transformers_logging
 
-from dragonfly.config import nearest
+from dragonfly.config import Config, nearest
 from dragonfly.files import ORIGIN
 from dragonfly.inference.engine import Engine
-from dragonfly.inference.locate import locate, weight_files
-from dragonfly.inference.overrides import apply_overrides, read_overrides
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.vision.layout import make_layout
+from dragonfly.vision.presets import get_preset
+from dragonfly.vision.spec import EncoderChanges
 
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FLOAT32_BELOW = 4 * 2**30  # bytes of weights; on a CPU bfloat16 is slow, and a larger model may not fit in float32
+WEIGHTS = (".safetensors", ".bin")
+DESCRIPTIONS = ["*.json", "*.jinja", "*.model", "*.txt"]
+
+
+ModelOverrides = create_model(
+    "ModelOverrides", __base__=EncoderChanges, preset=(str | None, None), encoder_batch=(PositiveInt | None, None)
+)
+Overrides = create_model("Overrides", __base__=Config, model=(ModelOverrides, ModelOverrides()))
+"""What `--set model.KEY=VALUE` may change of a loaded model: the encoder's options, its preset, and batches of the tower."""
 
 
 def load(
@@ -79,6 +91,30 @@ def load(
     if device_map is None and quantization is None:
         built.to(target)
     return Engine(built.eval(), processor, name=str(model or "nano"))
+
+
+def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """`["model.selection.keep=2"]` -> `{"selection": {"keep": 2}}`.
+
+    Raises:
+        ValueError: for an unknown key, with the nearest legal one, or a value of another kind.
+    """
+    if not overrides:
+        return {}
+    chosen: Any = Overrides.load(None, overrides)
+    changes = chosen.model.model_dump(exclude_unset=True)
+    if "preset" in changes:
+        get_preset(str(changes["preset"]))
+    return changes
+
+
+def apply_overrides(config: DragonflyConfig, processor: DragonflyProcessor, changes: dict[str, Any]) -> None:
+    """Change a model's configuration and its processor alike. `preset` is in both already, and needs its tower's geometry."""
+    if "encoder_batch" in changes:
+        config.encoder_batch = changes["encoder_batch"]
+    if changes:
+        parts = {key: value for key, value in changes.items() if key not in ("encoder_batch", "preset")}
+        config.encoder = processor.image_processor.encoder = config.spec.changed(parts).to_dict()
 
 
 @contextmanager
@@ -179,3 +215,66 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
 
 def _count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def bundled_model() -> Path:
+    """The directory of the model that is part of the package."""
+    return Path(str(files("dragonfly") / "assets" / "nano"))
+
+
+def locate(model: str | Path | None, *, weights: bool = True) -> Path:
+    """The directory of a model, checked to hold one.
+
+    Args:
+        model: a directory or a hub name; None for the bundled model.
+        weights: whether the tensors are wanted too.
+
+    Raises:
+        ValueError: one line that says what is missing.
+    """
+    path = bundled_model() if model is None else Path(model)
+    if not os.path.isfile(path / "config.json"):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+        if model is None:
+            raise ValueError("this installation has no bundled model; name one: --model DIRECTORY")
+        if os.path.exists(path):  # noqa: PTH110
+            raise ValueError(f"'{model}' is no model directory: it has no config.json")
+        path = _download(str(model), weights)
+    _check_directory(path, weights)
+    return path
+
+
+def weight_files(path: Path) -> list[Path]:
+    return [file for file in sorted(path.iterdir()) if file.suffix in WEIGHTS]
+
+
+def _download(name: str, weights: bool) -> Path:
+    """The local copy of a model on the hub; transformers' own search would leave files of the released format out."""
+    from huggingface_hub import snapshot_download
+
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ValueError(f"no model directory '{name}'; give a directory with a config.json, or a hub name such as 'owner/model'")
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*DESCRIPTIONS, *(f"*{end}" for end in WEIGHTS if weights)]))
+    except (OSError, ValueError, RuntimeError) as error:  # offline, unknown, gated, ill-formed: the hub's own classes
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"no model directory '{name}', and the Hugging Face hub does not give it ({reason:.120}); download it elsewhere "
+            "and name its directory"
+        ) from None
+
+
+def _check_directory(path: Path, weights: bool) -> None:
+    """Refuse what transformers would take for something else, or refuse in many lines."""
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"'{path / 'config.json'}' is not JSON ({error}); copy the model again") from None
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != "dragonfly":
+        raise ValueError(f"'{path}' holds a model of type '{kind}', not 'dragonfly'; name a Dragonfly model's directory")
+    if not weights:
+        return
+    if not weight_files(path):
+        raise ValueError(f"'{path}' has no weights ({' or '.join('*' + end for end in WEIGHTS)}); copy the model again")
+    if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
+        raise ValueError(f"'{path}' has no tokenizer.json; copy it from the language model it was made of")

@@ -1,20 +1,92 @@
-"""How likely an answer is when some sub-images are left out: they stay in their places, and no later token attends to them.
+"""What each sub-image contributed to an answer: the log-probability that the answer loses when the sub-image is left out.
 
-The tower is not run again and positions do not change, so what differs is what the left-out sub-images said. Knows no ranking
-and no policy.
+A sub-image left out stays in its place, and no later token attends to it. The tower is not run again and positions do not
+change, so what differs is what the left-out sub-images said. The answer explained is the model's own, right or wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from dragonfly.inference.engine import EncodedImage, Engine, Row, _conversation
+from dragonfly.inference.answer import Answer, SubImageScore
+from dragonfly.inference.encoded import EncodedImage
+from dragonfly.inference.engine import Engine, Row, _conversation
 from dragonfly.models.outputs import DragonflyImageFeatures
+from dragonfly.vision.layout import Box
+from dragonfly.vision.spec import LevelName
 
 Place = tuple[int, int]  # (image, sub-image among those that the language model is given)
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One sub-image that the language model was given.
+
+    Args:
+        image: the number of the image.
+        level: low, mid or high.
+        index: raster index within its level.
+        box: source box.
+        place: its place among those given, for `answer_logprobs`.
+        value: log-probability that the answer loses without it, in nats; below 0 the answer gains.
+    """
+
+    image: int
+    level: LevelName
+    index: int
+    box: Box
+    place: Place
+    value: float
+
+
+@dataclass(frozen=True)
+class Why:
+    """An answer's log-probability with all sub-images, and each one's contribution, greatest first."""
+
+    logprob: float
+    contributions: tuple[Contribution, ...]
+
+    def high(self) -> list[Contribution]:
+        """Of the high level alone, greatest first; equal ones in order."""
+        return [one for one in self.contributions if one.level == "high"]
+
+    def scored(self, image: int, selection: Sequence[SubImageScore]) -> tuple[SubImageScore, ...]:
+        """An image's selection with contributions as scores; what was left out has the least of all, for it gave nothing."""
+        values = {one.index: one.value for one in self.high() if one.image == image}
+        least = min(values.values(), default=0.0)
+        return tuple(replace(item, score=values.get(item.index, least)) for item in selection)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that JSON holds."""
+        keys = ("image", "level", "index", "box", "value")
+        rows = [{key: getattr(one, key) for key in keys} for one in self.contributions]
+        return {"logprob": self.logprob, "contributions": [{**row, "box": list(row["box"])} for row in rows]}
+
+
+def explain(engine: Engine, images: Sequence[EncodedImage], question: str, answer: Answer, system: str | None = None) -> Why:
+    """Leave out every sub-image once. ValueError for an answer without tokens or a question without images."""
+    given = [one for number, image in enumerate(images) for one in _given(number, image)]
+    if not given:
+        raise ValueError("there is no image, so no sub-image contributed anything")
+    left_out = [(), *([one.place] for one in given)]
+    whole, *without = answer_logprobs(engine, images, question, answer.token_ids, left_out, system=system)
+    valued = [replace(one, value=whole - lost) for one, lost in zip(given, without, strict=True)]
+    return Why(whole, tuple(sorted(valued, key=lambda one: -one.value)))
+
+
+def _given(number: int, image: EncodedImage) -> list[Contribution]:
+    """The sub-images of an image in the order in which the language model gets them."""
+    layout = image.layout
+    kept = [item.index for item in image.selection if item.kept]
+    found: list[Contribution] = []
+    for level in layout.levels:
+        for index in kept if level.name == "high" else range(level.num_sub_images):
+            found.append(Contribution(number, level.name, index, level.box(index), (number, len(found)), 0.0))
+    return found
 
 
 @torch.inference_mode()
@@ -31,7 +103,7 @@ def answer_logprobs(
     """The log-probability of an answer, once for each set of left-out sub-images.
 
     Args:
-        images: from `Engine.encode`.
+        images: from `Engine.encode` and `Engine.connect`.
         token_ids: the answer's ids (`Answer.token_ids`).
         left_out: for each result the sub-images that are not attended to; an empty set leaves out nothing.
 
@@ -47,7 +119,7 @@ def answer_logprobs(
     found: list[float] = []
     for start in range(0, len(left_out), batch_size):
         mask = torch.cat([_mask(ids, spans, places) for places in left_out[start : start + batch_size]])
-        features = [image.features for image in images] * len(mask)
+        features = [image.tokens for image in images] * len(mask)
         given: dict[str, Any] = {}
         if features:
             given["mm_encoder_outputs"] = {"image": DragonflyImageFeatures(pooler_output=features)}  # pyright: ignore[reportArgumentType]

@@ -14,7 +14,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from dragonfly.models import conversion
 from dragonfly.models.tower import num_prefix_tokens, tower_config
 from dragonfly.vision.presets import get_preset
-from dragonfly.vision.spec import EncoderSpec
+from dragonfly.vision.spec import EncoderSpec, spec_of
 from dragonfly.vision.towers import PREFIX_TOKENS
 
 
@@ -66,7 +66,7 @@ class DragonflyConfig(PreTrainedConfig):
     @property
     def spec(self) -> EncoderSpec:
         """The encoder configuration as an object."""
-        return EncoderSpec.from_dict(self.encoder or {})
+        return spec_of(self.encoder or {})
 
     @property
     def num_tower_layers(self) -> int:
@@ -84,7 +84,7 @@ class DragonflyConfig(PreTrainedConfig):
             values["num_prefix_tokens"] = num_prefix_tokens(vision)
         if not self.encoder:
             values = fit_to_tower(values, vision)
-        spec = EncoderSpec.from_dict(values)
+        spec = spec_of(values)
         if (spec.resolution, spec.patch_size) != (vision.image_size, vision.patch_size):
             raise ValueError(
                 f"the encoder is for sub-images of {spec.resolution} px with patches of {spec.patch_size} px, the vision tower "

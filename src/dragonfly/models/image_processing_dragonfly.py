@@ -19,11 +19,12 @@ from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_image
 from dragonfly.models import conversion
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.vision.layout import PADDING, Box, Size, SubImageLayout, level_counts, make_layout
+from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS
+from dragonfly.vision.layout import Box, Size, SubImageLayout, level_counts, make_layout
 from dragonfly.vision.presets import PRESETS, get_preset
 from dragonfly.vision.scoring import evidence_areas
 from dragonfly.vision.selection import select_before_tower
-from dragonfly.vision.spec import EncoderSpec
+from dragonfly.vision.spec import EncoderSpec, spec_of
 from dragonfly.vision.tiling import Canvases, canvases, crop, normalise, residual
 
 
@@ -47,9 +48,6 @@ STEPS = ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb")
 FIXED = ("preset", "released_images", "size", *STEPS)
 
 
-EVIDENCE_POLICIES = ("oracle", "question")  # the first chooses by it, the second learns from it
-
-
 class DragonflyImageProcessor(PilBackend):
     """Cuts images into sub-images.
 
@@ -65,14 +63,7 @@ class DragonflyImageProcessor(PilBackend):
     """
 
     valid_kwargs = DragonflyImagesKwargs
-    model_input_names = [  # noqa: RUF012
-        "pixel_values",
-        "sub_image_regions",
-        "num_sub_images",
-        "selected_high",
-        "sub_image_positions",
-        "evidence_high",
-    ]
+    model_input_names = [one.name for one in IMAGE_INPUTS if one.maker == "image_processor"]  # noqa: RUF012
     resample = Image.Resampling.BICUBIC
     image_mean = OPENAI_CLIP_MEAN
     image_std = OPENAI_CLIP_STD
@@ -101,14 +92,14 @@ class DragonflyImageProcessor(PilBackend):
                 raise ValueError(
                     f"{name}=False is not possible: sub-images are always cut, rescaled and normalised; leave it out"
                 )
-        side = EncoderSpec.from_dict(kwargs["encoder"]).resolution
+        side = spec_of(kwargs["encoder"]).resolution
         kwargs["size"] = {"height": side, "width": side}
         super().__init__(**kwargs)
 
     @property
     def spec(self) -> EncoderSpec:
         """The encoder configuration as an object."""
-        return EncoderSpec.from_dict(self.encoder)  # pyright: ignore[reportArgumentType]
+        return spec_of(self.encoder)  # pyright: ignore[reportArgumentType]
 
     @property
     def image_policy(self) -> Any:
@@ -144,7 +135,7 @@ class DragonflyImageProcessor(PilBackend):
         return load_image(source, self.image_policy).image
 
     def process_image(self, image: Any, *args: Any, **kwargs: Any) -> Image.Image:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self.fetch_images(image)
+        return self.fetch_images(image)  # the very object, where `fetch_images` has seen it before
 
     def _preprocess(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -158,7 +149,7 @@ class DragonflyImageProcessor(PilBackend):
         return_tensors: Any = None,
         **kwargs: Any,
     ) -> BatchFeature:
-        spec = EncoderSpec.from_dict(encoder or {})
+        spec = spec_of(encoder or {})
         layouts = [make_layout((image.height, image.width), spec) for image in images]
         boxes = _evidence_boxes(evidence, len(images), spec)
         red, green, blue = (round(255 * mean) for mean in image_mean)
@@ -171,18 +162,18 @@ class DragonflyImageProcessor(PilBackend):
             rows.append(normalise(crop(drawn, layout, keep), rescale_factor, image_mean, image_std))
             kept.append(keep)
         codes = [_kept_rows(layout.codes, layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
-        data: dict[str, Any] = {"pixel_values": _stack(rows, 0.0), "sub_image_regions": _stack(codes, PADDING)}
+        data: dict[str, Any] = {"pixel_values": rows, "sub_image_regions": codes}
         if spec.position == "learned":
             places = [_kept_rows(layout.positions, layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
-            data["sub_image_positions"] = _stack(places, 0)
+            data["sub_image_positions"] = places
         if spec.selection.policy == "question" and evidence is not None:
             areas = [evidence_areas(layout.level_boxes("high"), truth) for layout, truth in zip(layouts, boxes, strict=True)]
-            data["evidence_high"] = _stack([np.array(row, dtype=np.float32) for row in areas], 0.0)
+            data["evidence_high"] = [np.array(row, dtype=np.float32) for row in areas]
         if level_counts(spec) is None:
-            data["num_sub_images"] = np.array([len(row) for row in rows], dtype=np.int64)
+            data["num_sub_images"] = [np.array(len(row), dtype=np.int64) for row in rows]
         if spec.selection.early:
-            data["selected_high"] = _stack([np.array(keep, dtype=np.int64) for keep in kept], -1)
-        data["layouts"] = layouts
+            data["selected_high"] = [np.array(keep, dtype=np.int64) for keep in kept]
+        data = {one.name: _stack(data[one.name], one.pad) for one in IMAGE_INPUTS if one.name in data} | {"layouts": layouts}
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["layouts"])
 
     def get_number_of_image_tokens(self, height: int, width: int) -> int:
@@ -248,12 +239,11 @@ def _kept_rows(values: Sequence[Any], layout: SubImageLayout, keep: Sequence[int
     return np.array([*values[:others], *(values[others + index] for index in keep)], dtype=np.int64)
 
 
-def _stack(rows: list[np.ndarray], fill: float) -> np.ndarray:
-    """Stack along a new first axis, filling shorter rows up to the longest."""
-    longest = max(len(row) for row in rows)
-    if all(len(row) == longest for row in rows):
+def _stack(rows: list[np.ndarray], pad: float | None) -> np.ndarray:
+    """Stack along a new first axis; where rows differ in length, the shorter ones are filled up with `pad`."""
+    if pad is None or len({len(row) for row in rows}) == 1:
         return np.stack(rows)
-    stacked = np.full((len(rows), longest, *rows[0].shape[1:]), fill, dtype=rows[0].dtype)
+    stacked = np.full((len(rows), max(map(len, rows)), *rows[0].shape[1:]), pad, dtype=rows[0].dtype)
     for index, row in enumerate(rows):
         stacked[index, : len(row)] = row
     return stacked

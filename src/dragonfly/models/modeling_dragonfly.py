@@ -33,12 +33,12 @@ from dragonfly.models.connector import (
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
 from dragonfly.models.position import PositionEmbedding
-from dragonfly.models.query_projection import QueryProjection, choice_loss, embed_questions
-from dragonfly.models.shared_prefix import shared_prefix_inputs
+from dragonfly.models.query_projection import QueryProjection, embed_questions
 from dragonfly.models.tower import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
 
 HEAD = r"^lm_head\."
+Encoded = tuple[Views, LevelCounts]  # of one image
 
 
 class DragonflyPreTrainedModel(PreTrainedModel):
@@ -160,7 +160,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question = self.embed_questions(question_ids, question_mask)
         views = Views(pixel_values, sub_image_regions, sub_image_positions, None, question, evidence_high)
         if num_sub_images is not None:
-            return self._uneven_features(views, num_sub_images, selected_high)
+            done = [self.connect(*one) for one in self.encode_views(views, num_sub_images, selected_high)]
+            return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done])
         counts = self._level_counts(pixel_values.shape[1])
         if selected_high is not None:
             loading.check_selected(selected_high, (pixel_values.shape[0], counts.kept))
@@ -175,11 +176,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
             return None
         return embed_questions(self.get_input_embeddings(), ids, mask)
 
-    def connect(self, views: Views, counts: LevelCounts | None = None) -> Connected:
-        """Encoded images -> tokens; `counts` may be left out for a single image whose codes are given."""
-        if counts is None:
-            assert views.codes is not None
-            counts = LevelCounts.of_codes(views.codes[0].tolist(), self.spec)
+    def connect(self, views: Views, counts: LevelCounts) -> Connected:
+        """Encoded images -> the language model's embeddings of them; the same for every policy and every caller."""
         optional = {name: getattr(self, name, None) for name in OPTIONAL}
         return connect(views, counts, self.spec, Modules(self.multi_modal_projector, **optional))
 
@@ -209,11 +207,17 @@ class DragonflyModel(DragonflyPreTrainedModel):
             )
         return LevelCounts(counts["low"], counts["mid"], high, kept)
 
-    def _uneven_features(self, views: Views, num_sub_images: Tensor, selected: Tensor | None) -> DragonflyImageFeatures:
-        """Images with different numbers of sub-images: one pass of the tower over all, then each image by itself."""
+    def encode_views(self, views: Views, num_sub_images: Tensor | None = None, selected: Tensor | None = None) -> list[Encoded]:
+        """Images one by one, after one pass of the tower over all: what `connect` takes, for any question, any number of times.
+
+        Args:
+            views: `features` holds the pixels, (num_images, num_sub_images, 3, R, R).
+            num_sub_images, selected: as in `get_image_features`.
+        """
         if views.codes is None:
             raise ValueError(MISSING.format("num_sub_images", "sub_image_regions"))
-        images = [views.image(index, number) for index, number in enumerate(num_sub_images.tolist())]
+        numbers = [views.features.shape[1]] * len(views.features) if num_sub_images is None else num_sub_images.tolist()
+        images = [views.image(index, number) for index, number in enumerate(numbers)]
         counts = [LevelCounts.of_codes(one.codes[0].tolist(), self.spec) for one in images if one.codes is not None]
         if selected is not None:
             width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
@@ -223,11 +227,9 @@ class DragonflyModel(DragonflyPreTrainedModel):
                 images[index], counts[index] = self._with_choice(images[index], chosen, count)
         rows = [one.features[0] for one in images]
         encoded = self.encode(torch.cat(rows)).split([len(row) for row in rows])
-        done = [
-            self.connect(replace(one, features=features[None]), count)
-            for one, features, count in zip(images, encoded, counts, strict=True)
+        return [
+            (replace(one, features=features[None]), count) for one, features, count in zip(images, encoded, counts, strict=True)
         ]
-        return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done])
 
     def get_placeholder_mask(self, input_ids: Tensor | None, inputs_embeds: Tensor, image_features: Tensor) -> Tensor:
         """(batch, length, 1) mask of the placeholders, checked against the number of features.
@@ -267,13 +269,11 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
-        segment_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyModelOutputWithPast:
         """Ids (batch, length) and images -> hidden states (batch, length, hidden).
 
         Images stand in the order of their placeholder blocks, row after row; rows without images bring none.
-        `segment_ids` (batch, length): questions on a row's images that do not see each other (`shared_prefix_inputs`).
         `mm_encoder_outputs={"image": get_image_features(...)}` takes the place of `pixel_values`.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -299,10 +299,6 @@ class DragonflyModel(DragonflyPreTrainedModel):
             features = torch.cat(list(encoded.pooler_output)).to(embeds.device, embeds.dtype)
             mask = self.get_placeholder_mask(input_ids, embeds, features)
             embeds = embeds.masked_scatter(mask, features)
-        if segment_ids is not None:
-            attention_mask, position_ids = shared_prefix_inputs(
-                segment_ids, attention_mask, embeds, self.config.get_text_config()
-            )
         outputs = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -317,7 +313,6 @@ class DragonflyModel(DragonflyPreTrainedModel):
             attentions=outputs.attentions,
             image_hidden_states=features,
             selection_loss=getattr(encoded, "selection_loss", None),
-            choice=getattr(encoded, "choice", None),
         )
 
 
@@ -362,7 +357,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
-        segment_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
         """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all); given labels, the loss."""
@@ -381,7 +375,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             question_mask=question_mask,
             evidence_high=evidence_high,
             mm_encoder_outputs=mm_encoder_outputs,
-            segment_ids=segment_ids,
             **kwargs,
         )
         positions = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -396,5 +389,5 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
-            selection_loss=choice_loss(outputs, input_ids, labels, self.config),
+            selection_loss=outputs.selection_loss,
         )

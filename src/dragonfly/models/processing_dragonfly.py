@@ -14,8 +14,9 @@ from transformers.processing_utils import MultiModalData, ProcessingKwargs, Proc
 
 from dragonfly.models import conversion
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.image_processing_dragonfly import EVIDENCE_POLICIES, DragonflyImageProcessor, DragonflyImagesKwargs
+from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
 from dragonfly.turns import image_questions
+from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS, reads_question
 from dragonfly.vision.layout import SubImageLayout
 from dragonfly.vision.presets import get_preset
 
@@ -75,8 +76,7 @@ class DragonflyProcessor(ProcessorMixin):
     @property
     def asks(self) -> bool:
         """Whether the choice of sub-images depends on the question."""
-        spec = self.image_processor.spec
-        return spec.selects and spec.selection.policy == "question"
+        return reads_question(self.image_processor.spec)
 
     @property
     def wants_evidence(self) -> bool:
@@ -117,7 +117,7 @@ class DragonflyProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return [*self.tokenizer.model_input_names, *self.image_processor.model_input_names, "question_ids", "question_mask"]
+        return [*self.tokenizer.model_input_names, *(one.name for one in IMAGE_INPUTS)]
 
     def _get_num_multimodal_tokens(self, image_sizes: Sequence[tuple[int, int]] | None = None, **kwargs: Any) -> MultiModalData:
         """Prompt tokens (separators included) and rows of `pixel_values` of images of (height, width); no pixels needed."""

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor, AutoTokenizer
 
 from dragonfly.config import nearest
-from dragonfly.inference.locate import bundled_model
+from dragonfly.inference.loading import bundled_model
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.connector import optional_modules
 from dragonfly.models.conversion import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN

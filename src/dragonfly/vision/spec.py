@@ -8,10 +8,12 @@ Sizes and grids are (height, width) / (rows, cols). The paper writes grids (colu
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Literal, Self, get_args
+from functools import lru_cache
+from typing import Any, Literal, Optional, Self, get_args
 
 from pydantic import ValidationError, create_model, model_validator
 
@@ -233,17 +235,31 @@ class EncoderSpec(_Spec):
         return cls(**data)
 
 
-def _optional(model: type[Config], name: str, doc: str, **own: Any) -> type[Config]:
-    """A model of the same fields, every one of which may be left out (None)."""
-    fields: dict[str, Any] = {key: (field.annotation | None, None) for key, field in model.model_fields.items()}
+def spec_of(encoder: Mapping[str, Any]) -> EncoderSpec:
+    """The object of a plain dictionary. Equal dictionaries share one, so a file is parsed once however often it is asked."""
+    return _parsed(json.dumps(encoder, sort_keys=True))
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> EncoderSpec:
+    return EncoderSpec.from_dict(json.loads(text))
+
+
+def _changes(model: type[Config], name: str, doc: str, **own: Any) -> type[Config]:
+    """A model of the fields of `model` but geometry and levels, every one of which may be left out (None)."""
+    fields: dict[str, Any] = {
+        key: (Optional[field.annotation], None)  # noqa: UP045 - `|` does not take what a field's annotation may be
+        for key, field in model.model_fields.items()
+        if key not in (*GEOMETRY, *LEVELS, "partners")
+    }
     return create_model(name, __base__=Config, __doc__=doc, **{**fields, **own})
 
 
-SelectionChanges = _optional(SelectionSpec, "SelectionChanges", "Changes to a selection policy; what is None stays as it is.")
-EncoderChanges = _optional(
+SelectionChanges = _changes(SelectionSpec, "SelectionChanges", "Changes to a selection policy; what is None stays as it is.")
+EncoderChanges = _changes(
     EncoderSpec,
     "EncoderChanges",
-    "Changes to an encoder; what is None stays as it is. Recipes, overrides and studies take their options from here.",
+    "Changes to an encoder; what is None stays as it is. Recipes and overrides take their options from here.",
     selection=(SelectionChanges, SelectionChanges()),
 )
 

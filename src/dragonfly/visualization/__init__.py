@@ -1,6 +1,1 @@
-"""Images that explain: where the model looked (`draw_zoom`), and how an image flows through it (`draw_levels`)."""
-
-from dragonfly.visualization.levels import draw_levels
-from dragonfly.visualization.zoom import draw_zoom
-
-__all__ = ["draw_levels", "draw_zoom"]
+"""Images that explain: where the model looked (`zoom.draw_zoom`), and how an image flows through it (`levels.draw_levels`)."""

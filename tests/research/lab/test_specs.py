@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dragonfly.inference.locate import bundled_model
+from dragonfly.inference.loading import bundled_model
 from dragonfly.models import DragonflyConfig
 from dragonfly.research.lab import conclusions, study, trials
 from dragonfly.research.lab.encoders import encoders

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dragonfly.files import sha256
 from dragonfly.imaging import load_image
-from dragonfly.visualization import draw_zoom
+from dragonfly.visualization.zoom import draw_zoom
 
 from ..layout_json import layout_of
 from ..questions import Question

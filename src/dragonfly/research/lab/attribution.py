@@ -1,14 +1,13 @@
-"""What each sub-image contributed to an answer: the log-probability that the answer loses when the sub-image is left out.
+"""Whether `ask --why` is to be believed: deletion and insertion curves against random orders, and the pointing game.
 
-And whether such a ranking is worth anything: deletion and insertion curves against random orders, and how often the greatest
-contribution lies where the evidence is. The answer explained is the model's own, true or not.
+The pointing game asks how often the greatest contribution lies where the evidence is. The answer explained is the model's own,
+right or wrong.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,81 +18,11 @@ from dragonfly.evaluation import describe_model
 from dragonfly.evaluation.intervals import interval
 from dragonfly.evaluation.scorers import mean
 from dragonfly.files import result_header, sha256
-from dragonfly.inference import Answer, Engine, SubImageScore
-from dragonfly.inference.engine import EncodedImage
-from dragonfly.inference.occlusion import Place, answer_logprobs
-from dragonfly.vision.layout import Box
-from dragonfly.vision.spec import LevelName
+from dragonfly.inference import Answer, EncodedImage, Engine
+from dragonfly.inference.occlusion import Place, answer_logprobs, explain
 
 from .evidence import needed, read_located
 from .evidence_recall import Progress
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """One sub-image that the language model was given.
-
-    Args:
-        image: the number of the image.
-        level: low, mid or high.
-        index: raster index within its level.
-        box: source box.
-        place: its place among those given, for `answer_logprobs`.
-        value: log-probability that the answer loses without it, in nats; below 0 the answer gains.
-    """
-
-    image: int
-    level: LevelName
-    index: int
-    box: Box
-    place: Place
-    value: float
-
-
-@dataclass(frozen=True)
-class Why:
-    """An answer's log-probability with all sub-images, and each one's contribution, greatest first."""
-
-    logprob: float
-    contributions: tuple[Contribution, ...]
-
-    def high(self) -> list[Contribution]:
-        """Of the high level alone, greatest first; equal ones in order."""
-        return [one for one in self.contributions if one.level == "high"]
-
-    def scored(self, image: int, selection: Sequence[SubImageScore]) -> tuple[SubImageScore, ...]:
-        """An image's selection with contributions as scores; what was left out has the least of all, for it gave nothing."""
-        values = {one.index: one.value for one in self.high() if one.image == image}
-        least = min(values.values(), default=0.0)
-        return tuple(replace(item, score=values.get(item.index, least)) for item in selection)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The form that JSON holds."""
-        keys = ("image", "level", "index", "box", "value")
-        rows = [{key: getattr(one, key) for key in keys} for one in self.contributions]
-        return {"logprob": self.logprob, "contributions": [{**row, "box": list(row["box"])} for row in rows]}
-
-
-def explain(engine: Engine, images: Sequence[EncodedImage], question: str, answer: Answer, system: str | None = None) -> Why:
-    """Leave out every sub-image once. ValueError for an answer without tokens or a question without images."""
-    given = [one for number, image in enumerate(images) for one in _given(number, image)]
-    if not given:
-        raise ValueError("there is no image, so no sub-image contributed anything")
-    left_out = [(), *([one.place] for one in given)]
-    whole, *without = answer_logprobs(engine, images, question, answer.token_ids, left_out, system=system)
-    valued = [replace(one, value=whole - lost) for one, lost in zip(given, without, strict=True)]
-    return Why(whole, tuple(sorted(valued, key=lambda one: -one.value)))
-
-
-def _given(number: int, image: EncodedImage) -> list[Contribution]:
-    """The sub-images of an image in the order in which the language model gets them."""
-    layout = image.layout
-    kept = [item.index for item in image.selection if item.kept]
-    found: list[Contribution] = []
-    for level in layout.levels:
-        for index in kept if level.name == "high" else range(level.num_sub_images):
-            found.append(Contribution(number, level.name, index, level.box(index), (number, len(found)), 0.0))
-    return found
 
 
 def areas(
@@ -137,7 +66,7 @@ def curves(
     questions = read_located(data, limit)
     for number, question in enumerate(questions):
         progress(number, len(questions))
-        images = [engine.focus(image, question.text) for image in engine.encode([question.image])]
+        images = [engine.connect(image, question.text) for image in engine.encode([question.image])]
         answer = engine.ask(question.image, question.text, max_new_tokens=max_new_tokens)
         high = explain(engine, images, question.text, answer).high()
         if not high:

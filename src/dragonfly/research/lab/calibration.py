@@ -21,7 +21,7 @@ from dragonfly.data import ImageRef, Sample, read
 from dragonfly.files import ORIGIN, atomic_directory, result_header, write_json
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine, load
-from dragonfly.inference.locate import locate
+from dragonfly.inference.loading import locate
 from dragonfly.models.mean_embedding import MeanEmbedding
 
 from .evidence import read_located

@@ -22,7 +22,7 @@ from dragonfly.evaluation.cost import summarize
 from dragonfly.evaluation.run import folder_name, predictions_of
 from dragonfly.files import ORIGIN, sha256, write_json
 from dragonfly.inference import Engine, load
-from dragonfly.inference.locate import locate
+from dragonfly.inference.loading import locate
 from dragonfly.models import DragonflyConfig
 from dragonfly.training import Recipe, run
 from dragonfly.training.lora import base_hash

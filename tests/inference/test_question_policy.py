@@ -78,6 +78,7 @@ def test_a_batch_and_a_stream_are_one_by_one(engine: Engine) -> None:
 
 def test_a_chat_encodes_once_and_chooses_every_turn(engine: Engine) -> None:
     calls: list[int] = []
+    engine.cache.clear()
     handle = engine.model.model.vision_tower.register_forward_pre_hook(lambda *_: calls.append(1))
     chat = engine.chat(tiny.image())
     first, second = chat.ask("where is it?", max_new_tokens=3), chat.ask("0123456789", max_new_tokens=3)
