@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from dragonfly.data import ImageRef
-from dragonfly.data.lengths import image_size
+from dragonfly.data import image_size
 from dragonfly.evaluation import Question
 from dragonfly.models import DragonflyConfig
 from dragonfly.planning import plan

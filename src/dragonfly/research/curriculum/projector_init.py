@@ -1,7 +1,7 @@
 """Embeddings that spell: a word is the sum of its characters' embeddings, each shifted by its place.
 
 With this code one vector holds a whole word, and two things can be said in closed form instead of being learned: the
-embedding of a new token of several characters, and a projector that begins as a OCR head put into words - a patch that
+embedding of a new token of several characters, and a projector that begins as an OCR head put into words - a patch that
 reads "tax" is projected near the embedding of the token "tax". Where patches also say what they belong to, that is added, turned
 by half the width: looking something up is then one comparison of a word with what tokens belong to. Only a beginning: training
 changes both.
@@ -16,17 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .patch_labels import Classes
 from .patch_ocr_head import load_head
+from .text_annotations import Classes
 
 LOUDNESS = 1.0
 """Length of what a token says on average, in lengths of embeddings."""
 
 RIDGE = 1e-4
-"""How much the projector resists what the moments say, as a share of the tokens' own."""
+"""Ridge coefficient of the projector's least squares, relative to the mean of the Gram matrix's diagonal."""
 
 STIFFNESS = 0.1
-"""How much letters resist being moved so that words become right."""
+"""Ridge coefficient of the correction to the letters' vectors."""
 
 
 @torch.no_grad()
@@ -45,7 +45,9 @@ def spell_embeddings(embeddings: Tensor, tokens: Sequence[str]) -> None:
 
 @torch.no_grad()
 def initialise_projector(model: Any, tokenizer: Any, folder: str | Path) -> None:
-    """Begin the projector as what patches say, in words: the best linear map, on what the stage in `folder` saw.
+    """Set the projector to the linear map (ridge regression) from patch tokens to the embeddings of what the patches say.
+
+    Fitted to the moments that the `patch_ocr` stage in `folder` saved.
 
     The head's own logits will not do: those of all that a patch does not say add up to far more than what it says.
     ValueError where `folder` holds no head.
@@ -56,8 +58,8 @@ def initialise_projector(model: Any, tokenizer: Any, folder: str | Path) -> None
     table: Tensor = model.get_input_embeddings().weight
     vectors = _vectors(classes, tokenizer, table)
     gram = tensors["gram"]
-    resistance = RIDGE * gram.diagonal().mean() * torch.eye(len(gram))
-    matrix = torch.linalg.solve(gram + resistance, tensors["class_sums"] @ vectors)  # (hidden of the tower + 1, hidden)
+    ridge = RIDGE * gram.diagonal().mean() * torch.eye(len(gram))
+    matrix = torch.linalg.solve(gram + ridge, tensors["class_sums"] @ vectors)  # (hidden of the tower + 1, hidden)
     length = ((matrix * (gram @ matrix)).sum() / gram[-1, -1]).sqrt()  # of what tokens say, on average
     matrix *= LOUDNESS * table.float().norm(dim=-1).mean() / length
     projector = model.model.multi_modal_projector
@@ -86,13 +88,13 @@ def _vectors(classes: Classes, tokenizer: Any, table: Tensor) -> Tensor:
 
 def _words(tokenizer: Any, table: Tensor) -> dict[str, Tensor]:
     """The embedding of every token that is a word of several letters, in small letters and with a capital."""
-    found: dict[str, Tensor] = {}
+    words: dict[str, Tensor] = {}
     special = set(tokenizer.all_special_ids)
     for row in range(len(tokenizer)):
         text = tokenizer.decode([row])
         if row not in special and text.startswith(" ") and len(text) > 2 and text.strip().isalpha():
-            found |= {word: table[row].float() for word in (text.strip(), text.strip().capitalize())}
-    return found
+            words |= {word: table[row].float() for word in (text.strip(), text.strip().capitalize())}
+    return words
 
 
 def _fit(vectors: Tensor, classes: Classes, words: dict[str, Tensor]) -> None:

@@ -1,6 +1,6 @@
-"""A model from scratch: configurations to random weights, and a byte-complete tokenizer learned from the data's own words.
+"""The initializer `scratch`: configurations to random weights, and a byte-complete tokenizer learned from the data's own words.
 
-Promises the same model for the same recipe and data. Knows no training.
+Promises the same model for the same recipe and data.
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from pydantic import Field
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
+from dragonfly.config import Config
 from dragonfly.data import Sample, read
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.tower import tower_config
+from dragonfly.training import Initializer, Recipe
+from dragonfly.training.build import encoder_of, existing, loading_options
 
-from .projector_init import spell_embeddings
-from .recipe import Scratch
+from .projector_init import initialise_projector, spell_embeddings
 
 PAD, BEGIN, END, IMAGE, SEPARATOR = "<|pad|>", "<|begin_of_text|>", "<|eot_id|>", "<image>", "<separator>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -32,19 +35,40 @@ COMMON = 10
 """A word that occurs less often in them is no token of its own."""
 
 
-def scratch_processor(scratch: Scratch, encoder: dict[str, Any]) -> DragonflyProcessor:
+class Scratch(Config):
+    """A new model: configurations of tower and language model (with `model_type`), and a tokenizer learned from `texts`.
+
+    `texts` is a file, folder or manifest of samples whose messages are read; `vocabulary` the most tokens, 256 bytes and the
+    special ones included, so that any text can be written. `projector` is the output of a stage with objective `patch_ocr`: the
+    tower is that stage's, and the projector begins as its head, put into words.
+    """
+
+    tower: dict[str, Any]
+    language_model: dict[str, Any]
+    texts: str
+    vocabulary: int = Field(default=512, ge=300)
+    feature_layer: int = -2
+    projector: str | None = None
+
+
+def _options(recipe: Recipe) -> Scratch:
+    return cast(Scratch, getattr(recipe.init_from, "scratch"))  # noqa: B009 - a key that only the hooks know
+
+
+def scratch_processor(recipe: Recipe) -> DragonflyProcessor:
     """The processor of a new model: pixels scaled to [-1, 1], a short chat template, a new tokenizer."""
+    scratch = _options(recipe)
     tokenizer = learn_tokenizer(_texts(scratch.texts), scratch.vocabulary)
+    encoder = encoder_of(recipe, tower_config(scratch.tower))
     images = DragonflyImageProcessor(encoder=encoder, image_mean=[0.5] * 3, image_std=[0.5] * 3)
     return DragonflyProcessor(images, tokenizer, chat_template=TEMPLATE.read_text(encoding="utf-8"))
 
 
-def scratch_model(
-    scratch: Scratch, processor: DragonflyProcessor, seed: int, attention: str | dict[str, str] | None = None
-) -> Any:
-    """Random weights drawn from `seed`; the embedding of a token of several characters is spelled from theirs."""
+def scratch_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
+    """Random weights drawn from the recipe's seed; the embedding of a token of several characters is spelled from theirs."""
+    scratch, attention = _options(recipe), recipe.attention
     tokenizer: Any = processor.tokenizer
-    torch.manual_seed(seed)
+    torch.manual_seed(recipe.seed)
     config = DragonflyConfig(
         vision_config=tower_config(scratch.tower),
         text_config=_language_config(scratch, tokenizer),
@@ -58,15 +82,24 @@ def scratch_model(
         chosen = attention.get(name) if isinstance(attention, dict) else attention
         if chosen is not None:
             getattr(config, name)._attn_implementation = chosen
-    model = DragonflyForConditionalGeneration(config)
+    model: Any = DragonflyForConditionalGeneration(config)
     see_contrast(model.model.vision_tower)
-    spell_embeddings(model.get_input_embeddings().weight.data, _spoken(tokenizer))  # pyright: ignore[reportArgumentType]
+    spell_embeddings(model.get_input_embeddings().weight.data, _token_texts(tokenizer))
+    if scratch.projector is not None:
+        patch_ocr = DragonflyForConditionalGeneration.from_pretrained(
+            existing(scratch.projector), dtype=loading_options(recipe)["dtype"]
+        )
+        model.model.vision_tower.load_state_dict(patch_ocr.model.vision_tower.state_dict())
+        initialise_projector(model, tokenizer, scratch.projector)
     return model
+
+
+SCRATCH = Initializer(Scratch, scratch_processor, scratch_model)
 
 
 @torch.no_grad()
 def see_contrast(tower: torch.nn.Module) -> None:
-    """Let a new tower's patch filters begin blind to even brightness, which would drown what is written, and louder."""
+    """Make a new tower's patch filters zero-mean, and scale them by 3: even brightness would drown what is written."""
     for name, module in tower.named_modules():
         if name.endswith("patch_embedding") and isinstance(module, torch.nn.Conv2d):
             weight = module.weight
@@ -103,10 +136,10 @@ def learn_tokenizer(texts: Iterator[str], vocabulary: int) -> Any:
 
 def _texts(path: str) -> Iterator[str]:
     """Every message of the first samples at `path`."""
-    found = [row for row in islice(read(path), TEXTS) if isinstance(row, Sample)]
-    if not found:
+    samples = [row for row in islice(read(path), TEXTS) if isinstance(row, Sample)]
+    if not samples:
         raise ValueError(f"init_from.scratch.texts: no usable rows in {path}")
-    return (message.text for sample in found for message in sample.messages)
+    return (message.text for sample in samples for message in sample.messages)
 
 
 def _language_config(scratch: Scratch, tokenizer: Any) -> Any:
@@ -115,8 +148,8 @@ def _language_config(scratch: Scratch, tokenizer: Any) -> Any:
     return AutoConfig.for_model(values.pop("model_type", "llama"), **{**values, "vocab_size": len(tokenizer), **ids})
 
 
-def _spoken(tokenizer: Any) -> list[str]:
-    """What each token says, without blanks around it; nothing for special tokens and lone bytes."""
+def _token_texts(tokenizer: Any) -> list[str]:
+    """The text of each token, without blanks around it; nothing for special tokens and lone bytes."""
     special = set(tokenizer.all_special_ids)
-    said = [tokenizer.decode([i]).strip() for i in range(len(tokenizer))]
-    return ["" if i in special or "\ufffd" in text else text for i, text in enumerate(said)]
+    texts = [tokenizer.decode([i]).strip() for i in range(len(tokenizer))]
+    return ["" if i in special or "\ufffd" in text else text for i, text in enumerate(texts)]

@@ -1,49 +1,55 @@
-"""What a run leaves beside its weights: its recipe, origin, loss curve and speed.
+"""What happens beside the steps of any run: the bar that a person watches, the record, the mean embedding, stopping on a signal.
 
 Promises that a resumed run's record is that of the unbroken one, speeds apart: `loss.jsonl` begins with what the checkpoint
-remembers. Knows nothing of models; counts and rates are handed in.
+remembers. Knows no data and no objective; counts and rates are handed in.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import signal
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import torch
+from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
-from dragonfly.config import dump
-from dragonfly.files import atomic_write, result_header, write_json, write_text
+from dragonfly.files import atomic_write, write_json, write_text
+from dragonfly.models.mean_embedding import MeanEmbedding
 
-from .build import ModuleCount
 from .recipe import Recipe
 
-RECIPE, RUN, LOSS, CURVE = "recipe.yaml", "run.json", "loss.jsonl", "loss.png"
+RUN, LOSS, CURVE = "run.json", "loss.jsonl", "loss.png"
 KEPT = ("step", "loss", "learning_rate", "grad_norm")
 SPEEDS = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
 
 
-def origin(recipe: Recipe, hashes: dict[str, str | None], counts: list[ModuleCount]) -> dict[str, Any]:
-    """What is known of a run before it starts; `dragonfly.json` of its model."""
-    header = result_header()
-    return {
-        "version": header["versions"]["dragonfly"],
-        "recipe": recipe.name,
-        "init_from": recipe.init_from.model_dump(exclude_none=True),
-        "data": hashes,
-        "commit": header["commit"],
-        "dirty": header["dirty"],
-        "date": header["date"],
-        "versions": header["versions"],
-        "hardware": header["hardware"],
-        "parameters": {count.name: {"total": count.parameters, "trained": count.trained} for count in counts},
-    }
+class Progress(TrainerCallback):
+    """A bar over optimiser steps. Steps done before a resume do not count towards the speed, so its remaining time is true."""
 
+    def __init__(self) -> None:
+        self.bar: Any = None
 
-def write_recipe(recipe: Recipe, output: Path) -> None:
-    write_text(output / RECIPE, dump(recipe))
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step", file=sys.stderr, smoothing=0.05)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(1)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if self.bar is not None and logs and "loss" in logs:
+            self.bar.set_postfix(loss=f"{logs['loss']:.4f}", refresh=False)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
 
 class Record(TrainerCallback):
@@ -99,6 +105,53 @@ class Record(TrainerCallback):
         }
 
 
+class MeanEmbeddingUpdate(TrainerCallback):
+    """Policy `centred`: the mean embedding follows what the trainer observed in its forward passes (`MeanEmbedding.observing`).
+
+    Commits it when an optimiser step is done, before anything is saved.
+    """
+
+    def __init__(self, mean_embedding: MeanEmbedding) -> None:
+        self.mean_embedding = mean_embedding
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.mean_embedding.commit()
+
+
+def trained_mean(model: Any) -> MeanEmbedding | None:
+    """A model's mean embedding, where it is to follow the training; an adapter leaves its base as it is."""
+    return None if hasattr(model, "get_base_model") else getattr(getattr(model, "model", None), "mean_embedding", None)
+
+
+class StopOnSignal(TrainerCallback):
+    """On SIGTERM: finish the optimiser step, save, and stop. `stopped` tells that it happened.
+
+    Every process asks all others, so that one that was told a step earlier does not save alone.
+    """
+
+    def __init__(self) -> None:
+        self.told = False
+        self.stopped = False
+        self._before: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._tell)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if _any_process(self.told, args.device) and state.global_step < state.max_steps:
+            self.stopped = True
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _tell(self, signum: int, frame: Any) -> None:
+        self.told = True
+
+
 def draw_curve(losses: Path, target: Path, title: str) -> None:
     """`loss.jsonl` as an image: training loss, and evaluation loss where there is any. Nothing where there is no loss."""
     rows = [json.loads(line) for line in losses.read_text(encoding="utf-8").splitlines()]
@@ -120,3 +173,11 @@ def draw_curve(losses: Path, target: Path, title: str) -> None:
 def _line(entry: dict[str, Any]) -> str:
     kept = {key: value for key, value in entry.items() if key in KEPT or (key.startswith("eval_") and key not in SPEEDS)}
     return json.dumps(kept) + "\n" if "loss" in kept or "eval_loss" in kept else ""
+
+
+def _any_process(told: bool, device: Any) -> bool:
+    if not torch.distributed.is_initialized():
+        return told
+    flag = torch.tensor(int(told), device=device)
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag.item())

@@ -1,7 +1,7 @@
 """What the objective `patch_ocr` trains: a vision tower and a linear head that says what stands in each patch.
 
-The head belongs to training. It is saved beside the stage's model (`ocr_head.safetensors`, `ocr_head.json`), where a later stage
-may begin its projector from it (`projector_init`); the model itself does not have it.
+The head is saved beside the stage's model (`ocr_head.safetensors`, `ocr_head.json`), where a later stage may begin its projector
+from it (`projector_init`); the model itself does not have it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from dragonfly.data import IGNORE_INDEX
 from dragonfly.files import write_json
 
-from .patch_labels import NOTHING, Classes
+from .text_annotations import NOTHING, Classes
 
 WEIGHTS, CLASSES = "ocr_head.safetensors", "ocr_head.json"
 
@@ -63,29 +63,29 @@ class PatchOcrModel(nn.Module):
         """The likeliest class of each column: (n, tokens, classes) -> (n, tokens, columns)."""
         return torch.stack([scores.argmax(dim=-1) for scores in logits.split(self.classes.sizes, -1)], dim=-1)
 
-    def metrics(self, said: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    def metrics(self, predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Shares of what is right where something stands: `names`, `near`, of words `characters` and `words`, `others`."""
-        found, spelled = {}, self.classes.spelled
+        shares, spelled = {}, self.classes.spelled
         columns = {"names": slice(0, 1), "near": slice(1, spelled.start), "characters": spelled}
         for name, chosen in columns.items():
             if (there := labels[..., chosen] > NOTHING).any():
-                found[name] = float((said[..., chosen] == labels[..., chosen])[there].mean())
+                shares[name] = float((predictions[..., chosen] == labels[..., chosen])[there].mean())
         for name, chosen in {"words": spelled, "others": self.classes.other}.items():
             if (there := (labels[..., chosen] > NOTHING).any(axis=-1)).any():
-                found[name] = float((said[..., chosen] == labels[..., chosen]).all(axis=-1)[there].mean())
-        return found
+                shares[name] = float((predictions[..., chosen] == labels[..., chosen]).all(axis=-1)[there].mean())
+        return shares
 
 
 @torch.no_grad()
 def moments(patch_ocr: PatchOcrModel, examples: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """What the best linear map from tokens to anything that they say follows from, summed over examples of `PatchDataset`.
+    """The moments from which the least-squares map from tokens to their classes follows, summed over examples of `PatchDataset`.
 
     Returns:
         gram: (hidden + 1, hidden + 1), second moments of the tokens with a one appended; the last entry is their number.
         class_sums: (hidden + 1, classes), the sum of the tokens of each class.
     """
     width, parameter = patch_ocr.head.in_features + 1, patch_ocr.head.weight
-    found = {"gram": torch.zeros(width, width), "class_sums": torch.zeros(width, sum(patch_ocr.classes.sizes))}
+    sums = {"gram": torch.zeros(width, width), "class_sums": torch.zeros(width, sum(patch_ocr.classes.sizes))}
     for example in examples:
         labels = example["labels"].flatten(0, 1)
         asked = (labels != IGNORE_INDEX).all(dim=-1)
@@ -93,10 +93,10 @@ def moments(patch_ocr: PatchOcrModel, examples: Iterable[Mapping[str, Tensor]]) 
         kept = tokens.flatten(0, 1).float().cpu()[asked]
         kept = torch.cat([kept, torch.ones(len(kept), 1)], dim=1)
         columns = zip(labels[asked].unbind(-1), patch_ocr.classes.sizes, strict=True)
-        said = torch.cat([nn.functional.one_hot(column, size) for column, size in columns], dim=-1)
-        found["gram"] += kept.T @ kept
-        found["class_sums"] += kept.T @ said.float()
-    return found
+        one_hot = torch.cat([nn.functional.one_hot(column, size) for column, size in columns], dim=-1)
+        sums["gram"] += kept.T @ kept
+        sums["class_sums"] += kept.T @ one_hot.float()
+    return sums
 
 
 def save_head(patch_ocr: PatchOcrModel, folder: Path, examples: Iterable[Mapping[str, Tensor]]) -> None:

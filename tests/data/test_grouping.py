@@ -3,7 +3,7 @@
 from typing import Any
 
 from dragonfly.data import ImageRef, Message, Part, Sample
-from dragonfly.training.question_groups import apart
+from dragonfly.data.grouping import apart
 
 IMAGE = (ImageRef(path="a.png"),)
 
