@@ -93,15 +93,11 @@ class Views:
 
 @dataclass(frozen=True)
 class Connected:
-    """`tokens` (num_images, features per image, hidden); the selection if one was made; `evidence_losses` if asked for.
-
-    `scores` (num_images, high) of policy `question` where every high sub-image is kept.
-    """
+    """`tokens` (num_images, features per image, hidden); the selection if one was made; `evidence_losses` if asked for."""
 
     tokens: Tensor
     selection: Selection | None = None
     losses: tuple[Tensor, Tensor] | None = None
-    scores: Tensor | None = None
 
 
 def optional_modules(spec: EncoderSpec, hidden: int) -> dict[str, nn.Module]:
@@ -122,7 +118,7 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
     Pooling comes before projecting: the projector is linear, so the two commute, and pooled tokens are fewer. For the same
     reason embeddings are projected means. Where `counts.high` equals `counts.kept` nothing is selected.
     """
-    selection, losses, rest, scores = None, None, None, None
+    selection, losses, rest = None, None, None
     features, positions = views.features, views.positions
     if counts.high > counts.kept:
         if views.codes is None:
@@ -138,6 +134,7 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
         with torch.no_grad():
             high = modules.project(features[:, counts.low + counts.mid :].mean(dim=2))
         scores = question_scores(modules.query_projection(views.question), high)
+        selection = Selection(torch.arange(counts.high, device=scores.device).expand(len(scores), -1), scores)
         losses = None if views.evidence is None else evidence_losses(scores, views.evidence[:, : counts.high])
     parts: list[Tensor] = []
     start = 0
@@ -148,7 +145,7 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
             start += number
     if rest is not None:
         parts.append(modules.project(rest))
-    return Connected(torch.cat(parts, dim=1), selection, losses, scores)
+    return Connected(torch.cat(parts, dim=1), selection, losses)
 
 
 def image_features(done: list[Connected], tokens: list[Tensor], selection: Any) -> DragonflyImageFeatures:
@@ -158,9 +155,7 @@ def image_features(done: list[Connected], tokens: list[Tensor], selection: Any) 
     if pairs:
         losses, known = (torch.cat(values) for values in zip(*pairs, strict=True))
         loss = (losses * known).sum() / known.sum().clamp(min=1)
-    scores = [row for one in done if one.scores is not None for row in one.scores]
-    choice = [(row, len(features)) for row, features in zip(scores, tokens, strict=True)] if len(scores) == len(tokens) else None
-    return DragonflyImageFeatures(pooler_output=tokens, selection=selection, selection_loss=loss, choice=choice)  # pyright: ignore[reportArgumentType]
+    return DragonflyImageFeatures(pooler_output=tokens, selection=selection, selection_loss=loss)  # pyright: ignore[reportArgumentType]
 
 
 def keep_high(values: Tensor, indices: Tensor, counts: LevelCounts) -> Tensor:

@@ -33,8 +33,7 @@ from dragonfly.models.connector import (
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
 from dragonfly.models.position import PositionEmbedding
-from dragonfly.models.query_projection import QueryProjection, choice_loss, embed_questions
-from dragonfly.models.shared_prefix import shared_prefix_inputs
+from dragonfly.models.query_projection import QueryProjection, embed_questions
 from dragonfly.models.tower import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
 
@@ -267,13 +266,11 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
-        segment_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyModelOutputWithPast:
         """Ids (batch, length) and images -> hidden states (batch, length, hidden).
 
         Images stand in the order of their placeholder blocks, row after row; rows without images bring none.
-        `segment_ids` (batch, length): questions on a row's images that do not see each other (`shared_prefix_inputs`).
         `mm_encoder_outputs={"image": get_image_features(...)}` takes the place of `pixel_values`.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -299,10 +296,6 @@ class DragonflyModel(DragonflyPreTrainedModel):
             features = torch.cat(list(encoded.pooler_output)).to(embeds.device, embeds.dtype)
             mask = self.get_placeholder_mask(input_ids, embeds, features)
             embeds = embeds.masked_scatter(mask, features)
-        if segment_ids is not None:
-            attention_mask, position_ids = shared_prefix_inputs(
-                segment_ids, attention_mask, embeds, self.config.get_text_config()
-            )
         outputs = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -317,7 +310,6 @@ class DragonflyModel(DragonflyPreTrainedModel):
             attentions=outputs.attentions,
             image_hidden_states=features,
             selection_loss=getattr(encoded, "selection_loss", None),
-            choice=getattr(encoded, "choice", None),
         )
 
 
@@ -362,7 +354,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
-        segment_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
         """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all); given labels, the loss."""
@@ -381,7 +372,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             question_mask=question_mask,
             evidence_high=evidence_high,
             mm_encoder_outputs=mm_encoder_outputs,
-            segment_ids=segment_ids,
             **kwargs,
         )
         positions = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -396,5 +386,5 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
-            selection_loss=choice_loss(outputs, input_ids, labels, self.config),
+            selection_loss=outputs.selection_loss,
         )

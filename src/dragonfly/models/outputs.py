@@ -15,13 +15,11 @@ from transformers.utils.generic import ModelOutput
 class DragonflyImageFeatures(BaseModelOutputWithPooling):
     """`pooler_output`: one (features, hidden) tensor per image. `selection`: what was kept, if the model chose.
 
-    `selection_loss`: how far the choice is from the evidence, where that was given (policy `question`). `choice`: where that
-    policy keeps every high sub-image, each image's scores (high,) and its number of features.
+    `selection_loss`: how far the choice is from the evidence, where that was given (policy `question`).
     """
 
     selection: Any = None
     selection_loss: Tensor | None = None
-    choice: Any = None
 
 
 @dataclass
@@ -30,7 +28,6 @@ class DragonflyModelOutputWithPast(BaseModelOutputWithPast):
 
     image_hidden_states: Tensor | None = None
     selection_loss: Tensor | None = None
-    choice: Any = None
 
 
 @dataclass
