@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dragonfly.models import DragonflyProcessor
-from dragonfly.models.query_projection import QueryProjection, attention_loss, embed_questions, evidence_losses
+from dragonfly.models.query_projection import QueryProjection, embed_questions, evidence_losses
 from dragonfly.vision.selection import SelectionInputs, select
 from dragonfly.vision.spec import SelectionSpec
 from tests import tiny
@@ -133,51 +133,3 @@ def test_the_choice_passes_no_gradient_on() -> None:
     inputs = encode(processor, "<image>what?", tiny.image())
     model(**inputs, labels=inputs["input_ids"]).loss.backward()
     assert model.model.query_projection.weight.grad is None
-
-
-def test_attention_on_high_sub_images_by_hand() -> None:
-    """Two layers of one head over 8 places: an image at 0 to 4 (low, then 2 high of 2 tokens), a question, an answer at 6, 7."""
-    labels = torch.tensor([[-100] * 6 + [3, 4]])
-    placeholders = torch.tensor([[True] * 5 + [False] * 3])
-    first, second = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
-    first[0, 0, 5, 1], first[0, 0, 5, 0] = 0.5, 0.5  # the place before an answer's token asks for it; low does not count
-    second[0, 0, 6, 4] = 0.25
-    first[0, 0, 4, 3] = first[0, 0, 7, 3] = 1.0  # neither predicts an answer's token
-    scores = torch.tensor([1.0, 2.0], requires_grad=True)
-    loss = attention_loss([(scores, 5)], [first, second], labels, placeholders, 2)
-    torch.testing.assert_close(loss, -(torch.tensor([2 / 3, 1 / 3]) * scores.log_softmax(0)).sum())
-    loss.backward()
-    assert scores.grad is not None and scores.grad[0] < 0
-    silent = attention_loss([(scores, 5)], [first, second], torch.full((1, 8), -100), placeholders, 2)
-    assert silent == 0  # without an answer nothing tells
-
-
-def test_the_choice_learns_from_attention_where_all_is_kept() -> None:
-    """Each image's target is its own share of the attention, whatever stands beside it; evidence gives way to attention."""
-    model, processor = make(scope="image", keep=24)
-    model.set_attn_implementation({"text_config": "eager"})
-    batch = encode(processor, ["<image>where?<image>what? that"], [[tiny.image(seed=1), tiny.image(seed=2)]])
-    labels = batch["input_ids"].clone()
-    labels[:, :-4] = -100
-    plain = model(**batch, labels=labels)
-    told = model(**batch, labels=labels, output_attentions=True)
-    assert plain.selection_loss is None
-    placeholders = (batch["input_ids"] == model.config.image_token_id)[0]
-    per_image = int(placeholders.sum()) // 2
-    tokens = model.config.spec.tokens("high")
-    given = torch.stack(told.attentions)[:, 0, :, -5:-1].mean(dim=(0, 1)).sum(dim=0)[placeholders]
-    images = model.get_image_features(
-        **{key: value for key, value in batch.items() if key not in ("input_ids", "attention_mask")}, return_dict=True
-    )
-    expected = []
-    for number in range(2):
-        share = given[number * per_image : (number + 1) * per_image][-24 * tokens :].view(24, tokens).sum(dim=1)
-        expected.append(-(share / share.sum() * images.choice[number][0].log_softmax(0)).sum())
-    torch.testing.assert_close(told.selection_loss, torch.stack(expected).mean())
-    told.selection_loss.backward()
-    moved = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.abs().sum() > 0}
-    assert moved == {"model.query_projection.weight"}
-    evidence = torch.eye(24)[[3, 5]]
-    known = model(**batch, labels=labels, evidence_high=evidence)
-    own = [-images.choice[number][0].log_softmax(0)[place] for number, place in enumerate((3, 5))]
-    torch.testing.assert_close(known.selection_loss, torch.stack(own).mean())

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Transform = Callable[[Sample, random.Random], Sample]
 EncodeSample = Callable[[Any, Sample, Sequence[Any]], dict[str, Any]]
-"""Processor, sample and its images (PIL) -> an example: what `encoding.encode` returns, or more. `BadSample` if it cannot be one."""
+"""(processor, sample, its images as PIL) -> an example: what `encoding.encode` returns, or more. `BadSample` if there is none."""
 
 _ORIENTATION = 0x0112
 _SWAPS = (5, 6, 7, 8)  # EXIF 2.3, section 4.6.4 A: the orientations in which width and height change places
@@ -47,8 +47,8 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     (seed, epoch, index). A row that cannot be used is replaced by the next usable one, logged once and kept in `bad`,
     each process its own; ValueError once more than `max_bad_share` of the rows (of a worker's part of them) are bad.
     `image_policy` goes to `imaging.load_image`, `processor_kwargs` to the processor. `encode_sample` takes the place of
-    `encoding.encode` and of `train_on`, `max_length` and `processor_kwargs`, which are that function's; `lengths` are then those of
-    the plain conversations.
+    `encoding.encode` and of what that is told (`train_on`, `max_length`, `processor_kwargs`); `lengths` stay those of plain
+    conversations.
     """
 
     def __init__(

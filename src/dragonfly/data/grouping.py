@@ -32,7 +32,7 @@ def grouped(rows: Iterable[Sample], most: int, *, turns_seen: bool = True) -> li
     Rows without images, or with another system message than the last on theirs, stay as they are.
 
     Args:
-        turns_seen: whether a turn sees the earlier ones; questions that tell each other's answers (`telling`) are then kept apart.
+        turns_seen: whether a turn sees the earlier ones; questions that tell each other's answers are then kept apart.
     """
     groups: dict[object, list[Sample]] = {}
     for number, row in enumerate(rows):

@@ -1,6 +1,6 @@
 """Training: one recipe, one stage, one model directory. On transformers' Trainer, accelerate, DeepSpeed and PEFT.
 
-Research and a user's own code add to it by `Hooks`: an `Objective` (what is learned) or an `Initializer` (where a model comes from).
+Research and a user's own code add to it by `Hooks`: an `Objective` (what is learned), an `Initializer` (where a model begins).
 """
 
 from .build import Initializer

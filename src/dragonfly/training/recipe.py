@@ -38,8 +38,8 @@ class Hooks:
 class InitFrom(Config):
     """Where the weights come from: a `checkpoint`, a `tower` and a `language_model` with a new projector, or an initializer.
 
-    Checkpoint, tower and language model are directories or hub names. `image_token` and `separator_token` name tokens of a language
-    model's tokenizer; where it has none to spare, they are added.
+    Checkpoint, tower and language model are directories or hub names. `image_token` and `separator_token` name tokens of a
+    language model's tokenizer; where it has none to spare, they are added.
     """
 
     checkpoint: str | None = None
@@ -221,8 +221,8 @@ class Recipe(Config):
 
     Args:
         trainable: names from `MODULES` or parts of them; all else is frozen.
-        objective: `answer` (default), `text` (language model alone, no images), or one of the hooks'; its name, or its section with
-            the name in it.
+        objective: `answer` (default), `text` (language model alone, no images), or one of the hooks'; its name, or its section
+            with the name in it.
         epochs, steps: exactly one; an epoch's last step is filled up from the next epoch's order.
         evidence_weight: of the cross-entropy between the scores of policy `question` and the samples' `evidence`; trains
             `query_projection` alone.

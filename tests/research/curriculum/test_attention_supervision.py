@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
+from dragonfly.research.curriculum.attention_supervision import AttentionSupervision, attention_supervision_loss
 from dragonfly.training import run
-from dragonfly.training.attention_supervision import attention_supervision_loss
-from dragonfly.training.options import AttentionSupervision
 from tests import tiny
+from tests.research.curriculum import recipes
 from tests.training import small
 
 # tokens: two sub-images, then "w?" and an answer of each of two segments
 PLACEHOLDERS = torch.tensor([[True, True, False, False, False, False, False, False]])
-MAX_SEGMENTS = torch.tensor([[0, 0, 1, 1, 1, 2, 2, 2]])
-POINTS = torch.tensor([[1, 2, 1, 0, 0, 2, 0, 0]])  # segment 1: the first sub-image and its first word; segment 2: the second
+SEGMENTS = torch.tensor([[0, 0, 1, 1, 1, 2, 2, 2]])
+TARGETS = torch.tensor([[1, 2, 1, 0, 0, 2, 0, 0]])  # segment 1: the first sub-image and its first word; segment 2: the second
 LABELS = torch.tensor([[-100, -100, -100, -100, 7, -100, -100, 8]])
 OPTIONS = AttentionSupervision(words=0, places=1, heads=1)
 
@@ -33,7 +33,7 @@ def looking(first: int, second: int) -> torch.Tensor:
 
 
 def loss(words: torch.Tensor, places: torch.Tensor) -> float:
-    return float(attention_supervision_loss(OPTIONS, [words, places], POINTS, MAX_SEGMENTS, LABELS, PLACEHOLDERS))
+    return float(attention_supervision_loss(OPTIONS, [words, places], TARGETS, SEGMENTS, LABELS, PLACEHOLDERS))
 
 
 def test_nothing_is_lost_where_each_answer_looks_at_its_own() -> None:
@@ -53,8 +53,8 @@ def test_even_attention_loses_what_it_spreads() -> None:
 
 
 def test_an_answer_about_nothing_in_the_image_is_not_told() -> None:
-    none = torch.zeros_like(POINTS)
-    assert float(attention_supervision_loss(OPTIONS, [looking(2, 5)] * 2, none, MAX_SEGMENTS, LABELS, PLACEHOLDERS)) == 0.0
+    none = torch.zeros_like(TARGETS)
+    assert float(attention_supervision_loss(OPTIONS, [looking(2, 5)] * 2, none, SEGMENTS, LABELS, PLACEHOLDERS)) == 0.0
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +82,19 @@ def row(folder: Path, number: int) -> Sample:
     )
 
 
+def supervised(**options: Any) -> dict[str, Any]:
+    return {"name": "shared_prefix", "attention_supervision": options}
+
+
 def recipe(shared: Path, name: str, **changes: Any) -> Any:
     values: dict[str, Any] = {
         "data": {
             "train": [{"name": "rows", "path": str(shared / "manifest"), "group_questions": 6}],
-            "shared_prefix": True,
             "audit": 2,
         },
         "model": {"selection": {"policy": "all"}},
         "trainable": ["language_model.layers"],
-        "attention_supervision": {"words": 0, "places": 1, "heads": 1, "weight": 10.0},
+        "objective": supervised(words=0, places=1, heads=1, weight=10.0),
         "attention": {"text_config": "eager"},
         "optim": {"learning_rate": 0.02},
         "batch": {"global_size": 1, "per_device": 1},
@@ -99,7 +102,7 @@ def recipe(shared: Path, name: str, **changes: Any) -> Any:
         "output": str(shared / name),
         **changes,
     }
-    return small.recipe(shared, **values)
+    return recipes.recipe(shared, **values)
 
 
 def losses(folder: Path) -> list[float]:
@@ -109,7 +112,7 @@ def losses(folder: Path) -> list[float]:
 
 def test_it_is_learned_beside_the_answers(shared: Path) -> None:
     told = losses(run(recipe(shared, "told")))
-    alone = losses(run(recipe(shared, "shared_prefix", attention_supervision=None)))
+    alone = losses(run(recipe(shared, "shared_prefix", objective="shared_prefix")))
     assert told[0] > alone[0] + 10  # the loss of attention that is spread is there
     assert told[-1] < told[0] / 2
 
@@ -118,16 +121,12 @@ def test_what_cannot_point_is_refused(shared: Path) -> None:
     with pytest.raises(
         ValueError, match="attention_supervision names layers 0 and 7 and 1 heads; the language model has layers 0 to 1 of"
     ):
-        run(recipe(shared, "never", attention_supervision={"places": 7, "heads": 1}))
+        run(recipe(shared, "never", objective=supervised(places=7, heads=1)))
     with pytest.raises(ValueError, match=r"must see every sub-image: set model\.selection\.policy=all"):
         run(recipe(shared, "never-either", model={}))
     with pytest.raises(
         ValueError, match="attention_supervision reads the language model's attention, which the default, sdpa, does not"
     ):
         recipe(shared, "never", attention=None)
-    data = {"train": [{"name": "rows", "path": str(shared / "manifest")}]}
-    with pytest.raises(
-        ValueError,
-        match=r"attention_supervision is for objective 'answer' with data\.shared_prefix=true and data\.streaming=false",
-    ):
-        recipe(shared, "never", data=data)
+    with pytest.raises(ValueError, match="with group_by_length=false and the objective 'answer' or 'text'"):
+        recipe(shared, "never", data={"train": [{"name": "rows", "path": str(shared / "manifest")}], "streaming": True})

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from dragonfly.data import ImageRef, Message, Part, Sample, group_questions
-from dragonfly.data.attention_targets import attention_targets
 from dragonfly.data.sample import to_messages
-from dragonfly.data.shared_prefix import encode_shared_prefix
+from dragonfly.research.curriculum.attention_supervision import attention_targets
+from dragonfly.research.curriculum.shared_prefix import encode_shared_prefix
 from dragonfly.vision.layout import make_layout
 from tests import tiny
 

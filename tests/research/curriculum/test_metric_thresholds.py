@@ -2,29 +2,20 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from dragonfly.research.curriculum.metric_thresholds import ThresholdNotReached
 from dragonfly.training import Recipe, run
-from dragonfly.training.metric_thresholds import ThresholdNotReached, answer_metrics
+from tests.research.curriculum.recipes import recipe
 from tests.training import small
-
-
-def test_an_answer_counts_when_all_its_tokens_are_said() -> None:
-    labels = np.array([[-100, 5, 6, -100, 7, -100, -100], [-100, -100, -100, 8, 9, 9, -100]])
-    said = np.array([[5, 6, 0, 7, 0, 0, 0], [0, 0, 8, 9, 1, 0, 0]])  # the token at position i says the one at i + 1
-    # Answers 5 6 and 7 are right, 8 9 9 is not: two of three; five of six tokens.
-    assert answer_metrics(said, labels) == {"tokens": 5 / 6, "turns": 2 / 3, "num_turns": 3.0}
 
 
 def gated(folder: Path, least: float, **threshold: object) -> Recipe:
     small.recipe(folder)
     rows = str(folder / "data" / "rows.json")
     data = {"train": [{"name": "rows", "path": rows}], "eval": {"name": "held-out", "path": rows}, "audit": 4}
-    metric_thresholds = [{"metric": "eval_tokens", "least": least, **threshold}]
-    return small.recipe(
-        folder, data=data, metric_thresholds=metric_thresholds, save={"every": 2}, output=str(folder / f"out-{least}")
-    )
+    objective = {"name": "shared_prefix", "thresholds": [{"metric": "eval_tokens", "least": least, **threshold}]}
+    return recipe(folder, data=data, objective=objective, save={"every": 2}, output=str(folder / f"out-{least}"))
 
 
 def test_a_run_stops_at_a_metric_threshold_that_it_does_not_reach(tmp_path: Path) -> None:
@@ -38,8 +29,8 @@ def test_a_run_stops_at_a_metric_threshold_that_it_does_not_reach(tmp_path: Path
 
 
 def test_a_metric_threshold_needs_something_to_be_measured_on(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"metric_thresholds are measured on data\.eval, which is missing"):
-        small.recipe(tmp_path, metric_thresholds=[{"metric": "eval_turns", "least": 0.5}])
+    with pytest.raises(ValueError, match=r"objective\.thresholds are measured on data\.eval, which is missing"):
+        recipe(tmp_path, objective={"name": "shared_prefix", "thresholds": [{"metric": "eval_turns", "least": 0.5}]})
     with pytest.raises(ValueError, match="a metric threshold at step 9 is never reached in 6 steps"):
         gated(tmp_path, 0.5, step=9)
     with pytest.raises(ValueError, match="metric threshold eval_words: this objective does not measure it; measured: eval_"):

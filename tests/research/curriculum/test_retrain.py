@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from dragonfly.data import Manifest
+from dragonfly.research.curriculum import HOOKS
 from dragonfly.research.synthetic import DatasetOptions, write_dataset
 from dragonfly.training import Recipe, run
 
 pytestmark = pytest.mark.slow
 
-PATCH_OCR = Path(__file__).parents[2] / "checkpoints" / "nano" / "bind"
+PATCH_OCR = Path(__file__).parents[3] / "checkpoints" / "nano" / "bind"
 STEPS, MARGIN = 400, 0.05
 """Steps of 24 close-ups; and what has to be gained over a guesser who knows every question's kind and its commonest answer."""
 
@@ -34,17 +35,17 @@ def test_a_small_retrain_beats_the_commonest_answers(tmp_path: Path) -> None:
     train = write_dataset(DatasetOptions("nano-close-1", "train", 300, 4), tmp_path / "train", workers=2)
     held_out = write_dataset(DatasetOptions("nano-close-1", "dev", 8, 5), tmp_path / "dev")
     changes = [
-        f"init_from.projector={PATCH_OCR}",
+        f"init_from.scratch.projector={PATCH_OCR}",
         f"init_from.scratch.texts={train}",
         f"data.train=[{{name: one, path: {train}, group_questions: 32}}]",
         f"data.eval={{name: held-out, path: {held_out}, group_questions: 32}}",
         f"steps={STEPS}",
-        "metric_thresholds=[]",
+        "objective.thresholds=[]",
         "save.every=null",
         f"log.eval_every={STEPS}",
         f"output={tmp_path / 'out'}",
     ]
-    output = run(Recipe.load("nano/close", changes))
+    output = run(Recipe.load("nano/close", changes, hooks=HOOKS))
     curve = [json.loads(line) for line in (output / "loss.jsonl").read_text().splitlines()]
     reached = [row["eval_turns"] for row in curve if "eval_turns" in row][-1]
     assert reached >= usual(held_out) + MARGIN

@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import dragonfly
-from dragonfly.training import Recipe, run
+from dragonfly.research.curriculum.patch_ocr_head import PatchOcrModel, save_head
+from dragonfly.research.curriculum.projector_init import _fit, initialise_projector, spell_embeddings
+from dragonfly.research.curriculum.scratch import TEMPLATE, learn_tokenizer
+from dragonfly.research.curriculum.text_annotations import Classes
+from dragonfly.training import run
 from dragonfly.training.build import build_model, build_processor
-from dragonfly.training.patch_labels import Classes
-from dragonfly.training.patch_ocr_head import PatchOcrModel, save_head
-from dragonfly.training.projector_init import _fit, initialise_projector, spell_embeddings  # pyright: ignore[reportPrivateUsage]
-from dragonfly.training.scratch import TEMPLATE, learn_tokenizer
 from tests import tiny
+from tests.research.curriculum.recipes import CurriculumRecipe
 from tests.training import small
 
 
@@ -42,24 +43,24 @@ def scratch(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_model_from_nothing_trains_loads_and_answers(tmp_path: Path) -> None:
-    output = run(Recipe.model_validate(scratch(tmp_path)))
+    output = run(CurriculumRecipe.model_validate(scratch(tmp_path)))
     engine = dragonfly.load(output)
     assert engine.ask(tiny.image(), "what?", max_new_tokens=2).text is not None
-    again = run(Recipe.model_validate(scratch(tmp_path, output=str(tmp_path / "again"))))
+    again = run(CurriculumRecipe.model_validate(scratch(tmp_path, output=str(tmp_path / "again"))))
     assert (output / "model.safetensors").read_bytes() == (again / "model.safetensors").read_bytes()
     assert (output / "tokenizer.json").read_bytes() == (again / "tokenizer.json").read_bytes()
 
 
 def test_the_attention_of_a_new_model_is_the_recipes(tmp_path: Path) -> None:
     chosen = {"vision_config": "eager", "text_config": "sdpa"}
-    recipe = Recipe.model_validate(scratch(tmp_path, attention=chosen))
+    recipe = CurriculumRecipe.model_validate(scratch(tmp_path, attention=chosen))
     model: Any = build_model(recipe, build_processor(recipe))
     assert model.model.vision_tower.config._attn_implementation == "eager"
     assert model.model.language_model.config._attn_implementation == "sdpa"
 
 
 def test_a_new_towers_filters_do_not_see_even_brightness(tmp_path: Path) -> None:
-    recipe = Recipe.model_validate(scratch(tmp_path))
+    recipe = CurriculumRecipe.model_validate(scratch(tmp_path))
     model: Any = build_model(recipe, build_processor(recipe))
     filters = next(m for n, m in model.model.vision_tower.named_modules() if n.endswith("patch_embedding"))
     grey, striped = torch.full((1, 3, 16, 16), 0.8), torch.ones(1, 3, 16, 16)
@@ -87,7 +88,7 @@ def test_one_way_to_begin(tmp_path: Path) -> None:
     values = scratch(tmp_path)
     values["init_from"]["checkpoint"] = "nano"
     with pytest.raises(ValueError, match=r"give one of checkpoint, scratch, .*given: checkpoint, scratch"):
-        Recipe.model_validate(values)
+        CurriculumRecipe.model_validate(values)
 
 
 def test_a_words_embedding_is_the_shifted_sum_of_its_characters() -> None:
@@ -163,21 +164,24 @@ def test_letters_are_fitted_so_that_words_sum_to_their_embeddings() -> None:
 
 
 def test_a_spoken_projector_comes_with_the_tower_that_reads(tmp_path: Path) -> None:
-    settings = tiny.config("low-only")
-    small.checkpoint(tmp_path / "base", "low-only")
-    reading = tiny.model(settings, seed=5)
+    values = scratch(tmp_path)
+    first = CurriculumRecipe.model_validate({**values, "seed": 5})
+    reading: Any = build_model(first, build_processor(first))
     reading.save_pretrained(tmp_path / "read")
-    seen = {"pixel_values": torch.randn(2, 3, 32, 32), "labels": torch.ones(2, 17, 3, dtype=torch.long)}
+    seen = {"pixel_values": torch.randn(2, 3, 32, 32), "labels": torch.ones(2, 5, 3, dtype=torch.long)}
     save_head(PatchOcrModel(reading.model.vision_tower, 32, Classes(("red",), "ab", 0, 2)), tmp_path / "read", [seen])
-    start = {"checkpoint": str(tmp_path / "base"), "projector": str(tmp_path / "read")}
-    recipe = Recipe.model_validate(small.values(tmp_path, init_from=start))
-    built: Any = build_model(recipe, build_processor(recipe))
+    values["init_from"]["scratch"]["projector"] = str(tmp_path / "read")
+    second = CurriculumRecipe.model_validate(values)
+    built: Any = build_model(second, build_processor(second))
     for name, weight in reading.model.vision_tower.state_dict().items():
         assert torch.equal(built.model.vision_tower.state_dict()[name], weight), name
-    assert torch.equal(built.lm_head.weight, tiny.model(settings).lm_head.weight)  # the rest is the checkpoint's
+    del values["init_from"]["scratch"]["projector"]
+    plain: Any = build_model(CurriculumRecipe.model_validate(values), build_processor(second))
+    assert torch.equal(built.lm_head.weight, plain.lm_head.weight)  # the rest is drawn from this recipe's seed
+    assert not torch.equal(built.model.multi_modal_projector.weight, plain.model.multi_modal_projector.weight)
 
 
-def test_read_goes_on_with_its_head(tmp_path: Path) -> None:
+def test_patch_ocr_resumes_with_its_head(tmp_path: Path) -> None:
     tower, classes = tiny.model(tiny.config("low-only")).model.vision_tower, Classes(("red",), "ab", 0, 2)
     before, after = PatchOcrModel(tower, 32, classes), PatchOcrModel(tower, 32, classes)
     other = PatchOcrModel(tower, 32, Classes(("blue",), "ab", 0, 2))

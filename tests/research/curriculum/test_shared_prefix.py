@@ -8,7 +8,7 @@ import torch
 from dragonfly.data import Collator
 from dragonfly.data.encoding import IGNORE_INDEX, encode
 from dragonfly.data.errors import BadSample
-from dragonfly.data.shared_prefix import encode_shared_prefix
+from dragonfly.research.curriculum.shared_prefix import encode_shared_prefix, shared_prefix_inputs
 from tests import tiny
 
 QUESTIONS = [("what is red", "a green one"), ("where", "left"), ("what is red and blue", "two"), ("what", "left of it")]
@@ -43,9 +43,12 @@ def test_a_segment_is_its_own_row(num_images: int, system: bool, attention: str)
     other = encode_shared_prefix(
         processor, conversation(num_images, system, QUESTIONS[:2]), images
     )  # shorter: this row is padded
-    collate = Collator(0)
+    collate = Collator(0, more={"segment_ids": 0})
     with torch.no_grad():
-        together = model(**{key: value for key, value in collate([grouped, other]).items() if key != "labels"}).logits
+        batch = collate([grouped, other])
+        segments = shared_prefix_inputs(batch["segment_ids"], batch["attention_mask"], attention)
+        images_of = {"pixel_values", "sub_image_regions"} & batch.keys()
+        together = model(batch["input_ids"], **{key: batch[key] for key in images_of}, **segments).logits
     shared = grouped["segment_ids"] == 0
     for turn in range(len(QUESTIONS)):
         single = encode(processor, alone(messages, turn), images)

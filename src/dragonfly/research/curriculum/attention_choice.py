@@ -1,7 +1,7 @@
 """The objective `attention_choice`: policy `question` learns where to look from where answers look.
 
-Without evidence, a language model that is shown every high sub-image tells which of them it used: the attention that an answer pays
-them is the target of the scores. Gradient reaches the query projection alone, beside the answers' own.
+Without evidence, a language model that is shown every high sub-image tells which of them it used: the attention that an answer
+pays them is the target of the scores. Gradient reaches the query projection alone, beside the answers' own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ class AttentionChoice(Config):
 
 
 def attention_loss(
-    scores: Sequence[Tensor], counts: Sequence[int], attentions: Sequence[Tensor], labels: Tensor, placeholders: Tensor, tokens: int
+    scores: Sequence[Tensor],
+    counts: Sequence[int],
+    attentions: Sequence[Tensor],
+    labels: Tensor,
+    placeholders: Tensor,
+    tokens: int,
 ) -> Tensor:
     """Cross-entropy of the scores against the attention that answers pay each high sub-image, over all layers and heads.
 

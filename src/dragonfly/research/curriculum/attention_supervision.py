@@ -2,8 +2,8 @@
 
 A language model below a billion parameters does not find by itself, in minutes, which of many sub-images a question is about: it
 must compare the question's key with all of them before any of them helps it to answer. Supervised, it learns that comparison
-first. `attention_targets` annotates the tokens of an example: one bit per segment (`segment_ids`), set where that segment's answer
-is about the token.
+first. `attention_targets` annotates the tokens of an example: one bit per segment (`segment_ids`), set where that segment's
+answer is about the token.
 """
 
 from __future__ import annotations

@@ -95,7 +95,9 @@ def _options(recipe: Recipe) -> PatchOcr:
 
 def _faults(recipe: Recipe) -> list[str]:
     faults = threshold_faults(recipe, _options(recipe).thresholds)
-    return faults if recipe.lora is None else [*faults, "lora adapts the language model, which objective 'patch_ocr' does not train"]
+    return (
+        faults if recipe.lora is None else [*faults, "lora adapts the language model, which objective 'patch_ocr' does not train"]
+    )
 
 
 def _build(recipe: Recipe, model: Any, processor: Any, rows: Any) -> TrainingSetup:
@@ -123,6 +125,4 @@ def _save(patch_ocr: PatchOcrModel, train: PatchDataset, folder: Path) -> None:
     save_head(patch_ocr, folder, (train[at] for at in range(min(SEEN, len(train)))))
 
 
-PATCH_OCR = Objective(
-    PatchOcr, frozenset({"vision_tower"}), _build, _faults, examples=None, may_change=frozenset({"thresholds"})
-)
+PATCH_OCR = Objective(PatchOcr, frozenset({"vision_tower"}), _build, _faults, examples=None, may_change=frozenset({"thresholds"}))

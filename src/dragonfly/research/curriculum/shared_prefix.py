@@ -1,4 +1,4 @@
-"""The objective `shared_prefix`: questions on an image in one sequence, each asked by itself: the image once, then a segment each.
+"""The objective `shared_prefix`: questions on an image in one sequence, each asked by itself: the image, then a segment each.
 
 As turns of one conversation, an earlier question and its answer stand in a later one's prompt, and a model learns to copy
 (`data.grouping`). A segment sees what all share and itself, so it is trained exactly as if it were its own row, while the images
@@ -67,7 +67,9 @@ def encode_shared_prefix(
     """
     if processor.block_first or processor.asks:
         reason = "chooses sub-images by the question" if processor.asks else "puts images before the begin-of-text token"
-        raise ValueError(f"objective 'shared_prefix' is for models whose images are the same for every question; this one {reason}")
+        raise ValueError(
+            f"objective 'shared_prefix' is for models whose images are the same for every question; this one {reason}"
+        )
     turns = _one_turn_each(messages)
     every = [box for turn in evidence for box in turn]
     first = encode(processor, turns[0], images, evidence=[every] if every else (), **processor_kwargs)
@@ -171,7 +173,9 @@ def _faults(recipe: Recipe) -> list[str]:
     return faults
 
 
-def _encode(options: SharedPrefix, max_length: int | None, processor: Any, sample: Sample, images: Sequence[Any]) -> dict[str, Any]:
+def _encode(
+    options: SharedPrefix, max_length: int | None, processor: Any, sample: Sample, images: Sequence[Any]
+) -> dict[str, Any]:
     messages = to_messages(sample)
     example = encode_shared_prefix(processor, messages, images, max_length=max_length, evidence=sample.evidence)
     if options.attention_supervision is None:
@@ -188,7 +192,7 @@ def _collator(processor: Any) -> Collator:
 
 
 def _inputs(supervised: bool, model: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model is given: the segments as a mask and positions. They are made on the model's device, from one row per token."""
+    """What the model is given: the segments as a mask and positions, made where the model is."""
     text = model.config.get_text_config()
     segments = shared_prefix_inputs(batch["segment_ids"], batch["attention_mask"], text._attn_implementation)
     more = {"output_attentions": True} if supervised and model.training else {}

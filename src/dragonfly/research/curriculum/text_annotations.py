@@ -19,7 +19,6 @@ NOTHING = 0
 """The class of patches that no annotation covers, and of slots behind a word's end."""
 
 
-
 @dataclass(frozen=True)
 class TextAnnotation:
     """Something drawn: its box in source pixels, what it says, and its kind: "word", "char", anything else is named."""

@@ -13,8 +13,7 @@ import torch
 from dragonfly.cli import run
 from dragonfly.inference import load
 from dragonfly.models.query_projection import QueryProjection
-from dragonfly.research.lab.evidence import read_located
-from dragonfly.research.lab.query_calibration import Asked, _fit, _recall, learn_query_projection
+from dragonfly.training.query_calibration import Asked, _fit, _recall, learn_query_projection, read_located
 from tests.training import small
 
 HIGH, HIDDEN = 12, 16
@@ -85,4 +84,4 @@ def test_the_command_changes_the_map_alone(folder: Path, capsys: pytest.CaptureF
 def test_too_few_images_are_refused(folder: Path) -> None:
     engine = load(folder / "base", device="cpu", overrides=QUESTION)
     with pytest.raises(ValueError, match="at least 20 images of one number of high sub-images; got"):
-        learn_query_projection(engine, read_located(folder / "data", limit=40))
+        learn_query_projection(engine, read_located(folder / "data")[:40])

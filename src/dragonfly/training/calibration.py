@@ -1,8 +1,8 @@
-"""What a selection policy needs to know of the data, for a model that was not trained with it.
+"""Calibration: what a selection policy needs to know of the data, for a model that was not trained with it.
 
 `calibrate` makes the mean embedding of policy `centred`, from images alone. `calibrate_model` does so for a model directory, or
-learns the map of policy `question` from evidence (`query_projection`), and writes a new one; `mean_embedding_of` lends a mean
-to a model that has none, while a study asks it.
+learns the query projection of policy `question` from evidence (`query_calibration`), and writes a new one; `mean_embedding_of`
+lends a mean to a model that has none, while a study asks it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from dragonfly.inference import Engine, load
 from dragonfly.inference.locate import locate
 from dragonfly.models.mean_embedding import MeanEmbedding
 
-from .evidence import read_located
-from .query_calibration import Learned, learn_query_projection
+from .query_calibration import Learned, learn_query_projection, read_located
 
 LENT_IMAGES = 64
 

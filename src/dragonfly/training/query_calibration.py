@@ -1,4 +1,4 @@
-"""The map of policy `question`, learned from evidence with tower, projector and embeddings as they are.
+"""The query projection of policy `question`, learned from evidence with tower, projector and embeddings as they are.
 
 The choice is a bilinear form of two things that do not change meanwhile, the mean embedding of a question and the sub-image
 embedding of a sub-image. So every image is encoded once, and all questions about all images are then a logistic regression in
@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dragonfly.data import Manifest
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine
 from dragonfly.models.query_projection import embed_questions, evidence_losses
-from dragonfly.vision.scoring import evidence_areas, question_scores
-
-from .evidence import Located, needed
+from dragonfly.vision.layout import Box
+from dragonfly.vision.scoring import evidence_areas, evidence_indices, question_scores
 
 FEW = 3
 """Questions whose evidence lies in more high sub-images than this are about the page; they do not say where to look."""
@@ -29,6 +30,27 @@ HELD_OUT = 20
 
 FLOOR = 0.003
 """Directions in which embeddings differ less than this share of the mean are not blown up further by the whitening."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """A question about one image, and the boxes that hold its answer (source pixels)."""
+
+    image: str | bytes
+    text: str
+    evidence: tuple[Box, ...]
+
+
+def read_located(path: str | Path) -> list[Located]:
+    """The questions of a manifest that have evidence. ValueError where there is none."""
+    found: list[Located] = []
+    for sample in Manifest.open(path):
+        turns = [message for message in sample.messages if message.role != "system"]
+        asked = zip(turns[::2], sample.evidence, strict=False)
+        found += [Located(sample.images[0].source, turn.text.strip(), boxes) for turn, boxes in asked if boxes]
+    if not found:
+        raise ValueError(f"{path} has no evidence: no row says which boxes hold its answer; `dragonfly synth` writes such data")
+    return found
 
 
 @dataclass(frozen=True)
@@ -66,7 +88,7 @@ def learn_query_projection(
 
     Args:
         engine: a model whose selection policy is `question`.
-        questions: what `evidence.located` gives; those on every `HELD_OUT`-th image are not learned from.
+        questions: as `read_located` gives; those on every `HELD_OUT`-th image are not learned from.
         steps: of AdamW on `batch` drawn questions each, the learning rate falling to zero.
 
     Raises:
@@ -81,7 +103,7 @@ def learn_query_projection(
         high, layout = _embeddings(engine, image)
         embeddings.append(high)
         for question in about:
-            cells = needed(layout, question.evidence)
+            cells = evidence_indices(layout.level_boxes("high"), question.evidence)
             if 0 < len(cells) <= FEW:
                 areas.append(evidence_areas(layout.level_boxes("high"), question.evidence))
                 places.append([index in cells for index in range(len(high))])

@@ -11,7 +11,7 @@ import torch
 
 from dragonfly.cli import run
 from dragonfly.inference import load
-from dragonfly.research.lab.calibration import calibrate, calibrate_model, mean_embedding_of
+from dragonfly.training.calibration import calibrate, calibrate_model, mean_embedding_of
 from tests import tiny
 from tests.training import small
 
