@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 from dragonfly.files import write_json
+from dragonfly.research.curriculum import HOOKS
 from dragonfly.training import Recipe
 from dragonfly.training.build import build_model, build_processor
 
 if __name__ == "__main__":
-    recipe = Recipe.load(sys.argv[1], sys.argv[3:])
+    recipe = Recipe.load(sys.argv[1], sys.argv[3:], hooks=HOOKS)
     processor = build_processor(recipe)
     build_model(recipe, processor).save_pretrained(sys.argv[2])
     processor.save_pretrained(sys.argv[2])

@@ -21,7 +21,7 @@ from transformers import AutoProcessor
 
 from dragonfly.files import write_json
 from dragonfly.models import DragonflyForConditionalGeneration
-from dragonfly.training.patch_ocr_head import CLASSES, WEIGHTS
+from dragonfly.research.curriculum.patch_ocr_head import CLASSES, WEIGHTS
 
 KEPT = ("recipe", "data", "commit", "dirty", "date", "versions", "hardware")
 
@@ -42,14 +42,15 @@ def history(stage: Path) -> list[dict[str, Any]]:
     last = next((row for row in reversed(curve) if "eval_loss" in row), {})
     entry = {key: about[key] for key in KEPT} | {"steps": about["steps"], "seconds": about["speed"]["seconds"], "held_out": last}
     behind: list[dict[str, Any]] = []
-    for before in (about["init_from"].get("projector"), about["init_from"].get("checkpoint")):
+    start = about["init_from"]
+    for before in (start.get("scratch", {}).get("projector"), start.get("checkpoint")):
         if before and Path(before, "dragonfly.json").is_file():
             behind += [own for own in history(Path(before)) if own not in behind]
     return [*behind, entry]
 
 
 def export(stage: Path, target: Path, note: str = "") -> None:
-    """Weights in bfloat16, processor, tokenizer, `dragonfly.json`; a OCR head goes with its stage."""
+    """Weights in bfloat16, processor, tokenizer, `dragonfly.json`; an OCR head goes with its stage."""
     model: Any = DragonflyForConditionalGeneration.from_pretrained(stage, dtype=torch.bfloat16)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

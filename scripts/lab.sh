@@ -27,7 +27,7 @@ if [ ! -e "$START/dragonfly.json" ]; then
         [ -e "build/nano/$name/dragonfly.json" ] || "$DRAGONFLY" train "nano/$name"
     done
     choice='model.encoder.selection={policy: question, scope: image, keep: 3}' # its map, for the variants that choose so
-    "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages data.shared_prefix=false attention_supervision=null "$choice"
+    "$PYTHON" scripts/begin.py nano/pages build/nano/pages-begun init_from.checkpoint=build/nano/pages objective=answer "$choice"
     "$DRAGONFLY" lab calibrate build/nano/pages-begun build/nano/data/train --set model.selection.policy=question --limit 1500 -o build/nano/pages-choose
     "$PYTHON" scripts/export_nano.py build/nano/pages-choose "$START"
     cp build/nano/pages/{loss.jsonl,recipe.yaml,run.json} "$START"

@@ -15,15 +15,15 @@ synth() { # name, spec, split, images, seed, options
     [ -e "$ROOT/data/$name" ] || "$DRAGONFLY" synth --spec "$spec" --split "$split" --n "$(count "$number")" --seed "$seed" "${@:6}" -o "$ROOT/data/$name"
 }
 stage() { # name, recipe, steps, overrides
-    [ -e "$ROOT/$1/dragonfly.json" ] || "$DRAGONFLY" train "nano/$2" "steps=$(count "$3")" "${rehearsal[@]}" "${@:4}"
+    [ -e "$ROOT/$1/dragonfly.json" ] || "$DRAGONFLY" train "nano/$2" "steps=$(count "$3")" "${@:4}"
     [ "$SHARE" = 1 ] || return 0 # a rehearsal is not recorded
     mkdir -p "checkpoints/nano/$1"
     cp "$ROOT/$1"/{loss.jsonl,recipe.yaml,run.json} "checkpoints/nano/$1"
 }
-steps() { "$PYTHON" -c "from dragonfly.training import Recipe; print(Recipe.load('nano/$1').steps)"; }
+steps() { sed -n 's/^steps: //p' "src/dragonfly/recipes/nano/$1.yaml"; }
 
 rehearsal=()
-[ "$SHARE" = 1 ] || rehearsal=("metric_thresholds=[]") # no metric threshold is reached in minutes
+[ "$SHARE" = 1 ] || rehearsal=("objective.thresholds=[]") # no metric threshold is reached in minutes
 
 mkdir -p "$ROOT/data"
 synth crowded nano-crowded train 16000 2 --text-annotations
@@ -36,7 +36,7 @@ synth dev nano dev 60 8
 synth words nano-words train 4000 15
 
 for name in read bind close; do
-    stage "$name" "$name" "$(steps "$name")" "$@"
+    stage "$name" "$name" "$(steps "$name")" "${rehearsal[@]}" "$@"
 done
 [ "$SHARE" != 1 ] || "$PYTHON" scripts/export_nano.py "$ROOT/bind" checkpoints/nano/bind # tests train from it
 if [ ! -e "$ROOT/choose" ]; then # where to look, learned from evidence with all else as it is

@@ -11,7 +11,7 @@ import pytest
 import dragonfly
 from dragonfly.inference import Engine
 from dragonfly.inference.loading import bundled_model
-from dragonfly.training.scratch import TEMPLATE
+from dragonfly.research.curriculum.scratch import TEMPLATE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import measure_pages  # pyright: ignore[reportMissingImports]

@@ -12,7 +12,7 @@ from dragonfly.turns import image_questions
 from tests import tiny
 
 IMAGE = "<image>"
-SCRATCH = Path(dragonfly.__file__).parent / "training" / "scratch.jinja"
+SCRATCH = Path(dragonfly.__file__).parent / "research" / "curriculum" / "scratch.jinja"
 
 
 def turn(role: str, text: str) -> str:

@@ -1,7 +1,7 @@
 """Which words ask about which image: the user's text after it, up to the next image (policy `question`).
 
 Reads text as the project's chat templates render it, images still one placeholder each, or text without any markup. There are
-two: that of `models` (headers, as Llama 3 writes them) and that of models made from scratch (`training/scratch.jinja`), where
+two: that of `models` (headers, as Llama 3 writes them) and that of models made from scratch (`research/curriculum`), where
 the role alone opens a turn.
 """
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from dragonfly.data import Collator, EncodedDataset, ImageRef, Mixture, Part, Sample, row_random
-from dragonfly.data.lengths import count_tokens, image_size
+from dragonfly.data.dataset import count_tokens, image_size
 from dragonfly.imaging import RELEASED_POLICY
 
 from .fakes import image, make_processor, sample

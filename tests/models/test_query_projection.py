@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dragonfly.models import DragonflyProcessor
-from dragonfly.models.query_projection import QueryProjection, attention_loss, embed_questions, evidence_losses
+from dragonfly.models.query_projection import QueryProjection, embed_questions, evidence_losses
 from dragonfly.vision.selection import SelectionInputs, select
 from dragonfly.vision.spec import SelectionSpec
 from tests import tiny
@@ -133,20 +133,3 @@ def test_the_choice_passes_no_gradient_on() -> None:
     inputs = encode(processor, "<image>what?", tiny.image())
     model(**inputs, labels=inputs["input_ids"]).loss.backward()
     assert model.model.query_projection.weight.grad is None
-
-
-def test_attention_on_high_sub_images_by_hand() -> None:
-    """Two layers of one head over 8 places: an image at 0 to 4 (low, then 2 high of 2 tokens), a question, an answer at 6, 7."""
-    labels = torch.tensor([[-100] * 6 + [3, 4]])
-    placeholders = torch.tensor([[True] * 5 + [False] * 3])
-    first, second = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
-    first[0, 0, 5, 1], first[0, 0, 5, 0] = 0.5, 0.5  # the place before an answer's token asks for it; low does not count
-    second[0, 0, 6, 4] = 0.25
-    first[0, 0, 4, 3] = first[0, 0, 7, 3] = 1.0  # neither predicts an answer's token
-    scores = torch.tensor([1.0, 2.0], requires_grad=True)
-    loss = attention_loss([(scores, 5)], [first, second], labels, placeholders, 2)
-    torch.testing.assert_close(loss, -(torch.tensor([2 / 3, 1 / 3]) * scores.log_softmax(0)).sum())
-    loss.backward()
-    assert scores.grad is not None and scores.grad[0] < 0
-    silent = attention_loss([(scores, 5)], [first, second], torch.full((1, 8), -100), placeholders, 2)
-    assert silent == 0  # without an answer nothing tells

@@ -67,13 +67,13 @@ def values(folder: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
-def recipe(folder: Path, **changes: Any) -> Recipe:
-    """The recipe on a new base and new rows, where these are not in `folder` yet."""
+def recipe(folder: Path, kind: type[Recipe] = Recipe, **changes: Any) -> Recipe:
+    """The recipe on a new base and new rows, where these are not in `folder` yet. `kind` may know more objectives."""
     if not (folder / "base").exists():
         checkpoint(folder / "base", "baseline-1")
     if not (folder / "data").exists():
         rows(folder / "data")
-    return Recipe.model_validate(values(folder, **changes))
+    return kind.model_validate(values(folder, **changes))
 
 
 def losses(output: Path) -> list[float]:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from dragonfly.models import DragonflyForConditionalGeneration
-from dragonfly.training.build import build_model, build_processor, count_modules, encoder_for, freeze
+from dragonfly.training.build import build_model, build_processor, encoder_for
+from dragonfly.training.modules import count_modules, freeze
 from dragonfly.training.recipe import InitFrom, ModelOptions, Recipe, SelectionOptions
 from tests import tiny
 from tests.training import small

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from dragonfly.training import checkpoints
-from dragonfly.training.checkpoints import StopOnSignal, clear_incomplete, complete, is_complete, rotate
+from dragonfly.training.callbacks import StopOnSignal
+from dragonfly.training.checkpoints import clear_incomplete, complete, is_complete, rotate
 
 
 def write(folder: Path, step: int, whole: bool = True) -> Path:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dragonfly.training.build import count_modules, freeze
-from dragonfly.training.flops import Flops
+from dragonfly.training.modules import count_modules, freeze
+from dragonfly.training.trainer import Flops
 from tests import tiny
 
 

@@ -1,6 +1,6 @@
-from dragonfly.training.build import freeze, module_of
-from dragonfly.training.optimizer import parameter_groups
-from dragonfly.training.options import Optim
+from dragonfly.training.modules import freeze, module_of
+from dragonfly.training.recipe import Optim
+from dragonfly.training.trainer import parameter_groups
 from tests import tiny
 
 

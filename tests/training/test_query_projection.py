@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,10 @@ from safetensors.torch import load_file
 from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
 from dragonfly.inference import load
 from dragonfly.training import Recipe, run
-from dragonfly.training.build import build_processor, freeze, warn_of_a_stale_map
-from dragonfly.training.sources import encoded, load_rows
+from dragonfly.training.build import build_processor, warn_of_a_stale_map
+from dragonfly.training.modules import freeze
+from dragonfly.training.objective import encoded
+from dragonfly.training.sources import load_rows
 from tests import tiny
 from tests.training import small
 
@@ -115,35 +116,6 @@ def test_the_map_needs_evidence(shared: Path) -> None:
         recipe(shared, "never", trainable=["query_projection"])
     with pytest.raises(ValueError, match="no module 'query_projection'"):
         run(recipe(shared, "never", trainable=["query_projection"], evidence_weight=1.0, model={}, steps=1))
-
-
-def test_the_map_alone_learns_from_attention(shared: Path) -> None:
-    keep_all = {"selection": {"policy": "question", "scope": "image", "keep": 24}}
-    attention = {"choice_from": "attention", "attention": {"text_config": "eager"}}
-    done = run(recipe(shared, "attention", trainable=["query_projection"], evidence_weight=1.0, model=keep_all, **attention))
-    before, after = load_file(shared / "base" / "model.safetensors"), load_file(done / "model.safetensors")
-    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-    assert not torch.equal(after["model.query_projection.weight"], torch.eye(len(after["model.query_projection.weight"])))
-    losses = [json.loads(line) for line in (done / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
-    told = [entry["loss"] for entry in losses if "loss" in entry]
-    assert told[-1] < told[0]  # the language model stands still, so this is the choice's
-    fewer = load(done, device="cpu", overrides=["model.selection.keep=3"])
-    assert sum(item.kept for item in fewer.ask(tiny.image(seed=0), "question 0?", max_new_tokens=1).selections[0]) == 3
-
-
-def test_what_cannot_learn_from_attention_is_refused(shared: Path) -> None:
-    eager = {"text_config": "eager"}
-    options: dict[str, Any] = {"trainable": ["query_projection"], "evidence_weight": 1.0, "choice_from": "attention"}
-    with pytest.raises(ValueError, match=r"which the default, sdpa, does not give; set attention=\{text_config: eager\}"):
-        recipe(shared, "never", **options)
-    with pytest.raises(ValueError, match="which flash_attention_2 does not give"):
-        recipe(shared, "never", **options, attention={"vision_config": "eager", "text_config": "flash_attention_2"})
-    with pytest.raises(ValueError, match="needs what gradient_checkpointing throws away"):
-        recipe(shared, "never", **options, attention="eager", gradient_checkpointing=True)
-    with pytest.raises(
-        ValueError, match=r"model\.selection is policy 'question' with keep 3 of each region; keep all while training"
-    ):
-        run(recipe(shared, "never", **options, attention=eager))
 
 
 def test_positions_are_trained_where_they_are_named(shared: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from dragonfly.config import dump
 from dragonfly.training import Recipe, shipped_recipes
-from dragonfly.training.options import Batch
+from dragonfly.training.recipe import Batch
 from tests.training import small
 
 
@@ -45,13 +45,13 @@ def test_an_unknown_recipe_comes_with_the_nearest_name() -> None:
     [
         ({"trainable": []}, "trainable is empty, so nothing would be trained"),
         ({"trainable": ["vision_towers"]}, "did you mean 'vision_tower'?"),
-        ({"init_from": {}}, "give one of checkpoint, scratch, or tower and language_model; given: none of them"),
-        ({"init_from": {"tower": "a"}}, "give one of checkpoint, scratch, or tower and language_model; given: tower"),
+        ({"init_from": {}}, "give one of checkpoint or tower and language_model; given: none of them"),
+        ({"init_from": {"tower": "a"}}, "give one of checkpoint or tower and language_model; given: tower"),
         ({"init_from": {"checkpoint": "a", "tower": "b", "language_model": "c"}}, "given: checkpoint, tower, language_model"),
         ({"epochs": 1}, "exactly one of epochs and steps; epochs is 1"),
         ({"steps": None}, "exactly one of epochs and steps"),
         ({"objective": "text"}, "objective 'text' gives no gradient to multi_modal_projector, vision_tower"),
-        ({"objective": "patch_ocr"}, "trainable may name vision_tower"),
+        ({"objective": "patch_ocr"}, "objective: 'patch_ocr' is not one of: answer, text"),
         ({"lora": {}}, "trainable may not name language_model, lm_head"),
         ({"lora": {}, "trainable": [], "init_from": {"tower": "a", "language_model": "b"}}, "lora needs init_from.checkpoint"),
         ({"optim": {"learning_rate": 0.1, "learning_rates": {"vision": 0.1}}}, "learning_rates names 'vision'"),

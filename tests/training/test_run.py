@@ -116,8 +116,7 @@ def test_a_finished_or_foreign_output_is_not_overwritten(finished: Path, shared:
 
 
 def test_a_changed_recipe_does_not_go_on_with_anothers_run(shared: Path, tmp_path: Path) -> None:
-    from dragonfly.training.record import write_recipe
-    from dragonfly.training.run import resumable
+    from dragonfly.training.run import resumable, write_recipe
 
     recipe = small.recipe(shared, output=str(tmp_path / "out"))
     write_recipe(recipe, tmp_path / "out")

@@ -299,7 +299,7 @@ def calibrate(
       dragonfly lab calibrate ./my-model ./data --set model.selection.policy=question --set model.selection.scope=image \
           --set model.selection.keep=3 --limit 8000 -o ./my-model-question
     """
-    from dragonfly.research.lab.calibration import calibrate_model
+    from dragonfly.training.calibration import calibrate_model
 
     _errors_only()
     done = calibrate_model(None if model == "nano" else model, data, output, limit=limit, overrides=set or (), device=device)

@@ -25,9 +25,10 @@ def train(recipe: RecipeName, changes: Changes = None) -> int:
 
       torchrun --nproc-per-node 8 -m dragonfly train general/stage1-v1
     """
+    from dragonfly.research.curriculum import HOOKS
     from dragonfly.training import Recipe, run
 
-    chosen = Recipe.load(recipe, changes or ())
+    chosen = Recipe.load(recipe, changes or (), hooks=HOOKS)
     common.log_to_terminal()
     common.say(f"{chosen.name}: {run(chosen)}")
     return 0
@@ -51,21 +52,23 @@ def inspect_data(
     from rich.console import Console
 
     from dragonfly.data import show
+    from dragonfly.research.curriculum import HOOKS
     from dragonfly.training import Recipe
     from dragonfly.training.build import build_processor
     from dragonfly.training.label_audit import audit_labels
-    from dragonfly.training.sources import encoded, first_rows, mixture
+    from dragonfly.training.sources import first_rows, mixture
 
-    chosen = Recipe.load(recipe, changes or ())
-    if chosen.objective == "patch_ocr":
-        raise ValueError("objective 'patch_ocr' has no conversations to show; its marks are in the rows' meta")
+    chosen = Recipe.load(recipe, changes or (), hooks=HOOKS)
+    examples = chosen.chosen.examples
+    if examples is None:
+        raise ValueError(f"objective {chosen.chosen.name!r} has no conversations to show; its rows become no token labels")
     processor = build_processor(chosen)
     order = None if chosen.data.streaming else mixture(chosen)
     sources = order.sources if order else first_rows(chosen)
     console = Console(soft_wrap=True, highlight=False)
     console.print(str(order or "streamed"), markup=False)
     for name, samples in sources.items():
-        dataset = encoded(chosen, samples, processor)
+        dataset = examples(chosen, samples, processor)
         for index in range(min(rows, len(samples))):
             example = dataset[index]
             console.print(f"\n{name} row {index}: {_counts(example, processor)}", markup=False, style="bold")

@@ -1,21 +1,19 @@
 """Records and labels: from anyone's data to batches that a model can be trained on. Knows no model class."""
 
-from .attention_targets import PLACES
-from .audit import TurnTokens, audit, audit_batch, turn_tokens
+from .audit import TurnTokens, audit, audit_batch, show, turn_tokens
 from .batch import Collator
-from .dataset import EncodedDataset, row_random
+from .dataset import EncodedDataset, image_size, row_random
 from .encoding import IGNORE_INDEX, encode, image_mask, supervise
 from .errors import BadRow, BadSample, check_bad, count_bad
+from .grouping import group_questions, grouped
 from .manifest import Manifest, write_manifest
 from .mixture import Mixture, Place
 from .readers import FORMATS, read
-from .sample import Box, ImageRef, Message, Part, Sample, group_questions, to_messages, validate
-from .show import show
+from .sample import Box, ImageRef, Message, Part, Sample, to_messages, validate
 
 __all__ = [
     "FORMATS",
     "IGNORE_INDEX",
-    "PLACES",
     "BadRow",
     "BadSample",
     "Box",
@@ -35,7 +33,9 @@ __all__ = [
     "count_bad",
     "encode",
     "group_questions",
+    "grouped",
     "image_mask",
+    "image_size",
     "read",
     "row_random",
     "show",

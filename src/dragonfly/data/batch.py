@@ -4,40 +4,35 @@ Promises that masks come from lengths and never from pad ids (the pad token may 
 padding is never supervised, and that images keep the order of the rows that they belong to.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from dragonfly.vision.inputs import IMAGE_INPUTS
+
 from .encoding import IGNORE_INDEX, SEQUENCE_KEYS
 
-_IMAGE_PADS = {
-    "pixel_values": 0.0,
-    "sub_image_regions": -3,
-    "selected_high": -1,
-    "sub_image_positions": 0,
-    "question_ids": 0,
-    "question_mask": 0,
-    "evidence_high": 0.0,
-}
+_IMAGE_PADS = {one.name: one.pad for one in IMAGE_INPUTS if one.pad is not None}
 
 
 @dataclass(frozen=True)
 class Collator:
-    """Batches what `labels.encode` returns.
+    """Batches what `encoding.encode` returns.
 
     Gives input_ids, attention_mask, labels, each (rows, tokens), and the per-image tensors joined on dim 0:
     pixel_values (num_images, num_sub_images, 3, R, R), zero-padded in dim 1 where counts differ; num_sub_images
     (num_images,) then, and where the examples have it; sub_image_regions likewise padded with -3. Rows without images
     bring no image rows; a batch without any has no pixel_values. What is not a tensor (`num_truncated`) is for people
-    and stays out.
+    and stays out. `more` names further tensors with one value per token that examples have, each with its padding.
     """
 
     pad_token_id: int
     padding_side: Literal["left", "right"] = "right"
     pad_to_multiple_of: int = 1
+    more: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
         if self.padding_side not in ("left", "right"):
@@ -46,7 +41,7 @@ class Collator:
             raise ValueError(f"pad_to_multiple_of is {self.pad_to_multiple_of}; give at least 1")
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        return {**self._sequences(examples), **_images(examples)}
+        return {**self._sequences(examples), **_images(examples, {*SEQUENCE_KEYS, *self.more})}
 
     def _sequences(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         lengths = [len(example["input_ids"]) for example in examples]
@@ -54,9 +49,9 @@ class Collator:
         masked = [
             {**example, "attention_mask": torch.ones(n, dtype=torch.long)} for example, n in zip(examples, lengths, strict=True)
         ]
-        pads = dict.fromkeys(SEQUENCE_KEYS, 0) | {"input_ids": self.pad_token_id, "labels": IGNORE_INDEX}
+        pads = dict.fromkeys(SEQUENCE_KEYS, 0) | {"input_ids": self.pad_token_id, "labels": IGNORE_INDEX, **self.more}
         batch = {}
-        for key in [key for key in SEQUENCE_KEYS if key in masked[0]]:
+        for key in [key for key in pads if key in masked[0]]:
             batch[key] = torch.full((len(masked), width), pads[key], dtype=masked[0][key].dtype)
             for row, example in enumerate(masked):
                 length = lengths[row]
@@ -64,13 +59,13 @@ class Collator:
         return batch
 
 
-def _images(examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+def _images(examples: Sequence[Mapping[str, Any]], sequence_keys: Collection[str]) -> dict[str, Tensor]:
     """The per-image tensors of all rows, joined; ValueError where an image lacks what the others have."""
     with_images = [_counted(example) for example in examples if example.get("pixel_values") is not None]
     if not with_images:
         return {}
     tensors = (key for example in with_images for key, value in example.items() if isinstance(value, Tensor))
-    keys = dict.fromkeys(key for key in tensors if key not in SEQUENCE_KEYS)
+    keys = dict.fromkeys(key for key in tensors if key not in sequence_keys)
     batch = {}
     for key in keys:
         if any(len(example.get(key, ())) != len(example["pixel_values"]) for example in with_images):

@@ -1,31 +1,37 @@
-"""Samples as training examples: images opened, conversations encoded, bad rows replaced and named.
+"""Samples as training examples: images opened, conversations encoded, bad rows replaced and named; lengths without pixels.
 
 Promises that example i depends on (samples, processor, settings, i) alone, never on workers or on what was asked
 before, and that a bad row is counted, named and, past `max_bad_share`, the end of the run.
 """
 
 import hashlib
+import io
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from PIL import Image
 from torch.utils.data import Dataset, get_worker_info
 
-from dragonfly.imaging import DEFAULT_POLICY, ImagePolicy, load_image
+from dragonfly.imaging import DEFAULT_POLICY, FORMATS, ImagePolicy, load_image
+from dragonfly.imaging.decode import readable
 
-from .attention_targets import attention_targets
 from .encoding import TrainOn, encode
 from .errors import BadRow, BadSample, check_bad
-from .lengths import count_tokens
+from .manifest import is_url
 from .mixture import Mixture
 from .sample import ImageRef, Sample, to_messages
-from .shared_prefix import encode_shared_prefix
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Transform = Callable[[Sample, random.Random], Sample]
+EncodeSample = Callable[[Any, Sample, Sequence[Any]], dict[str, Any]]
+"""(processor, sample, its images as PIL) -> an example: what `encoding.encode` returns, or more. `BadSample` if there is none."""
+
+_ORIENTATION = 0x0112
+_SWAPS = (5, 6, 7, 8)  # EXIF 2.3, section 4.6.4 A: the orientations in which width and height change places
 
 
 def row_random(seed: int, epoch: int, index: int) -> random.Random:
@@ -35,14 +41,14 @@ def row_random(seed: int, epoch: int, index: int) -> random.Random:
 
 
 class EncodedDataset(Dataset[dict[str, Any]]):
-    """Map-style: `dataset[i]` is what `labels.encode` returns for sample i of `samples` (a sequence or a `Mixture`).
+    """Map-style: `dataset[i]` is what `encoding.encode` returns for sample i of `samples` (a sequence or a `Mixture`).
 
     `transform(sample, random)` may change a sample by chance (augment, choose turns); its randomness comes from
     (seed, epoch, index). A row that cannot be used is replaced by the next usable one, logged once and kept in `bad`,
     each process its own; ValueError once more than `max_bad_share` of the rows (of a worker's part of them) are bad.
-    `image_policy` goes to `imaging.load_image`, `processor_kwargs` to the processor. `shared_prefix` asks every turn as if it
-    were the only one (`segment_ids.encode_shared_prefix`); lengths are then those of the turns in one conversation, a little
-    more. `attention_supervision` adds to those what `attention_supervision.points` gives.
+    `image_policy` goes to `imaging.load_image`, `processor_kwargs` to the processor. `encode_sample` takes the place of
+    `encoding.encode` and of what that is told (`train_on`, `max_length`, `processor_kwargs`); `lengths` stay those of plain
+    conversations.
     """
 
     def __init__(
@@ -57,8 +63,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         max_bad_share: float = 0.0,
         image_policy: ImagePolicy = DEFAULT_POLICY,
         processor_kwargs: Mapping[str, Any] | None = None,
-        shared_prefix: bool = False,
-        attention_supervision: bool = False,
+        encode_sample: EncodeSample | None = None,
     ) -> None:
         if not len(samples):
             raise ValueError("no samples to train on; see the bad rows of the reader, or give a source with rows")
@@ -68,7 +73,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         self.max_length, self.seed = max_length, seed
         self.transform, self.max_bad_share, self.image_policy = transform, max_bad_share, image_policy
         self.processor_kwargs = dict(processor_kwargs or {})
-        self.shared_prefix, self.attention_supervision = shared_prefix, attention_supervision
+        self.encode_sample = encode_sample
         self.bad: dict[tuple[str, int], BadRow] = {}
 
     def __len__(self) -> int:
@@ -106,14 +111,8 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     def encoded(self, sample: Sample) -> dict[str, Any]:
         """Any sample as an example under this dataset's settings; `BadSample` says why it cannot be one."""
         images = [self._open(image) for image in sample.images]
-        if self.shared_prefix:
-            options: Mapping[str, Any] = {"max_length": self.max_length, "evidence": sample.evidence, **self.processor_kwargs}
-            example = encode_shared_prefix(self.processor, to_messages(sample), images, **options)
-            return (
-                {**example, "attention_targets": attention_targets(self.processor, example, sample, images)}
-                if self.attention_supervision
-                else example
-            )
+        if self.encode_sample is not None:
+            return self.encode_sample(self.processor, sample, images)
         return encode(
             self.processor,
             to_messages(sample),
@@ -152,3 +151,33 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         logger.warning("bad row replaced by the next: %s", self.bad[place])
         worker = get_worker_info()
         check_bad(list(self.bad.values()), self._rows_per_epoch / (worker.num_workers if worker else 1), self.max_bad_share)
+
+
+def image_size(image: ImageRef, policy: ImagePolicy = DEFAULT_POLICY) -> tuple[int, int]:
+    """(height, width) as `imaging.load_image` will give it. `BadSample` (broken-image) where there is none."""
+    try:
+        if image.path is not None and is_url(image.path):
+            return load_image(image.path, policy).size
+        with (
+            readable("without a readable header"),
+            Image.open(image.path or io.BytesIO(image.bytes or b""), formats=FORMATS) as opened,
+        ):
+            width, height = opened.size
+            # The base class's method: the one for PNG decodes the image to look behind its pixels.
+            swapped = policy.orient and Image.Image.getexif(opened).get(_ORIENTATION) in _SWAPS
+    except ValueError as error:
+        raise BadSample("broken-image", f"{image.path or 'bytes'} {error}") from None
+    return (width, height) if swapped else (height, width)
+
+
+def count_tokens(processor: Any, sample: Sample, policy: ImagePolicy = DEFAULT_POLICY) -> int:
+    """Tokens of the whole conversation: its text, and for each image what the processor says of its size."""
+    text = processor.apply_chat_template(to_messages(sample), tokenize=False)
+    tokenizer = processor.tokenizer
+    written = tokenizer.bos_token is not None and text.startswith(tokenizer.bos_token)
+    ids = tokenizer(text, add_special_tokens=not written)["input_ids"]  # as apply_chat_template does it
+    if not sample.images:
+        return len(ids)
+    sizes = [image_size(image, policy) for image in sample.images]
+    blocks = processor._get_num_multimodal_tokens(image_sizes=sizes).num_image_tokens
+    return len(ids) - len(sizes) + sum(blocks)

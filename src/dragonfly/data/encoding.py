@@ -14,10 +14,7 @@ from .errors import BadSample
 
 IGNORE_INDEX = -100
 
-SEQUENCE_KEYS = (
-    *("input_ids", "attention_mask", "labels", "segment_ids", "attention_targets"),
-    *("assistant_masks", "token_type_ids", "mm_token_type_ids"),
-)
+SEQUENCE_KEYS = ("input_ids", "attention_mask", "labels", "assistant_masks", "token_type_ids", "mm_token_type_ids")
 """What has one value per token in a processor's output; every other tensor has one row per image."""
 
 TrainOn = Literal["assistant", "all"]

@@ -4,8 +4,7 @@ Promises that a `Sample` which passed `validate` can be rendered by a chat templ
 placeholder has its image, every answer says something. Knows no file format, no tokenizer and no pixels.
 """
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,9 +14,6 @@ Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in source pixels after orientation, real-valued, half-open."""
 
 ROLES = ("system", "user", "assistant")
-
-ABOUT = "about"
-"""In `Sample.meta`: for each answer, as with evidence, the words of its question that name what is asked about."""
 
 _Bytes = bytes  # `ImageRef` has a field of this name, which hides the type inside its body
 
@@ -130,62 +126,3 @@ def to_messages(sample: Sample) -> list[dict[str, Any]]:
         }
         for message in sample.messages
     ]
-
-
-def group_questions(samples: Sequence[Sample], *, seed: int = 0) -> Sample:
-    """Several questions on the same images as turns of one conversation, in an order drawn from `seed`.
-
-    The images go once, before the first question; a system message must be shared by all. The turns of one sample
-    stay together and in order. ValueError when the samples are not about the same images or have other systems.
-    """
-    if not samples:
-        raise ValueError("group_questions got no samples; give at least one")
-    for sample in samples[1:]:
-        if sample.images != samples[0].images:
-            raise ValueError(f"group_questions: {sample.id!r} is not about the images of {samples[0].id!r}; group them per image")
-        if _system(sample) != _system(samples[0]):
-            raise ValueError(f"group_questions: {sample.id!r} has another system message than {samples[0].id!r}")
-    order = list(samples)
-    random.Random(seed).shuffle(order)
-    if len(order) == 1:
-        return order[0]
-    turns = [_without_images(message) for sample in order for message in _turns(sample)]
-    images = tuple(Part("image") for _ in samples[0].images)
-    turns[0] = Message(turns[0].role, images + turns[0].content)
-    return Sample(
-        id="+".join(sample.id for sample in order),
-        source=samples[0].source,
-        images=samples[0].images,
-        messages=(*_system(samples[0]), *turns),
-        evidence=_grouped_evidence(order),
-        meta=_common_meta(order),
-        place=samples[0].place,
-    )
-
-
-def _system(sample: Sample) -> tuple[Message, ...]:
-    return tuple(message for message in sample.messages[:1] if message.role == "system")
-
-
-def _turns(sample: Sample) -> Iterator[Message]:
-    return (message for message in sample.messages if message.role != "system")
-
-
-def _without_images(message: Message) -> Message:
-    return Message(message.role, tuple(part for part in message.content if part.type == "text"))
-
-
-def _grouped_evidence(samples: Sequence[Sample]) -> tuple[tuple[Box, ...], ...]:
-    if not any(sample.evidence for sample in samples):
-        return ()
-    none = [tuple(() for m in sample.messages if m.role == "assistant") for sample in samples]
-    return tuple(boxes for sample, empty in zip(samples, none, strict=True) for boxes in sample.evidence or empty)
-
-
-def _common_meta(samples: Sequence[Sample]) -> dict[str, Any]:
-    """What is true of every grouped sample; the rest would be said of turns that it does not hold for."""
-    first, rest = samples[0].meta, samples[1:]
-    common = {k: v for k, v in first.items() if all(k in other.meta and other.meta[k] == v for other in rest)}
-    if all(ABOUT in sample.meta for sample in samples):
-        common[ABOUT] = [words for sample in samples for words in sample.meta[ABOUT]]
-    return common

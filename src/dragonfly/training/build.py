@@ -1,20 +1,21 @@
-"""A stage's beginning: model and processor from a recipe's `init_from`, and what of the model is trained.
+"""A stage's beginning: model and processor from a recipe's `init_from`, and the hook by which other beginnings plug in.
 
-Promises that a stage trains exactly the modules that it names. Knows no data and no optimiser.
+Training's own two are a `checkpoint`, and a `tower` and a `language_model` with a new projector. Knows no data and no optimiser.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor, AutoTokenizer, PreTrainedConfig
 
-from dragonfly.config import nearest
+from dragonfly.config import Config
 from dragonfly.inference.loading import bundled_model
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.connector import optional_modules
@@ -23,9 +24,8 @@ from dragonfly.models.tower import tower_config
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import GEOMETRY, EncoderSpec
 
-from .projector_init import initialise_projector
-from .recipe import MODULES, InitFrom, ModelOptions, Recipe
-from .scratch import scratch_model, scratch_processor
+if TYPE_CHECKING:
+    from .recipe import InitFrom, ModelOptions, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -34,59 +34,79 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class ModuleCount:
-    """A module's parameters, and how many of them are trained."""
+class Initializer:
+    """What a key of a recipe's `init_from` names: where model and processor come from.
 
-    name: str
-    parameters: int
-    trained: int
+    Args:
+        options: that key's section of a recipe.
+        processor: enough to look at data, without any weights.
+        model: every weight in place and the encoder that of the processor; nothing is frozen yet.
+    """
 
-    def __str__(self) -> str:
-        state = "frozen" if not self.trained else "trainable" if self.trained == self.parameters else "partly trainable"
-        return f"{self.name:<22} {self.parameters:>16,} parameters, {self.trained:>16,} trained ({state})"
+    options: type[Config]
+    processor: Callable[[Recipe], DragonflyProcessor]
+    model: Callable[[Recipe, DragonflyProcessor], DragonflyForConditionalGeneration]
 
 
 def build_processor(recipe: Recipe) -> DragonflyProcessor:
     """The stage's processor, alone: enough to look at data, without any weights."""
     source = recipe.init_from
-    if source.checkpoint is not None:
-        processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(_existing(source.checkpoint)))
-        processor.image_processor.encoder = encoder_for(recipe.model, processor.image_processor.encoder)
-        return processor
-    if source.scratch is not None:
-        encoder = DragonflyConfig(vision_config=tower_config(source.scratch.tower), **_preset_or_encoder(recipe.model)).encoder
-        return scratch_processor(source.scratch, encoder_for(recipe.model, encoder))
-    tokenizer, image_token, separator_token = _tokenizer(source)
-    encoder = DragonflyConfig(vision_config=_tower_config(source), **_preset_or_encoder(recipe.model)).encoder
-    image_processor = DragonflyImageProcessor(encoder=encoder_for(recipe.model, encoder), preset=recipe.model.preset)
-    return DragonflyProcessor(image_processor, tokenizer, image_token=image_token, separator_token=separator_token)
+    if initializer := recipe.initializer:
+        return initializer.processor(recipe)
+    return _loaded_processor(recipe, source.checkpoint) if source.checkpoint is not None else _joined_processor(recipe)
 
 
 def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
     """The stage's model, its encoder that of the processor, every weight in place; nothing is frozen yet."""
     source = recipe.init_from
+    if initializer := recipe.initializer:
+        model = initializer.model(recipe, processor)
+    elif source.checkpoint is not None:
+        model = _loaded_model(recipe, source.checkpoint, processor)
+    else:
+        model = _joined_model(recipe, processor)
+    model.config.encoder_batch = None  # all ranks must call the tower equally often
+    return model
+
+
+def loading_options(recipe: Recipe) -> dict[str, Any]:
+    """What `from_pretrained` is told: the number format of the weights, and the attention implementation."""
     # DeepSpeed keeps float32 masters of its own and LoRA leaves the base as it is; else the weights are the masters.
     lean = recipe.deepspeed is not None or recipe.lora is not None
     options: dict[str, Any] = {"dtype": DTYPES[recipe.precision] if lean else torch.float32}
     if recipe.attention is not None:
         options["attn_implementation"] = recipe.attention
-    if source.checkpoint is not None:
-        config = DragonflyConfig.from_pretrained(_existing(source.checkpoint))
-        config.encoder = processor.image_processor.encoder
-        config.preset = recipe.model.preset or config.preset
-        if recipe.lora is not None and recipe.lora.quantize:
-            options["quantization_config"] = four_bits()
-        model = DragonflyForConditionalGeneration.from_pretrained(_existing(source.checkpoint), config=config, **options)
-    elif source.scratch is not None:
-        model = scratch_model(source.scratch, processor, recipe.seed, recipe.attention)
-    else:
-        model = _assemble(recipe, processor, options)
-    model.config.encoder_batch = None  # all ranks must call the tower equally often
-    if source.projector is not None:
-        patch_ocr = DragonflyForConditionalGeneration.from_pretrained(_existing(source.projector), dtype=options["dtype"])
-        model.model.vision_tower.load_state_dict(patch_ocr.model.vision_tower.state_dict())
-        initialise_projector(model, processor.tokenizer, source.projector)
-    return model
+    return options
+
+
+def encoder_of(recipe: Recipe, tower: PreTrainedConfig) -> dict[str, Any]:
+    """The encoder (dictionary form) of a new model with this tower."""
+    options = recipe.model
+    given = {"encoder": options.encoder} if options.encoder is not None else {"preset": options.preset}
+    return encoder_for(options, DragonflyConfig(vision_config=tower, **given).encoder)
+
+
+def _loaded_processor(recipe: Recipe, checkpoint: str) -> DragonflyProcessor:
+    processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(existing(checkpoint)))
+    processor.image_processor.encoder = encoder_for(recipe.model, processor.image_processor.encoder)
+    return processor
+
+
+def _loaded_model(recipe: Recipe, checkpoint: str, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
+    options = loading_options(recipe)
+    config = DragonflyConfig.from_pretrained(existing(checkpoint))
+    config.encoder = processor.image_processor.encoder
+    config.preset = recipe.model.preset or config.preset
+    if recipe.lora is not None and recipe.lora.quantize:
+        options["quantization_config"] = four_bits()
+    return DragonflyForConditionalGeneration.from_pretrained(existing(checkpoint), config=config, **options)
+
+
+def _joined_processor(recipe: Recipe) -> DragonflyProcessor:
+    tokenizer, image_token, separator_token = _tokenizer(recipe.init_from)
+    encoder = encoder_of(recipe, _tower_config(recipe.init_from))
+    image_processor = DragonflyImageProcessor(encoder=encoder, preset=recipe.model.preset)
+    return DragonflyProcessor(image_processor, tokenizer, image_token=image_token, separator_token=separator_token)
 
 
 def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
@@ -104,19 +124,6 @@ def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
     if selection := {key: value for key, value in options.selection.model_dump().items() if value is not None}:
         changes["selection"] = selection
     return EncoderSpec.from_dict(values).changed(changes).to_dict()
-
-
-def check_choice(recipe: Recipe, spec: EncoderSpec) -> None:
-    """ValueError where a choice that learns from attention would not see every high sub-image."""
-    if recipe.choice_from == "evidence":
-        return
-    sizes = [[grid[0] * grid[1] if grid else 0 for grid in pair] for pair in spec.pairs()]
-    if spec.selection.policy != "question" or any(spec.num_kept_high(mid, high) < high for mid, high in sizes):
-        raise ValueError(
-            "choice_from 'attention' needs policy 'question' and every high sub-image before the language model, and "
-            f"model.selection is policy '{spec.selection.policy}' with keep {spec.selection.keep} of each "
-            f"{spec.selection.scope}; keep all while training, and fewer when the model is loaded (model.selection.keep)"
-        )
 
 
 def warn_of_a_stale_map(model: DragonflyForConditionalGeneration) -> None:
@@ -139,48 +146,6 @@ def warn_of_a_stale_map(model: DragonflyForConditionalGeneration) -> None:
         )
 
 
-def freeze(model: nn.Module, trainable: list[str]) -> None:
-    """Let exactly the named modules be trained. ValueError for a name that the model does not have."""
-    modules = [named_module(model, name) for name in trainable]
-    tied = getattr(getattr(model, "config", None), "tie_word_embeddings", False)
-    if tied and "lm_head" in trainable and "language_model" not in trainable:
-        raise ValueError("trainable: lm_head is the same matrix as language_model's embeddings here; name both or neither")
-    model.requires_grad_(False)
-    for module in modules:
-        module.requires_grad_(True)
-
-
-def named_module(model: nn.Module, name: str) -> nn.Module:
-    """A module by the name that recipes use: `lm_head`, `vision_tower`, `language_model.layers.1`."""
-    place = name if name.partition(".")[0] == "lm_head" else f"model.{name}"
-    try:
-        return model.get_submodule(place)
-    except AttributeError:
-        first, _, last = name.rpartition(".")
-        owner = named_module(model, first) if first else None
-        legal = [child for child, _ in owner.named_children()] if owner is not None else list(MODULES)
-        where = f" in {first}" if first else ""
-        raise ValueError(f"trainable: no module {name!r}{where}: {nearest(last, legal)}") from None
-
-
-def module_of(parameter: str) -> str:
-    """The module of `MODULES`, with what follows, that a parameter's full name lies in (PEFT's prefix or not)."""
-    parts = parameter.split(".")
-    start = next((index for index, part in enumerate(parts) if part in MODULES), None)
-    return ".".join(parts[start:]) if start is not None else parameter
-
-
-def count_modules(model: nn.Module) -> list[ModuleCount]:
-    """Parameters and trained parameters of each of `MODULES`; what lies in none of them is `other`."""
-    counts = {name: [0, 0] for name in (*MODULES, "other")}
-    for name, parameter in model.named_parameters():
-        module = module_of(name).partition(".")[0]
-        count = counts[module if module in counts else "other"]
-        count[0] += parameter.numel()
-        count[1] += parameter.numel() if parameter.requires_grad else 0
-    return [ModuleCount(name, *count) for name, count in counts.items() if count[0]]
-
-
 def four_bits() -> Any:
     """The language model in 4 bits (NF4), tower, projector and head as they are. ValueError where that cannot run."""
     try:
@@ -199,10 +164,10 @@ def four_bits() -> Any:
     )
 
 
-def _assemble(recipe: Recipe, processor: DragonflyProcessor, options: dict[str, Any]) -> DragonflyForConditionalGeneration:
+def _joined_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
     """Tower and language model put into place, the projector new. Built without storage, so nothing is held twice."""
-    source = recipe.init_from
-    language: Any = AutoModelForCausalLM.from_pretrained(_existing(source.language_model or ""), **options)
+    source, options = recipe.init_from, loading_options(recipe)
+    language: Any = AutoModelForCausalLM.from_pretrained(existing(source.language_model or ""), **options)
     if len(processor.tokenizer) > language.get_input_embeddings().num_embeddings:
         language.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
     config = DragonflyConfig(
@@ -240,7 +205,7 @@ def _init_projector(projector: nn.Linear, seed: int, deviation: float) -> None:
 
 def _fill_tower(tower: nn.Module, source: InitFrom, dtype: torch.dtype) -> None:
     """Copy the weights below the feature layer; buffers that a checkpoint does not hold are made anew."""
-    loaded, built = _inner(AutoModel.from_pretrained(_existing(source.tower or ""), dtype=dtype)), _inner(tower)
+    loaded, built = _inner(AutoModel.from_pretrained(existing(source.tower or ""), dtype=dtype)), _inner(tower)
     weights = {**loaded.state_dict(), **dict(loaded.named_buffers())}
     tensors = {**dict(built.named_parameters()), **dict(built.named_buffers())}
     if missing := [name for name in tensors if name not in weights]:
@@ -256,16 +221,12 @@ def _inner(tower: nn.Module) -> nn.Module:
 
 
 def _tower_config(source: InitFrom) -> Any:
-    return tower_config(AutoConfig.from_pretrained(_existing(source.tower or "")))
-
-
-def _preset_or_encoder(options: ModelOptions) -> dict[str, Any]:
-    return {"encoder": options.encoder} if options.encoder is not None else {"preset": options.preset}
+    return tower_config(AutoConfig.from_pretrained(existing(source.tower or "")))
 
 
 def _tokenizer(source: InitFrom) -> tuple[Any, str, str]:
     """The language model's tokenizer, and its placeholder and separator: named, reserved, or added."""
-    tokenizer = AutoTokenizer.from_pretrained(_existing(source.language_model or ""))
+    tokenizer = AutoTokenizer.from_pretrained(existing(source.language_model or ""))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     known = tokenizer.get_vocab()
@@ -282,7 +243,7 @@ def _tokenizer(source: InitFrom) -> tuple[Any, str, str]:
     return tokenizer, chosen[0], chosen[1]
 
 
-def _existing(name: str) -> str:
+def existing(name: str) -> str:
     """The name itself, or the bundled model's directory for `nano`; ValueError when it names a path and there is nothing."""
     if name == BUNDLED:
         return str(bundled_model())

@@ -1,7 +1,7 @@
 """Checkpoints that count: a folder `checkpoint-STEP` with a `complete.json`, written last, of every file's size.
 
 Promises that a half-written folder is never resumed from, and that an older one goes only when a newer one is complete.
-Also the callback that turns SIGTERM into a checkpoint at the next optimiser step. Knows nothing of what is saved.
+Knows nothing of what is saved.
 """
 
 from __future__ import annotations
@@ -9,13 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import signal
-import threading
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import TrainerCallback
 
 from dragonfly.files import write_json
 
@@ -72,40 +66,3 @@ def step_of(folder: Path) -> int:
 def _folders(output: Path) -> list[Path]:
     folders = [folder for folder in output.glob("checkpoint-*") if folder.name.rpartition("-")[2].isdigit()]
     return sorted(folders, key=step_of)
-
-
-class StopOnSignal(TrainerCallback):
-    """On SIGTERM: finish the optimiser step, save, and stop. `stopped` tells that it happened.
-
-    Every process asks all others, so that one that was told a step earlier does not save alone.
-    """
-
-    def __init__(self) -> None:
-        self.told = False
-        self.stopped = False
-        self._before: Any = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._tell)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if _any_process(self.told, args.device) and state.global_step < state.max_steps:
-            self.stopped = True
-            control.should_save = True
-            control.should_training_stop = True
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def _tell(self, signum: int, frame: Any) -> None:
-        self.told = True
-
-
-def _any_process(told: bool, device: Any) -> bool:
-    if not torch.distributed.is_initialized():
-        return told
-    flag = torch.tensor(int(told), device=device)
-    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-    return bool(flag.item())

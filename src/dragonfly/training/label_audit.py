@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragonfly.data import Collator, Sample, audit, audit_batch, turn_tokens
-from dragonfly.data.errors import BadSample
-from dragonfly.data.lengths import image_size
+from dragonfly.data import BadSample, Sample, audit, audit_batch, image_size, turn_tokens
 
 from .recipe import Recipe
-from .sources import encoded
 
 SHOWN = 5
 
@@ -18,8 +15,11 @@ SHOWN = 5
 def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], processor: Any) -> dict[str, dict[str, int]]:
     """Encode the first `data.audit` rows of each source and look each over, alone and in padded batches.
 
-    Returns for each source its rows, tokens and trained tokens. ValueError naming source, row and fault.
+    Returns for each source its rows, tokens and trained tokens. Nothing where the objective's examples have no token labels.
+    ValueError naming source, row and fault.
     """
+    if recipe.chosen.examples is None:
+        return {}
     marks, faults, report = turn_tokens(processor), [], {}
     for name, rows in sources.items():
         examples, promised = _encoded_rows(recipe, rows, processor)
@@ -35,7 +35,7 @@ def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], proces
         if examples:
             lengths = [len(example["input_ids"]) for example in examples]
             ends = [lengths.index(min(lengths)), lengths.index(max(lengths))]  # as much padding as there can be
-            batch = Collator(processor.tokenizer.pad_token_id)([examples[number] for number in ends])
+            batch = recipe.chosen.collate(processor)([examples[number] for number in ends])
             found = audit_batch(batch, [promised[number] for number in ends], **options)
             faults += [f"{name} rows {ends[0]} and {ends[1]} as a batch: {fault}" for fault in found]
         report[name] = {
@@ -54,7 +54,8 @@ def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], proces
 
 def _encoded_rows(recipe: Recipe, rows: Sequence[Sample], processor: Any) -> tuple[list[Any], list[list[int]]]:
     """The first usable rows as examples, and for each the tokens that its images' layouts promise."""
-    dataset = encoded(recipe, rows, processor)
+    assert recipe.chosen.examples is not None
+    dataset = recipe.chosen.examples(recipe, rows, processor)
     examples, promised = [], []
     for index in range(min(recipe.data.audit, len(rows))):
         try:

@@ -14,7 +14,7 @@ from transformers import AutoProcessor
 from dragonfly.files import ORIGIN, atomic_directory, sha256, write_json
 from dragonfly.models import DragonflyForConditionalGeneration
 
-from .options import Lora
+from .recipe import Lora
 
 
 def add_adapter(model: Any, lora: Lora, trainable: list[str]) -> Any:

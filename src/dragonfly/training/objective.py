@@ -1,76 +1,185 @@
-"""What a stage learns: for each objective the module that is trained, its examples and how they are batched.
+"""What a stage learns: the hook by which an objective plugs into training, and training's own two, `answer` and `text`.
 
-`answer` trains the answers of conversations about images, `text` those of conversations without any, `patch_ocr` the tower
-alone on marked images (`patch_labels`). Knows no optimiser and no files.
+An `Objective` is told before any weight is read what its section of a recipe may hold and how rows become examples; its `build`
+then gives the Trainer a `TrainingSetup`. Knows no optimiser and no files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import TrainerCallback
 
-from dragonfly.data import Collator, Mixture
+from dragonfly.config import Config
+from dragonfly.data import IGNORE_INDEX, Collator, EncodedDataset, Mixture, Sample
+from dragonfly.data.dataset import EncodeSample
 from dragonfly.models.connector import OPTIONAL
 
-from . import patch_labels
-from .attention_supervision import check_heads
-from .metric_thresholds import answer_metrics, likeliest
-from .patch_ocr_head import PatchOcrModel
-from .recipe import Recipe
-from .sources import encoded, load_rows
-from .streaming import Stream
+from .modules import MODULES
+from .sources import Stream, load_rows
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+Batch = Mapping[str, Any]
+Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """What the trainer is given: the module that is trained, its examples (torch datasets), and how they are batched.
+    """What the Trainer is given.
 
-    `predictions` reduces a batch's outputs to what `metrics` compares with the labels.
+    Args:
+        module: what is trained: the model, or a module that holds a part of it. Its forward takes `labels` and gives a loss.
+        train: examples of the whole run in their order (a torch dataset); `evaluation` of `data.eval`, None without one.
+        collate: examples -> batch.
+        predictions: (outputs, labels) of an evaluation batch -> what `metrics` compares with the labels.
+        metrics: (predictions, labels) of all evaluation batches, in numpy -> numbers by name.
+        inputs: (module, batch) -> what the module's forward is given; None for the batch as it is.
+        extra_loss: (outputs, batch with inputs) -> a scalar, a mean over the batch, that training adds to the loss.
+        callbacks: beside those of any run.
+        save: writes what lies beside the model into its folder.
     """
 
     module: nn.Module
     train: Any
     evaluation: Any
-    collate: Callable[[Sequence[Any]], Mapping[str, Tensor]]
+    collate: Collate
     predictions: Callable[[Any, Tensor], Tensor]
-    metrics: Callable[[Any, Any], dict[str, float]]
+    metrics: Callable[[np.ndarray, np.ndarray], dict[str, float]]
+    inputs: Callable[[Any, Batch], dict[str, Any]] | None = None
+    extra_loss: Callable[[Any, Batch], Tensor] | None = None
+    callbacks: tuple[TrainerCallback, ...] = ()
+    save: Callable[[Path], None] | None = None
 
 
-def make_setup(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream) -> TrainingSetup:
-    """The recipe's objective on `rows`, those of the whole run in their order."""
-    evaluation = load_rows(recipe.data.eval, recipe.data.max_bad_share, recipe.data.shared_prefix) if recipe.data.eval else None
-    if recipe.objective == "patch_ocr" and isinstance(rows, Mixture):
-        options = recipe.patch_ocr
-        classes = patch_labels.find_classes(
-            (sample for source in rows.sources.values() for sample in source), options.near, options.slots, options.bound
-        )
-        torch.manual_seed(recipe.seed)
-        patch_ocr = PatchOcrModel(model.model.vision_tower, model.config.vision_config.hidden_size, classes, options.nothing)
-        patch_ocr.begin_from(recipe.init_from.checkpoint)
-        train = patch_labels.PatchDataset(rows, processor, classes, options)
-        held_out = patch_labels.PatchDataset(evaluation, processor, classes, options) if evaluation else None
-        return TrainingSetup(
-            patch_ocr,
-            train,
-            held_out,
-            patch_labels.collate,
-            lambda outputs, _: patch_ocr.predictions(_first(outputs)),
-            patch_ocr.metrics,
-        )
-    if recipe.attention_supervision is not None:
-        check_heads(recipe.attention_supervision, model.config.get_text_config())
+def encoded(
+    recipe: Recipe, rows: Sequence[Sample] | Mixture, processor: Any, encode_sample: EncodeSample | None = None
+) -> EncodedDataset:
+    """Rows as training examples under the recipe's options."""
+    data = recipe.data
+    return EncodedDataset(
+        rows,
+        processor,
+        train_on=data.train_on,
+        max_length=data.max_length,
+        seed=recipe.seed,
+        max_bad_share=data.max_bad_share,
+        image_policy=processor.image_processor.image_policy,
+        encode_sample=encode_sample,
+    )
+
+
+def collator(processor: Any) -> Collate:
+    """The plain collation of `encoded` examples."""
+    return Collator(processor.tokenizer.pad_token_id)
+
+
+def no_faults(recipe: Recipe) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a recipe's `objective` names.
+
+    Args:
+        options: its section of a recipe; the field `name` has the objective's name as its only value and default.
+        modules: names of `MODULES` that get a gradient.
+        build: (recipe, model, processor, rows of the whole run) -> what the Trainer is given.
+        faults: what of a recipe does not go together with it, a sentence each; judged without opening a file.
+        examples: (recipe, rows, processor) -> examples with token labels, which are looked over before training; None where
+            rows become something else.
+        collate: processor -> the collation of such examples.
+        turns_seen: whether questions grouped on an image see each other (and may then not tell each other's answers).
+        images: whether rows may have images.
+        streams: whether its examples can be made while rows are read.
+        may_change: options that a resumed run may have otherwise than before: they change no number.
+    """
+
+    options: type[Config]
+    modules: frozenset[str]
+    build: Callable[[Recipe, Any, Any, Mixture | Stream], TrainingSetup]
+    faults: Callable[[Recipe], list[str]] = no_faults
+    examples: Callable[[Recipe, Sequence[Sample] | Mixture, Any], EncodedDataset] | None = encoded
+    collate: Callable[[Any], Collate] = collator
+    turns_seen: bool = True
+    images: bool = True
+    streams: bool = False
+    may_change: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return self.options.model_fields["name"].default
+
+
+class Answer(Config):
+    """The answers of conversations about images (or all text, with `data.train_on=all`)."""
+
+    name: Literal["answer"] = "answer"
+
+
+class Text(Config):
+    """The language model alone, on conversations without images."""
+
+    name: Literal["text"] = "text"
+
+
+def answer_setup(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream) -> TrainingSetup:
+    """Next-token training of the model on the examples of the recipe's objective."""
+    objective, data = recipe.chosen, recipe.data
+    assert objective.examples is not None
     answer_without_images(model)
-    train = encoded(recipe, rows, processor) if isinstance(rows, Mixture) else rows
-    held_out = encoded(recipe, evaluation, processor) if evaluation else None
-    return TrainingSetup(model, train, held_out, Collator(processor.tokenizer.pad_token_id), likeliest, answer_metrics)
+    evaluation = load_rows(data.eval, data.max_bad_share, turns_seen=objective.turns_seen) if data.eval else None
+    return TrainingSetup(
+        module=model,
+        train=objective.examples(recipe, rows, processor) if isinstance(rows, Mixture) else rows,
+        evaluation=objective.examples(recipe, evaluation, processor) if evaluation else None,
+        collate=objective.collate(processor),
+        predictions=likeliest,
+        metrics=answer_metrics,
+    )
 
 
-def _first(outputs: Any) -> Tensor:
-    return outputs[0] if isinstance(outputs, tuple) else outputs
+def _answer_faults(recipe: Recipe) -> list[str]:
+    if "query_projection" in recipe.modules and not recipe.evidence_weight:
+        return ["query_projection learns from the choice alone; set evidence_weight above 0, or leave it out of trainable"]
+    return []
+
+
+ANSWER = Objective(Answer, frozenset(MODULES), answer_setup, _answer_faults, streams=True)
+TEXT = Objective(Text, frozenset({"language_model", "lm_head"}), answer_setup, images=False, streams=True)
+
+
+def likeliest(outputs: Any, labels: Tensor) -> Tensor:
+    """The likeliest token at each position (batch, length): all that the metrics need of the logits."""
+    logits = outputs[0] if isinstance(outputs, tuple) else outputs
+    return logits.argmax(dim=-1)
+
+
+def answer_metrics(predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Shares of right tokens and of wholly right answers, both arguments (rows, tokens).
+
+    An answer (`turns`) is a run of labels; its tokens are predicted one position before each. It is right when every token is the
+    likeliest one after the true ones before it, which is exactly when greedy decoding gives the answer.
+    """
+    predictions, labels = predictions[:, :-1], labels[:, 1:]
+    asked = labels != IGNORE_INDEX
+    right = predictions == labels
+    turns = [bool(right[row, start:end].all()) for row in range(len(labels)) for start, end in _runs(asked[row])]
+    return {"tokens": float(right[asked].mean()), "turns": float(np.mean(turns)), "num_turns": float(len(turns))}
+
+
+def _runs(asked: np.ndarray) -> list[tuple[int, int]]:
+    """The half-open runs of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], asked.astype(np.int8), [0]])))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def answer_without_images(model: Any) -> None:
@@ -84,7 +193,8 @@ def answer_without_images(model: Any) -> None:
 
 
 def _with_dummy(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    if kwargs.get("pixel_values") is not None or kwargs.get("input_ids") is None:
+    has_images = kwargs.get("pixel_values") is not None or kwargs.get("mm_encoder_outputs") is not None
+    if has_images or kwargs.get("input_ids") is None:
         return None
     side, device = base.spec.resolution, kwargs["input_ids"].device
     dummy = torch.zeros(1, 3, side, side, device=device)

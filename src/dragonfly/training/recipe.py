@@ -1,69 +1,73 @@
 """A training stage as data: what is built, what is trained on what, and how. One YAML, complete, read into `Recipe`.
 
-Promises that everything which can be judged without opening a file is judged here, all faults at once, before a GPU is
-touched. Knows no model class and loads no torch.
+Promises that everything which can be judged without opening a file is judged here, all faults at once, before a weight is read.
+Knows no objective in particular but training's own two: others, and other beginnings of a model, are handed in as `Hooks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
 from dragonfly.config import Config, nearest, shipped_file, shipped_files
 
-from .options import AttentionSupervision, Batch, Log, Lora, MetricThreshold, Optim, PatchOcrOptions, Save, Share
-
-MODULES = ("vision_tower", "multi_modal_projector", "sub_image_position", "query_projection", "language_model", "lm_head")
-"""What a stage may train; a part of one is named with dots (`language_model.layers.31`)."""
+from .build import Initializer
+from .modules import MODULES
+from .objective import ANSWER, TEXT, Answer, Objective, Text
 
 RECIPES = Path(str(files("dragonfly"))) / "recipes"
 
+Positive = Field(gt=0)
+Share = Field(default=0.0, ge=0.0, le=1.0)
 
-class Scratch(Config):
-    """A new model: configurations of tower and language model (with `model_type`), and a tokenizer learned from `texts`.
 
-    `texts` is a file, folder or manifest of samples whose messages are read; `vocabulary` the most tokens, 256 bytes and the
-    special ones included, so that any text can be said.
-    """
+@dataclass(frozen=True, eq=False)
+class Hooks:
+    """What a recipe may name beside training's own: objectives, and initializers by their key in `init_from`."""
 
-    tower: dict[str, Any]
-    language_model: dict[str, Any]
-    texts: str
-    vocabulary: int = Field(default=512, ge=300)
-    feature_layer: int = -2
+    objectives: tuple[Objective, ...] = ()
+    initializers: Mapping[str, Initializer] = field(default_factory=dict[str, Initializer])
 
 
 class InitFrom(Config):
-    """Where the weights come from: a `checkpoint`, a `tower` and a `language_model` with a new projector, or `scratch`.
+    """Where the weights come from: a `checkpoint`, a `tower` and a `language_model` with a new projector, or an initializer.
 
-    All but scratch are directories or hub names. `image_token` and `separator_token` name tokens of a language model's
-    tokenizer; where it has none to spare, they are added. `projector` is the output of a stage with objective `patch_ocr`: the
-    tower is that stage's, and the projector begins as its head, put into words.
+    Checkpoint, tower and language model are directories or hub names. `image_token` and `separator_token` name tokens of a
+    language model's tokenizer; where it has none to spare, they are added.
     """
 
     checkpoint: str | None = None
-    scratch: Scratch | None = None
-    projector: str | None = None
     tower: str | None = None
     language_model: str | None = None
     image_token: str | None = None
     separator_token: str | None = None
 
+    @property
+    def initializer(self) -> str | None:
+        """The key of the initializer that is given, if one is."""
+        return next((name for name in _keys(self) if getattr(self, name) is not None), None)
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         pair = (self.tower is not None) + (self.language_model is not None)
-        ways = (self.checkpoint is not None) + (pair > 0) + (self.scratch is not None)
-        if ways != 1 or pair == 1:
-            names = ("checkpoint", "scratch", "tower", "language_model")
-            given = ", ".join(name for name in names if getattr(self, name)) or "none of them"
-            raise ValueError(f"give one of checkpoint, scratch, or tower and language_model; given: {given}")
+        names = ["checkpoint", *_keys(self)]
+        given = [name for name in (*names, "tower", "language_model") if getattr(self, name) is not None]
+        if len(given) != (2 if pair else 1) or pair == 1:
+            listed = f"{', '.join(names)}{',' if len(names) > 1 else ''} or tower and language_model"
+            raise ValueError(f"give one of {listed}; given: {', '.join(given) or 'none of them'}")
         if not pair and (self.image_token or self.separator_token):
             raise ValueError("image_token and separator_token belong to tower + language_model; a checkpoint has its own")
         return self
+
+
+def _keys(values: InitFrom) -> list[str]:
+    return [name for name in type(values).model_fields if name not in InitFrom.model_fields]
 
 
 class SelectionOptions(Config):
@@ -120,7 +124,6 @@ class Data(Config):
 
     A path in place of all this is one source to train on (`data=OUT/manifest.json`), the rest as it is here.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
-    `shared_prefix` asks each turn as if it were the only one: questions grouped on an image share it and do not see each other.
     """
 
     train: list[Source]
@@ -130,7 +133,6 @@ class Data(Config):
     max_bad_share: float = Share
     group_by_length: bool = False
     streaming: bool = False
-    shared_prefix: bool = False
     workers: int = Field(default=0, ge=0)
     audit: int = Field(default=16, gt=0)
 
@@ -146,8 +148,6 @@ class Data(Config):
             raise ValueError("data.train is empty; name at least one source")
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"several sources have the name {', '.join(double)}; give each its own")
-        if self.shared_prefix and self.train_on != "assistant":
-            raise ValueError("data.shared_prefix trains answers; it goes with data.train_on=assistant")
         if self.streaming and (sources := [source.name for source in self.train if source.group_questions > 1]):
             raise ValueError(
                 f"group_questions needs all rows at once and data.streaming reads them one by one; "
@@ -156,35 +156,90 @@ class Data(Config):
         return self
 
 
+class Optim(Config):
+    """AdamW. `learning_rates` overrules `learning_rate` per module; `warmup` below 1 is a share of the steps."""
+
+    learning_rate: float = Positive
+    learning_rates: dict[str, float] = Field(default_factory=dict)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(default=0.0, ge=0.0)
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    max_grad_norm: float = Field(default=1.0, ge=0.0)
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+class Batch(Config):
+    """`global_size` = `per_device` x `accumulation` x processes. What is None follows from the others."""
+
+    global_size: int = Positive
+    per_device: int = Field(default=1, gt=0)
+    accumulation: int | None = Field(default=None, gt=0)
+
+    def accumulation_for(self, world_size: int) -> int:
+        """Batches per optimiser step on each of `world_size` processes. ValueError when the numbers do not agree."""
+        steps, rest = divmod(self.global_size, self.per_device * world_size)
+        if rest or not steps or self.accumulation not in (None, steps):
+            each = f"batch.accumulation {self.accumulation} x " if self.accumulation else ""
+            raise ValueError(
+                f"batch.global_size {self.global_size} is not batch.per_device {self.per_device} x {each}"
+                f"{world_size} processes{'' if each else ' x a whole number'}; change one of them"
+            )
+        return steps
+
+
+class Lora(Config):
+    """A PEFT adapter on the modules whose names match the regular expression `targets`.
+
+    `quantize` loads the language model in 4 bits (QLoRA), which needs bitsandbytes and CUDA.
+    """
+
+    r: int = Field(default=16, gt=0)
+    alpha: int = Field(default=32, gt=0)
+    dropout: float = Share
+    targets: str = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+    quantize: bool = False
+
+
+class Save(Config):
+    """`every`: steps between checkpoints, None for none but the last; `keep`: how many complete ones stay."""
+
+    every: int | None = Field(default=None, gt=0)
+    keep: int = Field(default=2, gt=0)
+
+
+class Log(Config):
+    """`every`: steps between log lines."""
+
+    every: int = Field(default=1, gt=0)
+    eval_every: int | None = Field(default=None, gt=0)
+    tensorboard: bool = True
+    wandb: bool = False
+
+
 class Recipe(Config):
     """One training stage.
 
     Args:
         trainable: names from `MODULES` or parts of them; all else is frozen.
-        objective: `answer` (default), `text` (language model alone, no images), `patch_ocr` (the tower learns to name the
-            marks of a sample, patch by patch).
+        objective: `answer` (default), `text` (language model alone, no images), or one of the hooks'; its name, or its section
+            with the name in it.
         epochs, steps: exactly one; an epoch's last step is filled up from the next epoch's order.
-        evidence_weight: of the cross-entropy between the scores of policy `question` and what tells where the answer is; trains
+        evidence_weight: of the cross-entropy between the scores of policy `question` and the samples' `evidence`; trains
             `query_projection` alone.
-        choice_from: what tells it: the samples' `evidence`, or the `attention` that answers pay each high sub-image, which asks
-            for `attention: {text_config: eager}` and a `model.selection.keep` that keeps them all.
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
-        patch_ocr: what the objective `patch_ocr` asks.
-        attention_supervision: where attention is told to look; with `data.shared_prefix`, `attention: {text_config: eager}` and
-        all sub-images kept.
         attention: transformers' name of an implementation, or one each for `vision_config` and `text_config`.
-        metric_thresholds: what the run must have reached, measured on `data.eval`.
         deepspeed: a shipped configuration (zero1, zero2) or the path of one.
         peak_flops: of one device at this precision, for the FLOPs utilisation; None leaves that out.
         output: a directory that does not exist yet, or one that holds an interrupted run of the same recipe.
     """
 
+    hooks: ClassVar[Hooks] = Hooks((ANSWER, TEXT))
+
     name: str
     init_from: InitFrom
     model: ModelOptions = ModelOptions()
     trainable: list[str]
-    objective: Literal["answer", "text", "patch_ocr"] = "answer"
-    patch_ocr: PatchOcrOptions = PatchOcrOptions()
+    objective: Annotated[Answer | Text, Field(discriminator="name")] = Answer()
     data: Data
     optim: Optim
     batch: Batch
@@ -193,12 +248,9 @@ class Recipe(Config):
     precision: Literal["float32", "bfloat16"] = "float32"
     attention: str | dict[str, str] | None = None
     gradient_checkpointing: bool = False
-    attention_supervision: AttentionSupervision | None = None
     evidence_weight: float = Field(default=0.0, ge=0.0)
-    choice_from: Literal["evidence", "attention"] = "evidence"
     lora: Lora | None = None
     deepspeed: str | None = None
-    metric_thresholds: list[MetricThreshold] = Field(default_factory=list)
     save: Save = Save()
     log: Log = Log()
     seed: int = Field(default=0, ge=0)
@@ -206,9 +258,47 @@ class Recipe(Config):
     output: str
 
     @classmethod
-    def load(cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None) -> Self:
-        """A recipe from a file, or from the package by name (`general/stage1-v1`), with `key.sub=value` overrides."""
+    def load(
+        cls,
+        path: str | Path | None,
+        overrides: Sequence[str] = (),
+        *,
+        base: dict[str, Any] | None = None,
+        hooks: Hooks | None = None,
+    ) -> Self:
+        """A recipe from a file, or from the package by name (`general/stage1-v1`), with `key.sub=value` overrides.
+
+        `hooks` are what it may name beside training's own.
+        """
+        if hooks is not None:
+            return with_hooks(hooks).load(path, overrides, base=base)  # pyright: ignore[reportReturnType]
         return super().load(None if path is None else shipped_file(path, _shipped(), "recipe"), overrides, base=base)
+
+    @property
+    def chosen(self) -> Objective:
+        """The objective that `objective` names."""
+        return next(one for one in self.hooks.objectives if one.name == self.objective.name)
+
+    @property
+    def initializer(self) -> Initializer | None:
+        """The initializer that `init_from` names, where it is none of training's own two beginnings."""
+        name = self.init_from.initializer
+        return None if name is None else self.hooks.initializers[name]
+
+    @property
+    def modules(self) -> set[str]:
+        """The modules that `trainable` names, whole or in part."""
+        return {name.partition(".")[0] for name in self.trainable}
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        section = {"name": value} if isinstance(value, str) else value
+        if isinstance(section, dict):
+            legal = [one.name for one in cls.hooks.objectives]
+            if section.get("name") not in legal:
+                raise ValueError(nearest(str(section.get("name")), legal))
+        return section
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -216,10 +306,7 @@ class Recipe(Config):
             *self._length_faults(),
             *self._module_faults(),
             *self._objective_faults(),
-            *self._choice_faults(),
-            *self._attention_supervision_faults(),
             *self._lora_faults(),
-            *self._threshold_faults(),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -228,10 +315,11 @@ class Recipe(Config):
     def _length_faults(self) -> list[str]:
         if (self.epochs is None) == (self.steps is None):
             return [f"give exactly one of epochs and steps; epochs is {self.epochs}, steps {self.steps}"]
-        if self.data.streaming and (self.steps is None or self.data.group_by_length or self.objective == "patch_ocr"):
+        if self.data.streaming and (self.steps is None or self.data.group_by_length or not self.chosen.streams):
+            streams = " or ".join(repr(one.name) for one in self.hooks.objectives if one.streams)
             return [
                 "data.streaming does not know how many rows there are or how long: give steps, not epochs, with "
-                "group_by_length=false and another objective than 'patch_ocr'"
+                f"group_by_length=false and the objective {streams}"
             ]
         return []
 
@@ -246,48 +334,11 @@ class Recipe(Config):
         return faults
 
     def _objective_faults(self) -> list[str]:
-        parts = {name.partition(".")[0] for name in self.trainable}
-        if "query_projection" in parts and not self.evidence_weight:
-            return ["query_projection learns from the choice alone; set evidence_weight above 0, or leave it out of trainable"]
-        legal = {"answer": set(MODULES), "text": {"language_model", "lm_head"}, "patch_ocr": {"vision_tower"}}[self.objective]
-        if wrong := sorted(parts & set(MODULES) - legal):
-            may = ", ".join(sorted(legal))
-            return [f"objective {self.objective!r} gives no gradient to {', '.join(wrong)}; trainable may name {may}"]
-        return []
-
-    def _choice_faults(self) -> list[str]:
-        return self._attention_faults("choice_from 'attention'") if self.choice_from == "attention" else []
-
-    def _attention_supervision_faults(self) -> list[str]:
-        if self.attention_supervision is None:
-            return []
-        faults = self._attention_faults("attention_supervision")
-        if self.objective != "answer" or not self.data.shared_prefix or self.data.streaming:
-            faults.append("attention_supervision is for objective 'answer' with data.shared_prefix=true and data.streaming=false")
-        return faults
-
-    def _attention_faults(self, what: str) -> list[str]:
-        """Why `what` could not read the language model's attention."""
-        told = self.attention.get("text_config") if isinstance(self.attention, dict) else self.attention
-        faults = []
-        if told != "eager":
-            faults.append(
-                f"{what} reads the language model's attention, which {told or 'the default, sdpa,'} does "
-                "not give; set attention={text_config: eager}"
-            )
-        if self.gradient_checkpointing:
-            faults.append(f"{what} needs what gradient_checkpointing throws away; set it to false")
-        return faults
-
-    def _threshold_faults(self) -> list[str]:
-        if self.metric_thresholds and self.data.eval is None:
-            return ["metric_thresholds are measured on data.eval, which is missing"]
-        late = [
-            threshold.step
-            for threshold in self.metric_thresholds
-            if threshold.step is not None and self.steps is not None and threshold.step > self.steps
-        ]
-        return [f"a metric threshold at step {late[0]} is never reached in {self.steps} steps"] if late else []
+        chosen = self.chosen
+        if wrong := sorted((self.modules & set(MODULES)) - chosen.modules):
+            may = ", ".join(sorted(chosen.modules))
+            return [f"objective {chosen.name!r} gives no gradient to {', '.join(wrong)}; trainable may name {may}"]
+        return chosen.faults(self)
 
     def _lora_faults(self) -> list[str]:
         if self.lora is None:
@@ -295,11 +346,22 @@ class Recipe(Config):
         faults = []
         if self.init_from.checkpoint is None:
             faults.append("lora needs init_from.checkpoint: an adapter belongs to one base; train stage 1 without it")
-        if self.objective == "patch_ocr":
-            faults.append("lora is for the objectives answer and text")
-        if full := sorted({"language_model", "lm_head"} & {name.partition(".")[0] for name in self.trainable}):
+        if full := sorted({"language_model", "lm_head"} & self.modules):
             faults.append(f"lora adapts the language model, so trainable may not name {', '.join(full)}")
         return faults
+
+
+@cache
+def with_hooks(hooks: Hooks) -> type[Recipe]:
+    """`Recipe` with these hooks beside training's own: their sections are checked like all others."""
+    joined = Hooks((*Recipe.hooks.objectives, *hooks.objectives), {**Recipe.hooks.initializers, **hooks.initializers})
+    keys: dict[str, Any] = {name: (one.options | None, None) for name, one in joined.initializers.items()}
+    init_from = create_model("InitFrom", __base__=InitFrom, **keys)
+    sections: Any = Union[tuple(one.options for one in joined.objectives)]  # noqa: UP007 - of types known at run time
+    objective = (Annotated[sections, Field(discriminator="name")], Answer())
+    recipe = create_model("Recipe", __base__=Recipe, init_from=(init_from, ...), objective=objective)
+    recipe.hooks = joined
+    return recipe
 
 
 def shipped_recipes() -> list[str]:

@@ -1,6 +1,6 @@
 """One stage from its recipe to a model directory: `run(recipe)`.
 
-    read rows -> look at the labels -> build, freeze -> train (or go on) -> export
+    read rows -> look at the labels -> build, freeze -> train (or resume) -> export
 
 Promises that a run which was cut off resumes where its last complete checkpoint stands when started again, and that
 nothing but a finished run is called a model.
@@ -11,35 +11,31 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
-from dragonfly.files import ORIGIN, write_json
+from dragonfly.config import dump
+from dragonfly.files import ORIGIN, result_header, write_json, write_text
 
 from . import checkpoints
 from .arguments import training_arguments
-from .build import build_model, build_processor, check_choice, count_modules, freeze, warn_of_a_stale_map
-from .flops import Flops
+from .build import build_model, build_processor, warn_of_a_stale_map
+from .callbacks import Progress, Record, StopOnSignal
 from .label_audit import audit_labels
 from .lora import add_adapter, base_hash
-from .metric_thresholds import MetricThresholds
-from .objective import make_setup
-from .patch_ocr_head import PatchOcrModel, save_head
-from .progress import Progress
+from .modules import ModuleCount, count_modules, freeze
 from .recipe import Recipe
-from .record import RECIPE, Record, origin, write_recipe
 from .sources import first_rows, manifest_hashes, mixture, num_steps, stream
-from .trainer import StageTrainer
+from .trainer import Flops, StageTrainer
 
 logger = logging.getLogger(__name__)
 
-SEEN = 400
-"""Images at most from which a OCR head's moments are taken."""
+RECIPE = "recipe.yaml"
 
-FREE_TO_CHANGE = {"metric_thresholds", "log", "save", "peak_flops", "output"}
+FREE_TO_CHANGE = {"log", "save", "peak_flops", "output"}
 """What a resumed run may have otherwise than before: none of it changes a number."""
 
 
@@ -58,38 +54,27 @@ def run(recipe: Recipe) -> Path:
     logger.info("%s", order or f"streamed: {', '.join(sources)}")
     steps = num_steps(recipe, order.rows_per_epoch if order else 0)
     arguments = training_arguments(recipe, steps)  # refuses a batch that does not fit, before weights are read
-    if recipe.objective != "patch_ocr":
-        logger.info("labels: %s", json.dumps(audit_labels(recipe, sources, processor)))
+    logger.info("labels: %s", json.dumps(audit_labels(recipe, sources, processor)))
     model = _prepared_model(recipe, processor)
     start = checkpoints.step_of(last) if last else 0
     skip = start * arguments.gradient_accumulation_steps
     rows = order or stream(recipe, sources, processor, arguments.world_size, skip)
-    setup = make_setup(recipe, model, processor, rows)
-    counts = count_modules(setup.module if recipe.objective == "patch_ocr" else model)
+    setup = recipe.chosen.build(recipe, model, processor, rows)
+    counts = count_modules(setup.module)
     for count in counts:
         logger.info("%s", count)
     about = origin(recipe, manifest_hashes(recipe), counts)
     if recipe.lora is not None:
         about["base"] = {"path": recipe.init_from.checkpoint, "sha256": base_hash(recipe.init_from.checkpoint or "")}
-    stop = checkpoints.StopOnSignal()
+    stop = StopOnSignal()
     trainer = StageTrainer(
         recipe=recipe,
+        setup=setup,
         arguments=arguments,
         start=start,
-        flops=None if recipe.objective == "patch_ocr" else Flops.of_model(model_of(model), counts),
-        model=setup.module,
-        train_dataset=setup.train,
-        eval_dataset=setup.evaluation,
-        data_collator=setup.collate,
-        preprocess_logits_for_metrics=setup.predictions,
-        compute_metrics=lambda prediction: setup.metrics(prediction.predictions, prediction.label_ids),
+        flops=Flops.of_model(model_of(model), counts) if setup.module is model else None,
         processing_class=processor,
-        callbacks=[
-            stop,
-            Progress(),
-            Record(recipe, about, arguments.world_size),
-            MetricThresholds(recipe.metric_thresholds, steps),
-        ],
+        callbacks=[stop, Progress(), Record(recipe, about, arguments.world_size), *setup.callbacks],
     )
     trainer.remove_callback(PrinterCallback)  # takes the bar's place when that is off; ours is on
     if arguments.should_save:
@@ -111,14 +96,35 @@ def resumable(recipe: Recipe, output: Path) -> Path | None:
         raise ValueError(f"{output} holds a finished run; choose another output, or remove it")
     if not (output / RECIPE).is_file():
         raise ValueError(f"{output} is not empty and holds no run of ours; choose another output")
-    before = Recipe.load(output / RECIPE)
+    before = type(recipe).load(output / RECIPE)
     if changed := sorted(name for name in _flat(recipe) | _flat(before) if _flat(recipe).get(name) != _flat(before).get(name)):
         raise ValueError(
             f"{output} holds a run of another recipe (different: {', '.join(changed)}); "
             "undo the change to resume it, or choose another output"
         )
-    found = checkpoints.checkpoints(output)
-    return found[-1] if found else None
+    complete = checkpoints.checkpoints(output)
+    return complete[-1] if complete else None
+
+
+def origin(recipe: Recipe, hashes: dict[str, str | None], counts: list[ModuleCount]) -> dict[str, Any]:
+    """What is known of a run before it starts; `dragonfly.json` of its model."""
+    header = result_header()
+    return {
+        "version": header["versions"]["dragonfly"],
+        "recipe": recipe.name,
+        "init_from": recipe.init_from.model_dump(exclude_none=True),
+        "data": hashes,
+        "commit": header["commit"],
+        "dirty": header["dirty"],
+        "date": header["date"],
+        "versions": header["versions"],
+        "hardware": header["hardware"],
+        "parameters": {count.name: {"total": count.parameters, "trained": count.trained} for count in counts},
+    }
+
+
+def write_recipe(recipe: Recipe, output: Path) -> None:
+    write_text(output / RECIPE, dump(recipe))
 
 
 def model_of(model: Any) -> Any:
@@ -127,7 +133,6 @@ def model_of(model: Any) -> Any:
 
 
 def _prepared_model(recipe: Recipe, processor: Any) -> Any:
-    check_choice(recipe, processor.image_processor.spec)
     model: Any = build_model(recipe, processor)
     _use_cache(model, False)
     if recipe.lora is not None:
@@ -146,14 +151,14 @@ def _prepared_model(recipe: Recipe, processor: Any) -> Any:
 def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, Any], output: Path) -> None:
     """The finished model as one directory: weights, processor, `dragonfly.json` last. Checkpoints are kept."""
     _use_cache(model_of(model), True)
-    if trainer.recipe.objective == "patch_ocr":  # the head is no part of the model
-        if trainer.args.should_save:
-            model.save_pretrained(output)
-            processor.save_pretrained(output)
-            seen: Any = trainer.train_dataset
-            save_head(cast(PatchOcrModel, trainer.model), output, (seen[at] for at in range(min(SEEN, len(seen)))))
-    else:
+    setup = trainer.setup
+    if setup.module is model:
         trainer.save_model(str(output))
+    elif trainer.args.should_save:  # what else was trained is no part of the model
+        model.save_pretrained(output)
+        processor.save_pretrained(output)
+    if setup.save is not None and trainer.args.should_save:
+        setup.save(output)
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
         for name in ("training_args.bin", "README.md"):  # a pickle, and PEFT's empty form; recipe.yaml says it better
@@ -169,6 +174,7 @@ def _use_cache(model: Any, value: bool) -> None:
 def _flat(recipe: Recipe) -> dict[str, Any]:
     """A recipe's values by dotted name, without those that may change."""
     values = recipe.model_dump(mode="json", exclude=FREE_TO_CHANGE)
+    values["objective"] = {key: value for key, value in values["objective"].items() if key not in recipe.chosen.may_change}
     if not recipe.data.streaming:  # the order of a stream depends on their number
         values["data"].pop("workers")
 

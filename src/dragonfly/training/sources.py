@@ -8,71 +8,56 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch.utils.data import Sampler
 
-from dragonfly.data import BadRow, EncodedDataset, Manifest, Mixture, Sample, count_bad, group_questions, read
+from dragonfly.data import BadRow, Manifest, Mixture, Sample, count_bad, grouped, read
 from dragonfly.data.manifest import NAME
 from dragonfly.files import sha256
 
-from .question_groups import apart
-from .recipe import Recipe, Source
 from .streaming import Reader, Stream
+
+if TYPE_CHECKING:
+    from .recipe import Recipe, Source
 
 logger = logging.getLogger(__name__)
 
 WINDOW_STEPS = 32  # optimiser steps whose examples are sorted together when grouping by length
 
 
-def load_rows(source: Source, max_bad_share: float, shared_prefix: bool = False) -> Any:
+def load_rows(source: Source, max_bad_share: float, *, turns_seen: bool = True) -> Any:
     """The usable rows of a source: a sequence of `Sample`. A manifest is read row by row, later; else all is in memory.
 
+    `turns_seen`: whether questions that are grouped on an image see each other (`data.grouped`).
     ValueError naming file, row and reason when too many rows are bad.
     """
     if source.path is not None and source.format in ("auto", "manifest") and _is_manifest(source.path):
         manifest = Manifest.open(source.path)
-        return manifest if source.group_questions == 1 else grouped(manifest, source.group_questions, shared_prefix)
+        return manifest if source.group_questions == 1 else grouped(manifest, source.group_questions, turns_seen=turns_seen)
     rows, bad = count_bad(read(_opened(source), source.format, source.image_root), max_bad_share)
     for row in bad:
         logger.warning("source %s: bad row left out: %s", source.name, row)
     if not rows:
         raise ValueError(f"source {source.name!r} has no usable rows; see its path and format")
-    return rows if source.group_questions == 1 else grouped(rows, source.group_questions, shared_prefix)
-
-
-def grouped(rows: Iterable[Sample], most: int, shared_prefix: bool = False) -> list[Sample]:
-    """Questions on the same images as turns of one conversation, at most `most` of them, in a drawn order.
-
-    Questions that would tell each other's answers never share a conversation (`telling`), unless each is asked `shared_prefix`: a
-    model would learn to copy them instead of looking. Rows without images, or with another system message than the last on
-    theirs, stay as they are.
-    """
-    groups: dict[object, list[Sample]] = {}
-    for number, row in enumerate(rows):
-        system = row.messages[0].text if row.messages[0].role == "system" else None
-        groups.setdefault((row.images, system) if row.images else number, []).append(row)
-    divide = _in_order if shared_prefix else apart
-    return [group_questions(part, seed=at) for group in groups.values() for at, part in enumerate(divide(group, most))]
-
-
-def _in_order(group: Sequence[Sample], most: int) -> list[Sequence[Sample]]:
-    return [group[at : at + most] for at in range(0, len(group), most)]
+    return rows if source.group_questions == 1 else grouped(rows, source.group_questions, turns_seen=turns_seen)
 
 
 def mixture(recipe: Recipe) -> Mixture:
     """All sources in the order of the whole run, long enough for its steps."""
-    data = recipe.data
-    sources = {source.name: load_rows(source, data.max_bad_share, data.shared_prefix) for source in data.train}
-    if recipe.objective == "text":
+    data, objective = recipe.data, recipe.chosen
+    sources = {one.name: load_rows(one, data.max_bad_share, turns_seen=objective.turns_seen) for one in data.train}
+    if not objective.images:
         for name, rows in sources.items():
             if rows.counts.get("images") if isinstance(rows, Manifest) else any(row.images for row in rows):
-                raise ValueError(f"objective 'text' takes rows without images, source {name!r} has some; use 'answer'")
+                raise ValueError(
+                    f"objective {objective.name!r} takes rows without images, source {name!r} has some; use 'answer'"
+                )
     passes = {source.name: source.passes for source in data.train}
     once = Mixture(sources, passes, seed=recipe.seed)
     positions = num_steps(recipe, once.rows_per_epoch) * recipe.batch.global_size
@@ -81,21 +66,23 @@ def mixture(recipe: Recipe) -> Mixture:
 
 def first_rows(recipe: Recipe) -> dict[str, list[Sample]]:
     """The first usable rows of each streamed source: enough to look at their labels."""
-    found: dict[str, list[Sample]] = {}
+    heads: dict[str, list[Sample]] = {}
     for source in recipe.data.train:
         good = (row for row in reader_of(source)() if isinstance(row, Sample))
-        found[source.name] = list(islice(good, recipe.data.audit))
-        if not found[source.name]:
+        heads[source.name] = list(islice(good, recipe.data.audit))
+        if not heads[source.name]:
             raise ValueError(f"source {source.name!r} has no usable rows; see its path and format")
-    return found
+    return heads
 
 
 def stream(recipe: Recipe, heads: Mapping[str, Sequence[Sample]], processor: Any, world_size: int, skip: int) -> Stream:
     """All sources as one endless stream of examples; its first `skip` batches are passed over."""
+    examples = recipe.chosen.examples
+    assert examples is not None  # an objective that streams has some
     return Stream(
         {source.name: reader_of(source) for source in recipe.data.train},
         {source.name: source.passes for source in recipe.data.train},
-        encoded(recipe, next(iter(heads.values())), processor).encoded,
+        examples(recipe, next(iter(heads.values())), processor).encoded,
         seed=recipe.seed,
         max_bad_share=recipe.data.max_bad_share,
         batch=recipe.batch.per_device * world_size,
@@ -113,22 +100,6 @@ def num_steps(recipe: Recipe, rows_per_epoch: int) -> int:
     if recipe.steps is not None:
         return recipe.steps
     return math.ceil((recipe.epochs or 1.0) * rows_per_epoch / recipe.batch.global_size)
-
-
-def encoded(recipe: Recipe, samples: Sequence[Sample] | Mixture, processor: Any) -> EncodedDataset:
-    """Samples as training examples under the recipe's options."""
-    data = recipe.data
-    return EncodedDataset(
-        samples,
-        processor,
-        train_on=data.train_on,
-        max_length=data.max_length,
-        seed=recipe.seed,
-        max_bad_share=data.max_bad_share,
-        image_policy=processor.image_processor.image_policy,
-        shared_prefix=data.shared_prefix,
-        attention_supervision=recipe.attention_supervision is not None,
-    )
 
 
 def manifest_hashes(recipe: Recipe) -> dict[str, str | None]:
@@ -184,13 +155,11 @@ def _opened(source: Source, streaming: bool = False) -> Any:
 
 
 def _is_manifest(path: str) -> bool:
-
     return Path(path).name == NAME or (Path(path) / NAME).is_file()
 
 
 def _hash(path: str | None) -> str | None:
     if path is None:
         return None
-
     file = Path(path) / NAME if (Path(path) / NAME).is_file() else Path(path)
     return sha256(file) if file.is_file() else None

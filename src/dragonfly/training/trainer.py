@@ -6,67 +6,122 @@ processes), mixed precision and distribution are used as they are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
-from .attention_supervision import attention_supervision_loss
+from dragonfly.planning import LanguageModelSize, tower_flops
+
+from .callbacks import MeanEmbeddingUpdate, trained_mean
 from .checkpoints import clear_incomplete, complete, rotate
-from .flops import Flops
-from .mean_embedding_callback import Centring, trained_mean
-from .optimizer import parameter_groups
-from .options import AttentionSupervision
-from .recipe import Recipe
+from .modules import ModuleCount, module_of
+from .objective import TrainingSetup
+from .recipe import Optim, Recipe
 from .sources import RunOrder, Sized
 
 
+@dataclass(frozen=True)
+class Flops:
+    """Model FLOPs of a training batch, from `planning`'s formulas and the batch's own numbers; nothing is measured.
+
+    `per_sub_image` of the tower, forward; the language model's sizes; and how often each is passed. The projector is left out
+    (v1 with an 8B model: below 0.1 % of the whole), and so is what gradient checkpointing does again.
+
+    A trained module is passed three times (forward, its activations' gradient, its weights' gradient), a frozen one twice
+    where gradients pass through it and once where they do not.
+    """
+
+    per_sub_image: int
+    language: LanguageModelSize
+    tower_passes: int
+    language_passes: int
+
+    @classmethod
+    def of_model(cls, model: Any, counts: list[ModuleCount]) -> Self | None:
+        """For a Dragonfly model; None when `planning` has no formula for its tower or language model."""
+        trained = {count.name for count in counts if count.trained}
+        config = model.config
+        try:
+            tower, language = tower_flops(config.vision_config, config.spec), LanguageModelSize.from_config(config)
+        except ValueError:
+            return None
+        below = {"vision_tower", "multi_modal_projector", "sub_image_position", "other"} & trained
+        whole = bool({"language_model", "lm_head"} & trained)
+        return cls(tower, language, 3 if "vision_tower" in trained else 1, 3 if whole else 2 if below else 1)
+
+    def of_batch(self, inputs: Mapping[str, Any]) -> int:
+        """FLOPs of one batch of `data.Collator`; images count as many sub-images as they have."""
+        pixels, numbers = inputs.get("pixel_values"), inputs.get("num_sub_images")
+        sub_images = 0 if pixels is None else int(numbers.sum()) if numbers is not None else pixels.shape[0] * pixels.shape[1]
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        return self.tower_passes * sub_images * self.per_sub_image + sum(map(self._of_row, lengths))
+
+    def _of_row(self, length: int) -> int:
+        """The language model over one row: `LanguageModelSize.flops` has one position's logits, training needs all."""
+        size = self.language
+        forward = size.flops(length, length) + 2 * (length - 1) * size.hidden_size * size.vocab_size
+        # Both sides of attention's products are activations, so a frozen model too is passed three times there.
+        again = 4 * length**2 * size.num_heads * size.head_dim * size.num_layers if self.language_passes == 2 else 0
+        return self.language_passes * forward + again
+
+
 class StageTrainer(Trainer):
-    """A Trainer for one recipe; `steps` optimiser steps, of which `start` are done already."""
+    """A Trainer of one recipe's `setup`; `start` optimiser steps are done already. `options` are transformers' own."""
 
     def __init__(
-        self, *, recipe: Recipe, arguments: TrainingArguments, start: int = 0, flops: Flops | None = None, **options: Any
+        self,
+        *,
+        recipe: Recipe,
+        setup: TrainingSetup,
+        arguments: TrainingArguments,
+        start: int = 0,
+        flops: Flops | None = None,
+        **options: Any,
     ) -> None:
-        self.recipe, self.start, self.flops = recipe, start, flops
-        super().__init__(args=arguments, **options)
-        self.mean_embedding = trained_mean(self.model) if recipe.objective != "patch_ocr" else None
+        self.recipe, self.setup, self.start, self.flops = recipe, setup, start, flops
+        super().__init__(
+            model=setup.module,
+            args=arguments,
+            train_dataset=setup.train,
+            eval_dataset=setup.evaluation,
+            data_collator=setup.collate,
+            preprocess_logits_for_metrics=setup.predictions,
+            compute_metrics=lambda results: setup.metrics(results.predictions, results.label_ids),
+            **options,
+        )
+        self.mean_embedding = trained_mean(self.model)
         if self.mean_embedding is not None:
-            self.add_callback(Centring(self.mean_embedding))
+            self.add_callback(MeanEmbeddingUpdate(self.mean_embedding))
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None, **options: Any
     ) -> Any:
-        """As transformers, in training with `evidence_weight` times the loss of the choice (policy `question`), and
-        `attention_supervision`'s.
+        """As transformers, and in training `evidence_weight` times the loss of policy `question`, and the setup's extra loss.
 
-        The choice's loss is a mean over a batch's images, and a step's batches count alike. The forward pass of a step, and not
-        its recomputation, moves the mean embedding.
+        Both are means over a batch, and a step's batches count alike. The forward pass of a step, and not its recomputation,
+        moves the mean embedding.
         """
-        attention_targets = inputs.get("attention_targets")
-        inputs = {name: value for name, value in inputs.items() if name != "attention_targets"}
-        if model.training and (self.recipe.choice_from == "attention" or attention_targets is not None):
-            inputs = {**inputs, "output_attentions": True}
+        batch = inputs
+        if self.setup.inputs is not None:
+            with self.accelerator.autocast():
+                inputs = self.setup.inputs(self.model, batch)
         with self.mean_embedding.observing() if self.mean_embedding is not None else nullcontext():
             loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch, **options)
-        weight, of_choice = self.recipe.evidence_weight, getattr(outputs, "selection_loss", None)
-        if weight and of_choice is not None and model.training:
-            loss = loss + weight * of_choice / self.args.gradient_accumulation_steps
-        if self.recipe.attention_supervision is not None and attention_targets is not None and model.training:
-            far = self._attention_supervision(self.recipe.attention_supervision, outputs, attention_targets, inputs)
-            loss = loss + far / self.args.gradient_accumulation_steps
+        if model.training:
+            weight, selection_loss = self.recipe.evidence_weight, getattr(outputs, "selection_loss", None)
+            if weight and selection_loss is not None:
+                loss = loss + weight * selection_loss / self.args.gradient_accumulation_steps
+            if self.setup.extra_loss is not None:
+                extra = self.setup.extra_loss(outputs, {**batch, **inputs})
+                loss = loss + extra / self.args.gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
-
-    def _attention_supervision(
-        self, options: AttentionSupervision, outputs: Any, attention_targets: Tensor, inputs: dict[str, Any]
-    ) -> Tensor:
-        config: Any = self.model.config  # pyright: ignore[reportOptionalMemberAccess]
-        placeholders = inputs["input_ids"] == config.image_token_id
-        given = (attention_targets, inputs["segment_ids"], inputs["labels"], placeholders)
-        return options.weight * attention_supervision_loss(options, outputs.attentions, *given)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]
@@ -106,3 +161,22 @@ class StageTrainer(Trainer):
     def checkpoint_folder(self, step: int) -> Path:
         """Where the checkpoint of an optimiser step goes."""
         return Path(str(self.args.output_dir)) / f"checkpoint-{step}"
+
+
+def parameter_groups(model: nn.Module, optim: Optim) -> list[dict[str, Any]]:
+    """Every trained parameter of `model` in exactly one group, in a fixed order.
+
+    A parameter takes the rate of the longest name in `learning_rates` that it lies in, else `learning_rate`. Matrices and
+    embeddings are decayed; vectors (norms, biases) and scalars are not.
+    """
+    groups: dict[tuple[float, float], list[Any]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decay = optim.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((_rate(module_of(name), optim), decay), []).append(parameter)
+    return [{"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()]
+
+
+def _rate(name: str, optim: Optim) -> float:
+    holders = [module for module in optim.learning_rates if f"{name}.".startswith(f"{module}.")]
+    return optim.learning_rates[max(holders, key=len)] if holders else optim.learning_rate

@@ -6,7 +6,7 @@ are kept, and which of them under a scope, is `selection`'s matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -145,6 +145,14 @@ def _oracle(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Sc
 def evidence_areas(boxes: Sequence[Box], evidence: Sequence[Box]) -> list[float]:
     """The area in source pixels that each of `boxes` shares with the evidence."""
     return [sum((_overlap(box, truth) for truth in evidence), start=0.0) for box in boxes]
+
+
+def evidence_indices(boxes: Sequence[Box], evidence: Iterable[Box]) -> frozenset[int]:
+    """Indices of those of `boxes` that hold the centre of an evidence box (half-open: among tiles each centre has one)."""
+    centres = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in evidence]
+    return frozenset(
+        index for x, y in centres for index, box in enumerate(boxes) if box[0] <= x < box[2] and box[1] <= y < box[3]
+    )
 
 
 def _all(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:

@@ -14,8 +14,7 @@ from PIL import Image
 
 from dragonfly.data import BadSample, ImageRef, Message, Part, Sample, validate
 from dragonfly.data.readers.images import image_ref, image_refs
-from dragonfly.data.readers.llama3 import parse_llama3
-from dragonfly.data.readers.rows import message_row, question_row, released_row, turn_row
+from dragonfly.data.readers.rows import message_row, parse_llama3, question_row, released_row, turn_row
 
 from ..fakes import image
 

@@ -11,7 +11,7 @@ import pytest
 from dragonfly.files import write_json
 from dragonfly.research.lab import ablation, sweep, trials
 from dragonfly.research.lab.study import Study
-from dragonfly.training.record import Record
+from dragonfly.training.callbacks import Record
 from tests.research.lab import small
 from tests.training.small import checkpoint
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dragonfly.data import EncodedDataset, Manifest, audit, turn_tokens
+from dragonfly.data import EncodedDataset, Manifest, audit, grouped, turn_tokens
 from dragonfly.research.synthetic import ABSENT, SPECS, DatasetOptions, make_image, write_dataset
 from dragonfly.research.synthetic import dataset as dataset_module
 from dragonfly.research.synthetic.views import make_views
-from dragonfly.training.sources import grouped
 from tests import tiny
 
 

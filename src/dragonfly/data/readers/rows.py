@@ -13,7 +13,6 @@ from typing import Any
 from ..errors import BadSample
 from ..sample import ImageRef, Message, Part, Sample
 from .images import image_ref, image_refs
-from .llama3 import parse_llama3
 
 PLACEHOLDER = "<image>"
 
@@ -22,6 +21,8 @@ _SPLIT = re.compile(rf"\n?{re.escape(PLACEHOLDER)}\n?")  # the line break that s
 _IMAGE_KEYS = ("image", "path", "url", "bytes", "base64")
 _TAKEN = {"id", "source", "image", "images", "image_url", "messages", "conversations", "system", "group", "meta"}
 _ASKED = {"question", "answer"}
+_BEGIN, _END = "<|begin_of_text|>", "<|end_of_text|>"
+_TURN = re.compile(r"<\|start_header_id\|>(?P<role>.*?)<\|end_header_id\|>(?:\n\n)?(?P<text>.*?)<\|eot_id\|>", re.DOTALL)
 
 
 def turn_row(row: dict[str, Any], root: Path | None) -> Sample:
@@ -148,3 +149,24 @@ def _sample(row: dict[str, Any], images: tuple[ImageRef, ...], messages: tuple[M
     meta = {**plain, **row["meta"]} if isinstance(row.get("meta"), dict) else plain
     name = "" if row.get("id") is None else str(row["id"])
     return Sample(name, str(row.get("source") or ""), images, messages, meta=meta)
+
+
+def parse_llama3(text: str) -> list[tuple[str, str]]:
+    """Text rendered with Llama 3's chat template (as the released sets hold) -> (role, text) of each turn.
+
+    `BadSample` (outside-turns) where text lies between turns or a turn does not end: nothing is lost in silence.
+    """
+    text = text.strip().removeprefix(_BEGIN).removesuffix(_END)
+    turns: list[tuple[str, str]] = []
+    position = 0
+    for match in _TURN.finditer(text):
+        _refuse_stray(text[position : match.start()])
+        turns.append((match["role"].strip(), match["text"]))
+        position = match.end()
+    _refuse_stray(text[position:])
+    return turns
+
+
+def _refuse_stray(text: str) -> None:
+    if text.strip():
+        raise BadSample("outside-turns", f"{text.strip()[:60]!r}; turns are <|start_header_id|>role... to <|eot_id|>")

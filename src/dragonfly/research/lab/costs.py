@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from dragonfly.data import ImageRef
-from dragonfly.data.lengths import image_size
+from dragonfly.data import ImageRef, image_size
 from dragonfly.evaluation import Question
 from dragonfly.models import DragonflyConfig
 from dragonfly.planning import plan

@@ -17,7 +17,7 @@ from typing import Any
 from dragonfly.data import Manifest
 from dragonfly.evaluation.questions import image_name
 from dragonfly.vision.layout import Box, SubImageLayout
-from dragonfly.vision.scoring import evidence_areas
+from dragonfly.vision.scoring import evidence_areas, evidence_indices
 from dragonfly.vision.spec import Scope
 
 
@@ -60,11 +60,7 @@ def read_located(path: str | Path, limit: int | None = None) -> list[Located]:
 
 def needed(layout: SubImageLayout, evidence: Collection[Box]) -> frozenset[int]:
     """Raster indices of the high sub-images that hold a centre of the evidence (half-open, so each centre has one)."""
-    boxes = layout.level_boxes("high")
-    centres = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in evidence]
-    return frozenset(
-        index for x, y in centres for index, box in enumerate(boxes) if box[0] <= x < box[2] and box[1] <= y < box[3]
-    )
+    return evidence_indices(layout.level_boxes("high"), evidence)
 
 
 def covered(layout: SubImageLayout, evidence: Collection[Box], kept: Collection[int]) -> bool:

@@ -26,11 +26,11 @@ from dragonfly.evaluation.scorers.base import mean
 from dragonfly.files import result_header, sha256
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine
+from dragonfly.training.calibration import mean_embedding_of
 from dragonfly.vision.layout import SubImageLayout, make_layout
 from dragonfly.vision.selection import choose
 from dragonfly.vision.spec import NEEDS, EncoderSpec, Policy, Scope
 
-from .calibration import mean_embedding_of
 from .evidence import Located, area_share, covered, random_area, random_covered, read_located
 
 BESIDE: tuple[Policy, ...] = ("random", "oracle")

@@ -24,11 +24,13 @@ from dragonfly.files import ORIGIN, sha256, write_json
 from dragonfly.inference import Engine, load
 from dragonfly.inference.loading import locate
 from dragonfly.models import DragonflyConfig
+from dragonfly.research.curriculum import HOOKS
 from dragonfly.training import Recipe, run
+from dragonfly.training.calibration import mean_embedding_of
 from dragonfly.training.lora import base_hash
+from dragonfly.training.recipe import with_hooks
 from dragonfly.vision.spec import EncoderSpec
 
-from .calibration import mean_embedding_of
 from .costs import steps_for
 from .deadline import Deadline, OutOfTime
 from .encoders import encoders
@@ -101,7 +103,7 @@ def recipe_of(plan: StudyRun, variant: str, seed: int, *, write: bool = True) ->
     study, own = plan.study, plan.study.variants[variant]
     shared = dict(study.recipe or {})
     base = shared.pop("base", None)
-    values: dict[str, Any] = {} if base is None else Recipe.load(base).model_dump(mode="json")
+    values: dict[str, Any] = {} if base is None else Recipe.load(base, hooks=HOOKS).model_dump(mode="json")
     for name in ("data", "init_from", "model", "name", "output", "seed"):
         extra = values.pop(name, None)
         if name == "data" and extra:
@@ -113,7 +115,7 @@ def recipe_of(plan: StudyRun, variant: str, seed: int, *, write: bool = True) ->
     values["data"] = {**values.get("data", {}), "train": rows}
     if study.same == "flops":
         values["steps"] = steps_for(plan.config, plan.specs[study.reference], plan.specs[variant], values, study.text_tokens)
-    return Recipe.model_validate(
+    return with_hooks(HOOKS).model_validate(
         {
             **values,
             "name": f"{study.name}/{variant}",

@@ -1,0 +1,184 @@
+"""Attention supervision: the negative log of the attention that an answer pays to what it is about.
+
+A language model below a billion parameters does not find by itself, in minutes, which of many sub-images a question is about: it
+must compare the question's key with all of them before any of them helps it to answer. Supervised, it learns that comparison
+first. `attention_targets` annotates the tokens of an example: one bit per segment (`segment_ids`), set where that segment's
+answer is about the token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from dragonfly.config import Config
+from dragonfly.data import Sample, image_mask
+from dragonfly.data.grouping import ABOUT, PLACES
+from dragonfly.training import Recipe
+from dragonfly.vision.layout import Box, SubImageLayout, make_layout
+from dragonfly.vision.scoring import evidence_areas
+
+MAX_SEGMENTS = 63
+"""Segments that fit in the bits of an int64 without its sign."""
+
+LEAST_SHOWN = 0.3
+"""Share of an evidence box that a sub-image must show to be worth a look."""
+
+FLOOR = 1e-4
+"""Attention below this is as good as none; keeps the logarithm finite."""
+
+
+class AttentionSupervision(Config):
+    """Attention told where to look while it is trained, from the samples' evidence. None of it is needed to answer.
+
+    In layer `words`, positions that predict an answer look at the question's words that name what is asked about
+    (`meta["about"]`); in layer `places` at the sub-images that hold the evidence. The first `heads` of each layer are supervised;
+    `weight` of this loss beside that of the answers.
+    """
+
+    words: int = Field(default=0, ge=0)
+    places: int = Field(default=2, ge=0)
+    heads: int = Field(default=2, gt=0)
+    weight: float = Field(default=1.0, gt=0.0)
+
+
+def attention_targets(processor: Any, example: Mapping[str, Any], sample: Sample, images: Sequence[Any]) -> Tensor:
+    """(tokens,) int64: bit n - 1 is set where segment n is about the token; without segments bit 0 is the only answer's.
+
+    Places are sub-images of the finest level of the first image.
+
+    Raises:
+        ValueError: if the example has more segments than bits, or its language model does not see every high sub-image.
+    """
+    ids, targets = example["input_ids"], torch.zeros_like(example["input_ids"])
+    segment_ids = example["segment_ids"]
+    questions = [message.text for message in sample.messages if message.role == "user"]
+    if len(questions) > MAX_SEGMENTS:
+        raise ValueError(
+            f"{len(questions)} questions on an image; group at most {MAX_SEGMENTS} where they are told where to look"
+        )
+    image = image_mask(ids, processor.image_token_id, processor.separator_token_id)
+    places = _places(processor, images[0]) if images else None
+    for number, question in enumerate(questions):
+        own = (segment_ids == number + 1) if len(questions) > 1 else ~image
+        marked = _named(processor.tokenizer, ids, own, question, _about(sample, number))
+        if places is not None and sample.evidence:
+            layout, of_token = places
+            shown = torch.tensor(_shown(layout, sample.evidence[number]), dtype=torch.bool)
+            block = image.nonzero()[: len(of_token), 0]
+            marked[block[shown[of_token]]] = True
+        targets |= marked.long() << number
+    return targets
+
+
+def _about(sample: Sample, number: int) -> Sequence[str]:
+    named = sample.meta.get(ABOUT, ())
+    return named[number] if number < len(named) else ()
+
+
+def _named(tokenizer: Any, ids: Tensor, own: Tensor, question: str, words: Sequence[str]) -> Tensor:
+    """(tokens,) bool: tokens of `question`, found whole among those that are `own`, which spell one of the words."""
+    marked = torch.zeros_like(own)
+    encoded = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)
+    asked, offsets = torch.tensor(encoded["input_ids"]), encoded["offset_mapping"]
+    rows = own.nonzero()[:, 0]
+    if not len(asked) or len(rows) < len(asked):
+        return marked
+    windows = ids[rows].unfold(0, len(asked), 1)
+    start = (windows == asked).all(dim=1).nonzero()
+    if len(start):
+        spans = [span for word in words for span in _spans(question.lower(), word.lower())]
+        hit = [any(left < end and right > begin for begin, end in spans) for left, right in offsets]
+        at = int(start[0, 0])
+        marked[rows[at : at + len(asked)]] = torch.tensor(hit)
+    return marked
+
+
+def _spans(text: str, word: str) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    start = text.find(word)
+    while word and start >= 0:
+        spans.append((start, start + len(word)))
+        start = text.find(word, start + len(word))
+    return spans
+
+
+def _places(processor: Any, image: Any) -> tuple[SubImageLayout, Tensor]:
+    """The image's layout, and for each token of its block which sub-image it is of; a separator is its sub-image's."""
+    layout = make_layout((image.height, image.width), processor.image_processor.spec)
+    counts = torch.tensor(layout.token_counts) + 1
+    if layout.num_kept_high != len(layout.regions):
+        raise ValueError("to be told where to look, a language model must see every sub-image: set model.selection.policy=all")
+    return layout, torch.arange(len(counts)).repeat_interleave(counts)
+
+
+def _shown(layout: SubImageLayout, evidence: Sequence[Box]) -> list[bool]:
+    """For every sub-image whether it is of the finest level and shows enough of a box, if the boxes are a place at all."""
+    finest = layout.levels[-1]
+    boxes = [finest.box(index) for index in range(finest.num_sub_images)]
+    shown = [False] * len(boxes)
+    for left, top, right, bottom in evidence if len(evidence) <= PLACES else ():
+        enough = LEAST_SHOWN * (right - left) * (bottom - top)
+        areas = evidence_areas(boxes, [(left, top, right, bottom)])
+        shown = [before or area >= enough > 0 for before, area in zip(shown, areas, strict=True)]
+    return [False] * (sum(level.num_sub_images for level in layout.levels) - len(boxes)) + shown
+
+
+def attention_faults(recipe: Recipe, what: str) -> list[str]:
+    """Why `what` could not read the language model's attention, a sentence each."""
+    chosen = recipe.attention.get("text_config") if isinstance(recipe.attention, dict) else recipe.attention
+    faults: list[str] = []
+    if chosen != "eager":
+        faults.append(
+            f"{what} reads the language model's attention, which {chosen or 'the default, sdpa,'} does "
+            "not give; set attention={text_config: eager}"
+        )
+    if recipe.gradient_checkpointing:
+        faults.append(f"{what} needs what gradient_checkpointing throws away; set it to false")
+    return faults
+
+
+def check_heads(options: AttentionSupervision, config: Any) -> None:
+    """ValueError where the language model of this configuration lacks the layers or heads that are to be supervised."""
+    layers, heads = config.num_hidden_layers, config.num_attention_heads
+    if max(options.words, options.places) >= layers or options.heads > heads:
+        raise ValueError(
+            f"attention_supervision names layers {options.words} and {options.places} and {options.heads} heads; "
+            f"the language model has layers 0 to {layers - 1} of {heads} heads"
+        )
+
+
+def attention_supervision_loss(
+    options: AttentionSupervision,
+    attentions: Sequence[Tensor],
+    attention_targets: Tensor,
+    segment_ids: Tensor,
+    labels: Tensor,
+    placeholders: Tensor,
+) -> Tensor:
+    """Negative log attention mass on the annotated tokens, mean over the answers' positions and heads.
+
+    The mean of two such terms: in layer `words` the question's words, in layer `places` the sub-images.
+
+    Args:
+        attentions: of each layer (batch, heads, length, length), rows adding up to 1.
+        attention_targets: (batch, length), a bit per segment, set where that segment's answer is about the token.
+        segment_ids: (batch, length), 0 where all share or where there is one question, else the segment's number.
+        labels: (batch, length), -100 outside answers.
+        placeholders: (batch, length), where sub-images stand.
+    """
+    own = torch.ones_like(segment_ids) << (segment_ids - 1).clamp(min=0)
+    wanted = (attention_targets[:, None, :] & own[:, :-1, None]) != 0
+    says = labels[:, 1:] != -100
+    terms = []
+    for layer, of_kind in ((options.words, ~placeholders), (options.places, placeholders)):
+        target = wanted & of_kind[:, None, :]
+        rows = says & target.any(dim=-1)
+        paid = (attentions[layer][:, : options.heads, :-1].float() * target[:, None]).sum(dim=-1)
+        losses = -paid.clamp(min=FLOOR).log().mean(dim=1)[rows]
+        terms.append(losses.sum() / rows.sum().clamp(min=1))
+    return torch.stack(terms).mean()

@@ -1,0 +1,136 @@
+"""The class of every patch of an image, from its text annotations and the layout of its sub-images. Knows no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dragonfly.data import IGNORE_INDEX
+from dragonfly.vision.layout import SubImageLayout
+from dragonfly.vision.spec import EncoderSpec
+
+from .text_annotations import NOTHING, Classes, TextAnnotation
+
+LEAST_COVER = 0.1  # share of a patch that an annotation must cover to be its own
+WHOLE = 0.95  # share of a word that must lie in the sub-image: what is cut off cannot be read
+
+
+def patch_labels(
+    layout: SubImageLayout, spec: EncoderSpec, text_annotations: Sequence[TextAnnotation], classes: Classes, smallest: float = 0.0
+) -> Tensor:
+    """(sub_images, tokens, columns) classes of `Classes`; prefix tokens are ignored.
+
+    A patch says the name, and the word, that cover most of it. A word or character that is lower than `smallest` pixels in
+    its sub-image, or not wholly inside, asks nothing of its patches.
+    """
+    side, columns = spec.patch_side, len(classes.sizes)
+    boxes = torch.tensor(layout.boxes, dtype=torch.float64)  # (sub_images, 4)
+    labels = torch.full((len(boxes), side, side, columns), NOTHING)
+    words = [annotation for annotation in text_annotations if annotation.kind == "word"]
+    named = [annotation for annotation in text_annotations if annotation.kind not in ("word", "char")]
+    if named:
+        cover, place = _cover(boxes, _areas(named), side).max(dim=0)  # (sub_images, side, side)
+        classes_at = torch.tensor([1 + classes.names.index(annotation.label) for annotation in named])[place]
+        labels[..., 0] = torch.where(cover > LEAST_COVER, classes_at, labels[..., 0])
+        _bind(labels, boxes, named, cover, place, spec, classes, smallest)
+    if words and classes.slots:
+        cover, place = _cover(boxes, _areas(words), side).max(dim=0)
+        classes_at = torch.tensor([classes.classes(annotation.label, classes.slots) for annotation in words])[place]
+        readable = _readable(boxes, _areas(words), spec.resolution, smallest)  # (text_annotations, sub_images)
+        classes_at[~readable[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
+        slots = labels[..., classes.spelled]
+        labels[..., classes.spelled] = torch.where((cover > LEAST_COVER)[..., None], classes_at, slots)
+        _bind(labels, boxes, words, cover, place, spec, classes, smallest)
+    if classes.near:
+        _locate(
+            labels, boxes, [annotation for annotation in text_annotations if annotation.kind == "char"], spec, classes, smallest
+        )
+    prefix = torch.full((len(boxes), spec.num_prefix_tokens, columns), IGNORE_INDEX)
+    return torch.cat([prefix, labels.flatten(1, 2)], dim=1)
+
+
+def _bind(
+    labels: Tensor,
+    boxes: Tensor,
+    text_annotations: Sequence[TextAnnotation],
+    cover: Tensor,
+    place: Tensor,
+    spec: EncoderSpec,
+    classes: Classes,
+    smallest: float,
+) -> None:
+    """Write into `labels` what the text annotations belong to, where they cover patches and all of both can be read."""
+    if not classes.bound:
+        return
+    classes_at = torch.tensor([classes.belonging(annotation.other) for annotation in text_annotations])[place]
+    whole = _areas([TextAnnotation(annotation.around or annotation.box, annotation.label) for annotation in text_annotations])
+    legible = _readable(boxes, _areas(text_annotations), spec.resolution, smallest) & _readable(
+        boxes, whole, spec.resolution, smallest
+    )
+    classes_at[~legible[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
+    labels[..., classes.other] = torch.where((cover > LEAST_COVER)[..., None], classes_at, labels[..., classes.other])
+
+
+def _locate(
+    labels: Tensor,
+    boxes: Tensor,
+    text_annotations: Sequence[TextAnnotation],
+    spec: EncoderSpec,
+    classes: Classes,
+    smallest: float,
+) -> None:
+    """Write into `labels` the characters whose centres lie in each patch, in reading order."""
+    text_annotations = sorted(text_annotations, key=lambda annotation: (annotation.box[3], annotation.box[0]))
+    areas, sizes = _areas(text_annotations), boxes[:, 2:] - boxes[:, :2]
+    places = (
+        (areas[:, None, :2] + areas[:, None, 2:]) / 2 - boxes[:, :2]
+    ) / sizes  # (text_annotations, sub_images, x and y), 0 to 1 inside
+    heights = (areas[:, 3] - areas[:, 1])[:, None] * spec.resolution / sizes[:, 1]
+    inside = ((places >= 0) & (places < 1)).all(dim=-1)
+    cells = (places * spec.patch_side).long()
+    chosen, subs = inside.nonzero().unbind(1)
+    # A small letter is lower than the capitals that `smallest` speaks of.
+    readable = (heights >= 0.6 * smallest)[chosen, subs].tolist()
+    columns, rows = cells[chosen, subs].unbind(1)
+    texts: dict[tuple[int, int, int], str | None] = {}
+    for annotation, legible, *place in zip(
+        chosen.tolist(), readable, subs.tolist(), rows.tolist(), columns.tolist(), strict=True
+    ):
+        before = texts.get(tuple(place), "")
+        texts[tuple(place)] = before + text_annotations[annotation].label if before is not None and legible else None
+    if texts:
+        rows = [[IGNORE_INDEX] * classes.near if text is None else classes.classes(text, classes.near) for text in texts.values()]
+        where = torch.tensor(list(texts))
+        labels[where[:, 0], where[:, 1], where[:, 2], 1 : 1 + classes.near] = torch.tensor(rows)
+
+
+def _areas(text_annotations: Sequence[TextAnnotation]) -> Tensor:
+    return torch.tensor([annotation.box for annotation in text_annotations], dtype=torch.float64).reshape(-1, 4)
+
+
+def _cover(boxes: Tensor, text_annotations: Tensor, side: int) -> Tensor:
+    """The share of every patch that each annotation covers: (text_annotations, sub_images, side, side)."""
+    steps = torch.arange(side + 1, dtype=torch.float64) / side
+    xs = boxes[:, 0:1] + (boxes[:, 2:3] - boxes[:, 0:1]) * steps  # (sub_images, side + 1)
+    ys = boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * steps
+    across = (
+        torch.minimum(xs[:, 1:], text_annotations[:, None, None, 2])
+        - torch.maximum(xs[:, :-1], text_annotations[:, None, None, 0])
+    ).clamp(min=0)
+    down = (
+        torch.minimum(ys[:, 1:], text_annotations[:, None, None, 3])
+        - torch.maximum(ys[:, :-1], text_annotations[:, None, None, 1])
+    ).clamp(min=0)
+    size = (xs[:, 1] - xs[:, 0]) * (ys[:, 1] - ys[:, 0])  # of one patch
+    return down[..., :, None] * across[..., None, :] / size[:, None, None]
+
+
+def _readable(boxes: Tensor, text_annotations: Tensor, resolution: int, smallest: float) -> Tensor:
+    """(text_annotations, sub_images): whether a word is high enough there, and not cut off."""
+    across = torch.minimum(boxes[:, 2], text_annotations[:, 2:3]) - torch.maximum(boxes[:, 0], text_annotations[:, 0:1])
+    down = torch.minimum(boxes[:, 3], text_annotations[:, 3:4]) - torch.maximum(boxes[:, 1], text_annotations[:, 1:2])
+    area = ((text_annotations[:, 2] - text_annotations[:, 0]) * (text_annotations[:, 3] - text_annotations[:, 1]))[:, None]
+    height = (text_annotations[:, 3] - text_annotations[:, 1])[:, None] * resolution / (boxes[:, 3] - boxes[:, 1])
+    return (across.clamp(min=0) * down.clamp(min=0) >= WHOLE * area) & (height >= smallest)

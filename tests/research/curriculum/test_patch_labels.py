@@ -1,0 +1,91 @@
+"""What each patch is to say, from text annotations and the layout."""
+
+import pytest
+
+from dragonfly.research.curriculum.patch_labels import patch_labels
+from dragonfly.research.curriculum.patch_ocr import PatchDataset, PatchOcr
+from dragonfly.research.curriculum.text_annotations import Classes, TextAnnotation, find_classes, text_annotations_of
+from dragonfly.vision.layout import make_layout
+from tests import tiny
+from tests.data.fakes import sample
+
+
+def test_a_patch_says_the_mark_that_covers_most_of_it() -> None:
+    spec = tiny.config("baseline-1").spec  # low, then 2 x 2 mid; 4 x 4 patches each, one prefix token
+    layout = make_layout((64, 64), spec)
+    text_annotations = [TextAnnotation((0.0, 0.0, 40.0, 16.0), "line"), TextAnnotation((48.0, 48.0, 64.0, 52.0), "dot")]
+    labels = patch_labels(layout, spec, text_annotations, Classes(("dot", "line"), "", 0, 0))
+    assert labels.shape == (5, 17, 1) and bool((labels[:, 0] == -100).all())
+    low, first, second, last = (labels[i, 1:, 0].view(4, 4).tolist() for i in (0, 1, 2, 4))
+    assert low == [[2, 2, 2, 0], [0] * 4, [0] * 4, [0, 0, 0, 1]]  # 16-px patches; a quarter of the last is the dot's
+    assert first == [[2] * 4, [2] * 4, [0] * 4, [0] * 4]  # 8-px patches
+    assert second == [[2, 0, 0, 0], [2, 0, 0, 0], [0] * 4, [0] * 4]
+    assert last == [[0] * 4, [0] * 4, [0, 0, 1, 1], [0] * 4]
+
+
+def test_every_patch_of_a_word_says_the_whole_word() -> None:
+    spec = tiny.config("baseline-1").spec
+    layout = make_layout((64, 64), spec)
+    word = TextAnnotation((2.0, 2.0, 22.0, 12.0), "tax", "word")
+    classes = Classes((), "atx", 0, 4)
+    labels = patch_labels(layout, spec, [word], classes, smallest=6.0)
+    says = [2, 1, 3, 0]  # t, a, x, nothing
+    assert classes.classes("tax", 4) == says
+    inside = labels[1, 1:, 1:].view(4, 4, 4)  # the mid sub-image above left: 8-px patches
+    assert inside[0, 0].tolist() == inside[0, 2].tolist() == inside[1, 1].tolist() == says
+    assert not inside[2:].any() and not inside[:, 3].any()
+    assert labels[0, 1:, 1:].view(4, 4, 4)[0, 0].tolist() == [-100] * 4  # 5 px high at the low level: not asked
+    cut = TextAnnotation((20.0, 2.0, 40.0, 12.0), "tax", "word")
+    assert patch_labels(layout, spec, [cut], classes)[1, 1:, 1:].view(4, 4, 4)[0, 3].tolist() == [-100] * 4
+
+
+def test_a_patch_says_the_characters_whose_centres_lie_in_it() -> None:
+    spec = tiny.config("baseline-1").spec
+    layout = make_layout((64, 64), spec)
+    text_annotations = [
+        TextAnnotation((x, 2.0, x + 6.0, 10.0), letter, "char") for x, letter in ((1.0, "t"), (7.0, "a"), (14.0, "x"))
+    ]
+    labels = patch_labels(layout, spec, text_annotations, Classes((), "atx", 2, 0), smallest=6.0)
+    assert labels.shape[-1] == 3
+    inside = labels[1, 1:, 1:].view(4, 4, 2)  # 8-px patches: centres at 4, 10 and 17, 6 px down
+    assert inside[0].tolist() == [[2, 0], [1, 0], [3, 0], [0, 0]] and not inside[1:].any()
+    low = labels[0, 1:, 1:].view(4, 4, 2)  # 16-px patches, letters 4 px high: high enough for a small letter
+    assert low[0, :2].tolist() == [[2, 1], [3, 0]]
+    assert patch_labels(layout, spec, text_annotations, Classes((), "atx", 2, 0), smallest=7.0)[0, 1].tolist() == [0, -100, -100]
+    assert not patch_labels(layout, spec, [], Classes((), "atx", 2, 0))[:, 1:].any()  # an empty page is no fault
+
+
+def test_a_bound_patch_also_says_what_its_word_belongs_to() -> None:
+    spec = tiny.config("low-only").spec
+    layout = make_layout((64, 64), spec)  # one sub-image, its patches 16 source pixels wide
+    both = (0.0, 0.0, 64.0, 60.0)
+    tax = TextAnnotation((0, 0, 60, 26), "ta", "word", "x", both)
+    value = TextAnnotation((34, 34, 60, 60), "x", "word", "ta", both)
+    star = TextAnnotation((0, 34, 30, 62), "star", "shape", "x", both)
+    classes = Classes(("star",), "atx", 0, 2, bound=True)
+    assert classes.sizes == (2, 4, 4, 2, 4, 4) and classes.other == slice(3, 6)
+    labels = patch_labels(layout, spec, [tax, value, star], classes)[0, 1:].view(4, 4, 6)
+    ta, x, named = [2, 1], [3, 0], [1, 0, 0]
+    assert labels[0, 0].tolist() == labels[1, 3].tolist() == [0, *ta, 0, *x]
+    assert labels[3, 3].tolist() == [0, *x, 0, *ta]
+    assert labels[3, 0].tolist() == [*named, 0, *x]
+    cut = TextAnnotation((0, 0, 60, 26), "ta", "word", "x", (0.0, 0.0, 64.0, 200.0))
+    said = patch_labels(layout, spec, [cut], classes)[0, 1].tolist()
+    assert said == [0, *ta, -100, -100, -100]  # its partner lies outside
+
+
+def test_text_annotations_are_asked_for_by_name() -> None:
+    with pytest.raises(
+        ValueError, match=r"objective 'patch_ocr' needs meta\['text_annotations'\].*sample 's' of 'test' has none"
+    ):
+        find_classes([sample("q", "a")], 3, 8)
+    box = [0, 0, 1, 1]
+    text_annotations = {"text_annotations": [{"box": box, "label": "b"}, {"box": box, "label": "a"}]}
+    classes = find_classes([sample("q", "a", meta=text_annotations)], 3, 8)
+    assert classes == Classes(("a", "b"), "", 0, 0) and classes.sizes == (3,)
+    spelled = [{"box": box, "label": "no", "kind": "word"}, {"box": box, "label": "n", "kind": "char"}]
+    found = sample("q", "a", meta={"text_annotations": [*spelled, {"box": box, "label": "star", "kind": "shape"}]})
+    assert [annotation.label for annotation in text_annotations_of(found)] == ["no", "n", "star"]
+    assert find_classes([found], 3, 8).sizes == (2, *[3] * 11)
+    with pytest.raises(ValueError, match="sample 's' has 0 images; it takes one"):
+        PatchDataset([sample("q", "a", meta=text_annotations)], tiny.processor(tiny.config("low-only")), classes, PatchOcr())[0]
