@@ -20,7 +20,7 @@ import dragonfly
 from dragonfly.__main__ import main
 from dragonfly.cli import app
 from dragonfly.inference import load
-from dragonfly.models import PRESETS
+from dragonfly.models import PRESETS, checkpoints
 from dragonfly.vision.layout import make_layout
 from tests import tiny
 from tests.cli.conftest import Run
@@ -141,9 +141,7 @@ def test_convert_hands_its_arguments_on(run: Run, tmp_path: Path, monkeypatch: p
             return "3 tensors"
 
     calls: list[Any] = []
-    stand_in: Any = type(sys)("dragonfly.models.convert")
-    stand_in.convert = lambda *places, **options: calls.append((places, options)) or Report()
-    monkeypatch.setitem(sys.modules, "dragonfly.models.convert", stand_in)
+    monkeypatch.setattr(checkpoints, "convert", lambda *places, **options: calls.append((places, options)) or Report())
     assert run("convert", "src", tmp_path / "dst") == (0, f"{tmp_path / 'dst'}: 3 tensors\n", "")
     assert json.loads(run("convert", "src", "dst", "--preset", "v2", "--dtype", "float16", "--json").out) == {"tensors": 3}
     assert calls == [

@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoConfig, CLIPVisionConfig, LlamaConfig
 
 from dragonfly.models import PRESETS, DragonflyConfig
-from dragonfly.models.conversion import translate_config
+from dragonfly.models.released import translate_config
 from dragonfly.models.tower import num_prefix_tokens, tower_config
 from dragonfly.vision.towers import KNOWN_TOWERS
 from tests import tiny

@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from dragonfly import __version__
 from dragonfly.files import sha256
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
-from dragonfly.models.convert import convert
+from dragonfly.models.checkpoints import convert
 from tests import tiny
 from tests.models import golden as g
 from tests.models.golden import Golden

@@ -48,7 +48,7 @@ def convert(
 
       dragonfly convert ./Llama-3.1-8B-Dragonfly-v2 ./dragonfly-v2
     """
-    from dragonfly.models.convert import convert as run
+    from dragonfly.models.checkpoints import convert as run
 
     report = run(source, target, preset=preset, dtype=dtype)
     if json:

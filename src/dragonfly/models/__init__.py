@@ -11,10 +11,10 @@ from transformers import (
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
 
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.conversion import BASE_WEIGHT_RENAMES, WEIGHT_RENAMES
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
 from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration, DragonflyModel
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
+from dragonfly.models.released import BASE_WEIGHT_RENAMES, WEIGHT_RENAMES
 from dragonfly.vision.presets import PRESETS, get_preset
 
 AutoConfig.register("dragonfly", DragonflyConfig, exist_ok=True)

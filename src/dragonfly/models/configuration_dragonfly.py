@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from dragonfly.models import conversion
+from dragonfly.models import released
 from dragonfly.models.tower import num_prefix_tokens, tower_config
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderSpec, spec_of
@@ -114,8 +114,8 @@ class DragonflyConfig(PreTrainedConfig):
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         preset = kwargs.pop("preset", None)
-        if conversion.is_released(config_dict):
-            config_dict = conversion.translate_config(config_dict, kwargs.get("name_or_path"), preset)
+        if released.is_released(config_dict):
+            config_dict = released.translate_config(config_dict, kwargs.get("name_or_path"), preset)
         if preset is not None:
             config_dict = {**config_dict, "preset": preset, "encoder": None}
         return super().from_dict(config_dict, **kwargs)

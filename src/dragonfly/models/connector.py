@@ -16,17 +16,34 @@ from torch import Tensor, nn
 
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyImageFeatures
-from dragonfly.models.position import PositionEmbedding
 from dragonfly.models.query_projection import QueryProjection, evidence_losses
 from dragonfly.vision.layout import LOW, MID
 from dragonfly.vision.pooling import mean_pool
 from dragonfly.vision.scoring import question_scores
 from dragonfly.vision.selection import Selection, SelectionInputs, select
-from dragonfly.vision.spec import LEVELS, EncoderSpec, LevelName
+from dragonfly.vision.spec import LEVELS, EncoderSpec, Grid, LevelName
 
 OPTIONAL = ("mean_embedding", "sub_image_position", "query_projection")
 """Names in a model, and in `Modules`, of what only some encoder configurations have learned."""
 MISSING = "{} needs {}, which the image processor makes beside pixel_values"
+
+
+class PositionEmbedding(nn.Module):
+    """One vector per level, per row and per column, added up. All zero when new, so a new one changes nothing.
+
+    Args:
+        hidden: width of the language model's embeddings.
+        grid: the most rows and columns of any grid.
+    """
+
+    def __init__(self, hidden: int, grid: Grid) -> None:
+        super().__init__()
+        self.starts = (0, len(LEVELS), len(LEVELS) + grid[0])
+        self.weight = nn.Parameter(torch.zeros(len(LEVELS) + sum(grid), hidden))
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """(..., 3) level, row and column of sub-images, from the layout -> (..., hidden)."""
+        return self.weight[positions + positions.new_tensor(self.starts)].sum(dim=-2)
 
 
 @dataclass(frozen=True)
@@ -237,3 +254,12 @@ def _select(
     if views.evidence is None or question is None or high is None:
         return selection, None
     return selection, evidence_losses(question_scores(question, high), views.evidence[:, : counts.high])
+
+
+def check_selected(selected_high: Tensor, expected: tuple[int, int]) -> None:
+    """The number kept is part of the encoder configuration (placeholders are counted from it), so no caller may change it."""
+    if selected_high.shape != expected:
+        raise ValueError(
+            f"selected_high has shape {tuple(selected_high.shape)}, this encoder keeps {expected[1]} high sub-images of each of "
+            f"{expected[0]} images: give {expected}"
+        )

@@ -17,7 +17,7 @@ from transformers.processing_utils import ImagesKwargs
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_image
-from dragonfly.models import conversion
+from dragonfly.models import released
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS
 from dragonfly.vision.layout import Box, Size, SubImageLayout, level_counts, make_layout
@@ -186,13 +186,13 @@ class DragonflyImageProcessor(PilBackend):
         values, kwargs = super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
         preset = kwargs.pop("preset", None)
         name = str(pretrained_model_name_or_path)
-        released = conversion.read_released(name)
-        if released is None and "encoder" not in values:
+        own = released.read_released(name)
+        if own is None and "encoder" not in values:
             raise ValueError(
                 f"'{name}' holds neither a Dragonfly processor nor a checkpoint in the released format; "
                 "load the directory that `save_pretrained` or `dragonfly convert` wrote"
             )
-        if released is not None:  # its own file describes CLIP's processor: only the normalisation means the same
+        if own is not None:  # its own file describes CLIP's processor: only the normalisation means the same
             config = DragonflyConfig.from_pretrained(name, preset=preset)
             values = {key: values[key] for key in ("image_mean", "image_std", "rescale_factor") if key in values}
             values |= {"preset": config.preset, "encoder": config.encoder}

@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
-from dragonfly.models import checkpoint_loading as loading
+from dragonfly.models import checkpoints
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
@@ -24,7 +24,9 @@ from dragonfly.models.connector import (
     Connected,
     LevelCounts,
     Modules,
+    PositionEmbedding,
     Views,
+    check_selected,
     connect,
     image_features,
     optional_modules,
@@ -32,7 +34,6 @@ from dragonfly.models.connector import (
 )
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
-from dragonfly.models.position import PositionEmbedding
 from dragonfly.models.query_projection import QueryProjection, embed_questions
 from dragonfly.models.tower import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
@@ -80,13 +81,13 @@ class DragonflyPreTrainedModel(PreTrainedModel):
         if strict:
             kwargs["ignore_mismatched_sizes"] = True  # so that they are named below, with the other faults
         kwargs["output_loading_info"] = True
-        with loading.held_to_its_config(str(pretrained_model_name_or_path), kwargs):
+        with checkpoints.held_to_its_config(str(pretrained_model_name_or_path), kwargs):
             loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model, info = loaded
         if strict:
-            loading.refuse_faults(str(pretrained_model_name_or_path), info)
+            checkpoints.refuse_faults(str(pretrained_model_name_or_path), info)
         if model.can_generate() and "generation_config" not in kwargs:
-            loading.end_at_turns(model, str(pretrained_model_name_or_path))
+            checkpoints.end_at_turns(model, str(pretrained_model_name_or_path))
         return (model, info) if wants_info else model
 
     def save_pretrained(self, save_directory: Any, *args: Any, save_original_format: bool = False, **kwargs: Any) -> None:
@@ -107,8 +108,12 @@ class DragonflyModel(DragonflyPreTrainedModel):
         for name, module in optional_modules(self.spec, config.get_text_config().hidden_size).items():
             setattr(self, name, module)
         # Full checkpoints carry the tower's unused top and a head; what other policies use may lie beside, and may be new.
-        self._keys_to_ignore_on_load_unexpected = [*unused_weights(config.vision_config, layers), *loading.optional_keys(), HEAD]
-        self._keys_to_ignore_on_load_missing = loading.keys_that_may_be_new()
+        self._keys_to_ignore_on_load_unexpected = [
+            *unused_weights(config.vision_config, layers),
+            *checkpoints.optional_keys(),
+            HEAD,
+        ]
+        self._keys_to_ignore_on_load_missing = checkpoints.keys_that_may_be_new()
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -164,7 +169,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done])
         counts = self._level_counts(pixel_values.shape[1])
         if selected_high is not None:
-            loading.check_selected(selected_high, (pixel_values.shape[0], counts.kept))
+            check_selected(selected_high, (pixel_values.shape[0], counts.kept))
             views, counts = self._with_choice(views, selected_high, counts)
         encoded = self.encode(views.features.flatten(0, 1)).unflatten(0, views.features.shape[:2])
         connected = self.connect(replace(views, features=encoded), counts)
@@ -221,7 +226,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         counts = [LevelCounts.of_codes(one.codes[0].tolist(), self.spec) for one in images if one.codes is not None]
         if selected is not None:
             width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
-            loading.check_selected(selected[:, :width], (len(counts), width))
+            check_selected(selected[:, :width], (len(counts), width))
             for index, count in enumerate(counts):
                 chosen = selected[index][None, : count.kept]
                 images[index], counts[index] = self._with_choice(images[index], chosen, count)

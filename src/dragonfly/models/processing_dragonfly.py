@@ -12,7 +12,7 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
-from dragonfly.models import conversion
+from dragonfly.models import released
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
 from dragonfly.turns import image_questions
@@ -174,12 +174,12 @@ class DragonflyProcessor(ProcessorMixin):
         """As transformers; released directories name a CLIP image processor, which ours replaces."""
         preset = kwargs.pop("preset", None)
         name = str(pretrained_model_name_or_path)
-        released = conversion.read_released(name) is not None
-        if not released and preset is None:
+        is_released = released.read_released(name) is not None
+        if not is_released and preset is None:
             return super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
         image_processor = DragonflyImageProcessor.from_pretrained(pretrained_model_name_or_path, preset=preset, **kwargs)
         # The tokenizer's loader would read config.json again, without knowing the preset.
-        config = {"config": DragonflyConfig.from_pretrained(name, preset=preset)} if released else {}
+        config = {"config": DragonflyConfig.from_pretrained(name, preset=preset)} if is_released else {}
         tokenizer = cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **config, **kwargs)
         return [image_processor, tokenizer]
 
@@ -187,8 +187,8 @@ class DragonflyProcessor(ProcessorMixin):
     def get_processor_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
         preset = kwargs.pop("preset", None)
         values, kwargs = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
-        if conversion.read_released(str(pretrained_model_name_or_path)) is not None:
-            values = conversion.translate_processor(values)
+        if released.read_released(str(pretrained_model_name_or_path)) is not None:
+            values = released.translate_processor(values)
         if preset is not None and values.get("block_first", False) != get_preset(preset).released:
             values = {**values, "block_first": get_preset(preset).released, "chat_template": None}
         return values, kwargs
@@ -207,7 +207,7 @@ def _single_id(tokenizer: Any, token: str) -> int:
     if index is None or index == tokenizer.unk_token_id:
         raise ValueError(
             f"the tokenizer does not know '{token}'; add it as a special token, or name one it has "
-            f"(image_token=..., separator_token=...), such as '{conversion.RELEASED_IMAGE_TOKEN}'"
+            f"(image_token=..., separator_token=...), such as '{released.RELEASED_IMAGE_TOKEN}'"
         )
     return index
 

@@ -19,7 +19,7 @@ from dragonfly.config import Config
 from dragonfly.inference.loading import bundled_model
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.connector import optional_modules
-from dragonfly.models.conversion import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
+from dragonfly.models.released import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
 from dragonfly.models.tower import tower_config
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import GEOMETRY, EncoderSpec

@@ -1,11 +1,14 @@
-"""`convert`: a checkpoint in the released format (or any of ours) becomes one directory that loads everywhere.
+"""Checkpoints: read strictly (every tensor there and fitting), and `convert`, which writes one that loads everywhere.
 
-The new directory holds the weights under our names (safetensors), config, processor, tokenizer, chat template, generation
+A converted directory holds the weights under our names (safetensors), config, processor, tokenizer, chat template, generation
 configuration and `dragonfly.json`, which says what it was made from. It is written whole or not at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +17,69 @@ import torch
 
 from dragonfly import __version__
 from dragonfly.files import ORIGIN, atomic_directory, result_header, sha256, write_json
-from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration
-from dragonfly.models.processing_dragonfly import DragonflyProcessor
+from dragonfly.models import released
+from dragonfly.models.configuration_dragonfly import DragonflyConfig
+from dragonfly.models.connector import OPTIONAL, optional_modules
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # In the order in which transformers looks for weights; only the first kind that is there is read.
 WEIGHT_FILES = ("model*.safetensors", "pytorch_model*.bin")
+HUB = ("cache_dir", "local_files_only", "revision", "subfolder", "token")  # where else a checkpoint may lie
+_promised: ContextVar[Collection[str]] = ContextVar("promised", default=())
+
+
+def end_at_turns(model: Any, name: str) -> None:
+    """Released generation configurations stop at the end of the text only, which a chat answer never reaches."""
+    config = released.read_released(name)
+    if config is not None:
+        end_of_text = config.get("eos_token_id")
+        model.generation_config.eos_token_id = released.end_ids(name, end_of_text) or None
+        model.generation_config.pad_token_id = end_of_text
+
+
+@contextmanager
+def held_to_its_config(name: str, options: Mapping[str, Any]) -> Generator[None]:
+    """While the checkpoint `name` is read: the optional modules that its own config.json asks for may not be missing.
+
+    Those that only a configuration given at load asks for may; they are new. A released checkpoint has none.
+    """
+    own = released.read_config(name, **{key: options[key] for key in HUB if key in options})
+    ours = own.get("model_type") == DragonflyConfig.model_type and not released.is_released(own)
+    token = _promised.set(optional_modules(DragonflyConfig.from_dict(own).spec, 1) if ours else ())
+    try:
+        yield
+    finally:
+        _promised.reset(token)
+
+
+def keys_that_may_be_new() -> list[str]:
+    """Patterns of the tensors that the checkpoint being read need not hold."""
+    return optional_keys(name for name in OPTIONAL if name not in _promised.get())
+
+
+def optional_keys(names: Iterable[str] = OPTIONAL) -> list[str]:
+    """Patterns of the tensors of optional modules."""
+    return [rf"(^|\.){name}\." for name in names]
+
+
+def refuse_faults(name: str, info: dict[str, Any]) -> None:
+    """Raise one line that names every tensor that is missing, unexpected or of another shape."""
+    faults = [
+        f"{kind} {', '.join(sorted(str(key[0]) if isinstance(key, tuple) else str(key) for key in keys)[:5])}"
+        + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+        for kind, keys in (
+            ("missing", info["missing_keys"]),
+            ("unexpected", info["unexpected_keys"]),
+            ("mis-shaped", info["mismatched_keys"]),
+        )
+        if keys
+    ]
+    if faults:
+        raise ValueError(f"checkpoint '{name}' does not fit the model: {'; '.join(faults)}")
 
 
 @dataclass(frozen=True)
-class Report:
+class Converted:
     """What was written: preset, numbers of tensors and parameters, bytes of all files."""
 
     source: str
@@ -44,7 +100,7 @@ class Report:
         )
 
 
-def convert(src: str | Path, dst: str | Path, *, preset: str | None = None, dtype: str | torch.dtype | None = None) -> Report:
+def convert(src: str | Path, dst: str | Path, *, preset: str | None = None, dtype: str | torch.dtype | None = None) -> Converted:
     """Write the checkpoint `src` as a Dragonfly directory `dst`.
 
     Args:
@@ -57,6 +113,9 @@ def convert(src: str | Path, dst: str | Path, *, preset: str | None = None, dtyp
         ValueError: if `src` is no checkpoint directory or does not fit, lies inside `dst`, `dst` is not empty, or `dtype` is
             none of the three.
     """
+    from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration  # which reads checkpoints by this module
+    from dragonfly.models.processing_dragonfly import DragonflyProcessor
+
     src, dst = Path(src), Path(dst)
     if not (src / "config.json").is_file():
         raise ValueError(f"cannot convert {src}: no config.json there; name a checkpoint directory")
@@ -69,7 +128,7 @@ def convert(src: str | Path, dst: str | Path, *, preset: str | None = None, dtyp
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
         write_json(folder / ORIGIN, _record(src, weights, model.config.preset))
-        report = Report(
+        report = Converted(
             source=str(src),
             target=str(dst),
             preset=model.config.preset,
