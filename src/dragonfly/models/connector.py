@@ -239,7 +239,7 @@ def _select(
     question = modules.query_projection(views.question) if modules.query_projection and views.question is not None else None
     patches = embeddings = high = shared = None
     with torch.no_grad():  # no gradient passes through the choice
-        if rule.policy == "detail":
+        if rule.policy not in ("similarity", "centred", "question"):
             patches = modules.project(views.features[:, first:, spec.num_prefix_tokens :])
         if rule.policy != "detail" or rule.diversity:
             embeddings = modules.project(views.features[:, counts.low :].mean(dim=2))

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from dragonfly.vision.layout import Box
-from dragonfly.vision.spec import Policy, SelectionSpec
+from dragonfly.vision.spec import NEEDS, Need, Policy, SelectionSpec
 
 Scores = Float[Tensor, "images high"]
 
@@ -171,7 +171,8 @@ def _embeddings(inputs: SelectionInputs, policy: str) -> tuple[Tensor, Tensor]:
     return inputs.mid, inputs.high
 
 
-SCORES: dict[Policy, Callable[[SelectionInputs, Tensor, SelectionSpec], Scores]] = {
+Score = Callable[[SelectionInputs, Tensor, SelectionSpec], Scores]
+SCORES: dict[Policy, Score] = {
     "all": _all,
     "uniform": _uniform,
     "random": _random,
@@ -182,3 +183,22 @@ SCORES: dict[Policy, Callable[[SelectionInputs, Tensor, SelectionSpec], Scores]]
     "detail": _detail,
     "question": _question,
 }
+
+
+def add_policy(name: Policy, needs: Need, score: Score) -> None:
+    """A policy of your own, from then on as good as ours: in configurations, recipes, overrides and studies.
+
+    Args:
+        name: as `selection.policy` names it. Whoever loads a model that names it must have added it before.
+        needs: what it looks at, which decides when it runs: with "tokens" in the model, where `SelectionInputs` holds the
+            embeddings of mid and high sub-images and the patch tokens of the high ones; with "layout", "pixels" or "evidence" in
+            the image processor, so that what it drops is never encoded.
+        score: (inputs, regions (images, high), spec) -> float32 scores (images, high); more is kept first.
+
+    Raises:
+        ValueError: if there is a policy of that name.
+    """
+    if name in NEEDS:
+        raise ValueError(f"there is a policy '{name}' already; choose a name that is none of {', '.join(NEEDS)}")
+    NEEDS[name] = needs
+    SCORES[name] = score

@@ -24,12 +24,11 @@ LevelName = Literal["low", "mid", "high"]
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 Partners = tuple[tuple[Grid, tuple[Grid, ...]], ...]
 
-Policy = Literal["similarity", "centred", "detail", "question", "residual", "random", "uniform", "oracle", "all"]
+Policy = str  # a name of `NEEDS`
 Scope = Literal["region", "image"]
 Need = Literal["layout", "pixels", "evidence", "tokens", "question"]
 
-# What a policy looks at. Tokens are not there before the vision tower has run; `question` needs them and the user's words.
-NEEDS: dict[str, Need] = {
+NEEDS: dict[Policy, Need] = {
     "all": "layout",
     "uniform": "layout",
     "random": "pixels",
@@ -40,6 +39,7 @@ NEEDS: dict[str, Need] = {
     "detail": "tokens",
     "question": "question",
 }
+"""What a policy looks at; `scoring.add_policy` adds one. Tokens are there after the tower; `question` needs them and words."""
 LATE: tuple[Need, ...] = ("tokens", "question")  # what is there only after the vision tower has run
 POOLED_REMAINDERS = (0, 1, 4, 9)  # squares: a pooled remainder is a small image
 GEOMETRY = ("resolution", "patch_size", "num_prefix_tokens")  # the vision tower's own: kept where another preset is taken
@@ -96,6 +96,8 @@ class SelectionSpec(_Spec):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.policy not in NEEDS:
+            raise ValueError(f"selection.policy {_nearest(self.policy, NEEDS)}")
         if self.policy != "all" and self.keep < 1:
             raise ValueError(f"selection.keep must be at least 1 for policy '{self.policy}', got {self.keep}")
         if self.min_per_region < 0 or not 0 <= self.diversity <= 1 or self.pooled_remainder not in POOLED_REMAINDERS:

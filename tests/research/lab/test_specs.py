@@ -13,7 +13,7 @@ from dragonfly.research.lab.encoders import encoders
 from dragonfly.research.lab.results import metrics_of
 from dragonfly.research.lab.study import Study, Variant
 from dragonfly.vision.presets import PRESETS
-from dragonfly.vision.selection import NEEDS
+from dragonfly.vision.spec import NEEDS
 from tests.conftest import ROOT
 
 NAMES = study.shipped_studies()
