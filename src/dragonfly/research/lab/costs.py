@@ -11,7 +11,7 @@ from typing import Any
 from dragonfly.data import ImageRef, image_size
 from dragonfly.evaluation import Question
 from dragonfly.models import DragonflyConfig
-from dragonfly.planning import plan
+from dragonfly.planning import Cost, plan
 from dragonfly.vision.layout import Size
 from dragonfly.vision.spec import EncoderSpec
 
@@ -26,7 +26,7 @@ def image_sizes(questions: Iterable[Question]) -> list[Size]:
 
 def per_question(config: DragonflyConfig, spec: EncoderSpec, sizes: Collection[Size], text_tokens: int) -> dict[str, float]:
     """Means over images: sub-images encoded, image tokens, GFLOPs of one question (tower, projector and prompt)."""
-    plans = [plan(spec, size, config.vision_config, config, text_tokens) for size in sizes]
+    plans = [_plan(config, spec, size, text_tokens) for size in sizes]
     flops = [(p.tower_flops or 0) + (p.projector_flops or 0) + (p.prefill_flops or 0) for p in plans]
     return {
         "encoded": round(sum(p.num_encoded for p in plans) / len(plans), 3),
@@ -46,7 +46,11 @@ def steps_for(config: DragonflyConfig, reference: EncoderSpec, own: EncoderSpec,
 def _training_flops(config: DragonflyConfig, spec: EncoderSpec, recipe: dict[str, Any], text_tokens: int) -> float:
     """One image, forward and backward: three passes of what is trained, two of a frozen language model above it."""
     trained = {name.partition(".")[0] for name in recipe.get("trainable", ())}
-    found = plan(spec, TYPICAL, config.vision_config, config, text_tokens)
-    tower = (3 if "vision_tower" in trained else 1) * (found.tower_flops or 0)
-    projector = (3 if "multi_modal_projector" in trained else 1) * (found.projector_flops or 0)
-    return tower + projector + (3 if trained & {"language_model", "lm_head"} else 2) * (found.prefill_flops or 0)
+    cost = _plan(config, spec, TYPICAL, text_tokens)
+    tower = (3 if "vision_tower" in trained else 1) * (cost.tower_flops or 0)
+    projector = (3 if "multi_modal_projector" in trained else 1) * (cost.projector_flops or 0)
+    return tower + projector + (3 if trained & {"language_model", "lm_head"} else 2) * (cost.prefill_flops or 0)
+
+
+def _plan(config: DragonflyConfig, spec: EncoderSpec, size: Size, text_tokens: int) -> Cost:
+    return plan(spec, size, config.vision_config, config, text_tokens, config.num_tower_layers)
