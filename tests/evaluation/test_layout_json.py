@@ -1,7 +1,6 @@
 """A layout comes back from JSON as it was, whatever the encoder."""
 
 import json
-from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -23,7 +22,7 @@ def specs() -> list[EncoderSpec]:
     found: list[EncoderSpec] = []
     for preset, selection, remainder, cap, position, fit in options:
         try:
-            spec = replace(preset.spec, max_enlargement=cap, position=position, fit=fit)
+            spec = preset.spec.with_changes(max_enlargement=cap, position=position, fit=fit)
             found.append(spec.with_selection(**selection, pooled_remainder=remainder))
         except ValueError:  # for example padding with grids that are no multiple of the mid grid
             continue
