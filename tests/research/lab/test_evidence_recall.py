@@ -7,7 +7,7 @@ import pytest
 
 from dragonfly.inference import Engine, load
 from dragonfly.research.lab import evidence_recall as lab
-from dragonfly.vision.selection import NEEDS
+from dragonfly.vision.spec import NEEDS
 from tests import tiny
 from tests.research.lab import small
 
@@ -74,6 +74,14 @@ def test_policies_choose_as_the_served_model_does(engine: Engine, data: Path, fo
     chooser = lab.Chooser(engine, specs)
     chooser.open(question)
     assert chooser.kept(question, "detail", 3) == kept
+
+
+def test_an_image_is_loaded_once_for_all_its_questions(engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch):
+    loaded: list[Any] = []
+    load_image = lab.load_image
+    monkeypatch.setattr(lab, "load_image", lambda source, policy: loaded.append(source) or load_image(source, policy))
+    lab.recall(engine, data, policies=["detail"], keep=(1, 3))
+    assert len(loaded) == 2  # of three questions
 
 
 def test_the_model_is_left_as_it_was(engine: Engine, found: dict[str, Any]):
