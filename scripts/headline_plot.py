@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dragonfly.research.lab.pareto import draw
+from dragonfly.research.lab.report import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 

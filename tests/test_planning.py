@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
@@ -13,15 +12,17 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig
 
-from dragonfly.models.tower import tower_config
+from dragonfly.inference.locate import locate
+from dragonfly.models import DragonflyConfig
+from dragonfly.models.tower import build_tower, tower_config
 from dragonfly.planning import (
     GATED_DECODERS,
     LANGUAGE_MODELS,
     LanguageModelSize,
+    TowerSize,
     language_model_size,
     plan,
     projected_rows,
-    tower_flops,
 )
 from dragonfly.vision import EncoderSpec, LevelSpec, make_layout
 from dragonfly.vision.presets import PRESETS
@@ -56,30 +57,41 @@ def on_meta(config: PreTrainedConfig, auto: Any = AutoModel) -> torch.nn.Module:
         return auto.from_config(config)
 
 
-def counted_tower(config: PreTrainedConfig, resolution: int) -> int:
-    """What torch counts for one sub-image through all layers but the last."""
-    short = copy.deepcopy(config)
-    short.num_hidden_layers -= 1
-    return counted(on_meta(short), torch.zeros(1, 3, resolution, resolution, device="meta"))[0]
+def counted_tower(config: PreTrainedConfig, layers: int) -> tuple[int, int]:
+    """(FLOPs, parameters) by torch of one sub-image through the lowest `layers` layers of a tower that the model builds."""
+    with torch.device("meta"):
+        tower = build_tower(config, layers)
+    pixels = torch.zeros(1, 3, config.image_size, config.image_size, device="meta")
+    return counted(tower, pixels)[0], sum(p.numel() for p in tower.parameters())
 
 
 @pytest.mark.parametrize("preset", ["v1", "v2"])
-def test_tower_flops_are_what_torch_counts(preset: str) -> None:
-    config = tower_config(KNOWN_TOWERS[PRESETS[preset].tower])
-    spec = PRESETS[preset].spec
-    assert tower_flops(config, spec) == counted_tower(config, spec.resolution)
+def test_a_presets_tower_costs_what_torch_counts(preset: str) -> None:
+    known, spec = KNOWN_TOWERS[PRESETS[preset].tower], PRESETS[preset].spec
+    config = tower_config(known)
+    expected = counted_tower(config, config.num_hidden_layers - 1)
+    costs = plan(spec, (480, 640), known)
+    assert costs == plan(spec, (480, 640), config)
+    assert (TowerSize.from_config(known).flops(spec), costs.tower_parameters) == expected
 
 
+@pytest.mark.parametrize("layer", [-3, -2, -1, 1, 2, 3])
 @pytest.mark.parametrize(("kind", "prefix"), [("clip_vision_model", 1), ("vit", 1), ("siglip_vision_model", 0)])
-def test_tower_flops_hold_for_other_towers(kind: str, prefix: int) -> None:
-    config = AutoConfig.for_model(kind, image_size=48, patch_size=8, **TINY_TOWER)
-    if kind == "siglip_vision_model":
-        config.vision_use_head = False  # the pooling head comes after the features that are used
-    spec = EncoderSpec(resolution=48, patch_size=8, num_prefix_tokens=prefix)
-    expected = counted_tower(config, 48)
-    # ViT's pooler runs on the truncated tower too and is no part of the features.
-    pooler = 2 * config.hidden_size**2 if kind == "vit" else 0
-    assert tower_flops(config, spec) == expected - pooler
+def test_a_tower_costs_what_torch_counts_up_to_any_feature_layer(kind: str, prefix: int, layer: int) -> None:
+    """Tower, FLOPs and parameters through the configuration, as the lab and training ask for them."""
+    vision = AutoConfig.for_model(kind, image_size=48, patch_size=8, **TINY_TOWER)
+    encoder = {**PRESETS["v1"].spec.to_dict(), "resolution": 48, "patch_size": 8, "num_prefix_tokens": prefix}
+    config = DragonflyConfig(vision_config=vision, text_config=tiny_decoder("llama"), encoder=encoder, vision_feature_layer=layer)
+    flops, parameters = counted_tower(vision, layer if layer > 0 else 4 + layer)
+    costs = plan(config.spec, (480, 640), vision, None, tower_layers=config.num_tower_layers)
+    assert (costs.tower_flops, costs.tower_parameters) == (29 * flops, parameters)
+
+
+def test_the_bundled_models_tower_costs_what_torch_counts() -> None:
+    config = DragonflyConfig.from_pretrained(locate(None))
+    size = TowerSize.from_config(config.vision_config, config.num_tower_layers)
+    assert config.vision_feature_layer == -1
+    assert size.flops(config.spec) == counted_tower(config.vision_config, size.num_layers)[0] == 44_141_568
 
 
 def tiny_decoder(kind: str) -> PreTrainedConfig:
@@ -120,12 +132,8 @@ def test_llama_8b_is_counted_exactly_at_v1s_prompt() -> None:
     assert costs.language_model_parameters == sum(p.numel() for p in model.parameters()) == 8_030_261_248
 
 
-def test_parameters_of_tower_and_projector() -> None:
-    tower = tower_config(KNOWN_TOWERS[CLIP_BASE])
-    costs = plan(PRESETS["v1"].spec, (480, 640), tower, LLAMA)
-    tower.num_hidden_layers -= 1
-    post_norm = 2 * 768
-    assert costs.tower_parameters == sum(p.numel() for p in on_meta(tower).parameters()) - post_norm
+def test_parameters_of_the_projector() -> None:
+    costs = plan(PRESETS["v1"].spec, (480, 640), KNOWN_TOWERS[CLIP_BASE], LLAMA)
     assert costs.projector_parameters == sum(p.numel() for p in torch.nn.Linear(768, 4096, device="meta").parameters())
 
 
@@ -153,7 +161,8 @@ def test_a_policy_before_the_tower_encodes_only_what_it_keeps() -> None:
     after = plan(spec, (480, 640), tower, LLAMA)
     before = plan(spec.with_selection(policy="random"), (480, 640), tower, LLAMA)
     assert (after.num_encoded, before.num_encoded) == (29, 17)
-    assert after.tower_flops == 29 * tower_flops(tower, spec) and before.tower_flops == 17 * tower_flops(tower, spec)
+    each = TowerSize.from_config(tower).flops(spec)
+    assert (after.tower_flops, before.tower_flops) == (29 * each, 17 * each)
     assert after.prefill_flops == before.prefill_flops
 
 

@@ -1,16 +1,17 @@
-"""What a preset costs on an image, before any weights exist: tokens, encoder passes, FLOPs and parameters.
+"""The cost of an encoder configuration on an image, before any weights exist: tokens, encoder passes, FLOPs, parameters.
 
-`plan(spec, size, tower, language_model)` reads the layout and two configurations; no network is run. FLOPs are those
-of the matrix products and of the patch convolution, a multiply-add as 2, attention as the full square: the numbers that
+`plan(spec, size, tower, language_model)` reads the layout and two sets of sizes; no network is run. FLOPs are those of the
+matrix products and of the patch convolution, a multiply-add counted as 2 and attention as the full square: the numbers that
 `torch.utils.flop_counter` reports for the same work. Normalisations, activations, means, rotary angles and a selection's own
-dot products are left out.
+dot products are left out. FLOPs say nothing about time or memory.
 
-It knows no time and no memory: FLOPs are work, not seconds.
+CLIP towers and known language models are counted without torch and transformers.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +25,73 @@ if TYPE_CHECKING:
 
 # Decoders whose layers are q, k, v, o and a gated feed-forward of three matrices: what `LanguageModelSize` counts.
 GATED_DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "phi3", "olmo2", "smollm3", "granite")
+
+
+@dataclass(frozen=True)
+class TowerSize:
+    """The sizes of a vision transformer with full attention and a feed-forward network of two matrices (CLIP, SigLIP, ViT).
+
+    `num_layers` are the layers below the hidden state that is used; those above are neither built nor run.
+    """
+
+    model_type: str
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    image_size: int
+    patch_size: int
+    num_channels: int = 3
+
+    @classmethod
+    def from_config(cls, config: PreTrainedConfig | Mapping[str, Any], num_layers: int | None = None) -> Self:
+        """The sizes of a transformers configuration or of its dictionary form.
+
+        Args:
+            config: of the vision tower.
+            num_layers: layers that are built (`DragonflyConfig.num_tower_layers`); None for all but the last, as the paper
+                and every preset have it.
+
+        Raises:
+            ValueError: if the configuration has no intermediate_size, so that the FLOP formula cannot hold.
+        """
+        values = dict(config) if isinstance(config, Mapping) else {"model_type": config.model_type, **vars(config)}
+        if "intermediate_size" not in values:
+            raise ValueError(
+                f"cannot count the FLOPs of a vision tower of type '{values['model_type']}': its configuration has no "
+                "intermediate_size (CLIP, SigLIP and ViT have one)"
+            )
+        names = ("model_type", "hidden_size", "intermediate_size", "image_size", "patch_size")
+        layers = values["num_hidden_layers"] - 1 if num_layers is None else num_layers
+        return cls(**{name: values[name] for name in names}, num_layers=layers, num_channels=values.get("num_channels", 3))
+
+    def flops(self, spec: EncoderSpec) -> int:
+        """One sub-image: the patch embedding and `num_layers` layers.
+
+        Raises:
+            ValueError: if the tower's image or patch size is not the spec's.
+        """
+        for name, ours, theirs in (
+            ("image_size", spec.resolution, self.image_size),
+            ("patch_size", spec.patch_size, self.patch_size),
+        ):
+            if ours != theirs:
+                raise ValueError(f"the vision tower's {name} {theirs} is not the encoder's {ours}; use the preset's tower")
+        patches = spec.patch_side**2
+        tokens, hidden = patches + spec.num_prefix_tokens, self.hidden_size
+        embedding = 2 * patches * self.num_channels * self.patch_size**2 * hidden
+        projections = 8 * tokens * hidden**2
+        attention = 4 * tokens**2 * hidden
+        feed_forward = 4 * tokens * hidden * self.intermediate_size
+        return embedding + self.num_layers * (projections + attention + feed_forward)
+
+    @property
+    def clip_parameters(self) -> int:
+        """Weights of a CLIP tower with `num_layers` layers and no norm after them."""
+        hidden, inner = self.hidden_size, self.intermediate_size
+        patches = (self.image_size // self.patch_size) ** 2
+        embedding = self.num_channels * self.patch_size**2 * hidden + (patches + 2) * hidden  # patches, positions, CLS
+        attention, feed_forward, norms = 4 * (hidden + 1) * hidden, 2 * hidden * inner + hidden + inner, 4 * hidden
+        return embedding + 2 * hidden + self.num_layers * (attention + feed_forward + norms)
 
 
 @dataclass(frozen=True)
@@ -118,12 +186,12 @@ class Cost:
         num_features: rows that the model computes for the image, one per image placeholder.
         num_image_tokens: tokens that the image takes in the prompt, separators included.
         prompt_tokens: image tokens and text tokens.
-        tower_flops: the vision tower up to its second-to-last hidden state, over all encoded sub-images.
+        tower_flops: the vision tower up to the hidden state that is used, over all encoded sub-images.
         projector_flops: the projector, over what is kept and what the selection looks at.
         prefill_flops: the language model over the prompt.
         flops_per_generated_token: the language model over the first generated token, everything before it cached.
-        tower_parameters, projector_parameters, language_model_parameters: weights that the model holds; the tower's unused
-            last layer is not among them.
+        tower_parameters, projector_parameters, language_model_parameters: weights that the model holds; the tower's layers
+            above the hidden state that is used are not among them.
     """
 
     size: Size
@@ -149,19 +217,21 @@ class Cost:
 def plan(
     spec: EncoderSpec,
     size: Size,
-    tower: PreTrainedConfig | None = None,
+    tower: PreTrainedConfig | Mapping[str, Any] | None = None,
     language_model: LanguageModelSize | PreTrainedConfig | str | Path | None = None,
     text_tokens: int = 64,
+    tower_layers: int | None = None,
 ) -> Cost:
     """The cost of an image under an encoder configuration.
 
     Args:
         spec: the encoder configuration, for example `PRESETS["v1"].spec`.
         size: (height, width) of the image in pixels.
-        tower: the vision tower's configuration; None leaves its costs out.
+        tower: the vision tower's configuration, or its dictionary form; None leaves its costs out.
         language_model: sizes, a transformers configuration, a name from `LANGUAGE_MODELS`, or the path of a config.json
             or of the directory that holds one; None leaves its costs out.
         text_tokens: tokens of the prompt besides the image.
+        tower_layers: layers of the tower that are built (`DragonflyConfig.num_tower_layers`); None for all but the last.
 
     Raises:
         ValueError: if the image is empty, the tower does not fit the spec, or the language model is unknown.
@@ -173,7 +243,8 @@ def plan(
     encoded = sum(level.encoded for level in levels)
     head = None if language_model is None else language_model_size(language_model)
     prompt = layout.num_image_tokens + text_tokens
-    width = tower.hidden_size if tower else None
+    size_of_tower = None if tower is None else TowerSize.from_config(tower, tower_layers)
+    width = size_of_tower.hidden_size if size_of_tower else None
     return Cost(
         size=layout.size,
         levels=levels,
@@ -182,11 +253,11 @@ def plan(
         num_features=layout.num_features,
         num_image_tokens=layout.num_image_tokens,
         prompt_tokens=prompt,
-        tower_flops=encoded * tower_flops(tower, spec) if tower else None,
+        tower_flops=encoded * size_of_tower.flops(spec) if size_of_tower else None,
         projector_flops=2 * projected_rows(layout, spec) * width * head.hidden_size if width and head else None,
         prefill_flops=head.flops(prompt, prompt) if head else None,
         flops_per_generated_token=head.flops(1, prompt + 1) if head else None,
-        tower_parameters=_tower_parameters(tower) if tower else None,
+        tower_parameters=_tower_parameters(tower, size_of_tower) if tower is not None and size_of_tower else None,
         projector_parameters=(width + 1) * head.hidden_size if width and head else None,
         language_model_parameters=head.parameters if head else None,
     )
@@ -203,11 +274,11 @@ def _levels(layout: SubImageLayout, spec: EncoderSpec) -> tuple[LevelCost, ...]:
 
 
 def projected_rows(layout: SubImageLayout, spec: EncoderSpec) -> int:
-    """Rows that go through the projector for one image.
+    """Tokens that go through the projector for one image.
 
-    Tokens are pooled first and only what is kept is projected. Where a policy chooses among tokens it also looks at the
-    projected sub-image embedding of every mid and high sub-image, or (`detail`) at every patch token of the high ones;
-    `diversity` compares embeddings under any policy, and `question` sends one more row through a map of its own.
+    Tokens are pooled first and only what is kept is projected. A policy that scores tokens also needs the projected embedding
+    of every mid and high sub-image, or (`detail`) every patch token of the high ones; `diversity` needs the embeddings under
+    any policy. The query projection of `question` is not counted: one token.
     """
     high, rule = layout.count("high"), spec.selection
     if high == layout.num_kept_high or rule.early:
@@ -218,43 +289,16 @@ def projected_rows(layout: SubImageLayout, spec: EncoderSpec) -> int:
     return layout.num_features + rows
 
 
-def tower_flops(tower: PreTrainedConfig, spec: EncoderSpec) -> int:
-    """FLOPs of one sub-image: patch embedding and all layers but the last (features are the second-to-last hidden state).
-
-    Raises:
-        ValueError: if the tower's image or patch size is not the spec's, or its feed-forward is not two matrices.
-    """
-    _check_tower(tower, spec)
-    patches = spec.patch_side**2
-    tokens, hidden = patches + spec.num_prefix_tokens, tower.hidden_size
-    embedding = 2 * patches * getattr(tower, "num_channels", 3) * spec.patch_size**2 * hidden
-    projections = 8 * tokens * hidden**2
-    attention = 4 * tokens**2 * hidden
-    feed_forward = 4 * tokens * hidden * tower.intermediate_size
-    return embedding + (tower.num_hidden_layers - 1) * (projections + attention + feed_forward)
-
-
-def _check_tower(tower: PreTrainedConfig, spec: EncoderSpec) -> None:
-    if not hasattr(tower, "intermediate_size"):
-        raise ValueError(
-            f"cannot count the FLOPs of a vision tower of type '{tower.model_type}': its configuration has no "
-            "intermediate_size (CLIP, SigLIP and ViT have one)"
-        )
-    for name, ours in (("image_size", spec.resolution), ("patch_size", spec.patch_size)):
-        if getattr(tower, name, ours) != ours:
-            raise ValueError(
-                f"the vision tower's {name} {getattr(tower, name)} is not the encoder's {ours}; use the preset's tower"
-            )
-
-
-def _tower_parameters(tower: PreTrainedConfig) -> int:
-    """Weights of the tower as the model builds it, counted on one without storage."""
+def _tower_parameters(tower: PreTrainedConfig | Mapping[str, Any], size: TowerSize) -> int:
+    """Weights of the tower as the model builds it; of another kind than CLIP counted on one without storage."""
+    if size.model_type == "clip_vision_model":
+        return size.clip_parameters
     import torch
 
-    from dragonfly.models.tower import build_tower
+    from dragonfly.models.tower import build_tower, tower_config
 
     with torch.device("meta"):
-        model = build_tower(tower, tower.num_hidden_layers - 1)
+        model = build_tower(tower_config(dict(tower) if isinstance(tower, Mapping) else tower), size.num_layers)
     return sum(parameter.numel() for parameter in model.parameters())
 
 

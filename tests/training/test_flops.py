@@ -11,9 +11,9 @@ from dragonfly.training.trainer import Flops
 from tests import tiny
 
 
-def counted(trainable: list[str]) -> tuple[int, int]:
+def counted(trainable: list[str], feature_layer: int = -2) -> tuple[int, int]:
     """Ours and torch's FLOPs of one batch of one image and 60 letters."""
-    settings = tiny.config("baseline-1", attn_implementation="eager")
+    settings = tiny.config("baseline-1", attn_implementation="eager", vision_feature_layer=feature_layer)
     model = tiny.model(settings).train()
     freeze(model, trainable)
     processor: Any = tiny.processor(settings)
@@ -36,6 +36,12 @@ def counted(trainable: list[str]) -> tuple[int, int]:
 def test_flops_are_those_of_torchs_counter(trainable: list[str]) -> None:
     ours, theirs = counted(trainable)
     # Left out: the projector, and the gradient of pixels that torch does not need either.
+    assert ours == pytest.approx(theirs, rel=0.04)
+
+
+@pytest.mark.parametrize("feature_layer", [-1, 1])
+def test_the_tower_is_counted_up_to_its_feature_layer(feature_layer: int) -> None:
+    ours, theirs = counted(["vision_tower", "multi_modal_projector", "language_model", "lm_head"], feature_layer)
     assert ours == pytest.approx(theirs, rel=0.04)
 
 

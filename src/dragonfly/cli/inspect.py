@@ -112,13 +112,12 @@ def plan(
 
       dragonfly plan --preset v2 --image 2480x3508 --json
     """
-    from dragonfly.models.tower import tower_config
     from dragonfly.planning import plan as cost_of
     from dragonfly.vision.presets import get_preset
     from dragonfly.vision.towers import KNOWN_TOWERS
 
     chosen = get_preset(preset)
-    cost = cost_of(chosen.spec, common.parse_size(image), tower_config(KNOWN_TOWERS[chosen.tower]), language_model, text_tokens)
+    cost = cost_of(chosen.spec, common.parse_size(image), KNOWN_TOWERS[chosen.tower], language_model, text_tokens)
     if json:
         common.print_json({"preset": preset, "tower": chosen.tower, "language_model": language_model, **cost.to_dict()})
         return 0

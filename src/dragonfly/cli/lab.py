@@ -96,7 +96,7 @@ def curves(
     from dragonfly.inference import load
     from dragonfly.research.lab import attribution
     from dragonfly.research.lab.evidence import read_located
-    from dragonfly.research.lab.tables import curve_rows
+    from dragonfly.research.lab.report import curve_rows
 
     read_located(data, 1)
     engine = load(model, device=device, overrides=set or ())
@@ -130,8 +130,8 @@ def sweep(
 
       dragonfly lab sweep mine.yaml -o runs/mine --minutes 20
     """
+    from dragonfly.research.lab.run import run_sweep
     from dragonfly.research.lab.study import Study
-    from dragonfly.research.lab.sweep import run_sweep
 
     _errors_only()
     chosen, out = Study.load(study, changes or ()), _folder(study, output)
@@ -161,8 +161,8 @@ def ablate(
 
       dragonfly ablate table1 -o runs/table1 --variant v1 --minutes 10
     """
+    from dragonfly.research.lab.run import run_ablation, write_recipes
     from dragonfly.research.lab.study import Study
-    from dragonfly.research.lab.sweep import run_ablation, write_recipes
 
     _errors_only()
     chosen, out = Study.load(study, changes or ()), _folder(study, output)
@@ -255,7 +255,7 @@ def _numbers(option: str, text: str) -> list[int]:
 
 
 def _print_recall(found: dict[str, Any]) -> None:
-    from dragonfly.research.lab.tables import recall_rows
+    from dragonfly.research.lab.report import recall_rows
 
     data, of = found["data"], "/".join(map(str, found["high"]))
     typer.echo(f"{data['questions']} questions about {data['images']} images; kept of {of} high sub-images per {found['scope']}")

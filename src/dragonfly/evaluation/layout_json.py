@@ -1,6 +1,6 @@
-"""What a model was shown of an image, as JSON beside its reply, so that a report can draw it without the model.
+"""An image's layout and selection as JSON beside the model's reply, so that a report draws them without the model.
 
-Promises that `layout_of(view_of(...))` is the layout itself: nothing of the geometry is computed again.
+`layout_of(view_of(layout, ...))` equals the layout: no geometry is computed again.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,10 @@ from dragonfly.vision.layout import LevelLayout, SubImageLayout
 
 
 def view_of(layout: SubImageLayout, selection: Sequence[SubImageScore]) -> dict[str, Any]:
-    """One image: its layout, the raster indices of the high sub-images kept, and all scores to four digits (None without)."""
+    """One image: its layout, the raster indices of the high sub-images kept, and all scores to four digits (None without).
+
+    `pooled_remainders` is (number of groups, tokens of each).
+    """
     scores = [item.score for item in selection]
     return {
         "size": list(layout.size),
@@ -22,6 +25,7 @@ def view_of(layout: SubImageLayout, selection: Sequence[SubImageScore]) -> dict[
             for level in layout.levels
         ],
         "regions": list(layout.regions),
+        "pooled_remainders": [layout.num_pooled_remainders, layout.pooled_remainder_tokens],
         "kept": [item.index for item in selection if item.kept],
         "scores": None if None in scores else [float(f"{score:.4g}") for score in scores if score is not None],
     }
@@ -33,7 +37,10 @@ def layout_of(view: dict[str, Any]) -> tuple[SubImageLayout, list[int], list[flo
         LevelLayout(name, _pair(grid), _pair(content), (Fraction(extent[0]), Fraction(extent[1])), tokens)
         for name, grid, content, extent, tokens in view["levels"]
     )
-    layout = SubImageLayout(_pair(view["size"]), view["resolution"], levels, tuple(view["regions"]), len(view["kept"]))
+    kept = len(view["kept"])
+    layout = SubImageLayout(
+        _pair(view["size"]), view["resolution"], levels, tuple(view["regions"]), kept, *view["pooled_remainders"]
+    )
     return layout, view["kept"], view["scores"] or None
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
-from dragonfly.planning import LanguageModelSize, tower_flops
+from dragonfly.planning import LanguageModelSize, TowerSize
 
 from .callbacks import MeanEmbeddingUpdate, trained_mean
 from .checkpoints import clear_incomplete, complete, rotate
@@ -49,7 +49,8 @@ class Flops:
         trained = {count.name for count in counts if count.trained}
         config = model.config
         try:
-            tower, language = tower_flops(config.vision_config, config.spec), LanguageModelSize.from_config(config)
+            tower = TowerSize.from_config(config.vision_config, config.num_tower_layers).flops(config.spec)
+            language = LanguageModelSize.from_config(config)
         except ValueError:
             return None
         below = {"vision_tower", "multi_modal_projector", "sub_image_position", "other"} & trained

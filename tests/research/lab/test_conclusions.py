@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from dragonfly.research.lab.conclusions import conclude, validity, verdict
-from dragonfly.research.lab.report import difference_rows, report
 
 CONCLUSION = {"variant": "a", "over": "b", "measure": "fine"}
 
@@ -70,10 +69,10 @@ def test_a_headline_stands_with_its_random_baseline():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"random": None}, "the study names no random variant, and a conclusion about choosing needs what chance gets"),
+        ({"random": None}, "the study names no random variant, and a conclusion about selection needs the random baseline"),
         ({"variants": {"a": 1, "b": 1}}, "the study has no result of 'chance' yet"),
         ({"tests": []}, "one of the two has no result yet"),
-        ({"tests": [a_test(low=None, high=None)]}, "there is no interval, because one image leaves nothing to draw"),
+        ({"tests": [a_test(low=None, high=None)]}, "there is no interval, because a bootstrap over images needs two or more"),
         ({"unfinished": ["b seed 1"]}, r"seeds are missing \(b seed 1\)"),
     ],
 )
@@ -101,7 +100,7 @@ def test_a_headline_is_refused_where_random_has_no_interval():
             {"consistent": False, "seeds": {"0": -0.1, "1": 0.5}, "p": 0.4},
             "not consistent, the sign differs between seeds (seeds: -10.0, +50.0).",
         ),
-        ({"p": 0.01}, "not told apart from chance (seeds: +10.0, +30.0)."),
+        ({"p": 0.01}, "not statistically significant (seeds: +10.0, +30.0)."),
         ({"seeds": {"0": 0.2}}, "exploratory, one seed."),
     ],
 )
@@ -122,33 +121,7 @@ def test_the_conclusions_name_what_is_not_known():
     found["variants"]["b"]["exploratory"] = True
     said = " ".join(validity(found))
     assert "1 of 2 differences are statistically significant" in said
-    assert "Not consistent over seeds: a and b (fine)." in said
-    assert "One seed only, so exploratory: b;" in said
-    assert "2 tests were made and none is corrected" in said
+    assert "Significant, but of different signs in different seeds: a and b (fine)." in said
+    assert "Exploratory, with one seed each: b;" in said
+    assert "The p-values of 2 tests are not corrected for multiple testing" in said
     assert "Not finished: b seed 1." in said
-
-
-def test_the_page_holds_claims_tables_and_limits():
-    found = {**result(), "validity": ["May be concluded: little."]}
-    found["conclusions"] = [
-        {**CONCLUSION, "text": "A conclusion.", "refused": None},
-        {**CONCLUSION, "text": None, "refused": "No conclusion on a"},
-    ]
-    page = report(found, "plot.png")
-    assert page.startswith("# x (Table 1)\n\nWhich?\n\nCheckpoint `nano` (ffffffffffff). Each variant is trained from it")
-    for part in (
-        "**A conclusion.**",
-        "No conclusion on a.",
-        "| b (reference) | 50.0 [40.0, 60.0] |",
-        "![accuracy",
-        "May be concluded: little.",
-    ):
-        assert part in page
-    assert difference_rows(found)[1] == ["a", "b", "fine", "+20.0 [+10.0, +30.0]", "0.0010", "2", "consistent"]
-
-
-def test_a_page_of_single_seeds_has_no_table_of_seeds():
-    variants = {name: {**variant, "seeds": [0]} for name, variant in result()["variants"].items()}
-    conclusions = {"conclusions": [], "validity": ["Little."]}
-    assert "# Seeds" in report(result(**conclusions))
-    assert "# Seeds" not in report(result(variants=variants, **conclusions))

@@ -76,6 +76,14 @@ def test_policies_choose_as_the_served_model_does(engine: Engine, data: Path, fo
     assert chooser.kept(question, "detail", 3) == kept
 
 
+def test_an_image_is_loaded_once_for_all_its_questions(engine: Engine, data: Path, monkeypatch: pytest.MonkeyPatch):
+    loaded: list[Any] = []
+    load_image = lab.load_image
+    monkeypatch.setattr(lab, "load_image", lambda source, policy: loaded.append(source) or load_image(source, policy))
+    lab.recall(engine, data, policies=["detail"], keep=(1, 3))
+    assert len(loaded) == 2  # of three questions
+
+
 def test_the_model_is_left_as_it_was(engine: Engine, found: dict[str, Any]):
     assert found["mean_embedding"] == "2 of these images"
     assert not hasattr(engine.model.model, "mean_embedding")

@@ -93,7 +93,8 @@ def test_a_tower_is_shown_seed_after_seed(tmp_path: Path):
     write(tmp_path, "clip.json", found)
     text = page(tmp_path)
     assert "## Another tower: clip" in text and "`clip-b32` with random weights, one column per seed" in text
-    assert "3 kept of 24 per region" in text and "4 questions about 2 images. Scanned receipts." in text
+    assert "Percentage of 4 questions about 2 images whose" in text and "Scanned receipts." in text
+    assert "Of 24 high sub-images, 3 are kept per region." in text
     assert "| policy | seed 0 | seed 1 |" in text and "| detail | 50.0 [25.0, 75.0] | 60.0 [25.0, 75.0] |" in text
 
 
@@ -102,7 +103,7 @@ def test_a_curve_is_shown_beside_chance(tmp_path: Path):
     found = {"kind": "curves", "model": {"name": "nano"}, "data": {"questions": 4, "images": 2}}
     write(tmp_path, "why.json", {**found, "deletion": one, "insertion": one, "pointing": None})
     text = page(tmp_path)
-    assert "## What contributed: why" in text
+    assert "## Contribution of sub-images: why" in text
     assert "| deletion (lower is better) | 4 | 25.0 | 50.0 | -25.0 [-30.0, -20.0] |" in text
     assert "pointing (" not in text
 

@@ -2,13 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from dragonfly.planning import plan
-from dragonfly.research.lab.costs import per_question, steps_for
-from dragonfly.research.lab.results import columns_of, metrics_of
+from dragonfly.research.lab.results import columns_of, compare, metrics_of
 from dragonfly.research.lab.study import Measure
-from tests import tiny
 
 
 def record(answer: str, reply: str | None, task: str = "data/test", **meta: Any) -> dict[str, Any]:
@@ -68,26 +66,57 @@ def test_a_measure_of_nothing_is_refused():
         columns_of(Measure(where={"kind": "c"}), ANSWERS)
 
 
-def test_costs_are_the_plans_means():
-    settings = tiny.config("v1")
-    sizes = [(64, 96), (96, 64)]
-    found = per_question(settings, settings.spec, sizes, 10)
-    plans = [plan(settings.spec, size, settings.vision_config, settings, 10) for size in sizes]
-    assert found["encoded"] == 29 and found["image_tokens"] == plans[0].num_image_tokens
-    total = sum((one.tower_flops or 0) + (one.projector_flops or 0) + (one.prefill_flops or 0) for one in plans)
-    assert found["gflops"] == pytest.approx(total / 2e9, abs=1e-6)
+def columns(hits: str) -> np.ndarray:
+    """`"101"` -> (3, 2): points, weight; `.` is a question that does not count."""
+    return np.array([(float(hit == "1"), float(hit != ".")) for hit in hits])
 
 
-def test_equal_flops_follow_from_what_is_trained():
-    v1, cheap = tiny.config("v1"), tiny.config("baseline-1")
-    everything = {"steps": 100, "trainable": ["vision_tower", "multi_modal_projector", "language_model"]}
-    costs = []
-    for settings in (v1, cheap):
-        one = plan(settings.spec, (768, 1024), settings.vision_config, settings, 32)
-        costs.append((one.tower_flops or 0) + (one.projector_flops or 0) + (one.prefill_flops or 0))
-    assert steps_for(v1, v1.spec, v1.spec, everything, 32) == 100
-    assert steps_for(v1, v1.spec, cheap.spec, everything, 32) == round(100 * costs[0] / costs[1])
-    frozen = steps_for(v1, v1.spec, cheap.spec, {"steps": 100, "trainable": ["language_model"]}, 32)
-    assert frozen != steps_for(v1, v1.spec, cheap.spec, everything, 32)
-    with pytest.raises(ValueError, match=r"same: flops scales recipe\.steps, and the recipe has none"):
-        steps_for(v1, v1.spec, cheap.spec, {"epochs": 1}, 32)
+def test_three_images_of_one_question_by_hand():
+    # +1, +1, +1: of the 8 ways to swap images, two (none, all) are as extreme: p = 2 / 8.
+    found = compare([columns("111")], [columns("000")], ["a", "b", "c"])
+    assert (found.value, found.p, found.seeds) == (1.0, 0.25, (1.0,))
+
+
+def test_an_image_is_swapped_whole():
+    # Six questions on two images give 4 swaps, not 64.
+    assert compare([columns("111111")], [columns("000000")], list("aaabbb")).p == 0.5
+
+
+def test_an_image_is_swapped_in_all_seeds_at_once():
+    # Three seeds of three images are three units, not nine: repeating a seed makes nothing surer.
+    one, three = ([columns("111")] * n for n in (1, 3))
+    assert compare(three, [columns("000")] * 3, list("abc")).p == compare(one, [columns("000")], list("abc")).p == 0.25
+
+
+def test_no_difference_is_no_evidence():
+    found = compare([columns("1010")], [columns("1010")], list("abcd"))
+    assert (found.value, found.p, found.low, found.high) == (0.0, 1.0, 0.0, 0.0)
+    assert not found.consistent
+
+
+def test_difference_is_over_the_questions_that_count():
+    found = compare([columns("11.0")], [columns("10.0")], list("abcd"))
+    assert found.value == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_one_seed_of_another_sign_is_not_consistent():
+    ours, theirs = [columns("1111"), columns("0011")], [columns("0000"), columns("0111")]
+    found = compare(ours, theirs, list("abcd"))
+    assert found.value == pytest.approx(3 / 8)
+    assert found.seeds == (1.0, -0.25)
+    assert not found.consistent
+    assert compare(ours[:1], theirs[:1], list("abcd")).consistent
+
+
+def test_many_images_are_drawn_ten_thousand_times_and_the_same_each_time():
+    rng = np.random.default_rng(1)
+    ours, theirs = (columns("".join(map(str, rng.integers(0, 2, 60)))) for _ in range(2))
+    first, again = (compare([ours], [theirs], [str(n) for n in range(60)]) for _ in range(2))
+    assert first == again
+    assert first.p is not None and round(first.p * 10_001) == pytest.approx(first.p * 10_001, abs=0.02)
+    assert first.low is not None and first.high is not None and first.low <= first.value <= first.high
+
+
+def test_what_is_not_paired_is_refused():
+    with pytest.raises(ValueError, match="a comparison is paired: 1 and 2 seeds of 3 questions each are needed"):
+        compare([columns("111")], [columns("000")] * 2, list("abc"))

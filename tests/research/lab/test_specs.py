@@ -9,9 +9,9 @@ import pytest
 from dragonfly.inference.loading import bundled_model
 from dragonfly.models import DragonflyConfig
 from dragonfly.research.lab import conclusions, study, trials
-from dragonfly.research.lab.encoders import encoders
 from dragonfly.research.lab.results import metrics_of
 from dragonfly.research.lab.study import Study, Variant
+from dragonfly.research.lab.variants import encoders
 from dragonfly.vision.presets import PRESETS
 from dragonfly.vision.spec import NEEDS
 from tests.conftest import ROOT

@@ -1,4 +1,4 @@
-"""A time limit for a long piece of work: training stops with a checkpoint, asking between two blocks."""
+"""A time limit for a study: training stops with a checkpoint, evaluation between two blocks of questions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 class OutOfTime(Exception):
-    """The limit is reached; what is done so far is on the disk."""
+    """The time limit is reached; what has been done is on the disk."""
 
 
 class Deadline:
@@ -27,7 +27,7 @@ class Deadline:
 
     @contextmanager
     def terminating(self) -> Generator[None]:
-        """Send this process SIGTERM at the limit, which training takes as: save a checkpoint and stop."""
+        """Send this process SIGTERM at the limit; training then saves a checkpoint and stops."""
         if self.end is None:
             yield
             return
@@ -46,7 +46,7 @@ class Deadline:
 
 
 def _remind(end: float, done: threading.Event) -> None:
-    """From the limit on, every second: a signal that comes before training listens is not heard."""
+    """Send SIGTERM every second from the limit on, because one that comes before training listens is ignored."""
     wait = max(0.0, end - time.monotonic())
     while not done.wait(wait):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -54,4 +54,4 @@ def _remind(end: float, done: threading.Event) -> None:
 
 
 def _ignore(signum: int, frame: object) -> None:
-    """Before training listens and after it, the limit is checked between the parts of a job."""
+    """Outside training, the limit is checked between the parts of a job."""

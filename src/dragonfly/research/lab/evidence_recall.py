@@ -1,8 +1,8 @@
-"""Evidence recall: how often a policy keeps the sub-images that hold the answer. Tower and projector run, nothing else.
+"""Evidence recall: how often a policy keeps the sub-images that hold the answer. The language model does not run.
 
-Every policy chooses through the processor and the model as it does when a question is asked, on the same images; `random`
-(one draw, and its exact expectation) and `oracle` (what no policy can beat) always stand beside. Intervals are bootstrapped
-over images. `question` policies choose once per question, the others once per image.
+Every policy selects through the processor and the model, as for a question that is asked. `random` (one draw, and its exact
+expectation) and `oracle` (the upper bound) are always reported beside. Intervals are bootstrapped over images. Policy `question`
+selects once per question, the others once per image.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Tally:
-    """Per policy and number kept: one (covered, area share) per question, in the questions' order."""
+    """For each (number kept, policy): one (covered, area share) per question, in the questions' order."""
 
     rows: dict[tuple[int, str], list[tuple[float, float]]] = field(default_factory=dict)
 
@@ -61,18 +61,23 @@ def recall(
     limit: int | None = None,
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
-    """The recall of every policy at every number kept, as a result file holds it.
+    """The recall of every policy at every number kept.
 
     Args:
         engine: a model with a high level.
         data: a manifest with evidence.
-        policies: names from `vision.selection.NEEDS`; None for all that the model has the weights for.
-        keep: numbers kept, of each region or of the image (`scope`; the model's own if None).
+        policies: names from `vision.spec.NEEDS`; None for all that the model has weights for.
+        keep: numbers of high sub-images kept, of each region or of the image.
+        scope: `region` or `image`; None for the model's own.
         by: meta keys to break the recall down by.
         limit: at most so many questions.
+        progress: called with (done, total) questions.
+
+    Returns:
+        The content of a result file of kind `recall`; shares are 0 to 1.
 
     Raises:
-        ValueError: for a model without high level, a policy that there is not, more kept than there are, no evidence.
+        ValueError: for a model without high level, an unknown policy, more kept than there are, or data without evidence.
     """
     spec = engine.model.config.spec
     chosen = check_policies(policies, spec.selection.policy)
@@ -89,7 +94,7 @@ def recall(
             progress(number, len(questions))
             layout = chooser.open(question)
             if not layout.regions:
-                left_out += 1  # under an enlargement cap a small image has no high level
+                left_out += 1  # with an enlargement cap a small image has no high level
                 continue
             asked.append(question)
             for k, rule in specs.items():
@@ -118,10 +123,9 @@ def recall(
 
 
 def check_policies(policies: Sequence[str] | None, own: Policy | None = None) -> list[Policy]:
-    """The policies to compare, in `NEEDS`' order, with `random` and `oracle`; ValueError with the nearest name.
+    """The policies to compare, in the order of `NEEDS`, with `random` and `oracle`. ValueError with the nearest legal name.
 
-    Unless named, one that asks for the question is compared only where it is the model's `own`: it needs weights that other
-    models do not have.
+    A policy that depends on the question needs weights that other models lack, so it is compared if named or the model's `own`.
     """
     legal: list[Policy] = [policy for policy in NEEDS if policy != "all"]
     for name in policies or ():
@@ -132,26 +136,26 @@ def check_policies(policies: Sequence[str] | None, own: Policy | None = None) ->
 
 
 class Chooser:
-    """What each policy keeps of the image that is open, chosen as the served model chooses."""
+    """The high sub-images that each policy keeps of one image at a time, selected as the served model selects."""
 
     def __init__(self, engine: Engine, specs: dict[int, EncoderSpec]) -> None:
         self.engine, self.specs = engine, specs
-        self.scores: dict[tuple[Policy, str], torch.Tensor] = {}  # by policy, and by question where it asks for one
+        self.scores: dict[tuple[Policy, str], torch.Tensor] = {}  # by policy, and by question where the policy depends on it
         self.chosen: dict[tuple[Policy, int], Kept] = {}
-        self.image: Any = None
+        self.source: str | bytes | None = None
         self.image: Any = None
         self.layout: Any = None
 
     def open(self, question: Located) -> SubImageLayout:
-        """Read the question's image, unless it is the one that is open."""
-        if self.image is None or question.image != self.image:
-            self.image, self.scores, self.chosen = question.image, {}, {}
+        """Load the question's image, unless it is loaded already; its layout."""
+        if question.image != self.source:
+            self.source, self.scores, self.chosen = question.image, {}, {}
             self.image = load_image(question.image, self.engine.processor.image_processor.image_policy).image
             self.layout = make_layout((self.image.height, self.image.width), next(iter(self.specs.values())))
         return self.layout
 
     def kept(self, question: Located, policy: Policy, keep: int) -> Kept:
-        """Raster indices that the policy keeps for this question; what does not depend on it is chosen once per image."""
+        """Raster indices that the policy keeps for this question; selected once per image where it does not depend on it."""
         if (policy, keep) in self.chosen:
             return self.chosen[policy, keep]
         found = self._choose(question, policy, keep)
@@ -177,7 +181,7 @@ class Chooser:
 
 @torch.inference_mode()
 def scores_of(engine: Engine, spec: EncoderSpec, image: Image.Image, question: str) -> torch.Tensor:
-    """(1, high) scores that the model itself gives under another selection policy; the language model is not run."""
+    """(1, num_high): the model's own scores under another selection policy. The language model does not run."""
     with encoder(engine, spec):
         message: Any = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
         text = engine.processor.apply_chat_template([message], add_generation_prompt=True)
@@ -186,14 +190,14 @@ def scores_of(engine: Engine, spec: EncoderSpec, image: Image.Image, question: s
         inputs = {name: value.to(engine.device) for name, value in batch.items() if name in wanted}
         selection = engine.model.get_image_features(**inputs, return_dict=True).selection
     found = selection[0] if isinstance(selection, list) else selection
-    if found is None:  # the rule keeps all there are: every sub-image is as good as the next
+    if found is None:  # the policy keeps all sub-images, so none is better than another
         return torch.zeros(1, len(make_layout((image.height, image.width), spec).regions))
     return found.scores.cpu()
 
 
 @contextmanager
 def encoder(engine: Engine, spec: EncoderSpec) -> Generator[None]:
-    """The engine under another encoder for a while; only what needs no other weights may differ."""
+    """Give the engine another encoder inside the block; only fields that need no other weights may differ."""
     model, processor = engine.model, engine.processor.image_processor
     before = model.config.encoder, model.model.spec
     try:
@@ -216,7 +220,7 @@ def _summary(tally: Tally, asked: list[Located]) -> dict[str, Any]:
 
 
 def _broken_down(tally: Tally, asked: list[Located], key: str) -> dict[str, Any]:
-    """{value of the key: the sub-image embedding of the questions that have it}."""
+    """For every value of a meta key: the number and the recall of the questions that have it."""
     rows: dict[str, list[int]] = {}
     for index, question in enumerate(asked):
         if key in question.meta:
@@ -232,7 +236,7 @@ def _broken_down(tally: Tally, asked: list[Located], key: str) -> dict[str, Any]
 
 
 def _score(values: list[float], groups: list[str]) -> dict[str, Any]:
-    """{value, low, high}: the mean and its 95 % interval, images drawn; None where there is one image."""
+    """{value, low, high}: the mean and its 95 % bootstrap interval over images, None for a single image."""
     columns = np.stack([np.array(values), np.ones(len(values))], axis=1)
     found = interval(columns, groups, mean)
     low, high = (None, None) if found is None else (round(found[0], 6), round(found[1], 6))

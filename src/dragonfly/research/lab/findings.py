@@ -1,6 +1,6 @@
-"""docs/findings.md from committed result files: every number on it is in one of them, and the page says which.
+"""docs/findings.md from committed result files: every number on the page is in the result file that its section names.
 
-Promises that the page depends on the files and the shipped studies alone, so a test can write it again and compare.
+The page depends on the result files and the shipped studies alone, so a test writes it again and compares.
 """
 
 from __future__ import annotations
@@ -12,28 +12,30 @@ from typing import Any
 
 from dragonfly.evaluation.report.blocks import as_table
 
-from .conclusions import shown_times
-from .report import report
+from .conclusions import display_scale
+from .report import curve_rows, recall_rows, report, tower_rows
 from .study import Study, shipped_studies
-from .tables import curve_rows, recall_rows, tower_rows
 
 HEAD = """# Findings
 
-Written by `dragonfly lab findings` from the result files in `benchmarks/results/lab`; not by hand. Each section is one study of
-`src/dragonfly/research/lab/specs` and says what it may and may not be taken for. The images are drawn unless a section names
-others, the model is small: these are the paper's questions in miniature, not its numbers."""
+`dragonfly lab findings` writes this page from the result files in `benchmarks/results/lab`. Each section is one study of
+`src/dragonfly/research/lab/specs`, and says what may and may not be concluded from it. The test images are synthetic documents
+unless a section names others, and the model is small: these are the paper's questions in miniature, not its numbers."""
 
 KINDS = ("recall", "towers", "curves", "study")
 
-GATED = """## Not asked here
+GATED = """## Not studied here
 
-These need data that cannot be had without an agreement, or a second tower: Tables 3 and 4 and open questions 1 and 2 for
-biomedical images (MIMIC-CXR is credentialed; the others are read by `dragonfly eval`, see `dragonfly tasks`), MM-Vet (scored by
-a paid model), and selection within pretraining (open question 3), for which the paper itself has no setting."""
+Some questions of the paper need data under an agreement, a paid model or a second tower:
+
+- Tables 3 and 4, and the open questions 1 and 2 for biomedical images: MIMIC-CXR is credentialed. `dragonfly eval` reads the
+  other data sets (`dragonfly tasks`).
+- MM-Vet is scored by a paid model.
+- Selection within pretraining (open question 3): the paper itself has no setting for it."""
 
 
 def page(results: Path) -> str:
-    """The page. ValueError naming a file that is no result, or two that answer one study."""
+    """The page as Markdown. ValueError for a file that is not a result of the lab, or two results of one study."""
     found = dict(_read(results))
     studies = [name for name in shipped_studies() if not name.startswith("full/")]
     done: dict[str, str] = {}
@@ -51,22 +53,27 @@ def page(results: Path) -> str:
         lines = "\n".join(map(_line, missing))
         parts.append(f"## Without a committed result\n\nThese studies have not been run for this page.\n\n{lines}")
     lines = "\n".join(_line(name) for name in shipped_studies() if name.startswith("full/"))
-    parts.append(f"## At full size\n\nThe same questions with the paper's own models and steps. None has been run.\n\n{lines}")
+    parts.append(
+        "## At full size\n\nThese studies ask the same questions with the paper's own models and training steps. None has been "
+        f"run.\n\n{lines}"
+    )
     parts.append(GATED)
     return "\n\n".join(parts) + "\n"
 
 
 def _short(results: list[dict[str, Any]]) -> list[str]:
-    """A row per study that has scores."""
-    rows = [["study", "question", "first measure, every variant from best to worst"]]
+    """A table with a row per study that has scores."""
+    rows = [["study", "question", "first measure (% of its questions), variants from best to worst"]]
     for one in results:
         if one["variants"]:
             measure = next(iter(next(iter(one["variants"].values()))["scores"]))
             scores = {name: variant["scores"][measure] for name, variant in one["variants"].items()}
             ranked = sorted(scores, key=lambda name: (-scores[name]["value"], name))
-            values = [f"{name} {shown_times(scores[name]) * scores[name]['value']:.1f}" for name in ranked]
+            values = [f"{name} {display_scale(scores[name]) * scores[name]['value']:.1f}" for name in ranked]
             rows.append([one["name"], one["question"], f"{measure}: {', '.join(values)}"])
-    text = "Each study's own section says which differences are statistically significant; variants of one seed are exploratory."
+    text = (
+        "The section of each study says which differences are statistically significant. Variants with one seed are exploratory."
+    )
     return [f"## The studies in short\n\n{as_table(rows)}\n\n{text}"] if len(rows) > 1 else []
 
 
@@ -90,14 +97,15 @@ def _read(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _recall(file: str, found: dict[str, Any]) -> str:
-    """A recall result: its table, the breakdowns, and what was measured on what."""
+    """A result of kind `recall`: its setting, its table and its breakdowns."""
     data, of = found["data"], "/".join(map(str, found["high"]))
     shared = f" The mean embedding of `centred` is from {found['mean_embedding']}." if found["mean_embedding"] else ""
     parts = [
         f"## Evidence recall: {Path(file).stem}",
-        f"Share of questions whose evidence is kept (the centre of every evidence box lies in a kept high sub-image), in percent "
-        f"with 95 % bootstrap intervals over images. Model `{found['model']['name']}`, {data['questions']} questions about "
-        f"{data['images']} images, kept of {of} per {found['scope']}.{shared} {found.get('note', '')}".rstrip(),
+        f"Percentage of {data['questions']} questions about {data['images']} images whose evidence is kept, which means that the "
+        "centre of every evidence box lies in a kept high sub-image. 95 % bootstrap intervals over images. Model "
+        f"`{found['model']['name']}`, {of} high sub-images per image; `keep` counts per {found['scope']}.{shared} "
+        f"{found.get('note', '')}".rstrip(),
         as_table(recall_rows(found)),
     ]
     for key, table in found["by"].items():
@@ -112,13 +120,13 @@ def _recall(file: str, found: dict[str, Any]) -> str:
 
 
 def _towers(file: str, found: dict[str, Any]) -> str:
-    """Recall on a tower alone, seed after seed: random weights say what the shape does, a checkpoint what it has learned."""
+    """A result of kind `towers`: recall on a tower's tokens without a projector, by seed where its weights are random."""
     data, of, keep = found["data"], "/".join(map(str, found["high"])), max(found["seeds"][0]["recall"], key=int)
     weights = "with random weights, one column per seed" if found["random"] else "as its checkpoint is"
     text = (
-        f"Evidence recall of the tower `{found['tower']}` {weights}, its tokens unchanged by the projector; {keep} kept of {of} "
-        f"per {found['scope']}, in percent with 95 % bootstrap intervals over images. {data['questions']} questions about "
-        f"{data['images']} images. {found['note']}"
+        f"Percentage of {data['questions']} questions about {data['images']} images whose evidence is kept by policies that see "
+        f"the tokens of the tower `{found['tower']}` {weights}, without a projector. Of {of} high sub-images, {keep} are kept "
+        f"per {found['scope']}. 95 % bootstrap intervals over images. {found['note']}"
     )
     return "\n\n".join([f"## Another tower: {Path(file).stem}", text, as_table(tower_rows(found)), f"Result file: `{file}`."])
 
@@ -126,9 +134,12 @@ def _towers(file: str, found: dict[str, Any]) -> str:
 def _curves(file: str, found: dict[str, Any]) -> str:
     data = found["data"]
     text = (
-        "Kept high sub-images are ranked by what the answer's log-probability loses without each. Deletion and insertion: the "
-        "mean probability of an answer's token while they are left out, or put back, in that order and in random ones. Pointing: "
-        "the first of them holds evidence. In percent, with the difference's 95 % bootstrap interval over images. Model "
-        f"`{found['model']['name']}`, {data['questions']} questions about {data['images']} images."
+        "The kept high sub-images are ranked by the log-probability that the answer loses without each. Deletion and insertion: "
+        "the mean probability of the answer's tokens while sub-images are left out, or put back, in that order and in random "
+        "orders. Pointing: how often the first of the ranking holds evidence. In percent of the n questions; the difference with "
+        f"its 95 % bootstrap interval over images. Model `{found['model']['name']}`, {data['questions']} questions about "
+        f"{data['images']} images."
     )
-    return "\n\n".join([f"## What contributed: {Path(file).stem}", text, as_table(curve_rows(found)), f"Result file: `{file}`."])
+    return "\n\n".join(
+        [f"## Contribution of sub-images: {Path(file).stem}", text, as_table(curve_rows(found)), f"Result file: `{file}`."]
+    )

@@ -1,21 +1,35 @@
-"""A study's result as a page: result.json in words and tables. Knows no run, no model and no study file."""
+"""Results as pages, tables and plots, from result files alone.
+
+A table is a list of rows of text, the head first.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from dragonfly.evaluation.report.blocks import as_table
+from dragonfly.evaluation.report.cells import percent as cell
+from dragonfly.files import atomic_write
 
-from .conclusions import p_text, percent, shown_times
+from .conclusions import display_scale, p_text, percent
 
 LEGEND = (
-    "Scores in percent (replies' lengths in words) with 95 % bootstrap intervals, images drawn in all seeds at once. p: paired "
-    "permutation test over questions, images swapped whole, 10,000 draws. Costs per question by `planning`; ms as measured."
+    "Scores are percentages of the n questions of a column (lengths of answers in words), with 95 % bootstrap intervals over "
+    "images. p is of a two-sided paired permutation test over images (10,000 permutations). Costs are per question: tokens and "
+    "FLOPs by `dragonfly.planning`, milliseconds as measured."
 )
 
 
 def report(result: dict[str, Any], plot: str | None = None, level: int = 1) -> str:
-    """The page; `plot` is the Pareto image's name beside it, `level` the depth of its title."""
+    """A study's result as Markdown.
+
+    Args:
+        result: the content of result.json.
+        plot: name of the Pareto plot beside the page; None for a page without it.
+        level: depth of the title.
+    """
     sharp = "#" * level
     title = f"{sharp} {result['name']}" + (f" ({result['paper']})" if result["paper"] else "")
     parts = [title, result["question"], _about(result)]
@@ -35,9 +49,9 @@ def report(result: dict[str, Any], plot: str | None = None, level: int = 1) -> s
 def _about(result: dict[str, Any]) -> str:
     shared = "steps" if result["same"] == "steps" else "training FLOPs"
     how = (
-        f"Each variant is trained from it on the same data, with the same seeds and {shared}."
+        f"Every variant is trained from it on the same data, with the same seeds and {shared}."
         if result["trained"]
-        else ("No variant is trained: the checkpoint itself is asked.")
+        else "No variant is trained: the checkpoint itself is evaluated."
     )
     hardware, date = result["hardware"], result["date"].partition("T")[0]
     machine = hardware["gpu"] or f"{hardware['cores']} cores of {hardware['cpu']}"
@@ -55,7 +69,7 @@ def score_rows(result: dict[str, Any]) -> list[list[str]]:
     table = [["variant", *(f"{name} (n {first[name]['n']})" for name in measures)]]
     for name, variant in result["variants"].items():
         marks = [
-            text for text, said in (("exploratory", variant["exploratory"]), ("reference", name == result["reference"])) if said
+            text for text, holds in (("exploratory", variant["exploratory"]), ("reference", name == result["reference"])) if holds
         ]
         label = f"{name} ({', '.join(marks)})" if marks else name
         table.append([label, *(percent(variant["scores"][measure]) for measure in measures)])
@@ -63,6 +77,7 @@ def score_rows(result: dict[str, Any]) -> list[list[str]]:
 
 
 def cost_rows(result: dict[str, Any]) -> list[list[str]]:
+    """A row per variant: training steps, and the cost of one question."""
     table = [["variant", "steps", "sub-images encoded", "image tokens", "GFLOP", "ms"]]
     for name, variant in result["variants"].items():
         cost, timing = variant["cost"], result["timing"][name]
@@ -72,20 +87,21 @@ def cost_rows(result: dict[str, Any]) -> list[list[str]]:
 
 
 def seed_rows(result: dict[str, Any]) -> list[list[str]]:
-    """A row per variant and measure: each seed's score, and their standard deviation."""
+    """A row per variant and measure: the score by seed, and the standard deviation over seeds."""
     table = [["variant", "measure", "by seed", "spread"]]
     for name, variant in result["variants"].items():
         for measure, score in variant["scores"].items():
-            scale = shown_times(score)
+            scale = display_scale(score)
             each = ", ".join(f"{seed}: {scale * value:.1f}" for seed, value in zip(variant["seeds"], score["seeds"], strict=True))
             table.append([name, measure, each, "-" if score["spread"] is None else f"{scale * score['spread']:.1f}"])
     return table
 
 
 def difference_rows(result: dict[str, Any]) -> list[list[str]]:
+    """A row per tested pair and measure, the difference in points (or words) with its 95 % interval."""
     table = [["variant", "against", "measure", "difference", "p", "seeds", "sign"]]
     for test in result["tests"]:
-        scale = shown_times(test)
+        scale = display_scale(test)
         value = f"{scale * test['value']:+.1f}"
         if test["low"] is not None:
             value += f" [{scale * test['low']:+.1f}, {scale * test['high']:+.1f}]"
@@ -93,3 +109,80 @@ def difference_rows(result: dict[str, Any]) -> list[list[str]]:
         row = [test["variant"], test["over"], test["measure"], value, p_text(test["p"]), str(len(test["seeds"])), sign]
         table.append(row)
     return table
+
+
+def recall_rows(result: dict[str, Any], measure: str = "recall") -> list[list[str]]:
+    """A row per policy, ordered by recall at the largest number kept; a column per number kept."""
+    table: dict[str, Any] = result["recall"]
+    keeps = sorted(table, key=int)
+    order = sorted(table[keeps[-1]], key=lambda policy: (-table[keeps[-1]][policy][measure]["value"], policy))
+    head = ["policy", *(f"keep {keep}" for keep in keeps)]
+    return [head, *([policy, *(cell(table[keep][policy][measure]) for keep in keeps)] for policy in order)]
+
+
+def tower_rows(result: dict[str, Any]) -> list[list[str]]:
+    """A row per policy, at the largest number kept; a column per seed."""
+    seeds: list[dict[str, Any]] = result["seeds"]
+    keep = max(seeds[0]["recall"], key=int)
+    head = ["policy", *(f"seed {one['seed']}" for one in seeds)]
+    cells = {policy: [cell(one["recall"][keep][policy]["recall"]) for one in seeds] for policy in seeds[0]["recall"][keep]}
+    return [head, *([policy, *row] for policy, row in cells.items())]
+
+
+def curve_rows(result: dict[str, Any]) -> list[list[str]]:
+    """A row each for deletion, insertion and pointing, beside random orders."""
+    table = [["measure", "n", "leaving one out", "random order", "difference"]]
+    for name, better in (("deletion", "lower"), ("insertion", "higher"), ("pointing", "higher")):
+        one = result[name]
+        if one is None:
+            continue
+        interval = "" if one["low"] is None else f" [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
+        values = [f"{100 * one['ours']:.1f}", f"{100 * one['random']:.1f}", f"{100 * one['difference']:+.1f}{interval}"]
+        table.append([f"{name} ({better} is better)", str(one["n"]), *values])
+    return table
+
+
+AXES = (("image tokens per question", "image_tokens"), ("GFLOP per question", "gflops"), ("ms per question", "ms_per_question"))
+
+LEGEND_COLUMNS = 5
+MARKERS = "osD^v"  # each for ten variants
+
+Point = tuple[float, float]  # (cost, score)
+
+
+def front(points: Sequence[Point]) -> list[int]:
+    """Indices, by cost, of the Pareto-optimal points: no other is as cheap and better, or cheaper and as good."""
+    order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1]))
+    kept: list[int] = []
+    for index in order:
+        if not kept or points[index][1] > points[kept[-1]][1]:
+            kept.append(index)
+    return kept
+
+
+def draw(result: dict[str, Any], measure: str, target: Path) -> None:
+    """Write a PNG of one measure against image tokens, FLOPs and milliseconds, with the Pareto-optimal variants joined."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(result["variants"])
+    scores = [result["variants"][name]["scores"][measure] for name in names]
+    scale = display_scale(scores[0])
+    what = f"{measure}: words per answer" if scale == 1 else f"{measure}: % of {scores[0]['n']} questions"
+    figure = Figure(figsize=(13, 4.2 + 0.22 * -(-len(names) // LEGEND_COLUMNS)), layout="constrained")
+    for place, (label, key) in enumerate(AXES, start=1):
+        axes = figure.add_subplot(1, 3, place, xlabel=label, ylabel=what if place == 1 else "")
+        costs = [{**result["variants"][name]["cost"], **result["timing"][name]}[key] for name in names]
+        points = [(cost, scale * score["value"]) for cost, score in zip(costs, scores, strict=True)]
+        for number, (name, (x, y), score) in enumerate(zip(names, points, scores, strict=True)):
+            low, high = (y, y) if score["low"] is None else (scale * score["low"], scale * score["high"])
+            error = [[max(0.0, y - low)], [max(0.0, high - y)]]
+            axes.errorbar(
+                [x], [y], yerr=error, color=f"C{number % 10}", fmt=MARKERS[number // 10 % len(MARKERS)], capsize=2, label=name
+            )
+        best = front(points)
+        axes.plot([points[index][0] for index in best], [points[index][1] for index in best], color="grey", linewidth=1, zorder=0)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize=8)
+    figure.suptitle(f"{result['question']} (95 % intervals)", fontsize=10)
+    with atomic_write(target, "wb") as file:
+        FigureCanvasAgg(figure).print_png(file)

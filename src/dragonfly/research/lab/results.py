@@ -1,49 +1,48 @@
-"""From the finished jobs of a study to its result: scores, costs, tests, conclusions. The whole content of result.json.
+"""The content of a study's result.json: scores, costs, tests and conclusions of its finished jobs.
 
-Promises that everything but the header and `timing` depends on the predictions alone, so that a study run again gives the
-same numbers. Knows no page and no plot.
+All but the header and `timing` follow from the predictions, so a study that is run again gives the same numbers.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from dragonfly.evaluation import TASKS, find_task
-from dragonfly.evaluation.intervals import Columns, interval
+from dragonfly.evaluation.intervals import Columns, interval, paired_p
 from dragonfly.evaluation.questions import Question
 from dragonfly.evaluation.scorers import Reply, mean
 from dragonfly.evaluation.scoring import read_records
 from dragonfly.files import result_header
 
 from .conclusions import conclude, validity
-from .costs import image_sizes, per_question
-from .encoders import difference
-from .significance import compare
 from .study import Measure, agrees
 from .trials import JOB, StudyRun, hashes_of_tests, records
+from .variants import difference, image_sizes, per_question
 
+PERMUTATIONS = 10_000
 Seeds = dict[int, list[dict[str, Any]]]
+"""The predictions of a variant, by seed."""
 
 
-def collect(plan: StudyRun) -> dict[str, Any]:
-    """The result over the jobs that are finished; `unfinished` names the others."""
-    study = plan.study
-    done = {variant: [seed for seed in study.seeds_of(variant) if plan.finished(variant, seed)] for variant in study.variants}
-    answers = {variant: {seed: records(plan, variant, seed) for seed in seeds} for variant, seeds in done.items() if seeds}
-    sizes = image_sizes(plan.questions())
-    variants = {variant: _variant(plan, variant, seeds, sizes) for variant, seeds in answers.items()}
+def collect(setup: StudyRun) -> dict[str, Any]:
+    """The result of the finished jobs; `unfinished` names the others."""
+    study = setup.study
+    done = {variant: [seed for seed in study.seeds_of(variant) if setup.finished(variant, seed)] for variant in study.variants}
+    predictions = {variant: {seed: records(setup, variant, seed) for seed in seeds} for variant, seeds in done.items() if seeds}
+    sizes = image_sizes(setup.questions())
+    variants = {variant: _variant(setup, variant, seeds, sizes) for variant, seeds in predictions.items()}
     result: dict[str, Any] = {
         "kind": "study",
         **result_header(),
         "name": study.name,
         "question": study.question,
         "paper": study.paper,
-        "checkpoint": {"name": study.checkpoint, "sha256": plan.fingerprint},
+        "checkpoint": {"name": study.checkpoint, "sha256": setup.fingerprint},
         "trained": study.recipe is not None,
         "same": study.same,
         "test": {"sets": hashes_of_tests(study), "images": len(sizes)},
@@ -51,8 +50,8 @@ def collect(plan: StudyRun) -> dict[str, Any]:
         "random": study.random,
         "variants": variants,
         "unfinished": [f"{variant} seed {seed}" for variant, seed in study.jobs() if seed not in done[variant]],
-        "tests": _tests(plan, answers),
-        "timing": {variant: _timing(plan, variant, list(seeds)) for variant, seeds in answers.items()},
+        "tests": _tests(setup, predictions),
+        "timing": {variant: _timing(setup, variant, list(seeds)) for variant, seeds in predictions.items()},
     }
     result["conclusions"] = [_concluded(result, conclusion.model_dump()) for conclusion in study.conclusions]
     result["validity"] = validity(result)
@@ -60,57 +59,67 @@ def collect(plan: StudyRun) -> dict[str, Any]:
 
 
 def _concluded(result: dict[str, Any], conclusion: dict[str, str]) -> dict[str, Any]:
-    """A conclusion with its sentence, or with the reason why there is none."""
+    """A conclusion with its sentence, or with the reason why none can be drawn."""
     try:
         return {**conclusion, "text": conclude(result, conclusion), "refused": None}
     except ValueError as refusal:
         return {**conclusion, "text": None, "refused": str(refusal)}
 
 
-def _variant(plan: StudyRun, variant: str, seeds: Seeds, sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    study, spec = plan.study, plan.specs[variant]
-    trained = [_job(plan, variant, seed)["training"] for seed in seeds]
+def _variant(setup: StudyRun, variant: str, seeds: Seeds, sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    study, spec = setup.study, setup.specs[variant]
+    trained = [_job(setup, variant, seed)["training"] for seed in seeds]
     steps = next((one["steps"] for one in trained if one), None)
     return {
-        "encoder": difference(spec, plan.config.spec),
+        "encoder": difference(spec, setup.config.spec),
         "seeds": list(seeds),
         "exploratory": len(study.seeds_of(variant)) < 2,
         "steps": steps,
-        "cost": per_question(plan.config, spec, sizes, study.text_tokens),
+        "cost": per_question(setup.config, spec, sizes, study.text_tokens),
         "scores": {name: _score(measure, seeds) for name, measure in study.measures.items()},
     }
 
 
 def _score(measure: Measure, seeds: Seeds) -> dict[str, Any]:
-    """Mean over questions and seeds with its interval (images drawn, in all seeds at once), and each seed's own mean."""
-    tables = [columns_of(measure, answers) for answers in seeds.values()]
-    groups = [record["group"] for answers in seeds.values() for record in answers]
+    """The mean over questions and seeds, its 95 % interval (bootstrap over images, all seeds of an image together), each seed's
+    mean and the standard deviation of those (`spread`).
+    """
+    tables = [columns_of(measure, predictions) for predictions in seeds.values()]
+    groups = [record["group"] for predictions in seeds.values() for record in predictions]
     every = np.concatenate(tables)
-    found = interval(every, groups, mean)
-    low, high = (None, None) if found is None else (round(found[0], 6), round(found[1], 6))
-    each = [round(float(mean(table.sum(axis=0))), 6) for table in tables]
-    spread = round(float(np.std(each, ddof=1)), 6) if len(each) > 1 else None
+    low, high = _rounded(interval(every, groups, mean))
+    by_seed = [round(float(mean(table.sum(axis=0))), 6) for table in tables]
+    spread = round(float(np.std(by_seed, ddof=1)), 6) if len(by_seed) > 1 else None
     value, n = round(float(mean(every.sum(axis=0))), 6), int((tables[0][:, 1] > 0).sum())
-    return {"value": value, "low": low, "high": high, "unit": unit(measure), "n": n, "seeds": each, "spread": spread}
+    return {"value": value, "low": low, "high": high, "unit": unit(measure), "n": n, "seeds": by_seed, "spread": spread}
+
+
+def _rounded(ends: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    return (None, None) if ends is None else (round(ends[0], 6), round(ends[1], 6))
 
 
 def unit(measure: Measure) -> str:
+    """`words` (a count) or `share` (0 to 1)."""
     return "words" if measure.metric == "words" else "share"
 
 
-def columns_of(measure: Measure, answers: list[dict[str, Any]]) -> Columns:
-    """(n, 2) points and weights of one seed's answers; questions outside `where` weigh nothing. ValueError if all do."""
-    table = np.zeros((len(answers), 2))
-    tasks = [record["task"] for record in answers]
+def columns_of(measure: Measure, predictions: list[dict[str, Any]]) -> Columns:
+    """(questions, 2): points and weight of each question under one seed; outside the measure's `where` the weight is 0.
+
+    ValueError where no question has a weight.
+    """
+    table = np.zeros((len(predictions), 2))
+    tasks = [record["task"] for record in predictions]
     for task in dict.fromkeys(tasks):
         rows = [index for index, name in enumerate(tasks) if name == task]
-        table[rows] = _points(measure.metric, task, *read_records([answers[index] for index in rows]))
+        table[rows] = _points(measure.metric, task, *read_records([predictions[index] for index in rows]))
     inside = [
-        agrees({**record["meta"], "answer": record["answers"][0], "task": record["task"]}, measure.where) for record in answers
+        agrees({**record["meta"], "answer": record["answers"][0], "task": record["task"]}, measure.where)
+        for record in predictions
     ]
     table *= np.array(inside, dtype=np.float64)[:, None]
     if not table[:, -1].any():
-        known = sorted({key for record in answers for key in record["meta"]})
+        known = sorted({key for record in predictions for key in record["meta"]})
         raise ValueError(
             f"no question agrees with where={measure.where} and metric {measure.metric!r}; meta keys here: "
             f"{', '.join(known) or 'none'}, answer, task"
@@ -119,48 +128,109 @@ def columns_of(measure: Measure, answers: list[dict[str, Any]]) -> Columns:
 
 
 def metrics_of(test: str) -> dict[str, Any]:
-    """The metrics of a test set that are means over questions, by name."""
+    """The metrics of a test set that are weighted means over questions, by name."""
     task = find_task(test if test in TASKS else "manifest:x")
     probe = [Question("x", "?", ("yes",), options=("yes", "no"))]
     return {one.name: one for one in task.metrics if one.whole is None and one.columns(probe, ["yes"]).shape[1] == 2}
 
 
 def _points(metric: str, test: str, questions: Sequence[Question], replies: Sequence[Reply]) -> Columns:
-    """A metric of one test set; weight 0 where the set does not have it."""
+    """(questions, 2): points and weights under a metric; weight 0 where the test set does not have the metric."""
     if metric == "words":
         return np.array([(len((reply or "").split()), 1.0) for reply in replies], dtype=np.float64)
     known = metrics_of(test)
     return known[metric].columns(questions, replies) if metric in known else np.zeros((len(replies), 2))
 
 
-def _tests(plan: StudyRun, answers: dict[str, Seeds]) -> list[dict[str, Any]]:
-    """Every variant against the reference and against random on every measure, and the conclusions pairs; shared seeds alone."""
-    study = plan.study
-    against = dict.fromkeys(name for name in (study.reference, study.random) if name in answers)
+def _tests(setup: StudyRun, predictions: dict[str, Seeds]) -> list[dict[str, Any]]:
+    """Every variant against `reference` and `random` on every measure, and the pairs of the conclusions; over shared seeds."""
+    study = setup.study
+    against = dict.fromkeys(name for name in (study.reference, study.random) if name in predictions)
     pairs = [
-        (variant, other, measure) for variant in answers for other in against for measure in study.measures if variant != other
+        (variant, other, measure)
+        for variant in predictions
+        for other in against
+        for measure in study.measures
+        if variant != other
     ]
     conclusions = [(conclusion.variant, conclusion.over, conclusion.measure) for conclusion in study.conclusions]
-    pairs += [pair for pair in conclusions if pair not in pairs and pair[0] in answers and pair[1] in answers]
-    found: list[dict[str, Any]] = []
+    pairs += [pair for pair in conclusions if pair not in pairs and pair[0] in predictions and pair[1] in predictions]
+    tests: list[dict[str, Any]] = []
     for variant, other, measure in pairs:
-        shared = [seed for seed in answers[variant] if seed in answers[other]]
+        shared = [seed for seed in predictions[variant] if seed in predictions[other]]
         if not shared:
             continue
-        sides = [[columns_of(study.measures[measure], answers[name][seed]) for seed in shared] for name in (variant, other)]
-        result = compare(sides[0], sides[1], [record["group"] for record in answers[variant][shared[0]]])
-        values = {**asdict(result), "seeds": dict(zip(map(str, shared), result.seeds, strict=True))}
+        sides = [[columns_of(study.measures[measure], predictions[name][seed]) for seed in shared] for name in (variant, other)]
+        test = compare(sides[0], sides[1], [record["group"] for record in predictions[variant][shared[0]]])
+        values = {**asdict(test), "seeds": dict(zip(map(str, shared), test.seeds, strict=True))}
         about = {"variant": variant, "over": other, "measure": measure, "unit": unit(study.measures[measure])}
-        found.append({**about, **values, "consistent": result.consistent})
-    return found
+        tests.append({**about, **values, "consistent": test.consistent})
+    return tests
 
 
-def _timing(plan: StudyRun, variant: str, seeds: list[int]) -> dict[str, Any]:
-    jobs = [_job(plan, variant, seed) for seed in seeds]
+def _timing(setup: StudyRun, variant: str, seeds: list[int]) -> dict[str, Any]:
+    jobs = [_job(setup, variant, seed) for seed in seeds]
     asked = [max(one["ms_per_question"] for one in job["costs"].values()) for job in jobs]
     trained = [job["training"]["seconds"] for job in jobs if job["training"]]
     return {"ms_per_question": round(min(asked), 2), "training_seconds": round(sum(trained), 1) if trained else None}
 
 
-def _job(plan: StudyRun, variant: str, seed: int) -> dict[str, Any]:
-    return json.loads((plan.folder(variant, seed) / JOB).read_text(encoding="utf-8"))
+def _job(setup: StudyRun, variant: str, seed: int) -> dict[str, Any]:
+    return json.loads((setup.folder(variant, seed) / JOB).read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of two variants' means over the same questions and seeds.
+
+    Args:
+        value: the first variant's mean less the second's, over all seeds.
+        low, high: 95 % interval of `value`; None for fewer than two images.
+        p: of a two-sided paired permutation test; None for fewer than two images.
+        seeds: the difference in each seed.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float | None
+    seeds: tuple[float, ...]
+
+    @property
+    def consistent(self) -> bool:
+        """Whether the difference has the same sign in every seed; a seed without difference has no sign."""
+        return all(one * self.value > 0 for one in self.seeds)
+
+
+def compare(ours: Sequence[Columns], theirs: Sequence[Columns], groups: Sequence[str]) -> Difference:
+    """Compare two variants on the same questions under the same seeds.
+
+    A pair is one question under one seed. An image, with all its questions in all seeds, is the unit that the bootstrap draws
+    and the permutation test swaps: an image that is hard in one seed is hard in all, so seeds are no further sample of images.
+
+    Args:
+        ours, theirs: for each seed (questions, 2) points and weights, the questions in one order.
+        groups: the image of each question.
+
+    Raises:
+        ValueError: where the numbers of seeds or questions differ.
+    """
+    if len(ours) != len(theirs) or not ours or any(len(one) != len(groups) for one in (*ours, *theirs)):
+        raise ValueError(
+            f"a comparison is paired: {len(ours)} and {len(theirs)} seeds of {len(groups)} questions each are needed"
+        )
+    a, b, units = np.concatenate(ours), np.concatenate(theirs), list(groups) * len(ours)
+    both = np.column_stack([a[:, 0], b[:, 0], a[:, 1]])
+    low, high = _rounded(interval(both, units, _difference))
+    p = paired_p(a, b, units, mean, resamples=PERMUTATIONS)
+    seeds = tuple(round(float(_difference(_sums(one, other))), 6) for one, other in zip(ours, theirs, strict=True))
+    return Difference(round(float(_difference(both.sum(axis=0))), 6), low, high, None if p is None else round(p, 6), seeds)
+
+
+def _sums(ours: Columns, theirs: Columns) -> Columns:
+    return np.array([ours[:, 0].sum(), theirs[:, 0].sum(), ours[:, 1].sum()])
+
+
+def _difference(sums: Columns) -> Columns:
+    """(..., 3) sums of our points, their points and weights -> (...) difference of the means."""
+    return mean(sums[..., [0, 2]]) - mean(sums[..., [1, 2]])

@@ -1,8 +1,7 @@
 """A study as data: one question, variants that differ in their encoder, training or data, and what is measured.
 
-A study with a `recipe` trains its variants from one shared checkpoint (`dragonfly ablate`); one without asks the checkpoint
-itself under changed encoders (`dragonfly lab sweep`). All that can be judged without opening a file is judged here. Knows no
-model class and loads no torch.
+A study with a `recipe` trains its variants from one checkpoint (`dragonfly ablate`); one without evaluates the checkpoint itself
+under changed encoders (`dragonfly lab sweep`). All that can be checked without opening a file is checked here, without torch.
 """
 
 from __future__ import annotations
@@ -18,13 +17,15 @@ from pydantic import Field, model_validator
 from dragonfly.config import Config, nearest, shipped_file, shipped_files
 
 SPECS = Path(str(files("dragonfly"))) / "research" / "lab" / "specs"
-NAME = r"[A-Za-z0-9][A-Za-z0-9 ._=,()x+-]*"  # a variant's name is a folder's
+NAME = r"[A-Za-z0-9][A-Za-z0-9 ._=,()x+-]*"  # a variant's name is the name of a folder
 
 
 class Measure(Config):
-    """A score: a metric of `evaluation` (or `words`, the length of a reply), over the questions whose meta agree with `where`.
+    """A score over the questions whose meta agree with `where`.
 
-    `where` maps a meta key to a value, a list of values, or {min, max} (both included); `answer` and `task` count as meta keys.
+    Args:
+        metric: a metric of `evaluation`, or `words`, the length of an answer in words.
+        where: for a meta key, or `answer` or `task`, the value, a list of values, or {min, max} (both included).
     """
 
     metric: str = "exact_match"
@@ -32,7 +33,7 @@ class Measure(Config):
 
 
 class Subset(Config):
-    """Training rows of a manifest: those that agree with `where`, the first `images` of them, each `copies` times."""
+    """Training rows of a manifest: those that agree with `where`, on the first `images` images, each row `copies` times."""
 
     path: str
     where: dict[str, Any] = Field(default_factory=dict)
@@ -42,10 +43,13 @@ class Subset(Config):
 
 
 class Variant(Config):
-    """What one variant has otherwise than the checkpoint and the study.
+    """The differences of one variant from the checkpoint and the study.
 
-    `encoder` holds changes of the checkpoint's `vision.EncoderSpec` (`encoders.variant_encoder`), `recipe` of the study's recipe;
-    `data` replaces its training rows. `seeds` replaces the study's.
+    Args:
+        encoder: changes of the checkpoint's `vision.EncoderSpec` (`variants.variant_encoder`).
+        recipe: changes of the study's recipe.
+        data: replaces the study's training rows.
+        seeds: replace the study's.
     """
 
     encoder: dict[str, Any] = Field(default_factory=dict)
@@ -55,7 +59,7 @@ class Variant(Config):
 
 
 class Conclusion(Config):
-    """A conclusion to be tested: `variant` scores higher than `over` on `measure`."""
+    """A hypothesis: `variant` scores higher than `over` on `measure`."""
 
     variant: str
     over: str
@@ -66,18 +70,27 @@ class Study(Config):
     """A study.
 
     Args:
-        question: what it asks; `paper` names the table or section it repeats in small, or stays empty.
+        name: lower-case letters, digits and hyphens.
+        question: what the study asks.
+        paper: the table or section of the paper that it repeats in miniature, or empty.
         checkpoint: a model directory, a hub name, or `nano`; every variant starts from it.
         data: rows that the variants are trained on.
-        test: manifests, or names of `evaluation` tasks whose files lie in `benchmarks`; `limit` asks only the first questions of
-            each.
-        recipe: values of a training recipe but its name, start, data and output; `base` names a shipped one to begin with.
-        same: what the trained variants have in common beside data and seed: `steps`, or `flops` (steps follow from `planning`).
+        test: manifests, or names of `evaluation` tasks.
+        benchmarks: the folder with the files of those tasks.
+        limit: use only the first questions of each test set; None for all.
+        max_new_tokens, batch_size: of the evaluation.
+        text_tokens: tokens of a prompt besides the image, for the computed costs.
+        recipe: values of a training recipe without name, start, data and output; `base` names a shipped recipe to begin with.
+        same: what the trained variants share beside data and seeds: `steps`, or `flops` (steps follow from `planning`).
         seeds: of every variant that names none of its own.
-        reference: the variant that all others are tested against; `random`: the variant that chooses by chance.
-        vary: sweep only: encoder keys (`selection.policy`, `mid.pool`) and their values; every combination is a variant.
-        minutes: a guide for the person who starts it, per variant and seed on two cores.
-        needs: data that is gated or not shipped, named.
+        measures: the scores, by name.
+        reference: the variant that all others are tested against.
+        random: the variant that selects at random, the baseline of every conclusion.
+        conclusions: hypotheses that the report answers in a sentence.
+        variants: by name.
+        vary: of a sweep: encoder keys (`selection.policy`, `mid.pool`) and their values; every combination is a variant.
+        minutes: expected duration per variant and seed on two cores.
+        needs: data that is gated or not shipped.
     """
 
     name: str = Field(pattern=r"[a-z0-9][a-z0-9-]*")
@@ -149,7 +162,7 @@ class Study(Config):
             if h.measure not in self.measures
         ]
         if self.conclusions and self.random is None:
-            faults.append("a headline needs its random baseline: name the variant that chooses by chance under `random`")
+            faults.append("conclusions need a random baseline: name the variant that selects at random under `random`")
         return faults
 
     def _training_faults(self) -> list[str]:
@@ -160,7 +173,7 @@ class Study(Config):
         faults += [f"variant {name!r} has no data to train on" for name in bare]
         own = sorted({"name", "init_from", "output", "seed", "data"} & set(self.recipe))
         if own and own != ["data"]:
-            faults.append(f"recipe.{own[0]} is the study's own to set; leave it out")
+            faults.append(f"recipe.{own[0]} is set by the study; leave it out")
         return faults
 
     def seeds_of(self, variant: str) -> list[int]:
@@ -169,10 +182,7 @@ class Study(Config):
         return self.seeds if own is None else own
 
     def jobs(self, variant: str | None = None) -> list[tuple[str, int]]:
-        """(variant, seed) in the order of work: every variant's first seed, then the second ones.
-
-        One variant's alone if named.
-        """
+        """(variant, seed) in the order of work: every variant's first seed, then the second ones; or those of one variant."""
         if variant is not None and variant not in self.variants:
             raise ValueError(f"variant {nearest(variant, self.variants)}")
         names = [variant] if variant else list(self.variants)
@@ -199,7 +209,7 @@ def shipped_studies() -> list[str]:
 
 
 def agrees(meta: dict[str, Any], where: dict[str, Any]) -> bool:
-    """Whether meta has, for every key, the value, one of the values, or a number from min to max."""
+    """Whether meta has every key of `where` with its value, one of its values, or a number from its min to its max."""
     return all(key in meta and _is(meta[key], wanted) for key, wanted in where.items())
 
 

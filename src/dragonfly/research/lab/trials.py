@@ -1,8 +1,8 @@
-"""One variant under one seed: train it (or take the checkpoint as it is), ask it the test questions, note what it costs.
+"""One job of a study, a variant under one seed: train it (or take the checkpoint as it is), evaluate it, record its cost.
 
-A job's folder holds `model/` (trained variants), `eval/` (a run of `evaluation`) and, written last, `job.json`. A finished job is
-never done again, nor is one that a study in a folder beside this one has finished; an unfinished one resumes from its training
-checkpoint and its answered blocks.
+A job's folder holds `model/` (of trained variants), `eval/` (a run of `evaluation`) and, written last, `job.json`. A finished job
+is not done again, and an equal one of a study in a folder beside this one is copied. An interrupted job resumes from its training
+checkpoint and its answered questions.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import SoftFileLock, Timeout
+
 from dragonfly.data import Manifest
-from dragonfly.evaluation import TASKS, Question, Settings, describe_model, load_questions
-from dragonfly.evaluation import evaluate as ask_all
+from dragonfly.evaluation import TASKS, Question, Settings, describe_model, evaluate, load_questions
 from dragonfly.evaluation.cost import summarize
 from dragonfly.evaluation.run import folder_name, predictions_of
 from dragonfly.files import ORIGIN, sha256, write_json
@@ -31,23 +32,27 @@ from dragonfly.training.lora import base_hash
 from dragonfly.training.recipe import with_hooks
 from dragonfly.vision.spec import EncoderSpec
 
-from .costs import steps_for
 from .deadline import Deadline, OutOfTime
-from .encoders import encoders
 from .evidence_recall import encoder
-from .locks import lock
 from .study import Study
-from .subsets import sources
+from .variants import encoders, sources, steps_for
 
 JOB = "job.json"
-OF_A_CLONE = ("checkpoints/nano/", "data/lab/")  # what shipped studies name: in the repository, and made by scripts/lab.sh
+OF_A_CLONE = ("checkpoints/nano/", "data/lab/")  # paths in shipped studies that the repository holds or scripts/lab.sh makes
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A study with all that its jobs share, found once: the checkpoint's folder, configuration and hash, every variant's
-    encoder.
+    """A study and what all its jobs share.
+
+    Args:
+        study: the study.
+        out: the study's folder.
+        checkpoint: the model directory from which every variant starts.
+        config: the checkpoint's configuration.
+        fingerprint: SHA-256 of the checkpoint.
+        specs: every variant's encoder.
     """
 
     study: Study
@@ -77,8 +82,8 @@ class StudyRun:
         return Settings(tasks=self.tasks, data=study.benchmarks, with_baselines=False, **options)
 
 
-def plan(study: Study, out: Path) -> StudyRun:
-    """Find what is shared, and every fault that can be found without training. ValueError."""
+def prepare(study: Study, out: Path) -> StudyRun:
+    """Check a study and locate what its jobs share. ValueError for every fault that shows without training."""
     rows = [one.path for subsets in (study.data, *(variant.data or [] for variant in study.variants.values())) for one in subsets]
     named = dict.fromkeys([study.checkpoint, *rows, *study.test])
     if missing := [name for name in named if name.startswith(OF_A_CLONE) and not Path(name).exists()]:
@@ -88,19 +93,19 @@ def plan(study: Study, out: Path) -> StudyRun:
         )
     checkpoint = locate(None if study.checkpoint == "nano" else study.checkpoint)
     config = DragonflyConfig.from_pretrained(checkpoint)
-    found = StudyRun(study, out, checkpoint, config, base_hash(checkpoint), encoders(study, config.spec))
-    found.questions()
+    known = StudyRun(study, out, checkpoint, config, base_hash(checkpoint), encoders(study, config.spec))
+    known.questions()
     for path in rows:
         Manifest.open(path)
     if study.recipe is not None:
         for variant in study.variants:
-            recipe_of(found, variant, study.seeds_of(variant)[0], write=False)
-    return found
+            recipe_of(known, variant, study.seeds_of(variant)[0], write=False)
+    return known
 
 
-def recipe_of(plan: StudyRun, variant: str, seed: int, *, write: bool = True) -> Recipe:
-    """The training recipe of a job. Unless `write`, no rows are written, and the recipe is good for checking only."""
-    study, own = plan.study, plan.study.variants[variant]
+def recipe_of(setup: StudyRun, variant: str, seed: int, *, write: bool = True) -> Recipe:
+    """The training recipe of a job. Without `write` its training rows are not written, and it serves for checking only."""
+    study, own = setup.study, setup.study.variants[variant]
     shared = dict(study.recipe or {})
     base = shared.pop("base", None)
     values: dict[str, Any] = {} if base is None else Recipe.load(base, hooks=HOOKS).model_dump(mode="json")
@@ -111,18 +116,18 @@ def recipe_of(plan: StudyRun, variant: str, seed: int, *, write: bool = True) ->
     for changes in (shared, own.recipe):
         values = _merged(values, changes)
     subsets = own.data or study.data
-    rows = sources(subsets, plan.out / "data") if write else [{"name": "rows", "path": one.path} for one in subsets[:1]]
+    rows = sources(subsets, setup.out / "data") if write else [{"name": "rows", "path": one.path} for one in subsets[:1]]
     values["data"] = {**values.get("data", {}), "train": rows}
     if study.same == "flops":
-        values["steps"] = steps_for(plan.config, plan.specs[study.reference], plan.specs[variant], values, study.text_tokens)
+        values["steps"] = steps_for(setup.config, setup.specs[study.reference], setup.specs[variant], values, study.text_tokens)
     return with_hooks(HOOKS).model_validate(
         {
             **values,
             "name": f"{study.name}/{variant}",
-            "init_from": {"checkpoint": str(plan.checkpoint)},
-            "model": {"encoder": plan.specs[variant].to_dict()},
+            "init_from": {"checkpoint": str(setup.checkpoint)},
+            "model": {"encoder": setup.specs[variant].to_dict()},
             "seed": seed,
-            "output": str(plan.folder(variant, seed) / "model"),
+            "output": str(setup.folder(variant, seed) / "model"),
         }
     )
 
@@ -135,51 +140,84 @@ def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def do(plan: StudyRun, variant: str, seed: int, deadline: Deadline, say: Say = lambda _: None) -> bool:
-    """Do or finish one job; False where another worker has it. `OutOfTime` at the limit.
+def do(setup: StudyRun, variant: str, seed: int, deadline: Deadline, say: Say = lambda _: None) -> bool:
+    """Run or resume one job.
 
-    ValueError where the folder holds a job of another study.
+    The job's lock is a file beside its folder that names the worker's process and host. The lock of a dead process on this
+    machine is taken over; one from another machine is respected, because from here its process cannot be seen to have died.
+
+    Returns:
+        True once the job is finished; False, at once, where another worker holds it.
+
+    Raises:
+        ValueError: if the folder holds a job of another study.
+        OutOfTime: at the deadline.
     """
-    folder = plan.folder(variant, seed)
-    with lock(folder.with_name(f"{folder.name}.lock")) as mine:
-        if not mine:
-            return False
-        recipe = recipe_of(plan, variant, seed) if plan.study.recipe is not None else None
-        key = _key(plan, variant, seed, recipe)
-        if plan.finished(variant, seed):
-            _check(folder, key)
-            return True
-        deadline.check()
-        if twin := _twin(plan, key):
-            say(f"{variant}, seed {seed}: as in {twin.relative_to(plan.out.parent)}")
-            _take_over(twin, folder)
-            return True
-        if recipe is not None and not (folder / "model" / ORIGIN).is_file():
-            say(f"{variant}, seed {seed}: training")
-            with deadline.terminating():
-                run(recipe)
-            if not (folder / "model" / ORIGIN).is_file():
-                raise OutOfTime
-        say(f"{variant}, seed {seed}: asking")
-        _ask(plan, variant, folder, deadline)
-        training = _training(folder / "model") if recipe is not None else None
-        costs = [summarize(folder / "eval" / folder_name(task))["model"] for task in plan.tasks]
-        write_json(folder / JOB, {"key": key, "training": training, "costs": dict(zip(plan.study.test, costs, strict=True))})
-        for checkpoint in (folder / "model").glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
+    lock = _lock_of(setup, variant, seed)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    try:
+        _run(setup, variant, seed, deadline, say)
+    finally:
+        lock.release()
     return True
 
 
-def _twin(plan: StudyRun, key: dict[str, Any]) -> Path | None:
-    """A finished job in a folder beside this study's whose numbers, having the same key, are this one's."""
-    for found in sorted(plan.out.parent.glob(f"*/variants/*/{JOB}")):
-        if found.parents[2] != plan.out and json.loads(found.read_text(encoding="utf-8"))["key"] == key:
-            return found.parent
+def _lock_of(setup: StudyRun, variant: str, seed: int) -> SoftFileLock:
+    folder = setup.folder(variant, seed)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return SoftFileLock(folder.with_name(f"{folder.name}.lock"))
+
+
+def holder(setup: StudyRun, variant: str, seed: int) -> str:
+    """The worker that holds a job's lock, for a message: `process 12 on host, file`."""
+    path = Path(_lock_of(setup, variant, seed).lock_file)
+    try:
+        pid, host, *_ = path.read_text(encoding="utf-8").split()
+    except (OSError, ValueError):  # released meanwhile, or not written yet
+        return f"an unknown worker ({path})"
+    return f"process {pid} on {host} (if it no longer runs, remove {path})"
+
+
+def _run(setup: StudyRun, variant: str, seed: int, deadline: Deadline, say: Say) -> None:
+    folder = setup.folder(variant, seed)
+    recipe = recipe_of(setup, variant, seed) if setup.study.recipe is not None else None
+    key = _key(setup, variant, seed, recipe)
+    if setup.finished(variant, seed):
+        _check(folder, key)
+        return
+    deadline.check()
+    if twin := _twin(setup, key):
+        say(f"{variant}, seed {seed}: copied from {twin.relative_to(setup.out.parent)}")
+        _copy(twin, folder)
+        return
+    if recipe is not None and not (folder / "model" / ORIGIN).is_file():
+        say(f"{variant}, seed {seed}: training")
+        with deadline.terminating():
+            run(recipe)
+        if not (folder / "model" / ORIGIN).is_file():
+            raise OutOfTime
+    say(f"{variant}, seed {seed}: evaluating")
+    _evaluate(setup, variant, folder, deadline)
+    training = _training(folder / "model") if recipe is not None else None
+    costs = [summarize(folder / "eval" / folder_name(task))["model"] for task in setup.tasks]
+    write_json(folder / JOB, {"key": key, "training": training, "costs": dict(zip(setup.study.test, costs, strict=True))})
+    for checkpoint in (folder / "model").glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
+def _twin(setup: StudyRun, key: dict[str, Any]) -> Path | None:
+    """A finished job with the same key, hence the same numbers, of a study in a folder beside this one."""
+    for path in sorted(setup.out.parent.glob(f"*/variants/*/{JOB}")):
+        if path.parents[2] != setup.out and json.loads(path.read_text(encoding="utf-8"))["key"] == key:
+            return path.parent
     return None
 
 
-def _take_over(twin: Path, folder: Path) -> None:
-    """The answers and the record of a finished job; its model stays where it is."""
+def _copy(twin: Path, folder: Path) -> None:
+    """Copy the predictions and the record of a finished job; its model stays where it is."""
     if folder.exists():
         shutil.rmtree(folder)
     shutil.copytree(twin / "eval", folder / "eval")
@@ -187,27 +225,31 @@ def _take_over(twin: Path, folder: Path) -> None:
     write_json(folder / JOB, {**job, "as_in": f"{twin.parents[1].name}/{twin.name}"})
 
 
-def _key(plan: StudyRun, variant: str, seed: int, recipe: Recipe | None) -> dict[str, Any]:
-    """What decides a job's numbers."""
+def _key(setup: StudyRun, variant: str, seed: int, recipe: Recipe | None) -> dict[str, Any]:
+    """All that determines a job's numbers."""
     values = None if recipe is None else recipe.model_dump(mode="json", exclude={"name", "output", "init_from", "log", "save"})
-    if values is not None:  # rows count by what they are, not by where they lie
+    if values is not None:  # rows are identified by content, not by path
         rows = [sha256(Manifest.open(source["path"]).path) for source in values["data"]["train"]]
         values["data"]["train"] = [
-            {"rows": found, "group_questions": s["group_questions"]}
-            for found, s in zip(rows, values["data"]["train"], strict=True)
+            {"rows": hash_of_rows, "group_questions": source["group_questions"]}
+            for hash_of_rows, source in zip(rows, values["data"]["train"], strict=True)
         ]
     return {
-        "checkpoint": plan.fingerprint,
-        "encoder": plan.specs[variant].to_dict(),
+        "checkpoint": setup.fingerprint,
+        "encoder": setup.specs[variant].to_dict(),
         "recipe": values,
         "seed": seed,
-        "test": hashes_of_tests(plan.study),
-        "asked": {"limit": plan.study.limit, "max_new_tokens": plan.study.max_new_tokens, "batch_size": plan.study.batch_size},
+        "test": hashes_of_tests(setup.study),
+        "asked": {
+            "limit": setup.study.limit,
+            "max_new_tokens": setup.study.max_new_tokens,
+            "batch_size": setup.study.batch_size,
+        },
     }
 
 
 def hashes_of_tests(study: Study) -> list[str]:
-    """What tells one test set from another: a manifest's hash, which holds those of all rows, or a task's name."""
+    """The identity of each test set: a manifest's hash, which covers all its rows, or a task's name."""
     return [name if name in TASKS else sha256(Manifest.open(name).path) for name in study.test]
 
 
@@ -217,22 +259,22 @@ def _check(folder: Path, key: dict[str, Any]) -> None:
         raise ValueError(f"{folder} holds a finished variant of another study (different: {', '.join(other)}); choose another -o")
 
 
-def _ask(plan: StudyRun, variant: str, folder: Path, deadline: Deadline) -> None:
-    settings = plan.settings()
+def _evaluate(setup: StudyRun, variant: str, folder: Path, deadline: Deadline) -> None:
+    settings = setup.settings()
     work = load_questions(settings)
     with ExitStack() as stack:
-        if plan.study.recipe is not None:
+        if setup.study.recipe is not None:
             engine = load(folder / "model")
         else:
-            engine = load(plan.checkpoint)
-            stack.enter_context(_as_variant(engine, plan.specs[variant], [image for q in plan.questions() for image in q.images]))
-        ask_all(engine, describe_model(engine), settings, work, folder / "eval", lambda *_: deadline.check())
+            engine = load(setup.checkpoint)
+            stack.enter_context(
+                _as_variant(engine, setup.specs[variant], [image for q in setup.questions() for image in q.images])
+            )
+        evaluate(engine, describe_model(engine), settings, work, folder / "eval", lambda *_: deadline.check())
 
 
 def _as_variant(engine: Engine, spec: EncoderSpec, images: list[str | bytes]) -> ExitStack:
-    """The checkpoint itself under a variant's encoder; a `centred` variant of a model without mean embedding takes the test
-    images'.
-    """
+    """The untrained checkpoint under a variant's encoder. Where `centred` lacks a mean embedding, the test images give one."""
     stack = ExitStack()
     stack.enter_context(mean_embedding_of(engine, images, spec.selects and spec.selection.policy == "centred"))
     stack.enter_context(encoder(engine, spec))
@@ -240,15 +282,15 @@ def _as_variant(engine: Engine, spec: EncoderSpec, images: list[str | bytes]) ->
 
 
 def _training(model: Path) -> dict[str, Any]:
-    """What the training left: steps, last loss and seconds."""
+    """A finished training's steps, last loss and seconds."""
     about = json.loads((model / "run.json").read_text(encoding="utf-8"))
     losses = [json.loads(line) for line in (model / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
     last = next((entry["loss"] for entry in reversed(losses) if "loss" in entry), None)
     return {"steps": about["steps"], "last_loss": last, "seconds": about["speed"]["seconds"]}
 
 
-def records(plan: StudyRun, variant: str, seed: int) -> list[dict[str, Any]]:
-    """The finished job's predictions, test set after test set, each with its `task`."""
-    run = plan.folder(variant, seed) / "eval"
-    pairs = zip(plan.study.test, plan.tasks, strict=True)
+def records(setup: StudyRun, variant: str, seed: int) -> list[dict[str, Any]]:
+    """A finished job's predictions, one test set after another, each with its `task`."""
+    run = setup.folder(variant, seed) / "eval"
+    pairs = zip(setup.study.test, setup.tasks, strict=True)
     return [{**record, "task": name} for name, task in pairs for record in predictions_of(run, task)]

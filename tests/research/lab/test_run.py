@@ -1,15 +1,17 @@
-"""A whole study on a tiny model: trained, interrupted, gone on with, run again."""
+"""A whole study on a tiny model: trained, interrupted, resumed, run again, shared among workers."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dragonfly.files import write_json
-from dragonfly.research.lab import ablation, sweep, trials
+from dragonfly.research.lab import run, trials
+from dragonfly.research.lab.deadline import Deadline
 from dragonfly.research.lab.study import Study
 from dragonfly.training.callbacks import Record
 from tests.research.lab import small
@@ -63,7 +65,7 @@ def study(place: Path, **changes: Any) -> Study:
 @pytest.fixture(scope="module")
 def finished(place: Path) -> tuple[Path, dict[str, Any]]:
     out = place / "out"
-    return out, ablation.run_study(study(place), out)
+    return out, run.run_study(study(place), out)
 
 
 def test_every_variant_is_trained_and_asked(finished: tuple[Path, dict[str, Any]]):
@@ -102,8 +104,8 @@ def test_a_finished_variant_is_not_done_again(
         raise AssertionError("trained or asked again")
 
     monkeypatch.setattr(trials, "run", fail)
-    monkeypatch.setattr(trials, "_ask", fail)
-    result = ablation.run_study(study(place), finished[0])
+    monkeypatch.setattr(trials, "_evaluate", fail)
+    result = run.run_study(study(place), finished[0])
     assert {key: result[key] for key in SAME} == {key: finished[1][key] for key in SAME}
 
 
@@ -116,9 +118,9 @@ def test_a_variant_that_a_study_beside_this_one_has_finished_is_taken_over(
     said: list[str] = []
     other = values(place, name="other", conclusions=[], reference="by chance", random=None)
     other["variants"] = {"by chance": {**other["variants"]["random"], "seeds": [0, 7]}}
-    result = ablation.run_study(Study.model_validate(other), place / "other", say=said.append)
+    result = run.run_study(Study.model_validate(other), place / "other", say=said.append)
     assert result["variants"]["by chance"]["scores"] == finished[1]["variants"]["random"]["scores"]
-    assert said[0] == "by chance, seed 0: as in out/variants/random-seed0"
+    assert said[0] == "by chance, seed 0: copied from out/variants/random-seed0"
     assert trained == ["other/by chance"] and result["unfinished"] == ["by chance seed 7"]
 
 
@@ -134,35 +136,35 @@ def test_an_interrupted_variant_goes_on_where_it_stopped(
     with monkeypatch.context() as patch:
         patch.setattr(Record, "on_step_end", lambda self, args, state, control, **_: die() if state.global_step == 2 else None)
         with pytest.raises(KeyboardInterrupt):
-            ablation.run_study(study(place, **changes), out, variant="random")
+            run.run_study(study(place, **changes), out, variant="random")
     assert [folder.name for folder in (out / "variants" / "random-seed0" / "model").glob("checkpoint-*")] == ["checkpoint-1"]
     assert not list(out.rglob("*.lock"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(trials, "_ask", die)
+        patch.setattr(trials, "_evaluate", die)
         with pytest.raises(KeyboardInterrupt):
-            ablation.run_study(study(place, **changes), out, variant="random")
+            run.run_study(study(place, **changes), out, variant="random")
     assert not list(out.rglob("job.json"))
 
     monkeypatch.setattr(trials, "run", die)  # it is trained already, and only has to be asked
-    result = ablation.run_study(study(place, **changes), out, variant="random")
+    result = run.run_study(study(place, **changes), out, variant="random")
     assert result["variants"]["random"] == finished[1]["variants"]["random"]
 
 
 def test_one_variant_alone_gives_its_same_numbers_and_no_headline(place: Path, finished: tuple[Path, dict[str, Any]]):
-    result = ablation.run_study(study(place), place / "one" / "out", variant="mid")
+    result = run.run_study(study(place), place / "one" / "out", variant="mid")
     assert result["variants"] == {"mid": finished[1]["variants"]["mid"]}
     assert result["unfinished"] == ["random seed 0", "detail seed 0", "detail seed 1"]
     page = (place / "one" / "out" / "report.md").read_text()
     assert (
-        "No conclusion on detail over mid on 'all': the study has no result of 'random' yet, and a conclusion about choosing"
+        "No conclusion on detail over mid on 'all': the study has no result of 'random' yet, and a conclusion about selection"
         in page
     )
 
 
 def test_no_time_leaves_everything_to_do(place: Path):
     said: list[str] = []
-    result = ablation.run_study(study(place), place / "late", minutes=0.0, say=said.append)
+    result = run.run_study(study(place), place / "late", minutes=0.0, say=said.append)
     assert result["variants"] == {}
     assert len(result["unfinished"]) == 4
     assert said == ["the time is up; the same command resumes from here"]
@@ -172,11 +174,11 @@ def test_no_time_leaves_everything_to_do(place: Path):
 def test_a_folder_of_another_study_is_refused(place: Path, finished: tuple[Path, dict[str, Any]]):
     recipe = {**values(place)["recipe"], "steps": 4}
     with pytest.raises(ValueError, match=r"mid-seed0 holds a finished variant of another study \(different: recipe\)"):
-        ablation.run_study(study(place, recipe=recipe), finished[0])
+        run.run_study(study(place, recipe=recipe), finished[0])
 
 
 def test_same_flops_gives_the_cheap_variant_more_steps(place: Path):
-    known = trials.plan(study(place, same="flops", reference="detail"), place / "flops")
+    known = trials.prepare(study(place, same="flops", reference="detail"), place / "flops")
     steps = {variant: trials.recipe_of(known, variant, 0, write=False).steps for variant in known.study.variants}
     assert steps["detail"] == 3
     assert steps["mid"] is not None and steps["mid"] > 6  # 5 sub-images against 29 encoded and 17 kept
@@ -186,34 +188,74 @@ def test_a_sweep_asks_the_checkpoint_itself(place: Path):
     first = "policy=random keep=1"
     changes = {"recipe": None, "data": [], "conclusions": [], "reference": first, "random": None, "variants": {}, "limit": 2}
     vary = {"selection.policy": ["random", "centred"], "selection.keep": [1]}
-    result = sweep.run_sweep(study(place, **changes, vary=vary, measures={"all": {}}), place / "sweep")
+    result = run.run_sweep(study(place, **changes, vary=vary, measures={"all": {}}), place / "sweep")
     assert [(name, variant["cost"]["image_tokens"], variant["steps"]) for name, variant in result["variants"].items()] == [
         (first, 9 * 18, None),
         ("policy=centred keep=1", 9 * 18, None),
     ]
     assert {test["over"] for test in result["tests"]} == {first}
-    assert "No variant is trained: the checkpoint itself is asked." in (place / "sweep" / "report.md").read_text()
+    assert "No variant is trained: the checkpoint itself is evaluated." in (place / "sweep" / "report.md").read_text()
 
 
 def test_a_study_goes_to_its_own_command(place: Path):
     with pytest.raises(ValueError, match="study 'small' trains its variants; run it with `dragonfly ablate small -o DIR`"):
-        sweep.run_sweep(study(place), place / "x")
+        run.run_sweep(study(place), place / "x")
     bare = study(place, recipe=None, data=[])
     with pytest.raises(ValueError, match="study 'small' trains nothing; run it with `dragonfly lab sweep small -o DIR`"):
-        sweep.run_ablation(bare, place / "x")
+        run.run_ablation(bare, place / "x")
 
 
-def test_a_lock_of_another_machine_is_waited_for(place: Path, finished: tuple[Path, dict[str, Any]]):
-    known = trials.plan(study(place), place / "held")
-    held = known.folder("mid", 0).with_name("mid-seed0.lock")
-    held.mkdir(parents=True)
-    write_json(held / "owner.json", {"host": "elsewhere", "pid": 1})
-    assert not trials.do(known, "mid", 0, trials.Deadline())
+def lock_of(known: trials.StudyRun, owner: str) -> Path:
+    """A lock that `owner` ("process id, host") left on the job of variant mid."""
+    path = known.folder("mid", 0).with_name("mid-seed0.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(owner)
+    return path
+
+
+def test_a_lock_of_another_machine_is_respected_and_names_its_owner(place: Path, finished: tuple[Path, dict[str, Any]]):
+    known = trials.prepare(study(place), place / "held")
+    path = lock_of(known, "17\nelsewhere\n")
+    assert not trials.do(known, "mid", 0, Deadline())
     assert not known.finished("mid", 0)
+    assert trials.holder(known, "mid", 0) == f"process 17 on elsewhere (if it no longer runs, remove {path})"
+
+
+def test_a_waiting_worker_says_once_who_holds_the_job_and_then_does_it(
+    place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    known = trials.prepare(study(place), place / "waiting")
+    path, said, waits = lock_of(known, "17\nelsewhere\n"), [], []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            path.unlink()  # the other worker is done
+
+    monkeypatch.setattr(run.time, "sleep", wait)
+    result = run.run_study(study(place), place / "waiting", variant="mid", say=said.append)
+    assert said[0] == f"mid, seed 0: held by process 17 on elsewhere (if it no longer runs, remove {path})"
+    assert said[1:] == ["mid, seed 0: copied from out/variants/mid-seed0"]
+    assert result["variants"] == {"mid": finished[1]["variants"]["mid"]}
+
+
+def test_the_lock_of_a_dead_worker_on_this_machine_is_taken_over(place: Path, finished: tuple[Path, dict[str, Any]]):
+    """A worker that was killed leaves its lock behind."""
+    code = "import sys, filelock; lock = filelock.SoftFileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
+    known = trials.prepare(study(place), place / "killed")
+    path = known.folder("mid", 0).with_name("mid-seed0.lock")
+    path.parent.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None and worker.stdout.readline()
+        alive = trials.do(known, "mid", 0, Deadline())
+        worker.kill()
+    assert not alive and path.is_file()
+    assert trials.do(known, "mid", 0, Deadline())
+    assert known.finished("mid", 0) and not path.exists()
 
 
 @pytest.mark.slow
 def test_two_workers_share_the_variants_and_find_the_same(place: Path, finished: tuple[Path, dict[str, Any]]):
-    result = ablation.run_study(study(place), place / "shared" / "out", workers=2)
+    result = run.run_study(study(place), place / "shared" / "out", workers=2)
     assert result["unfinished"] == []
     assert {key: result[key] for key in SAME} == {key: finished[1][key] for key in SAME}
