@@ -7,7 +7,7 @@ import torch
 from dragonfly.models import DragonflyForConditionalGeneration
 from dragonfly.training.build import build_model, build_processor, encoder_for
 from dragonfly.training.modules import count_modules, freeze
-from dragonfly.training.recipe import InitFrom, ModelOptions, Recipe, SelectionOptions
+from dragonfly.training.recipe import InitFrom, ModelOptions, Recipe
 from tests import tiny
 from tests.training import small
 
@@ -85,13 +85,13 @@ def test_counts_say_what_is_trained() -> None:
 
 def test_the_recipe_changes_the_encoder_and_says_what_does_not_fit() -> None:
     encoder = tiny.config("v1").encoder
-    changed = encoder_for(ModelOptions(selection=SelectionOptions(policy="uniform", keep=2)), encoder)
+    changed = encoder_for(ModelOptions.model_validate({"selection": {"policy": "uniform", "keep": 2}}), encoder)
     assert changed["selection"]["policy"] == "uniform" and changed["selection"]["keep"] == 2
     assert changed["resolution"] == 32 and encoder["selection"]["keep"] == 3  # pyright: ignore[reportOptionalSubscript]
     assert encoder_for(ModelOptions(preset="low-only"), encoder)["high"] is None
     assert encoder_for(ModelOptions(max_enlargement=2.0), encoder)["max_enlargement"] == 2.0
     with pytest.raises(ValueError, match="keep 7 is more than the 6"):
-        encoder_for(ModelOptions(selection=SelectionOptions(keep=7)), encoder)
+        encoder_for(ModelOptions.model_validate({"selection": {"keep": 7}}), encoder)
     with pytest.raises(ValueError, match="both describe the encoder; give one"):
         encoder_for(ModelOptions(preset="v1", encoder={}), encoder)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dragonfly.data import Collator, dataset
-from dragonfly.training import label_audit, run
+from dragonfly.training import objective, run
 from dragonfly.training.build import build_processor
 from dragonfly.training.label_audit import audit_labels
 from dragonfly.training.sources import mixture
@@ -76,7 +76,7 @@ def test_supervised_padding_is_caught_in_the_padded_batch(tmp_path: Path, monkey
             return {**batch, "labels": labels}
 
     recipe = small.recipe(tmp_path)
-    monkeypatch.setattr(label_audit, "Collator", Careless)
+    monkeypatch.setattr(objective, "Collator", Careless)
     with pytest.raises(ValueError, match=r"as a batch: row \d: padding supervised"):
         run(recipe)
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from dragonfly.config import dump
+from dragonfly.research.curriculum import HOOKS
 from dragonfly.training import Recipe, shipped_recipes
 from dragonfly.training.recipe import Batch
 from tests.training import small
@@ -51,7 +52,7 @@ def test_an_unknown_recipe_comes_with_the_nearest_name() -> None:
         ({"epochs": 1}, "exactly one of epochs and steps; epochs is 1"),
         ({"steps": None}, "exactly one of epochs and steps"),
         ({"objective": "text"}, "objective 'text' gives no gradient to multi_modal_projector, vision_tower"),
-        ({"objective": "patch_ocr"}, "objective: 'patch_ocr' is not one of: answer, text"),
+        ({"objective": "patch_ocr"}, "'patch_ocr' is not one of: answer, text"),
         ({"lora": {}}, "trainable may not name language_model, lm_head"),
         ({"lora": {}, "trainable": [], "init_from": {"tower": "a", "language_model": "b"}}, "lora needs init_from.checkpoint"),
         ({"optim": {"learning_rate": 0.1, "learning_rates": {"vision": 0.1}}}, "learning_rates names 'vision'"),
@@ -94,7 +95,7 @@ def test_every_shipped_recipe_is_complete_short_and_says_how_to_start_it() -> No
     names = shipped_recipes()
     assert len(names) == 20
     for name in names:
-        recipe = Recipe.load(name)
+        recipe = Recipe.load(name, hooks=HOOKS)
         text = (Path(__file__).parents[2] / "src/dragonfly/recipes" / f"{name}.yaml").read_text()
         assert recipe.name == name and f"dragonfly train {name}" in text.splitlines()[0] and len(text.splitlines()) <= 60
 

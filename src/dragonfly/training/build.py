@@ -82,7 +82,7 @@ def loading_options(recipe: Recipe) -> dict[str, Any]:
 def encoder_of(recipe: Recipe, tower: PreTrainedConfig) -> dict[str, Any]:
     """The encoder (dictionary form) of a new model with this tower."""
     options = recipe.model
-    given = {"encoder": options.encoder} if options.encoder is not None else {"preset": options.preset}
+    given: dict[str, Any] = {"encoder": options.encoder} if options.encoder is not None else {"preset": options.preset}
     return encoder_for(options, DragonflyConfig(vision_config=tower, **given).encoder)
 
 
@@ -119,10 +119,7 @@ def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
     elif options.preset is not None:
         geometry = {key: values[key] for key in GEOMETRY}
         values = {**get_preset(options.preset).spec.to_dict(), **geometry}
-    names = ("fit", "grid_rule", "regions", "max_enlargement", "position")
-    changes: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if selection := {key: value for key, value in options.selection.model_dump().items() if value is not None}:
-        changes["selection"] = selection
+    changes = options.model_dump(exclude_none=True, exclude={"preset", "encoder"})
     return EncoderSpec.from_dict(values).changed(changes).to_dict()
 
 

@@ -13,9 +13,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
-from pydantic import Field, create_model, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, create_model, field_validator, model_serializer, model_validator
 
 from dragonfly.config import Config, nearest, shipped_file, shipped_files
+from dragonfly.vision.spec import EncoderChanges
 
 from .build import Initializer
 from .modules import MODULES
@@ -53,6 +54,12 @@ class InitFrom(Config):
         """The key of the initializer that is given, if one is."""
         return next((name for name in _keys(self) if getattr(self, name) is not None), None)
 
+    @model_serializer(mode="wrap")
+    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A recipe that uses no initializer reads the same wherever it is read, with hooks or without."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if value is not None or name in InitFrom.model_fields}
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         pair = (self.tower is not None) + (self.language_model is not None)
@@ -70,29 +77,11 @@ def _keys(values: InitFrom) -> list[str]:
     return [name for name in type(values).model_fields if name not in InitFrom.model_fields]
 
 
-class SelectionOptions(Config):
-    """Changes to the selection policy; what is None stays as the preset or the checkpoint has it."""
-
-    policy: str | None = None
-    scope: str | None = None
-    keep: int | None = None
-    seed: int | None = None
-    min_per_region: int | None = None
-    diversity: float | None = None
-    pooled_remainder: int | None = None
-
-
-class ModelOptions(Config):
-    """Changes to the encoder; what is None stays as the checkpoint has it. `encoder` is a whole `vision.EncoderSpec`."""
+class ModelOptions(EncoderChanges):
+    """Changes to the encoder; None stays as the checkpoint or `preset` has it. `encoder` is a whole `vision.EncoderSpec`."""
 
     preset: str | None = None
     encoder: dict[str, Any] | None = None
-    selection: SelectionOptions = SelectionOptions()
-    fit: str | None = None
-    grid_rule: str | None = None
-    regions: str | None = None
-    max_enlargement: float | None = None
-    position: str | None = None
 
 
 class Source(Config):
@@ -359,7 +348,8 @@ def with_hooks(hooks: Hooks) -> type[Recipe]:
     init_from = create_model("InitFrom", __base__=InitFrom, **keys)
     sections: Any = Union[tuple(one.options for one in joined.objectives)]  # noqa: UP007 - of types known at run time
     objective = (Annotated[sections, Field(discriminator="name")], Answer())
-    recipe = create_model("Recipe", __base__=Recipe, init_from=(init_from, ...), objective=objective)
+    fields: dict[str, Any] = {"init_from": (init_from, ...), "objective": objective}
+    recipe = create_model("Recipe", __base__=Recipe, **fields)
     recipe.hooks = joined
     return recipe
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Sampler
@@ -94,7 +95,7 @@ class StageTrainer(Trainer):
             eval_dataset=setup.evaluation,
             data_collator=setup.collate,
             preprocess_logits_for_metrics=setup.predictions,
-            compute_metrics=lambda results: setup.metrics(results.predictions, results.label_ids),
+            compute_metrics=lambda results: setup.metrics(np.asarray(results.predictions), np.asarray(results.label_ids)),
             **options,
         )
         self.mean_embedding = trained_mean(self.model)
