@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dragonfly.evaluation.report.blocks import as_table
+from dragonfly.evaluation.report.tables import as_table
 
 from .conclusions import shown_times
 from .report import report

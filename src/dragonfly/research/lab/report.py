@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dragonfly.evaluation.report.blocks import as_table
+from dragonfly.evaluation.report.tables import as_table
 
 from .conclusions import p_text, percent, shown_times
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dragonfly.evaluation.intervals import Columns, interval, paired_p
-from dragonfly.evaluation.scorers import mean
+from dragonfly.evaluation.metrics import mean
+from dragonfly.evaluation.statistics import Columns, interval, paired_p
 
 DRAWS = 10_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dragonfly.evaluation.report.cells import percent
+from dragonfly.evaluation.report.tables import percent
 
 
 def recall_rows(found: dict[str, Any], measure: str = "recall") -> list[list[str]]:

@@ -1,6 +1,6 @@
-"""What a score must beat: the most frequent answer, the model without the image, the model with another image.
+"""Controls: what a score must beat before it says anything about seeing. Majority answer, no image, another question's image.
 
-Promises the same baselines for the same questions: nothing is drawn from a global generator.
+All are functions of the questions alone and give the same result every time.
 """
 
 import random
@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .metrics import normalize_vqa
-from .questions import Question
+from .metrics.text import normalize_vqa
+from .question import Question
 
 
 @dataclass(frozen=True)
 class Majority:
-    """The answer given most often, and which split it was counted in."""
+    """The most frequent answer, and the split in which it was counted ("train split" or "evaluated split")."""
 
     answer: str
     origin: str
@@ -25,8 +25,7 @@ def majority(evaluated: Sequence[Question], train: Sequence[Question] | None) ->
 
     Answers are counted after normalisation, ties go to the first in the alphabet; the spelling is the commonest one.
     """
-    counted = train or evaluated
-    answers = [question.answers[0] for question in counted]
+    answers = [question.answers[0] for question in train or evaluated]
     forms = Counter(normalize_vqa(answer) for answer in answers)
     best = min(forms, key=lambda form: (-forms[form], form))
     spellings = Counter(answer for answer in answers if normalize_vqa(answer) == best)
@@ -35,13 +34,14 @@ def majority(evaluated: Sequence[Question], train: Sequence[Question] | None) ->
 
 
 def without_images(questions: Sequence[Question]) -> list[Question]:
+    """The blind baseline's questions: the same without their images."""
     return [replace(question, images=()) for question in questions]
 
 
 def with_shuffled_images(questions: Sequence[Question], seed: int = 0) -> list[Question] | None:
-    """Every question with the images of another group; None where all questions are about one group.
+    """The shuffled-image baseline's questions: each with the images of another group; None where all share one group.
 
-    Groups are put in a random order and each takes the images of the next, so none keeps its own.
+    The groups are put in a random order and each takes the images of the next, so none keeps its own.
     """
     images: dict[str, tuple[str | bytes, ...]] = {}
     for question in questions:

@@ -14,26 +14,27 @@ from PIL import Image
 
 from dragonfly.imaging import load_image
 
-from .. import metrics
-from ..metrics.short import is_yes_no
+from ..metrics import captions
+from ..metrics.short import closed_accuracy, exact_match, is_yes_no, token_f1
 from ..tasks.layouts import FINDINGS, GROSS_CAPTION, MEDICAL_CAPTION
 
-Row = dict[str, Any]
+Doc = dict[str, Any]
+"""One row of the data set, as lmms-eval hands it over."""
 Settings = dict[str, Any] | None
 
 
-def short_question(row: Row, lmms_eval_specific_kwargs: Settings = None) -> str:
+def short_question(row: Doc, lmms_eval_specific_kwargs: Settings = None) -> str:
     """The question and what lmms-eval puts around it."""
     around = lmms_eval_specific_kwargs or {}
     return f"{around.get('pre_prompt', '')}{row['question'].strip()}{around.get('post_prompt', '')}"
 
 
-def images(row: Row) -> list[Image.Image]:
+def images(row: Doc) -> list[Image.Image]:
     """The row's own image."""
     return [row["image"].convert("RGB")]
 
 
-def _constant(text: str) -> Callable[[Row], str]:
+def _constant(text: str) -> Callable[[Doc], str]:
     return lambda _: text
 
 
@@ -47,29 +48,29 @@ def _local(task: str, *names: str) -> list[Image.Image]:
     return [load_image(str(root / name)).image for name in names]
 
 
-def iu_xray_images(row: Row) -> list[Image.Image]:
+def iu_xray_images(row: Doc) -> list[Image.Image]:
     return _local("iu_xray", *(f"images/{name}" for name in row["image_path"]))
 
 
-def mimic_cxr_images(row: Row) -> list[Image.Image]:
+def mimic_cxr_images(row: Doc) -> list[Image.Image]:
     return _local("mimic_cxr", *(f"images/{name}" for name in row["image_path"]))
 
 
-def peir_gross_images(row: Row) -> list[Image.Image]:
+def peir_gross_images(row: Doc) -> list[Image.Image]:
     return _local("peir_gross", f"peir_gross_images/{row['image'].strip()}")
 
 
-def roco_images(row: Row) -> list[Image.Image]:
+def roco_images(row: Doc) -> list[Image.Image]:
     return _local("roco", f"data/test/radiology/images/{row['image'].strip()}.jpg")
 
 
-def short_scores(row: Row, results: Sequence[str]) -> dict[str, float | None]:
+def short_scores(row: Doc, results: Sequence[str]) -> dict[str, float | None]:
     """The scores of one short answer; `closed_accuracy` is None for an open question and left out of its mean."""
     reply, answer = results[0].strip(), str(row["answer"])
     return {
-        "exact_match_vqa": metrics.exact_match(reply, [answer]),
-        "closed_accuracy": metrics.closed_accuracy(reply, answer) if is_yes_no(answer) else None,
-        "token_f1": metrics.token_f1(reply, answer),
+        "exact_match_vqa": exact_match(reply, [answer]),
+        "closed_accuracy": closed_accuracy(reply, answer) if is_yes_no(answer) else None,
+        "token_f1": token_f1(reply, answer),
     }
 
 
@@ -81,7 +82,7 @@ def mean_of_present(values: Sequence[float | None]) -> float:
 CAPTION_METRICS = ("cider_d", "rouge_l", "bleu_1", "bleu_4", "meteor")
 
 
-def caption_scores(row: Row, results: Sequence[str]) -> dict[str, tuple[str, str]]:
+def caption_scores(row: Doc, results: Sequence[str]) -> dict[str, tuple[str, str]]:
     """The pair that each score of the whole set is made of."""
     pair = (results[0].strip(), str(row.get("report") or row["caption"]).strip())
     return dict.fromkeys(CAPTION_METRICS, pair)
@@ -90,7 +91,7 @@ def caption_scores(row: Row, results: Sequence[str]) -> dict[str, tuple[str, str
 def _of_the_set(name: str, ptb: bool) -> Callable[[Sequence[tuple[str, str]]], float]:
     def score(pairs: Sequence[tuple[str, str]]) -> float:
         replies, references = [reply for reply, _ in pairs], [[reference] for _, reference in pairs]
-        return metrics.caption_scores(replies, references, ptb=ptb, meteor=name == "meteor").corpus[name]
+        return captions.caption_scores(replies, references, ptb=ptb, meteor=name == "meteor").corpus[name]
 
     return score
 

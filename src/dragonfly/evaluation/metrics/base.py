@@ -1,8 +1,8 @@
-"""A metric as the runner and the report use it: a name, what each question adds, and how sums become a score.
+"""What a metric is: columns of numbers per question, and a function from their sums to the score.
 
-A metric turns questions and replies into `columns` (n, k), the last of which is a question's weight (0 where the metric
-does not apply, such as closed accuracy of an open question); `value` maps sums of columns to the score. A reply of None
-is a question that could not be asked, because its image is broken: it counts as wrong.
+`columns` is (n questions, k); its last column is the question's weight, 0 where the metric does not apply (closed accuracy of an
+open question). Because every score is a function of column sums, each bootstrap resample of it is one sum (`statistics`).
+A reply of None is a question that could not be asked because its image is broken; it counts as wrong.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,22 +10,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..intervals import Columns, Value
-from ..questions import Question
+from ..question import Question
+from ..statistics import Columns, Value
 
 Reply = str | None
 
 
 def mean(sums: Columns) -> Columns:
-    """Points by weight; 0 where nothing has weight."""
+    """(..., k) column sums, points first and weight last -> (...) points / weight; 0 where the weight is 0."""
     return np.divide(sums[..., 0], sums[..., -1], out=np.zeros(sums.shape[:-1]), where=sums[..., -1] > 0)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`columns(questions, replies)` -> (n, k); `value` of their sums is the score.
+    """`columns(questions, replies)` is (n, k) and `value` of its sums is the score.
 
-    `whole` is the score of a set where that is no function of sums (METEOR, BLEU); such a score has no interval.
+    `whole(questions, replies)` replaces `value` where the score of a set is no function of sums (METEOR, BLEU); such a score has
+    no interval and no test.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Metric:
 
 
 def each(name: str, score: Callable[[str, Question], float], scope: Callable[[Question], bool] = lambda _: True) -> Metric:
-    """The mean of a score of single questions, over those within `scope`."""
+    """The metric that is the mean of `score(reply, question)` over the questions within `scope`."""
 
     def columns(questions: Sequence[Question], replies: Sequence[Reply]) -> Columns:
         rows = [

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from dragonfly.evaluation import Settings, compare, evaluate, load_questions
-
-from .fakes import RuleEngine, write_qa, yes_no_rows
+from tests.evaluation.fakes import RuleEngine, write_qa, yes_no_rows
 
 
 def run(reply: str, out: Path, *tasks: str, limit: int | None = None) -> Path:

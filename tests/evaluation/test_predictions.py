@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
-from dragonfly.evaluation import Settings, Shard, ask, compare, evaluate, intervals, load_questions, rescore
-from dragonfly.evaluation.predictions import BLOCK
+from dragonfly.evaluation import Settings, Shard, ask, compare, evaluate, load_questions, rescore, statistics
+from dragonfly.evaluation.predictions import BLOCK, join_shards
 from dragonfly.evaluation.run import predictions_of
-from dragonfly.evaluation.shards import join
 
 from .fakes import RuleEngine, write_qa, yes_no_rows
 
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intervals, "RESAMPLES", 10)
+    monkeypatch.setattr(statistics, "RESAMPLES", 10)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def whole(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run by one worker that is not told of any other."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 10)
+        patch.setattr(statistics, "RESAMPLES", 10)
         evaluate(engine(), {"name": "rule"}, settings, load_questions(settings), out)
     return out
 
@@ -97,7 +96,7 @@ def test_a_worker_without_its_baselines_is_not_done(settings: Settings, tmp_path
     with pytest.raises(ValueError, match="worker 2 of 2 has not asked all baselines"):
         predictions_of(tmp_path / "out", settings.tasks[0])
     with pytest.raises(ValueError, match="no worker has answered anything"):
-        join(tmp_path, 0, 2, with_baselines=False)
+        join_shards(tmp_path, 0, 2, with_baselines=False)
 
 
 def test_a_run_is_divided_in_one_way(settings: Settings, whole: Path, tmp_path: Path) -> None:

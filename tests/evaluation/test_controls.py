@@ -1,9 +1,9 @@
-"""Baselines from the questions alone."""
+"""The majority, blind and shuffled-image baselines, from the questions alone."""
 
 from dataclasses import replace
 
-from dragonfly.evaluation.baselines import majority, with_shuffled_images, without_images
-from dragonfly.evaluation.questions import Question
+from dragonfly.evaluation.controls import majority, with_shuffled_images, without_images
+from dragonfly.evaluation.question import Question
 
 
 def ask(n: int, answer: str, group: str = "", images: tuple[str, ...] = ()) -> Question:

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from dragonfly.evaluation.modality import canonical, with_modality
-from dragonfly.evaluation.questions import Question
+from dragonfly.evaluation.question import Question
+from dragonfly.evaluation.scoring import canonical_modality, with_modality
 
 
 def ask(*modalities: object) -> list[Question]:
@@ -25,7 +25,7 @@ def ask(*modalities: object) -> list[Question]:
     ],
 )
 def test_spellings(words: str, name: str) -> None:
-    assert {canonical(word) for word in words.split(";")} == {name}
+    assert {canonical_modality(word) for word in words.split(";")} == {name}
 
 
 def test_rows_say_it_else_the_task_else_nobody() -> None:
