@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragonfly.curation.hamming_search import keep_first, near_pairs
 from dragonfly.curation.hashing import draws, jaccard, joined, normalised, number, shingles
+from dragonfly.curation.image_hashes import near_pairs
+from dragonfly.curation.steps.duplicates import keep_first
 
 
 def test_a_number_knows_where_its_parts_end() -> None:

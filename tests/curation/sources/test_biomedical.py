@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dragonfly.curation.sources import SOURCES
-from dragonfly.curation.sources.mimic import findings
+from dragonfly.curation.sources.reports import findings
 from dragonfly.data import BadRow, ImageRef, Message, Part, Sample
 
 from .layouts import LAYOUTS, REPORT, png, write_lines

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dragonfly.curation.sources import SOURCES
-from dragonfly.curation.sources.cauldron import EXCLUDED, SUBSETS
+from dragonfly.curation.sources.conversations import CAULDRON_EXCLUDED, CAULDRON_SUBSETS
 from dragonfly.data import BadRow, ImageRef, Message, Part, Sample
 
 from .layouts import LAYOUTS, image, png, write_json, write_parquet
@@ -63,17 +63,17 @@ def test_svit_without_visual_genomes_list_is_refused(tmp_path: Path):
 
 
 def test_the_cauldron_has_fifty_sub_sets_and_five_are_left_out_with_a_reason():
-    assert len(SUBSETS) == len(set(SUBSETS)) == 50
-    assert len(EXCLUDED) == 5
-    assert set(EXCLUDED) <= set(SUBSETS)
-    assert {reason.split(":")[0] for reason in EXCLUDED.values()} == {"mathematics", "code"}
+    assert len(CAULDRON_SUBSETS) == len(set(CAULDRON_SUBSETS)) == 50
+    assert len(CAULDRON_EXCLUDED) == 5
+    assert set(CAULDRON_EXCLUDED) <= set(CAULDRON_SUBSETS)
+    assert {reason.split(":")[0] for reason in CAULDRON_EXCLUDED.values()} == {"mathematics", "code"}
 
 
 def test_the_cauldron_reads_every_sub_set_that_is_there(tmp_path: Path):
     row = {"images": [{"bytes": png(7), "path": None}], "texts": [{"user": "Q", "assistant": "A", "source": "X"}]}
-    for subset in SUBSETS:
+    for subset in CAULDRON_SUBSETS:
         write_parquet(tmp_path / subset / "train-00000-of-00001.parquet", [row])
-    assert [sample.meta["subset"] for sample in samples("cauldron", tmp_path)] == list(SUBSETS)
+    assert [sample.meta["subset"] for sample in samples("cauldron", tmp_path)] == list(CAULDRON_SUBSETS)
 
 
 def test_the_cauldron_shows_its_images_before_the_first_question(tmp_path: Path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dragonfly.curation.sources import SOURCES
-from dragonfly.curation.sources.rows import found, table_rows
+from dragonfly.curation.sources.source import find_files, table_rows
 from dragonfly.data import BadRow, BadSample
 
 from .layouts import LAYOUTS, turns, write_json, write_lines
@@ -34,9 +34,9 @@ def test_a_table_in_another_encoding_is_refused(tmp_path: Path):
 def test_files_are_found_pattern_by_pattern(tmp_path: Path):
     for name in ("b.json", "a.json", "c.txt"):
         write_lines(tmp_path / name, [])
-    assert [path.name for path in found(tmp_path, "*.txt", "*.json")] == ["c.txt", "a.json", "b.json"]
+    assert [path.name for path in find_files(tmp_path, "*.txt", "*.json")] == ["c.txt", "a.json", "b.json"]
     with pytest.raises(ValueError, match=r"holds none of: x\.json, y\.json; give the folder that the data set unpacks to"):
-        found(tmp_path, "x.json", "y.json")
+        find_files(tmp_path, "x.json", "y.json")
 
 
 def test_a_row_that_holds_nothing_is_named_and_so_is_an_image_with_an_impossible_name(tmp_path: Path):

@@ -10,7 +10,7 @@ import pytest
 
 from dragonfly.curation import ingest
 from dragonfly.curation.steps import Job
-from dragonfly.curation.steps.words import reworded
+from dragonfly.curation.steps.content import rewritten
 from dragonfly.data import BadSample, Message, Part, Sample
 from tests.curation.fakes import ids, run_step, sample, saved, table
 
@@ -94,7 +94,7 @@ def test_labels_become_questions_that_later_steps_see(tmp_path: Path) -> None:
     labels = [Sample(str(label), "s", (), (), meta={"form": "label", "label": label}) for label in (0, 3, 9)]
     made = table(tmp_path, [*labels, sample("asked", "Grade 5?")])
     (tmp_path / "reworded").mkdir()
-    result, counts = reworded(made, tmp_path / "reworded", Job(seed=5), rewording=grade)
+    result, counts = rewritten(made, tmp_path / "reworded", Job(seed=5), rewrite=grade)
     assert counts == {"in": 4, "out": 3, "dropped": {"unknown-label": 1}, "changed": 2}
     assert ids(result) == ["0", "3", "asked"]
     assert len(set(result.numbers("question").tolist())) == 1 != len(set(made.numbers("question").tolist()))

@@ -8,7 +8,7 @@ import pytest
 from PIL import ImageOps
 
 from dragonfly.curation.steps import Job
-from dragonfly.curation.steps.similar_text import banding
+from dragonfly.curation.steps.duplicates import banding
 from tests.curation.fakes import ids, image, run_step, sample, saved, stepped, table
 
 

@@ -1,14 +1,13 @@
-"""MIMIC-CXR: chest radiographs with free-text reports; the findings section is what a model learns to write."""
+"""Images with reports: MIMIC-CXR, whose findings section is the caption, and bioCaption's IU X-Ray and Peir Gross."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dragonfly.data import BadSample, ImageRef, Sample
 
-from .rows import captioned, converted, found, table_rows, text
-from .source import Row, Source
+from .source import Outcome, Source, captioned, converted, find_files, table_rows, text
 
 _HEADING = re.compile(r"^[ \t]*(?P<name>[A-Z][A-Z /&,()-]{2,}):", re.MULTILINE)
 
@@ -25,12 +24,12 @@ def findings(report: str) -> str:
     return " ".join(report[start:end].split())
 
 
-def _rows(folder: Path) -> Iterator[Row]:
-    splits = found(folder, "mimic-cxr-2.0.0-split.csv.gz", "mimic-cxr-2.0.0-split.csv")[:1]
-    return converted(splits, folder, lambda row, _: _sample(row, folder), rows=table_rows)
+def _mimic(folder: Path) -> Iterator[Outcome]:
+    splits = find_files(folder, "mimic-cxr-2.0.0-split.csv.gz", "mimic-cxr-2.0.0-split.csv")[:1]
+    return converted(splits, folder, lambda row, _: _mimic_sample(row, folder), rows=table_rows)
 
 
-def _sample(row: dict[str, Any], folder: Path) -> Sample:
+def _mimic_sample(row: dict[str, Any], folder: Path) -> Sample:
     patient, study = text(row, "subject_id"), text(row, "study_id")
     below = f"files/p{patient[:2]}/p{patient}/s{study}"
     image = ImageRef(path=str(folder / below / f"{text(row, 'dicom_id')}.jpg"), group=f"mimic:p{patient}")
@@ -57,7 +56,7 @@ MIMIC_CXR = Source(
         "caption is the findings section; subsets: train, no-findings (of the training split), validate, test. The group is "
         "the patient."
     ),
-    rows=_rows,
+    rows=_mimic,
     domain="biomedical",
     modality="chest-xray",
     form="caption",
@@ -67,4 +66,52 @@ MIMIC_CXR = Source(
     published_rows=377_110,
     published_place="appendix C.3 as quoted from the data set: all splits",
     images=368_960,
+)
+
+
+def _biocaption(images: str, style: str, group: Callable[[str], str | None]) -> Callable[[Path], Iterator[Outcome]]:
+    def read(folder: Path) -> Iterator[Outcome]:
+        def to_sample(row: dict[str, Any], _: Path) -> Sample:
+            name = text(row, "image")
+            return captioned(text(row, "caption"), ImageRef(path=str(folder / images / name), group=group(name)), style)
+
+        def rows(file: Path) -> Iterator[Any]:
+            return table_rows(file, delimiter="\t", fields=("image", "caption"))
+
+        return converted(find_files(folder, "train_images.tsv"), folder, to_sample, rows=rows)
+
+    return read
+
+
+IU_XRAY = Source(
+    name="iu-xray",
+    title="IU X-Ray (bioCaption's training split)",
+    url="https://github.com/nlpaueb/bioCaption",
+    licence="not stated",
+    layout=(
+        "train_images.tsv (image's name, tab, impression and findings), images in iu_xray_images/, named "
+        "CXR<report>_IM-...png; the group is the report."
+    ),
+    rows=_biocaption("iu_xray_images", "chest-xray-report", lambda name: f"iu-xray:{name.split('_')[0]}"),
+    domain="biomedical",
+    modality="chest-xray",
+    form="caption",
+    paper_rows=6_698,
+    paper_place="appendix C.11 and table 7",
+    images=6_698,
+)
+
+PEIR_GROSS = Source(
+    name="peir-gross",
+    title="Peir Gross (bioCaption's training split)",
+    url="https://github.com/nlpaueb/bioCaption",
+    licence="not stated",
+    layout="train_images.tsv (image's name, tab, caption), images in peir_gross_images/. No group.",
+    rows=_biocaption("peir_gross_images", "gross-pathology", lambda _: None),
+    domain="biomedical",
+    modality="gross-pathology",
+    form="caption",
+    paper_rows=5_172,
+    paper_place="appendix C.12 and table 7",
+    images=5_172,
 )
