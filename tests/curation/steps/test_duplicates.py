@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import ImageOps
 
 from dragonfly.curation.steps import Job
-from dragonfly.curation.steps.duplicates import banding
+from dragonfly.curation.steps.duplicates import banding, keep_first
 from tests.curation.fakes import ids, image, run_step, sample, saved, stepped, table
 
 
@@ -100,3 +101,28 @@ def test_a_threshold_outside_0_to_1_is_refused(tmp_path: Path) -> None:
 def test_empty_parts_pass_through(tmp_path: Path) -> None:
     made, _ = stepped(table(tmp_path, [sample("a", "q")]), "mixture", total=1)
     assert ids(stepped(made, "dedupe_images")[0]) == ["a"]
+
+
+def test_one_row_per_image_and_instruction(tmp_path: Path) -> None:
+    one, same, other = saved(tmp_path, 1), saved(tmp_path, 1, "same.png"), saved(tmp_path, 2)
+    rows = [
+        sample("a", "What is it?", "a dog", one),
+        sample("b", "what  is IT?", "a cat", same),  # the same bytes and words under another name
+        sample("c", "What is it?", "a dog", other),
+        sample("d", "What is this?", "a dog", one),
+        sample("e", "What is it?", "without an image"),
+        sample("f", "What is it?", "again"),
+    ]
+    left, counts = run_step(table(tmp_path, rows), "dedupe_exact")
+    assert left == ["a", "c", "d", "e"]
+    assert counts == {"in": 6, "out": 4, "dropped": {"same image and instruction": 2}}
+
+
+def test_a_chain_does_not_swallow_what_is_not_paired() -> None:
+    # 0-1, 1-2, 2-3: 1 goes to 0; 2 is not paired with 0, so it stays; 3 goes to 2.
+    first, second = np.array([2, 0, 1]), np.array([3, 1, 2])
+    assert keep_first(first, second, 5).tolist() == [0, 0, 2, 2, 4]
+
+
+def test_of_two_that_could_stand_for_it_the_first_does() -> None:
+    assert keep_first(np.array([1, 0]), np.array([2, 2]), 3).tolist() == [0, 1, 0]

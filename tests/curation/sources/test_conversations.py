@@ -1,4 +1,4 @@
-"""SVIT, The Cauldron, ArXivCap, OpenHermes and MathInstruct."""
+"""SVIT, The Cauldron, OpenHermes, MathInstruct."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from dragonfly.curation.sources import SOURCES
 from dragonfly.curation.sources.conversations import CAULDRON_EXCLUDED, CAULDRON_SUBSETS
 from dragonfly.data import BadRow, ImageRef, Message, Part, Sample
 
-from .layouts import LAYOUTS, image, png, write_json, write_parquet
+from .layouts import LAYOUTS, png, write_json, write_parquet
 
 
 def samples(name: str, folder: Path) -> list[Sample]:
@@ -90,14 +90,6 @@ def test_the_cauldron_shows_its_images_before_the_first_question(tmp_path: Path)
     assert pair.messages[0].content == (Part("image"), Part("image"), Part("text", "Q"))
 
 
-def test_arxivcap_makes_one_sample_of_each_image_with_the_captions_that_are_its_own(tmp_path: Path):
-    LAYOUTS["arxivcap"](tmp_path)
-    read = samples("arxivcap", tmp_path)
-    assert [sample.meta["caption"] for sample in read] == ["Loss curves. (a) train", "Loss curves. (b) test", "A map."]
-    assert [sample.images[0].group for sample in read] == ["arxiv:1001.0001", "arxiv:1001.0001", "arxiv:1001.0002"]
-    assert [sample.images[0].bytes for sample in read] == [png(1), png(2), png(3)]
-
-
 def test_openhermes_keeps_the_system_message(tmp_path: Path):
     LAYOUTS["openhermes"](tmp_path)
     read = samples("openhermes", tmp_path)
@@ -111,11 +103,3 @@ def test_mathinstruct_asks_its_instruction(tmp_path: Path):
     assert [sample.messages for sample in samples("mathinstruct", tmp_path)] == [
         said(f"What is {n} + {n}?", str(2 * n)) for n in range(3)
     ]
-
-
-def test_images_below_a_links_folder_are_found(tmp_path: Path):
-    """A data set's folder is often a link to where its images lie."""
-    LAYOUTS["svit"](tmp_path / "real")
-    image(tmp_path / "real/raw/VG_100K/13.jpg")
-    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
-    assert len(samples("svit", tmp_path / "link")) == 3

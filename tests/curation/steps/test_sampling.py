@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dragonfly.curation import ingest
 from dragonfly.curation.steps import Job, Origin
 from dragonfly.data import Sample
 from tests.curation.fakes import ids, run_step, sample, saved, stepped, table
@@ -55,3 +56,27 @@ def test_options_of_split_are_checked(tmp_path: Path) -> None:
         run_step(made, "split", eval_share=1.0)
     with pytest.raises(ValueError, match="split: by is 'row'; accepted: group, image"):
         run_step(made, "split", by="row")
+
+
+def capped(folder: Path, order: list[int], seed: int) -> set[str]:
+    first, second = saved(folder, 1), saved(folder, 2)
+    rows = [sample(str(number), f"question {number}", image=first) for number in order]
+    rows += [sample(f"b{number}", "q", image=second) for number in range(3)]
+    rows += [sample(f"t{number}", f"text {number}") for number in range(20)]
+    left, counts = run_step(table(folder, rows), "cap", Job(seed))
+    assert counts == {"in": 43, "out": 31, "dropped": {"over 8 per image": 12}}
+    assert {f"b{number}" for number in range(3)} | {f"t{number}" for number in range(20)} <= set(left)
+    return {name for name in left if name.isdigit()}
+
+
+def test_eight_per_image_drawn_by_seed_and_row_and_not_by_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "PART_ROWS", 7)
+    forward = capped(tmp_path / "a", list(range(20)), 0)
+    assert len(forward) == 8 and forward != {str(number) for number in range(8)}
+    assert capped(tmp_path / "b", list(reversed(range(20))), 0) == forward
+    assert capped(tmp_path / "c", list(range(20)), 1) != forward
+
+
+def test_a_cap_below_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cap: per_image is 0; give at least 1"):
+        run_step(table(tmp_path, [sample("a", "q")]), "cap", per_image=0)
