@@ -32,7 +32,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from dragonfly.curation.engine import start  # noqa: E402
 from dragonfly.curation.ingest import read_table  # noqa: E402
 from dragonfly.curation.steps import STEPS, Job  # noqa: E402
-from dragonfly.curation.steps.similar_images import representatives  # noqa: E402
+from dragonfly.curation.steps.duplicates import representatives  # noqa: E402
 from dragonfly.curation.table import Table, samples_of  # noqa: E402
 from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest  # noqa: E402
 from dragonfly.files import result_header, write_json  # noqa: E402

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dragonfly.curation.sources import SOURCES, Source
-from dragonfly.curation.sources.cauldron import EXCLUDED, SUBSETS
+from dragonfly.curation.sources.conversations import CAULDRON_EXCLUDED, CAULDRON_SUBSETS
 from dragonfly.files import write_text
 
 TARGET = Path(__file__).parents[1] / "docs" / "curation-sources.md"
@@ -50,8 +50,8 @@ def _section(source: Source) -> str:
 
 
 def _cauldron() -> str:
-    names = ", ".join(f"`{name}`" for name in SUBSETS)
-    reasons = "".join(f"- `{name}`: {reason}\n" for name, reason in EXCLUDED.items())
+    names = ", ".join(f"`{name}`" for name in CAULDRON_SUBSETS)
+    reasons = "".join(f"- `{name}`: {reason}\n" for name, reason in CAULDRON_EXCLUDED.items())
     return (
         f"## The Cauldron's sub-sets\n\n{names}.\n\nThe paper removes five for mathematics or code and does not name them. "
         f"`general.yaml` leaves out these five, by our reading:\n\n{reasons}"

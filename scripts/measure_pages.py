@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 import dragonfly
-from dragonfly.evaluation.intervals import interval
+from dragonfly.evaluation.statistics import interval
 from dragonfly.files import result_header, write_json, write_text
 from dragonfly.inference import Engine, Row
 from dragonfly.inference.loading import bundled_model

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from dragonfly import __version__, files
-from dragonfly.files import atomic_directory, atomic_write, result_header, sha256, write_json, write_text
+from dragonfly.files import InUse, atomic_directory, atomic_write, lock, result_header, sha256, write_json, write_text
 
 
 def test_a_written_file_holds_the_text_and_nothing_lies_beside_it(tmp_path: Path) -> None:
@@ -69,6 +73,65 @@ def test_json_refuses_nan_and_leaves_the_old_file(tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"loss": float("nan")})
     assert (tmp_path / "a.json").read_text() == "1\n"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def _in_use(path: Path) -> str:
+    with pytest.raises(InUse) as error, lock(path):
+        pytest.fail("two hold one lock")
+    return str(error.value)
+
+
+def test_one_holds_a_lock_and_the_next_gets_it_afterwards(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "study"
+    with lock(folder):
+        owner = f"process {os.getpid()} on {platform.node()}"
+        assert _in_use(folder) == f"{folder} is in use by {owner}; wait for it to end, or choose another folder"
+        assert owner in _in_use(folder)  # whoever did not get it leaves the owner's name alone
+        with lock(tmp_path / "other"):
+            pass
+    with lock(folder):
+        pass
+    assert [path.name for path in folder.parent.iterdir()] == [".study.lock"]
+
+
+def test_a_lock_is_free_after_a_failure_and_a_fault_in_the_block_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="mine") as error, lock(tmp_path / "a"):
+        raise ValueError("mine")
+    assert not isinstance(error.value, InUse)
+    with lock(tmp_path / "a"):
+        pass
+
+
+def test_a_killed_owners_lock_is_free_at_once(tmp_path: Path) -> None:
+    code = "import sys, time\nfrom dragonfly.files import lock\nwith lock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a")], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        assert f"is in use by process {holder.pid} on {platform.node()}" in _in_use(tmp_path / "a")
+        holder.kill()
+        holder.wait()
+        with lock(tmp_path / "a"):
+            assert str(os.getpid()) in (tmp_path / ".a.owner").read_text()
+
+
+def test_a_lock_is_waited_for_as_long_as_is_said(tmp_path: Path) -> None:
+    held, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock(tmp_path / "a"):
+            held.set()
+            leave.wait(30)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait(30)
+    start = time.monotonic()
+    with pytest.raises(InUse), lock(tmp_path / "a", wait=0.2):
+        pytest.fail("two hold one lock")
+    assert 0.2 <= time.monotonic() - start < 10
+    threading.Timer(0.2, leave.set).start()
+    with lock(tmp_path / "a", wait=-1):
+        pass
+    other.join()
 
 
 def test_sha256_of_bytes_and_of_a_file_agree(tmp_path: Path) -> None:

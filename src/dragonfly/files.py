@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and the header of every result file.
+"""Files that are whole or absent, folders that one process uses at a time, and the header of every result file.
 
 Promises: a reader never sees a half-written file or folder, because each is made under a temporary name beside its
 target, flushed to the disk and renamed; a failure removes the temporary name and leaves the old target as it was.
@@ -91,6 +91,44 @@ def atomic_directory(path: str | Path) -> Generator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+class InUse(ValueError):
+    """Another process holds the lock; the message names the folder, the process and its machine."""
+
+
+@contextmanager
+def lock(path: str | Path, *, wait: float = 0) -> Generator[None]:
+    """Hold `path`, a file or folder that need not exist, for this process until the block ends.
+
+    `wait` is how many seconds to wait for another holder; a negative number waits for ever. Raises `InUse` when they are over.
+    The lock is the operating system's, on the file `.NAME.lock` beside `path`, so that of a process that was killed is free at
+    once. That file stays: to remove it would part those who wait for it. `.NAME.owner` names the holder and goes with the lock.
+    Holders are other processes, other threads, or an outer block of the same thread.
+    """
+    import filelock
+
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` would lock what a link points at, in another folder
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner = path.with_name(f".{path.name}.owner")
+    held = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        held.acquire(timeout=wait)
+    except filelock.Timeout:
+        raise InUse(f"{path} is in use by {_owner_in(owner)}; wait for it to end, or choose another folder") from None
+    try:
+        write_text(owner, f"process {os.getpid()} on {platform.node()}\n")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        held.release()
+
+
+def _owner_in(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip() or "another process"
+    except OSError:  # it has the lock and has not written its name yet
+        return "another process"
 
 
 def sha256(source: str | Path | bytes) -> str:

@@ -95,6 +95,9 @@ def test_the_grid_is_the_layouts(made: Path) -> None:
         assert found == pytest.approx(box, abs=0.01)
     assert drawn["evidence"] == [(10.0, 20.0, 30.5, 60.0)]
     assert page.all("svg")[0]["viewbox"] == "0 0 800 200"
+    frames = [span for span in page.all("span") if "title" in span]
+    assert [frame["class"] for frame in frames] == ["image"]  # the style lays the lines over the image by this class
+    assert ".image svg { position: absolute" in (made / "grid.html").read_text(encoding="utf-8")
 
 
 def test_images_are_small_and_a_lost_one_is_told(made: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from dragonfly.curation.captions import WORDINGS, instructions_from_captions
 from dragonfly.curation.sources import SOURCES
-from dragonfly.curation.sources.rows import captioned
+from dragonfly.curation.sources.source import captioned
 from dragonfly.data import BadSample, ImageRef, Message, Part, Sample, validate
 
 from ..data.fakes import sample

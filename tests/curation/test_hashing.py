@@ -7,10 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from dragonfly.curation.hamming_search import keep_first, near_pairs
 from dragonfly.curation.hashing import draws, jaccard, joined, normalised, number, shingles
 
 
@@ -49,32 +46,3 @@ def test_shingles_and_their_overlap() -> None:
     # {abc, bcd} and {abc, bcx}: 1 of 3
     assert jaccard(shingles("a b c d"), shingles("a b c x")) == pytest.approx(1 / 3)
     assert jaccard(frozenset(), frozenset()) == 1.0
-
-
-@given(st.integers(0, 2**32), st.integers(0, 11), st.integers(2, 60))
-@settings(max_examples=40, deadline=None)
-def test_every_near_pair_is_found_and_no_other(seed: int, radius: int, count: int) -> None:
-    random = np.random.default_rng(seed)
-    hashes = random.integers(0, 2**64, count, dtype=np.uint64)
-    for place in range(1, count, 2):  # a neighbour some bits away, spread or within one band
-        bits = random.choice(64 if place % 4 == 1 else 16, random.integers(0, 14), replace=False)
-        hashes[place] = hashes[place - 1] ^ np.bitwise_or.reduce(np.uint64(1) << bits.astype(np.uint64), initial=np.uint64(0))
-    others = hashes[::2]
-    expected = np.argwhere(np.bitwise_count(hashes[:, None] ^ others[None]) <= radius)
-    found = np.stack(near_pairs(hashes, others, radius), axis=1)
-    assert np.array_equal(found, expected)
-
-
-def test_a_radius_that_means_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="image radius is 12 bits of 64; give 0 to 11"):
-        near_pairs(np.zeros(1, np.uint64), np.zeros(1, np.uint64), 12)
-
-
-def test_a_chain_does_not_swallow_what_is_not_paired() -> None:
-    # 0-1, 1-2, 2-3: 1 goes to 0; 2 is not paired with 0, so it stays; 3 goes to 2.
-    first, second = np.array([2, 0, 1]), np.array([3, 1, 2])
-    assert keep_first(first, second, 5).tolist() == [0, 0, 2, 2, 4]
-
-
-def test_of_two_that_could_stand_for_it_the_first_does() -> None:
-    assert keep_first(np.array([1, 0]), np.array([2, 2]), 3).tolist() == [0, 1, 0]

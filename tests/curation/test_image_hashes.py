@@ -6,9 +6,12 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from dragonfly.curation.image_hashes import describe, perceptual_hashes
+from dragonfly.curation.image_hashes import describe, near_pairs, perceptual_hashes
 from dragonfly.files import sha256
 from tests.curation.fakes import image, saved
 
@@ -64,3 +67,22 @@ def test_a_plain_image_has_no_looks() -> None:
     faint = np.full((50, 50), 100, dtype=np.uint8)
     faint[::2] += 1
     assert perceptual_hashes(Image.fromarray(faint)) is None
+
+
+@given(st.integers(0, 2**32), st.integers(0, 11), st.integers(2, 60))
+@settings(max_examples=40, deadline=None)
+def test_every_near_pair_is_found_and_no_other(seed: int, radius: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    hashes = random.integers(0, 2**64, count, dtype=np.uint64)
+    for place in range(1, count, 2):  # a neighbour some bits away, spread or within one band
+        bits = random.choice(64 if place % 4 == 1 else 16, random.integers(0, 14), replace=False)
+        hashes[place] = hashes[place - 1] ^ np.bitwise_or.reduce(np.uint64(1) << bits.astype(np.uint64), initial=np.uint64(0))
+    others = hashes[::2]
+    expected = np.argwhere(np.bitwise_count(hashes[:, None] ^ others[None]) <= radius)
+    found = np.stack(near_pairs(hashes, others, radius), axis=1)
+    assert np.array_equal(found, expected)
+
+
+def test_a_radius_that_means_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="image radius is 12 bits of 64; give 0 to 11"):
+        near_pairs(np.zeros(1, np.uint64), np.zeros(1, np.uint64), 12)

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from dragonfly.curation.label_questions import DR_GRADES, questions_from_labels
-from dragonfly.curation.sources.rows import labelled
+from dragonfly.curation.sources.source import labelled
 from dragonfly.data import BadSample, ImageRef, Sample, validate
 
 from ..data.fakes import sample

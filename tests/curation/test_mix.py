@@ -8,7 +8,7 @@ from dragonfly.config import dump
 from dragonfly.curation.mix import MIXES, Mix, MixSource, load_mix
 from dragonfly.curation.options import STEPS
 from dragonfly.curation.sources import SOURCES
-from dragonfly.curation.sources.cauldron import EXCLUDED, SUBSETS
+from dragonfly.curation.sources.conversations import CAULDRON_EXCLUDED, CAULDRON_SUBSETS
 from dragonfly.data import ImageRef, Sample, write_manifest
 
 from ..data.fakes import image, sample
@@ -44,13 +44,13 @@ def test_the_shipped_mixes_are_the_papers():
     }
     assert sum(source.expected or 0 for source in load_mix("med-stage3").sources) == 88_233
     cauldron = next(source for source in load_mix("general").sources if source.name == "cauldron")
-    assert set(cauldron.exclude) == set(EXCLUDED)
+    assert set(cauldron.exclude) == set(CAULDRON_EXCLUDED)
     caps = [step.options for step in load_mix("general").steps if step.step == "cap"]
     assert caps == [{"per_image": 8}]
 
 
 def test_excluded_names_exist_in_the_data(tmp_path: Path):
-    known = {"cauldron": set(SUBSETS)}
+    known = {"cauldron": set(CAULDRON_SUBSETS)}
     for name in ("mimic-cxr", "slake", "ddr"):
         LAYOUTS[name](tmp_path / name)
         known[name] = {row.meta["subset"] for row in SOURCES[name].read(tmp_path / name) if isinstance(row, Sample)} | {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dragonfly.evaluation import Judge, Question, Settings, check_judge, evaluate, intervals, load_questions, rescore
+from dragonfly.evaluation import Judge, Question, Settings, check_judge, evaluate, load_questions, rescore, statistics
 from dragonfly.evaluation.judge import KEY, judge_all, verdicts
 from dragonfly.evaluation.run import predictions_of
 from dragonfly.evaluation.tasks import rubrics
@@ -62,7 +62,7 @@ class Endpoint:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Endpoint]]:
     monkeypatch.setenv(KEY, SECRET)
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(intervals, "RESAMPLES", 10)
+    monkeypatch.setattr(statistics, "RESAMPLES", 10)
     open_ones: list[Endpoint] = []
 
     def start(answer: Callable[[dict[str, Any], int], Any]) -> Endpoint:

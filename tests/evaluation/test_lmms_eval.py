@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from dragonfly.evaluation.lmms_eval import MODEL_ID, manifest, rows, tasks_folder
+from dragonfly.evaluation.lmms_eval import MODEL_ID, manifest, task_functions, tasks_folder
 from dragonfly.inference import load
 from tests.tiny import image
 
@@ -90,7 +90,7 @@ def chat_class() -> Any:
 
 def test_importing_it_needs_no_lmms_eval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lmms_eval", None)
-    for name in ("dragonfly.evaluation.lmms_eval", "dragonfly.evaluation.lmms_eval.rows"):
+    for name in ("dragonfly.evaluation.lmms_eval", "dragonfly.evaluation.lmms_eval.task_functions"):
         importlib.reload(importlib.import_module(name))
     with pytest.raises(ImportError):
         manifest()
@@ -184,7 +184,7 @@ def test_short_answers_are_scored_as_dragonfly_eval_does(name: str) -> None:
     found = [task["process_results"](document, [" yes "]) for document in documents]
     scores = {metric["metric"]: metric["aggregation"]([one[metric["metric"]] for one in found]) for metric in task["metric_list"]}
     assert scores == {"exact_match_vqa": 2 / 5, "closed_accuracy": 2 / 4, "token_f1": 2 / 5}
-    assert rows.mean_of_present([None]) == 0.0
+    assert task_functions.mean_of_present([None]) == 0.0
 
 
 CAPTIONS = [
@@ -211,8 +211,8 @@ def test_captions_are_read_where_dragonfly_eval_reads_them(
     assert {len(view) for view in views} == ({2} if write is reports else {1})
     assert task["doc_to_text"](documents[0]).startswith("Describe th")
     pairs = [task["process_results"](document, [reply])["rouge_l"] for document in documents]
-    assert rows.rouge_l_plain(pairs) == pytest.approx(expected, abs=1e-6)  # Java tokenises for the others
-    plain = {metric["metric"]: metric["aggregation"] for metric in task["metric_list"]}["rouge_l"] is rows.rouge_l_plain
+    assert task_functions.rouge_l_plain(pairs) == pytest.approx(expected, abs=1e-6)  # Java tokenises for the others
+    plain = {metric["metric"]: metric["aggregation"] for metric in task["metric_list"]}["rouge_l"] is task_functions.rouge_l_plain
     assert plain == (write is reports)
     monkeypatch.chdir("/")
     monkeypatch.setenv("DRAGONFLY_DATA", str(tmp_path))

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
-from dragonfly.evaluation.questions import Question, from_manifest, read_rows
+from dragonfly.evaluation.question import Question, from_manifest, read_rows
 
 from .fakes import write_qa, yes_no_rows
 

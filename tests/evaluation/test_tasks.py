@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from dragonfly.evaluation import TASKS, Settings, evaluate, find_task, intervals, load_questions, metrics
+from dragonfly.evaluation import TASKS, Settings, evaluate, find_task, load_questions, statistics
 from dragonfly.evaluation.metrics import captions
-from dragonfly.evaluation.scorers import captions as caption_scorers
-from dragonfly.evaluation.scorers.short import is_closed
+from dragonfly.evaluation.metrics.short import is_closed
 from dragonfly.evaluation.tasks import render
 from dragonfly.evaluation.tasks.layouts import DISCIPLINES
 from dragonfly.imaging import load_image
@@ -28,19 +27,18 @@ WITH_TEXT = {"scienceqa", "hallusion_bench_judge"}  # some of their questions ha
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Intervals are tested elsewhere and take most of the time."""
-    monkeypatch.setattr(intervals, "RESAMPLES", 10)
+    monkeypatch.setattr(statistics, "RESAMPLES", 10)
 
 
 @pytest.fixture
 def without_java(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Captions scored without the Java programs: PTB leaves texts as they are and METEOR gives nothing."""
     monkeypatch.setattr(captions, "_ptb", lambda texts: texts)
-    monkeypatch.setattr(captions, "_meteor", lambda meant, said: (0.0, [0.0] * len(meant)))
-    for module, name in ((captions, "require"), (metrics, "require_captions")):
-        monkeypatch.setattr(module, name, lambda **_: None)
-    caption_scorers._scores.cache_clear()
+    monkeypatch.setattr(captions, "_meteor", lambda labels, _: (0.0, [0.0] * len(labels)))
+    monkeypatch.setattr(captions, "require_captions", lambda **_: None)
+    captions._cached_scores.cache_clear()
     yield
-    caption_scorers._scores.cache_clear()
+    captions._cached_scores.cache_clear()
 
 
 def test_every_task_has_a_layout_and_says_where_it_comes_from() -> None:

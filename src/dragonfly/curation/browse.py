@@ -1,7 +1,7 @@
-"""A manifest as one page to look through: samples with small images, how each is cut, and filters.
+"""A manifest as one page to look through: samples with small images, the grid that each is cut into, and filters.
 
-Promises that the page needs nothing else (no network, no folder beside it), that whatever stands in the data is shown as
-text, and that the grid lines are the layout's own boxes. Chooses evenly among the rows of every source; changes nothing.
+The page needs nothing else (no network, no folder beside it). Whatever stands in the data is shown as text: jinja2 escapes it
+(`browse.html.jinja`). The grid lines are the layout's own boxes. The samples are spread evenly over the rows of every source.
 """
 
 import base64
@@ -9,10 +9,8 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
+from typing import Any
 
 from PIL import Image
 
@@ -21,6 +19,7 @@ from dragonfly.data.parquet import import_pyarrow
 from dragonfly.files import write_text
 from dragonfly.imaging import load_image
 from dragonfly.vision import EncoderSpec, make_layout
+from dragonfly.vision.layout import Box
 from dragonfly.vision.presets import get_preset
 
 from .export import EVAL
@@ -29,21 +28,39 @@ SIDE = 240  # longest side of a small image, in pixels
 LETTERS = 1200  # of one turn
 IMAGES = 4  # of one sample
 
-Box = tuple[float, float, float, float]
+
+@dataclass(frozen=True)
+class _ShownImage:
+    """An image on the page: its size in pixels, its thumbnail as base64 JPEG, its (kind, box) lines; or the fault that it has."""
+
+    fault: str = ""
+    width: int = 0
+    height: int = 0
+    thumbnail: str = ""
+    thumbnail_width: int = 0
+    thumbnail_height: int = 0
+    boxes: Sequence[tuple[str, Box]] = ()
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """An image for the page: its HTML and its longer side in pixels (0 where it cannot be read)."""
+class _Card:
+    """One sample on the page. `side` is the longest side of its images in pixels, 0 without any; `facts` shows its meta."""
 
-    html: str
+    source: str
+    id: str
+    split: str
+    words: int
     side: int
+    images: Sequence[_ShownImage]
+    turns: Sequence[tuple[str, str]]
+    facts: str
 
 
 def browse(directory: str | Path, output: str | Path | None = None, *, limit: int = 200, preset: str = "v2") -> Path:
-    """Write the page about the set in `directory` (its folder or manifest.json) and give its path.
+    """Write the page about the set in `directory` (its folder or manifest.json) and return its path.
 
     `output` is by default browse.html in the folder; at most `limit` samples are shown; the grids are those of `preset`.
+    ValueError for a limit below 1, an unknown preset, or a folder without manifest.
     """
     if limit < 1:
         raise ValueError(f"limit is {limit}; give at least 1")
@@ -52,18 +69,25 @@ def browse(directory: str | Path, output: str | Path | None = None, *, limit: in
     folder = manifest.path.parent
     parts = [("train", manifest)] + ([("eval", Manifest.open(folder / EVAL))] if (folder / EVAL).is_dir() else [])
     target = Path(output) if output is not None else folder / "browse.html"
-    rows = sum(len(part) for _, part in parts)
-    chosen = list(_chosen(parts, limit))
-    cards = [_card(place, split, sample, spec) for place, (split, sample) in enumerate(chosen)]
-    sources = sorted({sample.source for _, sample in chosen})
-    page = Template((files("dragonfly.curation") / "browse.html").read_text(encoding="utf-8")).substitute(
-        title=escape(f"{folder.absolute().name}: {len(chosen)} of {rows:,} samples"),
-        sources="".join(f"<option>{escape(source)}</option>" for source in sources),
-        about=escape(f"Grid lines: mid and high sub-images of preset {preset}. Manifest {manifest.sha256[:16]}."),
-        cards="\n".join(cards),
+    cards = [_card(split, sample, spec) for split, sample in _chosen(parts, limit)]
+    page = _render(
+        title=f"{folder.absolute().name}: {len(cards)} of {sum(len(part) for _, part in parts):,} samples",
+        sources=sorted({card.source for card in cards}),
+        about=f"Grid lines: mid and high sub-images of preset {preset}. Manifest {manifest.sha256[:16]}.",
+        cards=cards,
     )
     write_text(target, page)
     return target
+
+
+def _render(**values: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    layout: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
+    loader = PackageLoader("dragonfly", "curation")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **layout)
+    environment.filters["number"] = lambda value: f"{value:g}"
+    return environment.get_template("browse.html.jinja").render(**values)
 
 
 def _chosen(parts: Sequence[tuple[str, Manifest]], limit: int) -> Iterator[tuple[str, Sample]]:
@@ -89,63 +113,49 @@ def _sources(manifest: Manifest) -> Iterator[str]:
         yield from table["source"].to_pylist()
 
 
-def _card(place: int, split: str, sample: Sample, spec: EncoderSpec) -> str:
-    shown = [_image(image, sample.evidence if not number else (), spec) for number, image in enumerate(sample.images[:IMAGES])]
-    more = len(sample.images) - len(shown)
-    turns = [_turn(message.role, message.text) for message in sample.messages]
+def _card(split: str, sample: Sample, spec: EncoderSpec) -> _Card:
+    images = [_shown(image, () if number else sample.evidence, spec) for number, image in enumerate(sample.images[:IMAGES])]
+    more = len(sample.images) - len(images)
     words = sum(len(message.text.split()) for message in sample.messages)
     facts = [
         f"{words} words",
         *([f"{more} more images"] if more else []),
         *(f"{key} {value}" for key, value in sample.meta.items()),
     ]
-    data = {
-        "place": place,
-        "source": sample.source,
-        "split": split,
-        "words": words,
-        "side": max((s.side for s in shown), default=0),
-    }
-    marks = " ".join(f'data-{key}="{escape(str(value))}"' for key, value in data.items())
-    return "".join(
-        [
-            f"<article {marks}>",
-            f"<h2>{escape(sample.source)} · {escape(sample.id)}</h2>",
-            *(loaded.html for loaded in shown),
-            *turns,
-            f'<p class="about">{escape(_cut(" · ".join(facts), 400))}</p></article>',
-        ]
+    return _Card(
+        source=sample.source,
+        id=sample.id,
+        split=split,
+        words=words,
+        side=max((max(image.width, image.height) for image in images), default=0),
+        images=images,
+        turns=[(message.role, _cut(message.text, LETTERS)) for message in sample.messages],
+        facts=_cut(" · ".join(facts), 400),
     )
-
-
-def _turn(role: str, text: str) -> str:
-    return f'<p class="turn"><span class="role">{escape(role)}</span> {escape(_cut(text, LETTERS))}</p>'
 
 
 def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else f"{text[:letters]} … ({len(text) - letters} letters more)"
 
 
-def _image(image: ImageRef, evidence: Sequence[Sequence[Box]], spec: EncoderSpec) -> _Shown:
-    """The small image with the boxes of its layout over it, or why it cannot be shown."""
+def _shown(image: ImageRef, evidence: Sequence[Sequence[Box]], spec: EncoderSpec) -> _ShownImage:
+    """The image with the boxes of its layout and its evidence, in source pixels; or its fault."""
     try:
         loaded = load_image(image.source)
     except ValueError as error:
-        return _Shown(f'<p class="fault">{escape(str(error))}</p>', 0)
+        return _ShownImage(fault=str(error))
     height, width = loaded.size
     layout = make_layout((height, width), spec)
     boxes = [("high", box) for box in layout.level_boxes("high")] + [("mid", box) for box in layout.level_boxes("mid")]
     boxes += [("evidence", box) for turn in evidence for box in turn]
-    lines = "".join(
-        f'<rect class="{name}" x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}"/>'
-        for name, (left, top, right, bottom) in boxes
-    )
     small = _small(loaded.image)
-    size = f'width="{small.width}" height="{small.height}"'
-    svg = f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">{lines}</svg>'
-    title = f"{width} x {height} pixels"
-    return _Shown(
-        f'<span class="image_key" title="{title}"><img {size} alt="{title}" src="{_data(small)}">{svg}</span>', max(height, width)
+    return _ShownImage(
+        width=width,
+        height=height,
+        thumbnail=_jpeg(small),
+        thumbnail_width=small.width,
+        thumbnail_height=small.height,
+        boxes=boxes,
     )
 
 
@@ -154,7 +164,7 @@ def _small(image: Image.Image) -> Image.Image:
     return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BICUBIC)
 
 
-def _data(image: Image.Image) -> str:
+def _jpeg(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=72)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

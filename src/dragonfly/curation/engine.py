@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .hamming_search import Indices
-from .hashing import SHINGLE_WORDS, Numbers, draws
+from .hashing import SHINGLE_WORDS, Indices, Numbers, draws
 
 # Read by Daft when it is imported.
 os.environ.update(DAFT_ANALYTICS_ENABLED="0", DO_NOT_TRACK="1", DAFT_PROGRESS_BAR="0")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.uint64]
+Indices = NDArray[np.int64]
 
 SHINGLE_WORDS = 3  # words that stand together in one shingle
 

@@ -1,12 +1,13 @@
-"""What the curation knows of an image: its bytes' hash, its size, a hash of how it looks, or why it cannot be used.
+"""What curation knows of an image (hash of its bytes, size, perceptual hash, or its fault), and which images look alike.
 
-Promises that every image passes through `imaging`, once, and that a fault is a value and never an exception. The perceptual
-hash is the signs of the 64 lowest frequencies of a cosine transform (the mean left out), so a change of brightness or
-contrast, another size or another compression changes few of its bits. Mirroring turns the sign of every odd
-horizontal frequency, so the hash of the mirrored image comes for free. Knows nothing of rows.
+Every image passes through `imaging` once; a fault is a value, never an exception. The perceptual hash is the signs of the 64
+lowest frequencies of a cosine transform without the mean, so that another brightness, contrast, size or compression changes few
+of its bits. Mirroring changes the sign of every odd horizontal frequency, so the mirrored image's hash needs no second transform.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from PIL import Image
 
 from dragonfly.files import sha256
 from dragonfly.imaging import load_image
+
+from .hashing import Indices, Numbers
 
 SIDE = 32  # pixels of the small grey image that is transformed
 BITS = 64
@@ -78,3 +81,55 @@ def _cosines() -> NDArray[np.float64]:
     """The rows of the DCT-II that are used: (12, SIDE)."""
     place = np.arange(SIDE)
     return np.cos(np.pi * np.outer(np.arange(12), 2 * place + 1) / (2 * SIDE))
+
+
+MAX_RADIUS = 11  # beyond it a band may differ in three bits, and the search compares almost each with each
+
+_BANDS, _BAND_BITS = 4, 16
+_PAIRS_AT_ONCE = 4_000_000
+
+
+def near_pairs(hashes: Numbers, others: Numbers, radius: int) -> tuple[Indices, Indices]:
+    """All (i, j) where hashes[i] and others[j] differ in at most `radius` of 64 bits, sorted by i, then j; none is missed.
+
+    Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012): two such hashes agree, up to radius // 4 bits, in at least one of
+    four 16-bit bands, and every pair found that way is compared whole. ValueError for a radius outside 0 to `MAX_RADIUS`.
+    """
+    if not 0 <= radius <= MAX_RADIUS:
+        raise ValueError(f"image radius is {radius} bits of 64; give 0 to {MAX_RADIUS} (beyond, unrelated images match)")
+    hashes, others = np.asarray(hashes, dtype=np.uint64), np.asarray(others, dtype=np.uint64)
+    pairs_of_bands = [np.empty((0, 2), dtype=np.int64)]
+    for band in range(_BANDS):
+        ours, keys = _band(hashes, band), _band(others, band)
+        order = np.argsort(keys, kind="stable")
+        starts = np.searchsorted(keys[order], np.arange(2**_BAND_BITS + 1))
+        for mask in _masks(radius // _BANDS):
+            probes = ours ^ mask
+            for left, right in _expanded(starts[probes], starts[probes + 1]):
+                right = order[right]  # noqa: PLW2901 - positions in the sorted band become indices
+                near = np.bitwise_count(hashes[left] ^ others[right]) <= radius
+                pairs_of_bands.append(np.stack([left[near], right[near]], axis=1))
+    pairs = np.unique(np.concatenate(pairs_of_bands), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _band(hashes: Numbers, band: int) -> Indices:
+    return ((hashes >> np.uint64(band * _BAND_BITS)) & np.uint64(2**_BAND_BITS - 1)).astype(np.int64)
+
+
+def _masks(most: int) -> Iterator[int]:
+    """Every 16-bit number with at most `most` bits set."""
+    for bits in range(most + 1):
+        for chosen in combinations(range(_BAND_BITS), bits):
+            yield sum(1 << bit for bit in chosen)
+
+
+def _expanded(starts: Indices, ends: Indices) -> Iterator[tuple[Indices, Indices]]:
+    """(item, position) for every position from starts[item] to ends[item], some millions at a time."""
+    counts = ends - starts
+    edges = np.flatnonzero(np.diff(np.cumsum(counts) // _PAIRS_AT_ONCE, prepend=0))
+    for items in np.split(np.arange(len(counts)), edges):
+        own = counts[items]
+        left = np.repeat(items, own)
+        offset = np.arange(len(left)) - np.repeat(np.cumsum(own) - own, own)
+        yield left, starts[left] + offset

@@ -118,7 +118,7 @@ def plan_table(mix: Mix) -> str:
     """`plan(mix)` as two Markdown tables: the sources, then the steps."""
     planned = plan(mix)
     sources = [
-        (s.name, _number(s.available), s.published, _number(s.out, s.at_most), _told(s.paper), _gap(s.out, s.paper))
+        (s.name, _number(s.available), s.published, _number(s.out, s.at_most), _count(s.paper), _gap(s.out, s.paper))
         for s in planned.sources
     ]
     steps = [
@@ -140,12 +140,12 @@ def _number(count: int | None, at_most: bool = False) -> str:
     return "not known" if count is None else f"{'<= ' if at_most else ''}{count:,}"
 
 
-def _told(paper: int | None) -> str:
+def _count(paper: int | None) -> str:
     return "not given" if paper is None else f"{paper:,}"
 
 
 def _paper(step: PlannedStep) -> str:
-    return _told(step.paper) + (f" + {step.paper_text:,} text" if step.paper_text else "")
+    return _count(step.paper) + (f" + {step.paper_text:,} text" if step.paper_text else "")
 
 
 def _gap(ours: int | None, paper: int | None) -> str:

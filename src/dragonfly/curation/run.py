@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from dragonfly.data.manifest import NAME, Manifest
 from dragonfly.files import atomic_directory, result_header, write_json, write_text
 
-from .card import data_card
 from .engine import start
-from .export import write_set
+from .export import data_card, write_set
 from .ingest import FACTS, FAULTS, read_table
 from .steps import STEPS, Job, Origin
 from .table import Table
@@ -98,8 +97,8 @@ class Stages:
 
     def run(self, name: str, description: Any, step: Callable[[Path, Any], tuple[Table, dict[str, Any]]]) -> Table:
         """The step's table: from its folder, if one stands there, else by `step(target folder, table before)`."""
-        told = json.dumps([self._digest, name, description], sort_keys=True)
-        self._digest = hashlib.sha256(told.encode()).hexdigest()
+        identity = json.dumps([self._digest, name, description], sort_keys=True)
+        self._digest = hashlib.sha256(identity.encode()).hexdigest()
         place = f"{len(self.records):02d}-"
         folder = self.work / f"{place}{name}-{self._digest[:16]}"
         reused = folder.is_dir()
@@ -130,8 +129,8 @@ def _about(table: Table) -> dict[str, Any]:
 def _listing(path: Path) -> str:
     """A hash of the names, sizes and times of a file, or of all files below a folder."""
     files: Sequence[Path] = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    told = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    facts = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _write_record(mix: Mix, records: list[dict[str, Any]], work: Path, folder: Path) -> None:

@@ -15,8 +15,7 @@ import numpy as np
 from dragonfly.data import Sample
 from dragonfly.data.parquet import from_row, import_pyarrow, schema, to_table
 
-from .hamming_search import Indices
-from .hashing import joined, normalised, number
+from .hashing import Indices, joined, normalised, number
 
 PART_ROWS = 16_384
 
@@ -26,8 +25,8 @@ class Table:
     """The parts of one folder. `facts` is the Parquet file of the images' facts, one row per image path.
 
     Columns beside the manifest's: `row` (place in reading order), `origin` (the mix's name of the source), `key` (what stands
-    in the row, for drawing), `question` (what is asked), `groups`, `images` (keys), `image` (all of them as
-    one; 0 without), `fault` (why an image of it cannot be used), `split` (train or eval).
+    in the row, for drawing), `question` (hash of the instruction), `groups` (keys), `image_keys`, `image_key`
+    (all of these as one; 0 without images), `fault` (why an image of it cannot be used), `split` (train or eval).
     """
 
     folder: Path
@@ -133,7 +132,7 @@ def group_keys(sample: Sample) -> list[int]:
 
 
 def image_columns(images: list[list[int]]) -> dict[str, Any]:
-    """`images` and `image` from the keys of each row's images."""
+    """The columns `image_keys` and `image_key` from the keys of each row's images."""
     pa = import_pyarrow()
     return {
         "image_keys": pa.array(images, pa.list_(pa.uint64())),

@@ -1,11 +1,11 @@
 """Benchmarks: ask a model a data set's questions, score the replies as the field does, and say how sure the score is."""
 
-from .compare import compare
 from .fingerprint import describe_model
 from .judge import Judge
-from .questions import Question
+from .predictions import Shard
+from .question import Question
+from .report import compare
 from .run import Settings, ask, check_judge, evaluate, load_questions, rescore
-from .shards import Shard
 from .tasks import TASKS, TaskSpec, find_task
 
 __all__ = [

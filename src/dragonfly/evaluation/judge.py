@@ -1,7 +1,8 @@
 """A judge behind an OpenAI-compatible endpoint, and judge.jsonl: every prompt it was sent with all it replied.
 
-Promises that a prompt which has a verdict is never sent again, that the key is neither written nor shown, and that a fault of
-the endpoint is one line. A verdict belongs to the judge's model, not to its address. Knows no task but its rubric.
+Each reply of a judged task goes to the judge once; its verdict is put beside the reply, and the metrics of such a task read the
+verdict. A prompt that has a verdict is never sent again. A verdict belongs to the judge's model, not to its address. The key is
+neither written nor shown; a fault of the endpoint is a ValueError of one line.
 """
 
 import json
@@ -18,6 +19,8 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from .predictions import append
+from .scoring import Records, read_records
+from .tasks import TaskSpec
 from .tasks.rubrics import ATTEMPTS, Rubric
 
 KEY = "DRAGONFLY_JUDGE_KEY"
@@ -96,6 +99,46 @@ def _hide(text: str) -> str:
     """One line without the key, should the endpoint repeat it."""
     key = os.environ.get(KEY)
     return " ".join((text.replace(key, "***") if key else text).split())
+
+
+def judge_replies(
+    task: TaskSpec, variants: dict[str, Records], folder: Path, judge: Judge, progress: Callable[..., None]
+) -> None:
+    """Have the judge grade every reply that has no verdict yet, into judge.jsonl of the task's `folder`.
+
+    `progress(label, done, total)` is called as it goes. ValueError where the endpoint fails, or another judge wrote the file.
+    """
+    assert task.rubric is not None
+    prompts = [prompt for records in variants.values() for prompt in _prompts(task, records) if prompt is not None]
+    judge_all(judge, task.rubric, prompts, folder / FILE, lambda done, total: progress(f"{task.name} judge", done, total))
+
+
+def with_verdicts(task: TaskSpec, records: Records, folder: Path) -> Records:
+    """The records, each with its `verdict`; unchanged where the task has no judge. ValueError where a verdict is missing."""
+    if task.rubric is None:
+        return records
+    _, known = verdicts(folder / FILE)
+    prompts = _prompts(task, records)
+    if missing := sum(prompt is not None and prompt not in known for prompt in prompts):
+        raise ValueError(
+            f"the judge has not read {missing} of the replies of {folder}; `dragonfly rescore RUN --judge URL --judge-model NAME`"
+        )
+    return [
+        record if prompt is None else {**record, "verdict": known[prompt]}
+        for record, prompt in zip(records, prompts, strict=True)
+    ]
+
+
+def judge_name(task: TaskSpec, folder: Path) -> dict[str, Any]:
+    """{"judge": its model}, for the scores of a judged task; {} for others."""
+    return {} if task.rubric is None else {"judge": verdicts(folder / FILE)[0]}
+
+
+def _prompts(task: TaskSpec, records: Records) -> list[str | None]:
+    """What the judge is asked of each record; None where there is no reply to judge."""
+    assert task.rubric is not None
+    pairs = zip(*read_records(records), strict=True)
+    return [None if reply is None else task.rubric.prompt(question, reply) for question, reply in pairs]
 
 
 def judge_all(judge: Judge, rubric: Rubric, prompts: Iterable[str], file: Path, progress: Callable[[int, int], None]) -> None:

@@ -18,14 +18,22 @@ from typing import Any, Protocol
 from dragonfly.files import result_header, sha256, write_json
 from dragonfly.inference import Answer, Row
 
-from . import baselines
+from . import controls
 from .cost import block_cost, keep_costs, summarize
-from .judge import Judge
-from .judging import judge_name, judge_replies, with_verdicts
-from .predictions import BLOCK, append, keep_whole_blocks, read_predictions, record_of
-from .questions import Question
+from .judge import Judge, judge_name, judge_replies, with_verdicts
+from .predictions import (
+    BLOCK,
+    MAJORITY,
+    PREDICTIONS,
+    Shard,
+    append,
+    join_shards,
+    keep_whole_blocks,
+    read_predictions,
+    record_of,
+)
+from .question import Question
 from .scoring import score_task
-from .shards import MAJORITY, PREDICTIONS, Shard, join
 from .tasks import TASKS, TaskSpec, find_task, folder_of, read_questions, read_train, render
 
 VARIANTS = ("model", "blind", "shuffled_image")
@@ -117,7 +125,7 @@ def ask(
                 part = shard.part(asked) if shard else asked
                 _ask_all(engine, task, settings, part, folder / _file(variant), progress)
         if settings.with_baselines:
-            write_json(folder / MAJORITY, asdict(baselines.majority(questions, train)))
+            write_json(folder / MAJORITY, asdict(controls.majority(questions, train)))
     if shard is None:
         _write_costs(out, settings.tasks)
 
@@ -198,11 +206,11 @@ def _variant(questions: list[Question], variant: str) -> list[Question] | None:
         return questions
     if not any(question.images for question in questions):
         return None  # without images there is nothing to take away
-    return baselines.without_images(questions) if variant == "blind" else baselines.with_shuffled_images(questions)
+    return controls.without_images(questions) if variant == "blind" else controls.with_shuffled_images(questions)
 
 
 def _file(variant: str) -> str:
-    return "predictions.jsonl" if variant == "model" else f"predictions-{variant}.jsonl"
+    return PREDICTIONS if variant == "model" else f"predictions-{variant}.jsonl"
 
 
 def _ask_all(
@@ -278,7 +286,7 @@ def _answers(out: Path, task: str, variant: str) -> list[dict[str, Any]]:
     run, folder = read_run(out), out / folder_name(task)
     path, total = folder / _file(variant), run["questions"][task]
     if run.get("workers") and not (folder / PREDICTIONS).is_file():
-        join(folder, total, run["workers"], with_baselines=run["settings"]["with_baselines"])
+        join_shards(folder, total, run["workers"], with_baselines=run["settings"]["with_baselines"])
     records = read_predictions(path)
     if len(records) != total:
         raise ValueError(f"{path} answers {len(records)} of {total} questions; finish it with `dragonfly eval`")

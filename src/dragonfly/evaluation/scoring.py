@@ -1,17 +1,16 @@
-"""From predictions to scores: every metric with its interval, beside the baselines, and broken down.
+"""From predictions to scores: every metric with its interval, beside its baselines, and broken down by what the rows state.
 
-Promises that scores depend on the predictions alone, to the last digit written: no time, no path, no randomness.
-Knows no model.
+Scores depend on the predictions alone, to the last digit written: not on time, paths or random state.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from . import hallucination, intervals
-from .calibration import calibration
-from .modality import with_modality
-from .questions import Question
-from .scorers import Metric, Reply, mean
+from .metrics import Metric, Reply, mean, presence
+from .question import Question
+from .statistics import calibration, interval, paired_p
 from .tasks import TaskSpec
 
 Records = list[dict[str, Any]]
@@ -23,8 +22,8 @@ def score_task(
 ) -> dict[str, Any]:
     """One task's part of scores.json.
 
-    `variants` holds the predictions of `model`, `blind` and `shuffled_image` where they were asked, and of `majority`
-    where a judge read it. ValueError where a baseline answers other questions.
+    `variants` holds the predictions of `model`; of `blind` and `shuffled_image` where these were asked; and of `majority` where a
+    judge graded it. ValueError where a baseline answers other questions.
     """
     records = variants["model"]
     questions, replies = read_records(records)
@@ -45,15 +44,15 @@ def score_task(
         named["majority"] = [majority["answer"]] * len(questions) if judged is None else read_records(judged)[1]
         result["baselines"]["majority"] = {**majority, **against(scored, questions, replies, named["majority"])}
     for variant in ("blind", "shuffled_image"):
-        if theirs := variants.get(variant):
-            if [record["id"] for record in theirs] != [record["id"] for record in records]:
+        if baseline := variants.get(variant):
+            if [record["id"] for record in baseline] != [record["id"] for record in records]:
                 raise ValueError(f"task {task.name!r}: {variant} does not answer the model's questions; finish the run")
-            named[variant] = read_records(theirs)[1]
+            named[variant] = read_records(baseline)[1]
             result["baselines"][variant] = against(scored, questions, replies, named[variant])
     keys = by or dict.fromkeys((*(task.breakdown or _few_valued(questions)), "modality"))
     result["breakdown"] = {key: table for key in keys if (table := _breakdown(scored, questions, replies, key, named))}
-    said = {name: [record.get("reply") for record in theirs] for name, theirs in variants.items() if name != "majority"}
-    result["hallucination"] = hallucination.describe(questions, said.pop("model"), said, scores_of)
+    texts = {name: [record.get("reply") for record in asked] for name, asked in variants.items() if name != "majority"}
+    result["hallucination"] = presence.describe(questions, texts.pop("model"), texts, scores_of)
     result["calibration"] = _calibration(scored, questions, records)
     return result
 
@@ -70,17 +69,17 @@ def item_scores(
 
 
 def _calibration(metrics: Sequence[Metric], questions: Sequence[Question], records: Records) -> dict[str, Any] | None:
-    """The calibration of a run's confidences under the metric that it names; None without confidences, or where scores are no
-    shares of right (CIDEr)."""
-    found = item_scores(metrics, questions, read_records(records)[1])
-    if found is None or max(found[1]) > 1:
+    """The calibration of the confidences under the metric that it names; None without confidences, or where a score exceeds 1
+    (CIDEr)."""
+    scored = item_scores(metrics, questions, read_records(records)[1])
+    if scored is None or max(scored[1]) > 1:
         return None
-    curve = calibration([record.get("confidence") for record in records], found[1])
-    return {"metric": found[0], **curve} if curve else None
+    curve = calibration([record.get("confidence") for record in records], scored[1])
+    return {"metric": scored[0], **curve} if curve else None
 
 
 def read_records(records: Records) -> tuple[list[Question], list[Reply]]:
-    """The questions and replies that predictions hold; where a judge read a reply, its verdict stands for it."""
+    """The questions and replies in predictions; a judge's verdict takes the place of the reply that it is about."""
     return [_question(record) for record in records], [record.get("verdict", record.get("reply")) for record in records]
 
 
@@ -97,7 +96,7 @@ def _question(record: dict[str, Any]) -> Question:
 
 
 def applicable(metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply]) -> list[Metric]:
-    """The metrics that say something of these questions."""
+    """The metrics in which at least one of these questions has weight."""
     return [metric for metric in metrics if metric.columns(questions, replies)[:, -1].any()]
 
 
@@ -107,13 +106,13 @@ def scores_of(metrics: Sequence[Metric], questions: Sequence[Question], replies:
 
 
 def _score(metric: Metric, questions: Sequence[Question], replies: Sequence[Reply]) -> dict[str, Any]:
-    """{value, low, high, n}; low and high are None where one image leaves nothing to draw, or a score has no interval."""
+    """{value, low, high, n}; low and high are None with a single image, or where the metric has no interval."""
     columns = metric.columns(questions, replies)
     n, value = int((columns[:, -1] > 0).sum()), _value(metric, questions, replies)
     if metric.whole is not None:
         return {"value": value, "low": None, "high": None, "n": n}
-    found = intervals.interval(columns, _groups(questions), metric.value)
-    low, high = (None, None) if found is None else (round(found[0], 6), round(found[1], 6))
+    bounds = interval(columns, _groups(questions), metric.value)
+    low, high = (None, None) if bounds is None else (round(bounds[0], 6), round(bounds[1], 6))
     return {"value": value, "low": low, "high": high, "n": n}
 
 
@@ -127,16 +126,16 @@ def _groups(questions: Sequence[Question]) -> list[str]:
 
 
 def against(
-    metrics: Sequence[Metric], questions: Sequence[Question], ours: Sequence[Reply], theirs: Sequence[Reply]
+    metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply], others: Sequence[Reply]
 ) -> dict[str, Any]:
-    """The scores of `theirs`, and for each metric the p of `ours` differing from them by chance."""
+    """{"scores": {metric: {value, low, high, n, p}}} of `others`; `p` tests its difference from `replies` (paired, two-sided)."""
     scores: dict[str, Any] = {}
     for metric in metrics:
         p = None
         if metric.whole is None:
-            sides = metric.columns(questions, ours), metric.columns(questions, theirs)
-            p = intervals.paired_p(*sides, _groups(questions), metric.value)
-        scores[metric.name] = {**_score(metric, questions, theirs), "p": None if p is None else round(p, 6)}
+            sides = metric.columns(questions, replies), metric.columns(questions, others)
+            p = paired_p(*sides, _groups(questions), metric.value)
+        scores[metric.name] = {**_score(metric, questions, others), "p": None if p is None else round(p, 6)}
     return {"scores": scores}
 
 
@@ -147,7 +146,7 @@ def _few_valued(questions: Sequence[Question]) -> tuple[str, ...]:
         for key, value in question.meta.items():
             if isinstance(value, str | int | float | bool):
                 values.setdefault(key, set()).add(str(value))
-    return tuple(sorted(key for key, found in values.items() if 2 <= len(found) <= FEW_VALUES))
+    return tuple(sorted(key for key, different in values.items() if 2 <= len(different) <= FEW_VALUES))
 
 
 def _breakdown(
@@ -168,10 +167,57 @@ def _breakdown(
             rows.setdefault(str(one), []).append(index)
     table: dict[str, Any] = {}
     for value in sorted(rows):
-        some, their_replies = [questions[i] for i in rows[value]], [replies[i] for i in rows[value]]
-        known = applicable(metrics, some, their_replies)
-        table[value] = scores_of(known, some, their_replies)
+        subset, predictions = [questions[i] for i in rows[value]], [replies[i] for i in rows[value]]
+        known = applicable(metrics, subset, predictions)
+        table[value] = scores_of(known, subset, predictions)
+        others = {name: [baseline[i] for i in rows[value]] for name, baseline in baselines.items()}
         for metric in known:
-            others = {name: [said[i] for i in rows[value]] for name, said in baselines.items()}
-            table[value][metric.name]["baselines"] = {name: _value(metric, some, said) for name, said in others.items()}
+            table[value][metric.name]["baselines"] = {name: _value(metric, subset, other) for name, other in others.items()}
     return table
+
+
+XRAY, CT, MRI, HISTOPATHOLOGY, GROSS = "X-ray", "CT", "MRI", "histopathology", "gross"
+NOT_STATED = "not stated"
+
+_SPELLINGS = {
+    XRAY: "xray x-ray cxr xr cr dx radiograph plain-film chest-x-ray chest-xray chest-radiograph",
+    CT: "ct computed-tomography ct-scan",
+    MRI: "mri mr magnetic-resonance-imaging magnetic-resonance",
+    HISTOPATHOLOGY: "histopathology histology microscopy sm h-e",
+    GROSS: "gross gross-pathology macroscopy",
+}
+_MODALITIES = {word: name for name, words in _SPELLINGS.items() for word in words.split()}
+
+_MODALITY_OF_TASK = {  # by the first part of a task's name, so that variants of a task need no entry of their own
+    "cxr": XRAY,
+    "iu_xray": XRAY,
+    "mimic_cxr": XRAY,
+    "peir_gross": GROSS,
+    "vqa_rad": NOT_STATED,
+    "slake": NOT_STATED,
+    "path_vqa": NOT_STATED,
+    "roco": NOT_STATED,
+}
+
+
+def canonical_modality(word: str) -> str:
+    """One spelling of a modality (`Chest X-Ray`, `CXR` -> `X-ray`); a word that is none of the five stays as it is."""
+    return _MODALITIES.get(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-"), word.strip() or NOT_STATED)
+
+
+def with_modality(task: str, questions: Sequence[Question]) -> list[Question]:
+    """The questions with `modality` in their meta, in one spelling for all data sets.
+
+    It is what the row's meta states, else the task's; NOT_STATED where neither does, never a guess from image or question. The
+    questions come back unchanged where neither any row nor the task has a modality.
+    """
+    usual = next((name for start, name in _MODALITY_OF_TASK.items() if task == start or task.startswith(f"{start}_")), None)
+    if usual is None and not any(_stated(question) for question in questions):
+        return list(questions)
+    stated = [canonical_modality(_stated(question) or usual or NOT_STATED) for question in questions]
+    return [replace(one, meta={**one.meta, "modality": word}) for one, word in zip(questions, stated, strict=True)]
+
+
+def _stated(question: Question) -> str:
+    value = question.meta.get("modality")
+    return value.strip() if isinstance(value, str) else ""

@@ -5,7 +5,7 @@ Promises the same page for the same entries; a test holds docs/tasks.md to it.
 
 from typing import Any
 
-from .report.blocks import as_table
+from .report.tables import as_table
 from .tasks import TASKS, TaskSpec
 
 INTRODUCTION = """# Tasks

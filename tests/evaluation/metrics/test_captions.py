@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from dragonfly.evaluation.metrics import caption_scores, captions
+from dragonfly.evaluation.metrics import captions
+from dragonfly.evaluation.metrics.captions import caption_scores
 
 
 def score(replies: list[str], references: list[list[str]]) -> captions.CaptionScores:

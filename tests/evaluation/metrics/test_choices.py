@@ -2,7 +2,7 @@
 
 import pytest
 
-from dragonfly.evaluation.metrics import (
+from dragonfly.evaluation.metrics.choices import (
     ai2d_letter,
     mmmu_choice,
     mmmu_letter,

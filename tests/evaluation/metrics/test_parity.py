@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dragonfly.evaluation.metrics import caption_scores, mmmu_letter, mmmu_open, science_qa_letter
+from dragonfly.evaluation.metrics.captions import caption_scores
+from dragonfly.evaluation.metrics.choices import mmmu_letter, mmmu_open, science_qa_letter
 from tests.conftest import SHARED
 
 FOLDER = SHARED / "realdata" / "metric_parity"

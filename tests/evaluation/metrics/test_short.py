@@ -2,20 +2,20 @@
 
 import pytest
 
-from dragonfly.evaluation.metrics import (
+from dragonfly.evaluation.metrics.short import (
     closed_accuracy,
     closed_accuracy_llava_med,
     exact_match,
-    keyword_share,
+    is_closed,
     named_choices,
-    normalize_slake,
-    normalize_vqa,
     open_recall,
     relaxed_accuracy,
     token_f1,
     vqa_accuracy,
     yes_or_no,
 )
+from dragonfly.evaluation.metrics.text import normalize_slake, normalize_vqa
+from dragonfly.evaluation.question import Question
 
 
 @pytest.mark.parametrize(
@@ -158,16 +158,8 @@ def test_vqa_accuracy_with_one_annotator_is_an_exact_match() -> None:
     assert vqa_accuracy("a cat", ["cat"]) == 1.0
 
 
-@pytest.mark.parametrize(
-    ("reply", "answer", "share"),
-    [
-        ("x is -1 or x = -5", "-1<AND>-5", 1.0),
-        ("the red one", "red<AND>blue", 0.5),
-        ("Crimson.", "red<OR>crimson", 1.0),
-        ("It is reddish", "red", 0.0),  # whole words only
-        ("the blue", "red<AND>blue<OR>green", 0.5),
-        ("", "red", 0.0),
-    ],
-)
-def test_keyword_share(reply: str, answer: str, share: float) -> None:
-    assert keyword_share(reply, answer) == share
+def test_closed_is_what_the_data_say_else_what_the_answer_shows() -> None:
+    stated = Question("a", "q", ("yes",), meta={"answer_type": "OPEN"})
+    others = [Question("b", "q", ("Yes",)), Question("c", "q", ("CT",))]
+    assert [is_closed(question) for question in (stated, *others)] == [False, True, False]
+    assert is_closed(Question("a", "q", ("CT",), options=("CT", "MRI")))

@@ -9,7 +9,7 @@ import pytest
 
 from dragonfly.evaluation import Settings, compare, evaluate, load_questions
 from dragonfly.evaluation.report import open_run, open_runs, page, write_markdown
-from dragonfly.evaluation.report.blocks import Heading, Items, Rows, Text, markdown
+from dragonfly.evaluation.report.document import Heading, Items, Rows, Text, markdown
 from dragonfly.inference import Row
 from tests.evaluation.fakes import RuleEngine, write_qa, yes_no_rows
 

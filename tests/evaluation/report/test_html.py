@@ -14,7 +14,7 @@ from PIL import Image
 
 from dragonfly.evaluation import Settings, compare, evaluate, load_questions
 from dragonfly.evaluation.report import open_runs, write_html
-from dragonfly.evaluation.report.gallery import choose
+from dragonfly.evaluation.report.html import choose
 from dragonfly.imaging import load_image
 from dragonfly.inference import Answer, Row
 from dragonfly.inference.answer import describe_selection
@@ -75,7 +75,7 @@ def test_hostile_text_is_text(whole: str) -> None:
     allowed = "html head meta title style body h1 h2 h3 p ul li div table tr th td img strong dl dt dd"
     assert tags <= set(allowed.split())
     assert all(tag.startswith('src="data:') for tag in re.findall(r"<img ([^>]*)>", whole))
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; $x$ &amp; &quot;&#x27;&gt;" in whole
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; $x$ &amp; &#34;&#39;&gt;" in whole
     drawn = embedded(whole, "image/svg+xml")
     assert drawn and all(b"<script" not in svg and b"<img" not in svg for svg in drawn)
     assert any(b"&lt;script&gt;alert(1)&lt;/script&gt;" in svg for svg in drawn)

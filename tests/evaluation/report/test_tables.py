@@ -3,8 +3,7 @@
 from typing import Any
 
 from dragonfly.evaluation.report import tables
-from dragonfly.evaluation.report.cells import percent
-from dragonfly.evaluation.report.comparison import comparison_cost_rows, comparison_rows
+from dragonfly.evaluation.report.tables import comparison_cost_rows, comparison_rows, percent
 
 
 def score(value: float, low: float | None = None, high: float | None = None, n: int = 10, **more: Any) -> dict[str, Any]:

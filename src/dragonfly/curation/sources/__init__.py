@@ -1,18 +1,19 @@
 """Every data set that the paper names, by name. docs/curation-sources.md is this table as a page."""
 
-from .articles import MEDICAT, ROCO
-from .arxivcap import ARXIVCAP
-from .biocaption import IU_XRAY, PEIR_GROSS
-from .cauldron import CAULDRON
-from .llava import ALLAVA, LLAVA_PRETRAIN, SHAREGPT4V
-from .llava_med import LLAVA_MED_60K, LLAVA_MED_60K_IM, LLAVA_MED_ALIGNMENT, LLAVA_MED_INSTRUCT
-from .mimic import MIMIC_CXR
-from .openpath import OPENPATH
-from .retinopathy import DDR, KAGGLE_DR
+from .conversations import CAULDRON, MATHINSTRUCT, OPENHERMES, SVIT
+from .figures import ARXIVCAP, MEDICAT, OPENPATH, ROCO
+from .llava import (
+    ALLAVA,
+    LLAVA_MED_60K,
+    LLAVA_MED_60K_IM,
+    LLAVA_MED_ALIGNMENT,
+    LLAVA_MED_INSTRUCT,
+    LLAVA_PRETRAIN,
+    SHAREGPT4V,
+)
+from .medical_qa import DDR, KAGGLE_DR, PATH_VQA, SLAKE, VQA_RAD
+from .reports import IU_XRAY, MIMIC_CXR, PEIR_GROSS
 from .source import Source
-from .svit import SVIT
-from .text_only import MATHINSTRUCT, OPENHERMES
-from .vqa import PATH_VQA, SLAKE, VQA_RAD
 
 __all__ = ["SOURCES", "Source"]
 

@@ -1,6 +1,6 @@
-"""Data sets in LLaVA's JSON: ShareGPT4V, ALLaVA, LLaVA-Pretrain. One list per file, one conversation per row."""
+"""Data sets in LLaVA's JSON, a list of conversations per file: ShareGPT4V, ALLaVA, LLaVA-Pretrain, and LLaVA-Med's four."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,7 @@ from typing import Any
 from dragonfly.data import BadSample, Sample
 from dragonfly.data.readers.rows import turn_row
 
-from .rows import converted, found
-from .source import Row, Source
+from .source import Outcome, Source, converted, find_files
 
 
 def conversation(row: dict[str, Any], root: Path, **meta: Any) -> Sample:
@@ -24,14 +23,14 @@ def conversation(row: dict[str, Any], root: Path, **meta: Any) -> Sample:
     return replace(sample, meta={**known, **meta})
 
 
-def _sharegpt4v(folder: Path) -> Iterator[Row]:
+def _sharegpt4v(folder: Path) -> Iterator[Outcome]:
     subsets = {"sharegpt4v_instruct_gpt4-vision_cap100k": "gpt4v", "share-captioner_coco_lcs_sam_1246k_1107": "captioner"}
-    files = found(folder, *(f"{stem}.json" for stem in subsets))
+    files = find_files(folder, *(f"{stem}.json" for stem in subsets))
     return converted(files, folder, lambda row, file: conversation(row, folder, subset=subsets[file.stem]))
 
 
-def _allava(folder: Path) -> Iterator[Row]:
-    files = found(folder, "allava_laion/ALLaVA-*-LAION-4V.json", "allava_vflan/ALLaVA-*-VFLAN-4V.json")
+def _allava(folder: Path) -> Iterator[Outcome]:
+    files = find_files(folder, "allava_laion/ALLaVA-*-LAION-4V.json", "allava_vflan/ALLaVA-*-VFLAN-4V.json")
     return converted(files, folder, lambda row, file: conversation(row, folder, subset=_allava_subset(file)))
 
 
@@ -41,9 +40,9 @@ def _allava_subset(file: Path) -> str:
     return f"{origin}-{kind}".lower()
 
 
-def _llava_pretrain(folder: Path) -> Iterator[Row]:
+def _llava_pretrain(folder: Path) -> Iterator[Outcome]:
     root = folder / "images" if (folder / "images").is_dir() else folder
-    return converted(found(folder, "blip_laion_cc_sbu_558k.json"), folder, lambda row, _: conversation(row, root))
+    return converted(find_files(folder, "blip_laion_cc_sbu_558k.json"), folder, lambda row, _: conversation(row, root))
 
 
 SHAREGPT4V = Source(
@@ -102,4 +101,98 @@ LLAVA_PRETRAIN = Source(
     paper_place="section 4.1: 558K image-text pairs",
     published_rows=558_000,
     published_place="the file's name: 558k",
+)
+
+
+_MED_URL = "https://github.com/microsoft/LLaVA-Med"
+_MED_LICENCE = "CC BY-NC 4.0, research use only"
+_MED_FIELDS = (
+    "a list of {id, image, conversations: [{from, value}]} (conversations is spelt conversatons in some releases, both are "
+    "read); the image is images/<article>_F<number>.jpg, or the row's id with .jpg where it names no image; the group is "
+    "the article. The script of the data set puts all below data/."
+)
+
+
+def _llava_med(*files: str) -> Callable[[Path], Iterator[Outcome]]:
+    def read(folder: Path) -> Iterator[Outcome]:
+        names = {"llava_med_instruct_60k_inline_mention": "60k-im", "llava_med_instruct_60k": "60k"}
+        return converted(
+            find_files(folder, *files), folder, lambda row, file: _llava_med_sample(row, folder, names.get(file.stem))
+        )
+
+    return read
+
+
+def _llava_med_sample(row: dict[str, Any], folder: Path, subset: str | None) -> Sample:
+    image = row.get("image") or f"{row.get('id')}.jpg"
+    turns = row.get("conversations", row.get("conversatons"))
+    fields = {"id": row.get("id"), "image": image, "conversations": turns}
+    sample = conversation(fields, folder / "images", **({"subset": subset} if subset else {}))
+    group = f"pmid:{str(image).split('_')[0]}"
+    return replace(sample, images=tuple(replace(ref, group=group) for ref in sample.images))
+
+
+LLAVA_MED_ALIGNMENT = Source(
+    name="llava-med-alignment",
+    title="LLaVA-Med, alignment",
+    url=_MED_URL,
+    licence=_MED_LICENCE,
+    layout=f"alignment/llava_med_alignment_500k.json: {_MED_FIELDS}",
+    rows=_llava_med("alignment/llava_med_alignment_500k.json"),
+    domain="biomedical",
+    modality="mixed",
+    form="conversation",
+    paper_rows=500_000,
+    paper_place="appendix C.1: 500,000 image-caption pairs",
+    published_rows=500_000,
+    published_place="the file's name: 500k",
+)
+
+LLAVA_MED_60K = Source(
+    name="llava-med-60k",
+    title="LLaVA-Med, 60K",
+    url=_MED_URL,
+    licence=_MED_LICENCE,
+    layout=f"instruct/llava_med_instruct_60k.json: {_MED_FIELDS}",
+    rows=_llava_med("instruct/llava_med_instruct_60k.json"),
+    domain="biomedical",
+    modality="mixed",
+    form="conversation",
+    paper_rows=60_000,
+    paper_place="appendix C.1: 60,000 pairs, a similar-sized version without inline mentions",
+    published_rows=60_000,
+    published_place="the file's name: 60k",
+)
+
+LLAVA_MED_60K_IM = Source(
+    name="llava-med-60k-im",
+    title="LLaVA-Med, 60K-IM",
+    url=_MED_URL,
+    licence=_MED_LICENCE,
+    layout=f"instruct/llava_med_instruct_60k_inline_mention.json: {_MED_FIELDS}",
+    rows=_llava_med("instruct/llava_med_instruct_60k_inline_mention.json"),
+    domain="biomedical",
+    modality="mixed",
+    form="conversation",
+    paper_rows=60_000,
+    paper_place="appendix C.1: 60,000 pairs with inline mentions",
+    published_rows=60_000,
+    published_place="the file's name: 60k",
+)
+
+LLAVA_MED_INSTRUCT = Source(
+    name="llava-med-instruct",
+    title="LLaVA-Med-Instruct (60K-IM and 60K)",
+    url=_MED_URL,
+    licence=_MED_LICENCE,
+    layout=(
+        "instruct/llava_med_instruct_60k_inline_mention.json (subset 60k-im) and instruct/llava_med_instruct_60k.json (subset "
+        f"60k), either or both, as one data set: {_MED_FIELDS}"
+    ),
+    rows=_llava_med("instruct/llava_med_instruct_60k_inline_mention.json", "instruct/llava_med_instruct_60k.json"),
+    domain="biomedical",
+    modality="mixed",
+    form="conversation",
+    published_rows=120_000,
+    published_place="the two files' names: 60k + 60k",
 )

@@ -1,37 +1,17 @@
 """The steps of a mix by name. Each is (table, target folder, job, **options) -> (table, counts); see `base`."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from ..table import Table
 from .base import Counts, Job, Origin
-from .exact import cap, dedupe_exact
+from .content import instructions_from_captions, questions_from_labels, validate_rows
+from .duplicates import dedupe_exact, dedupe_images, dedupe_text
 from .leak import leak
-from .mixture import mixture
-from .similar_images import dedupe_images
-from .similar_text import dedupe_text
-from .split import split
-from .validate import validate_rows
-from .words import reworded
+from .sampling import cap, mixture, split
 
 __all__ = ["STEPS", "Counts", "Job", "Origin", "Step", "Table"]
 
 Step = Callable[..., tuple[Table, Counts]]
-
-
-def questions_from_labels(table: Table, target: Path, job: Job) -> tuple[Table, Counts]:
-    """Labels become questions and answers (`curation.questions`)."""
-    from ..label_questions import questions_from_labels as rewording
-
-    return reworded(table, target, job, rewording=rewording)
-
-
-def instructions_from_captions(table: Table, target: Path, job: Job) -> tuple[Table, Counts]:
-    """Captions become instructions and answers (`curation.captions`)."""
-    from ..captions import instructions_from_captions as rewording
-
-    return reworded(table, target, job, rewording=rewording)
-
 
 STEPS: dict[str, Step] = {
     "validate": validate_rows,

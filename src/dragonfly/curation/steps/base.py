@@ -16,7 +16,7 @@ import numpy as np
 from dragonfly.data.parquet import import_pyarrow
 
 from ..engine import map_files
-from ..hamming_search import Indices
+from ..hashing import Indices, Numbers
 from ..table import Table, write_part
 
 Counts = dict[str, Any]
@@ -70,3 +70,32 @@ def is_member(values: Any, sorted_values: Any) -> Any:
         return np.zeros(len(values), dtype=bool)
     place = np.minimum(np.searchsorted(sorted_values, values), len(sorted_values) - 1)
     return sorted_values[place] == values
+
+
+def connected_units(table: Table, *, groups: bool, images: bool) -> Numbers:
+    """(rows,) One number per row, equal for rows that share a group or an image (as asked), directly or through other rows.
+
+    A connected component's number is the smallest key of the groups and images that connect it, so it is the same whatever else
+    is in the table. A row without any is a component of its own, under its own key.
+    """
+    columns = [name for name, wanted in (("groups", groups), ("image_keys", images)) if wanted]
+    owners, keys = (np.concatenate(each) for each in zip(*map(table.lists, columns), strict=True))
+    own = table.numbers("key").astype(np.uint64)
+    labels = own.copy()
+    labels[owners] = np.iinfo(np.uint64).max
+    if len(keys):
+        np.minimum.at(labels, owners, keys.astype(np.uint64))
+        _spread(labels, owners, keys)
+    return labels
+
+
+def _spread(labels: Numbers, owners: Indices, keys: Numbers) -> None:
+    """Give every row the smallest label of its component: from rows to keys and back, until nothing changes."""
+    _, members = np.unique(keys, return_inverse=True)
+    while True:
+        smallest = np.full(members.max() + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
+        np.minimum.at(smallest, members, labels[owners])
+        before = labels.copy()
+        np.minimum.at(labels, owners, smallest[members])
+        if np.array_equal(before, labels):
+            return

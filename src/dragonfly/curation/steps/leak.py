@@ -13,13 +13,11 @@ import numpy as np
 
 from dragonfly.data import Sample, count_bad, read
 
-from ..connected_components import units
-from ..hamming_search import Indices
-from ..hashing import normalised, number, shingles
+from ..hashing import Indices, normalised, number, shingles
 from ..image_hashes import Facts, describe
 from ..table import Table, group_keys, question
-from .base import Counts, Job, counted, is_member, keep
-from .similar_images import alike, looks
+from .base import Counts, Job, connected_units, counted, is_member, keep
+from .duplicates import alike, looks
 
 DEFAULT_RADIUS = 10  # wider than where images are joined: a leak that is missed costs more than a row
 
@@ -52,7 +50,7 @@ def leak(
     for reason, leaks in reasons.items():
         counts[reason] = int((leaks & ~dropped).sum())
         dropped |= leaks
-    together = units(table, groups=True, images=False)
+    together = connected_units(table, groups=True, images=False)
     tainted = is_member(together, np.unique(together[dropped]))
     counts["same patient or document as a row above"] = int((tainted & ~dropped).sum())
     result = keep(table, target, job, table.numbers("row")[~tainted])
@@ -73,8 +71,8 @@ def _by_image(table: Table, samples: list[Sample], radius: int) -> Any:
     bad = {fact.key for fact in facts}
     comparable = [fact for fact in facts if fact.looks is not None and fact.mirrored is not None]
     own, hashes, _ = looks(table, keys)
-    theirs, mirrors = (np.array([getattr(f, name) for f in comparable], dtype=np.uint64) for name in ("looks", "mirrored"))
-    near, _ = alike(np.unique(hashes), theirs, mirrors, radius, True)
+    hashes_there, mirrors = (np.array([getattr(f, name) for f in comparable], dtype=np.uint64) for name in ("looks", "mirrored"))
+    near, _ = alike(np.unique(hashes), hashes_there, mirrors, radius, True)
     bad.update(own[is_member(hashes, np.unique(np.unique(hashes)[near]))].tolist())
     return _rows_with(owners, keys, bad, table.rows)
 
@@ -93,9 +91,9 @@ def _by_group(table: Table, samples: list[Sample]) -> Any:
 
 def _rows_with(owners: Indices, keys: Any, wanted: set[int], rows: int) -> Any:
     """For each row whether one of its keys is wanted."""
-    found = np.zeros(rows, dtype=bool)
-    found[owners[is_member(keys, np.array(sorted(wanted), dtype=np.uint64))]] = True
-    return found
+    held = np.zeros(rows, dtype=bool)
+    held[owners[is_member(keys, np.array(sorted(wanted), dtype=np.uint64))]] = True
+    return held
 
 
 def _by_question(table: Table, samples: list[Sample], threshold: float | None, with_images: bool) -> Any:
@@ -105,19 +103,19 @@ def _by_question(table: Table, samples: list[Sample], threshold: float | None, w
     asked = {text for text in map(question, samples) if text}
     exact = np.array(sorted(number(text) for text in asked), dtype=np.uint64)
     index = _Index(asked, threshold)
-    found: list[Any] = []
+    parts: list[Any] = []
     for part in table.batches("question", "messages", "image_key"):
         leaks = is_member(part["question"].to_numpy(), exact)
         looked_at = np.ones(len(part), dtype=bool) if with_images else part["image_key"].to_numpy() == 0
         for row in np.flatnonzero(looked_at & ~leaks) if threshold < 1 else ():
             leaks[row] = index.holds(_asked(part["messages"][int(row)].as_py()))
-        found.append(leaks & looked_at)
-    return np.concatenate(found)
+        parts.append(leaks & looked_at)
+    return np.concatenate(parts)
 
 
 def _asked(messages: list[dict[str, Any]]) -> str:
-    said = ("".join(part["text"] for part in message["content"]) for message in messages if message["role"] != "assistant")
-    return normalised("\n".join(said))
+    texts = ("".join(part["text"] for part in message["content"]) for message in messages if message["role"] != "assistant")
+    return normalised("\n".join(texts))
 
 
 class _Index:

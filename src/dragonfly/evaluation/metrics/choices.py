@@ -1,13 +1,16 @@
-"""Which option a reply chooses, as the harnesses of AI2D, ScienceQA and MMMU decide it.
+"""Questions with options: which letter a reply chooses by the rule of each harness, and the accuracies of AI2D, ScienceQA, MMMU.
 
 Sources: lmms-eval `ai2d`, `scienceqa`, `mmmu`; VLMEvalKit `matching_util.py`; LLaVA `eval_science_qa.py`; MMMU
-`utils/eval_utils.py`. A parser returns a letter, or None where it finds none; MMMU's official code then draws one at random,
-which is left to the caller (`mmmu_choice`).
+`utils/eval_utils.py`. A parser returns a letter, or None where the reply names none. `answers[0]` of a question is its letter;
+MMMU's open questions have accepted texts instead (`mmmu_open`).
 """
 
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+
+from ..question import Question
+from .base import Metric, each
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -39,9 +42,9 @@ def vlmevalkit_letter(reply: str, options: Mapping[str, str]) -> str | None:
 
     An option counts as named where its text occurs, whatever its case, in a reply at most twice as long as all options.
     """
-    said = re.sub(r"[.()\[\],:;!*#{}]", " ", reply).split()
-    letters = [letter for letter in options if letter in said]
-    if len(letters) == 1 and said.index(letters[0]) > len(said) - 5:
+    words = re.sub(r"[.()\[\],:;!*#{}]", " ", reply).split()
+    letters = [letter for letter in options if letter in words]
+    if len(letters) == 1 and words.index(letters[0]) > len(words) - 5:
         return letters[0]
     if len(reply) > 2 * sum(map(len, options.values())):
         return None
@@ -87,3 +90,87 @@ def mmmu_choice(
     does not. The chance of a hit is the same.
     """
     return parse(reply, options) or random.Random(key).choice(list(options))
+
+
+_CUES = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
+_ONLY_PUNCTUATION = {":", ",", ".", "!", "?", ";", "'"}
+_WITH_COMMAS = re.compile(r"-?\b\d{1,3}(?:,\d{3})+\b")
+_SCIENTIFIC = re.compile(r"-?\d+(?:\.\d+)?[eE][+-]?\d+")
+_PLAIN = re.compile(r"-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d])")
+
+_Value = str | float
+
+
+def mmmu_open(reply: str, answers: Sequence[str]) -> float:
+    """MMMU's open questions: 1 where a part of the reply contains an accepted text or is an accepted number, else 0."""
+    labels = [form for answer in answers for form in _forms(answer)]
+    texts = [form for form in labels if isinstance(form, str)]
+    return float(any(any(t in value for t in texts) if isinstance(value, str) else value in labels for value in _readings(reply)))
+
+
+def _readings(reply: str) -> set[_Value]:
+    """The parts of a reply that may be the answer, and every number in them."""
+    parts = _key_parts(reply)
+    return {form for part in [*parts, *(number for part in parts for number in _numbers(part))] for form in _forms(part)}
+
+
+def _key_parts(reply: str) -> list[str]:
+    """What follows the last cue word of each line ("is", "answer", ...), the shortest where several cues occur."""
+    text = reply.strip().strip(".").lower()
+    lines = text.split("\n")
+    parts: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        cues = (*_CUES, "=") if number == len(lines) else _CUES
+        shortest = ""
+        for tail in (line.split(cue)[-1].strip() for cue in cues if cue in line):
+            if not shortest or len(tail) < len(shortest):  # an empty tail gives way to whatever comes next
+                shortest = tail
+        if shortest and shortest not in _ONLY_PUNCTUATION:
+            parts.append(shortest)
+    return parts or [text]
+
+
+def _numbers(text: str) -> list[str]:
+    return [*_WITH_COMMAS.findall(text), *_SCIENTIFIC.findall(text), *_PLAIN.findall(text)]
+
+
+def _forms(text: str) -> list[_Value]:
+    """A number rounded to two decimals; a text in lower case, a single letter only as a word of its own."""
+    text = text.strip()
+    try:
+        return [round(float(text.replace(",", "")), 2)]
+    except ValueError:
+        text = text.lower()
+    return [f" {text}", f"{text} "] if len(text) == 1 else [text]
+
+
+def _letter(name: str, parse: Callable[[str], str | None], *, any_case: bool = False) -> Metric:
+    def score(reply: str, question: Question) -> float:
+        predicted, label = parse(reply), question.answers[0]
+        return float(predicted is not None and (predicted.upper() == label.upper() if any_case else predicted == label))
+
+    return each(name, score)
+
+
+def _options(question: Question) -> dict[str, str]:
+    return dict(zip(LETTERS, question.options, strict=False))
+
+
+def _mmmu(parse: Callable[[str, Mapping[str, str]], str | None]) -> Callable[[str, Question], float]:
+    def score(reply: str, question: Question) -> float:
+        if not question.options:
+            return mmmu_open(reply, question.answers)
+        return float(mmmu_choice(reply, _options(question), question.id, parse) == question.answers[0])
+
+    return score
+
+
+AI2D = _letter("accuracy", ai2d_letter, any_case=True)
+SCIENCE_QA = _letter("accuracy_lmms_eval", science_qa_letter_lmms)
+SCIENCE_QA_LLAVA = _letter("accuracy_llava", science_qa_letter)
+VLMEVALKIT = each(
+    "accuracy_vlmevalkit",
+    lambda reply, question: float(vlmevalkit_letter(reply, _options(question)) == question.answers[0]),
+)
+MMMU = each("accuracy_official", _mmmu(mmmu_letter))
+MMMU_LMMS = each("accuracy_lmms_eval", _mmmu(mmmu_letter_lmms))

@@ -1,12 +1,15 @@
-"""Scores of one short answer against the accepted ones: pure functions of texts, each between 0 and 1.
+"""Short answers: exact match, closed questions, words in common, numbers within a tolerance.
 
-Sources: lmms-eval, LLaVA-Med and pix2struct as described at each function. Knows no data set and no model.
+First the scores of one reply against the accepted answers, pure functions of texts with values from 0 to 1; then the metrics
+made of them. Sources: lmms-eval, LLaVA-Med and pix2struct, as each function says.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from .text import normalize_vqa, words
+from ..question import Question
+from .base import each
+from .text import normalize_slake, normalize_vqa, words
 
 
 def exact_match(reply: str, accepted: Sequence[str], normalize: Callable[[str], str] = normalize_vqa) -> float:
@@ -65,34 +68,21 @@ def token_f1(reply: str, answer: str, *, clipped: bool = True) -> float:
     Clipped (as SQuAD): a word counts as often as both have it. Not clipped (LLaVA-Med): every word of the reply that occurs
     in the answer is a hit, however often it is repeated; words of the answer that the reply lacks are misses.
     """
-    said, meant = Counter(words(reply)), Counter(words(answer))
+    predicted, label = Counter(words(reply)), Counter(words(answer))
     if clipped:
-        hits = (said & meant).total()
-        wrong, missed = said.total() - hits, meant.total() - hits
+        hits = (predicted & label).total()
+        wrong, missed = predicted.total() - hits, label.total() - hits
     else:
-        hits = sum(count for word, count in said.items() if word in meant)
-        wrong = said.total() - hits
-        missed = sum(count for word, count in meant.items() if word not in said)
-    return 2 * hits / (2 * hits + wrong + missed) if hits else float(not said and not meant)
+        hits = sum(count for word, count in predicted.items() if word in label)
+        wrong = predicted.total() - hits
+        missed = sum(count for word, count in label.items() if word not in predicted)
+    return 2 * hits / (2 * hits + wrong + missed) if hits else float(not predicted and not label)
 
 
 def open_recall(reply: str, answer: str) -> float:
     """Share of the answer's words that occur in the reply (the open column of LLaVA-Med's tables)."""
-    said, meant = set(words(reply)), words(answer)
-    return sum(word in said for word in meant) / len(meant) if meant else float(not said)
-
-
-def keyword_share(reply: str, answer: str) -> float:
-    """Share of an MM-Vet answer's `<AND>` parts that stand in the reply as whole words, the best of its `<OR>` parts.
-
-    Not MM-Vet's score, which a judge gives.
-    """
-    text = f" {normalize_vqa(reply)} "
-
-    def share(parts: list[str]) -> float:
-        return sum(f" {normalize_vqa(part)} " in text for part in parts) / len(parts)
-
-    return max(share(option.split("<AND>")) for option in answer.split("<OR>"))
+    predicted, label = set(words(reply)), words(answer)
+    return sum(word in predicted for word in label) / len(label) if label else float(not predicted)
 
 
 def relaxed_accuracy(reply: str, answer: str, tolerance: float = 0.05) -> float:
@@ -102,9 +92,9 @@ def relaxed_accuracy(reply: str, answer: str, tolerance: float = 0.05) -> float:
     and currency signs do not parse. The reply is stripped first, as VLMEvalKit does and lmms-eval does not.
     """
     reply = reply.strip()
-    said, meant = _number(reply), _number(answer)
-    if said is not None and meant:
-        return float(abs(said - meant) / abs(meant) <= tolerance)
+    predicted, label = _number(reply), _number(answer)
+    if predicted is not None and label:
+        return float(abs(predicted - label) / abs(label) <= tolerance)
     return float(reply.lower() == answer.lower())
 
 
@@ -122,6 +112,43 @@ def vqa_accuracy(reply: str, answers: Sequence[str]) -> float:
     """
     if len(answers) < 2:
         return exact_match(reply, answers)
-    said = normalize_vqa(reply)
-    matches = [normalize_vqa(answer) == said for answer in answers]
+    predicted = normalize_vqa(reply)
+    matches = [normalize_vqa(answer) == predicted for answer in answers]
     return sum(min(1.0, (sum(matches) - own) / 3) for own in matches) / len(matches)
+
+
+def is_closed(question: Question) -> bool:
+    """What the row's `answer_type` states; without one, a question with options or with answers that are yes or no is closed."""
+    stated = question.meta.get("answer_type")
+    if isinstance(stated, str):
+        return stated.strip().lower() == "closed"
+    return bool(question.options) or all(is_yes_no(answer) for answer in question.answers)
+
+
+def is_open(question: Question) -> bool:
+    return not is_closed(question)
+
+
+def _closed_score(reply: str, question: Question) -> float:
+    return max(closed_accuracy(reply, answer, question.options) for answer in question.answers)
+
+
+def _token_f1(clipped: bool) -> Callable[[str, Question], float]:
+    return lambda reply, question: max(token_f1(reply, answer, clipped=clipped) for answer in question.answers)
+
+
+EXACT = each("exact_match", lambda reply, question: exact_match(reply, question.answers))
+CLOSED = each("closed_accuracy", _closed_score, is_closed)
+CLOSED_LLAVA_MED = each(
+    "closed_accuracy_llava_med",
+    lambda reply, question: max(closed_accuracy_llava_med(reply, answer) for answer in question.answers),
+    is_closed,
+)
+OPEN_RECALL = each("open_recall", lambda reply, question: max(open_recall(reply, answer) for answer in question.answers), is_open)
+F1 = each("token_f1", _token_f1(clipped=True))
+F1_OPEN = each("token_f1_open", _token_f1(clipped=True), is_open)
+F1_UNCLIPPED = each("token_f1_unclipped", _token_f1(clipped=False))
+F1_UNCLIPPED_OPEN = each("token_f1_unclipped_open", _token_f1(clipped=False), is_open)
+RELAXED = each("relaxed_accuracy", lambda reply, question: relaxed_accuracy(reply, question.answers[0]))
+VQA = each("vqa_accuracy", lambda reply, question: vqa_accuracy(reply, question.answers))
+EXACT_SLAKE = each("exact_match_slake", lambda reply, question: exact_match(reply, question.answers, normalize_slake))

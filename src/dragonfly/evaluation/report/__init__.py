@@ -1,17 +1,26 @@
 """Runs as people read them: a Markdown page, one HTML file with plots and examples, and tables for the terminal."""
 
-from .comparison import comparison_rows
 from .document import page, write_markdown
 from .html import write_html
 from .reported import Figure, reported, reported_rows
-from .runs import Run, open_run, open_runs
-from .tables import breakdown_keys, breakdown_rows, headline, headline_metric, modality_rows, rows, short_rows
+from .runs import Run, compare, open_run, open_runs
+from .tables import (
+    breakdown_keys,
+    breakdown_rows,
+    comparison_rows,
+    headline,
+    headline_metric,
+    modality_rows,
+    rows,
+    short_rows,
+)
 
 __all__ = [
     "Figure",
     "Run",
     "breakdown_keys",
     "breakdown_rows",
+    "compare",
     "comparison_rows",
     "headline",
     "headline_metric",

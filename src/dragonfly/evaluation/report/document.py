@@ -1,7 +1,7 @@
-"""The report as blocks: runs side by side, then every task of every run with all that is known of it.
+"""The report of runs as blocks, and those as Markdown: runs side by side, then every task of every run.
 
-The blocks of a page without images are made from scores.json and cost.json alone; images are handed in by who draws them
-(`Art`). The same run folders give the same page.
+A page without images is made from scores.json and cost.json alone; `Art` adds drawings and examples for formats that hold images.
+Text in a block is plain: each format escapes its own markup. The same run folders give the same page.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,56 @@ from typing import Any
 from dragonfly.files import write_text
 
 from . import tables
-from .blocks import Block, Heading, Items, Rows, Text, markdown
-from .cells import NO_BASELINE
-from .comparison import comparison_cost_rows, comparison_rows
 from .reported import reported_rows, sources
 from .runs import Run
+
+
+@dataclass(frozen=True)
+class Heading:
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True)
+class Items:
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table: the head, then its rows."""
+
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An encoded image, for formats that hold images."""
+
+    data: bytes
+    mime: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question with its prompt, accepted answers and replies; `replies` are (run, reply, confidence or None)."""
+
+    verdict: str
+    id: str
+    question: str
+    answers: Sequence[str]
+    replies: Sequence[tuple[str, str, float | None]]
+    drawings: Sequence[Drawing]
+    note: str = ""
+
+
+Block = Heading | Text | Items | Rows | Drawing | Example
 
 INTERVALS = (
     "Scores in percent with 95 % bootstrap intervals over images; p of a paired permutation test. An interval without width "
@@ -24,7 +69,7 @@ INTERVALS = (
 )
 BASELINES = (
     "Baselines: the most frequent answer, the model without the image, the model with another question's image. "
-    f'A score marked "{NO_BASELINE}" was not compared with any.'
+    f'A score marked "{tables.NO_BASELINE}" was not compared with any.'
 )
 
 
@@ -34,7 +79,7 @@ def _nothing(*_: Any) -> Sequence[Block]:
 
 @dataclass(frozen=True)
 class Art:
-    """Who draws: scores of a task over runs, a breakdown, a calibration, examples. By default nobody does."""
+    """What draws the scores of a task over runs, a breakdown, a calibration, and examples. By default nothing is drawn."""
 
     scores: Callable[[str, Sequence[Run]], Sequence[Block]] = _nothing
     breakdown: Callable[[str, str, Run], Sequence[Block]] = _nothing
@@ -72,9 +117,10 @@ def _side_by_side(runs: Sequence[Run], comparison: dict[str, Any], art: Art) -> 
     blocks: list[Block] = [Heading(2, "Side by side"), Text("p tests each run against the first, on the same questions.")]
     for task in comparison["tasks"]:
         scores = [{"tasks": run.scores} for run in runs]
-        blocks += [Heading(3, task), *art.scores(task, runs), Rows(comparison_rows(comparison, task, scores))]
+        blocks += [Heading(3, task), *art.scores(task, runs), Rows(tables.comparison_rows(comparison, task, scores))]
         if any(run.costs for run in runs):
-            blocks.append(Rows(comparison_cost_rows([run.label for run in runs], [run.costs.get(task, {}) for run in runs])))
+            costs = [run.costs.get(task, {}) for run in runs]
+            blocks.append(Rows(tables.comparison_cost_rows([run.label for run in runs], costs)))
         blocks += art.examples(task, runs)
     if comparison["left_out"]:
         blocks.append(Text(f"Not in every run, so left out: {', '.join(comparison['left_out'])}."))
@@ -114,3 +160,22 @@ def _task(run: Run, name: str, with_reported: bool, art: Art) -> list[Block]:
 
 def write_markdown(blocks: Sequence[Block], path: Path) -> None:
     write_text(path, markdown(blocks))
+
+
+def markdown(blocks: Sequence[Block]) -> str:
+    """The blocks as Markdown, without images and examples."""
+    return "\n\n".join(part for block in blocks if (part := _markdown(block))) + "\n"
+
+
+def _markdown(block: Block) -> str:
+    match block:
+        case Heading(level, text):
+            return f"{'#' * level} {tables.plain(text)}"
+        case Text(text):
+            return tables.plain(text)
+        case Items(items):
+            return "\n".join(f"- {tables.plain(item)}" for item in items)
+        case Rows(rows):
+            return tables.as_table(rows)
+        case _:
+            return ""

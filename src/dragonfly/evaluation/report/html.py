@@ -1,50 +1,40 @@
-"""One HTML file that needs nothing else: tables, plots, and a gallery of successes and failures.
+"""One HTML file that needs nothing else: tables, plots, and examples of right and wrong replies with their images.
 
-Promises that text of the data, of the model or of a file's name is shown as text: everything is escaped, and the page's own
-policy forbids scripts and anything from elsewhere. The same run folders give the same bytes. Needs matplotlib.
+Text of the data, of the model or of a file's name is shown as text: jinja2 escapes it (`page.html.jinja`), and the page's own
+policy forbids scripts and anything from elsewhere. Examples are chosen by a rule, as Figures 2 and 3 of the paper are not: within
+the right and within the wrong replies by a hash of the question's id (graded metrics: best first, worst first), one question per
+image. The same run folders give the same bytes. Needs matplotlib.
 """
 
+import io
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from dragonfly.files import write_text
+from PIL import Image
 
-from . import gallery, plots
-from .blocks import Block, Drawing, Example, Heading, Items, Rows, Text
-from .document import Art, page
+from dragonfly.files import sha256, write_text
+from dragonfly.imaging import load_image
+from dragonfly.visualization.zoom import draw_zoom
+
+from ..layout_json import layout_of
+from ..question import Question
+from ..run import predictions_of
+from ..scoring import item_scores, read_records
+from ..tasks import TASKS, find_task, folder_of, read_questions
+from . import plots
+from .document import Art, Block, Drawing, Example, Heading, Text, page
 from .runs import Run
 
-HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Evaluation</title>
-<style>
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; background: #fff }
-body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
-h2 { border-bottom: 1px solid #ccc; padding-bottom: .2rem; margin-top: 2.5rem }
-h1, h2, h3, td, th, dd, li, p { overflow-wrap: anywhere }
-table { border-collapse: collapse; margin: 1rem 0; font-size: 13px }
-th, td { text-align: left; vertical-align: top; padding: .25rem .6rem; border-bottom: 1px solid #ddd }
-.wide { overflow-x: auto }
-img { max-width: 100%; height: auto }
-.example { border: 1px solid #ccc; border-left: .4rem solid #888; border-radius: .3rem; padding: .6rem 1rem; margin: 1rem 0 }
-.right { border-left-color: #2e7d32 }
-.wrong { border-left-color: #b3261e }
-.images { display: flex; flex-wrap: wrap; gap: .8rem; align-items: flex-start }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem .8rem; margin: .5rem 0 }
-dt { color: #555 }
-dd { margin: 0; white-space: pre-wrap }
-</style>
-</head>
-<body>
-"""
+IMAGE, ZOOM = 320, 640  # pixels: the longest side of an image, the width of a drawing of where the model looked
+QUALITY = 80
+
+CHOICE = (
+    "Chosen by a hash of the question's id, one per image; by score first where the score is graded. "
+    "Framed: the regions and the sub-images that the language model was given; dark: left out."
+)
 
 
 def write_html(
@@ -55,68 +45,140 @@ def write_html(
     with_reported: bool = False,
     examples: int = 4,
 ) -> None:
-    """Write the page of `runs`, with up to `examples` successes and as many failures of each task.
+    """Write the page of `runs` to `path`, with up to `examples` right and as many wrong replies of each task.
 
-    ValueError without matplotlib, before anything is read or drawn.
+    `comparison` is `compare` of the same runs, where there are several. ValueError without matplotlib, before anything is read or
+    drawn, and for fewer than 0 examples.
     """
     plots.require()
     if examples < 0:
         raise ValueError(f"examples is {examples}; give 0 or more of each kind")
-    art = Art(scores=_scores, breakdown=_breakdown, calibration=_calibration, examples=partial(_examples, count=examples))
-    blocks = page(runs, comparison, with_reported=with_reported, art=art)
-    write_text(path, HEAD + "\n".join(_html(block) for block in blocks) + "\n</body>\n</html>\n")
+    art = Art(
+        scores=lambda name, runs: [plots.scores_plot(name, [(run.label, run.scores[name]) for run in runs])],
+        breakdown=lambda name, key, run: [plots.breakdown_plot(name, key, run.label, run.scores[name])],
+        calibration=lambda name, run: [plots.calibration_plot(name, run.scores[name])],
+        examples=partial(example_blocks, count=examples),
+    )
+    write_text(path, _render(page(runs, comparison, with_reported=with_reported, art=art)))
 
 
-def _scores(name: str, runs: Sequence[Run]) -> list[Block]:
-    return [plots.scores_plot(name, [(run.label, run.scores[name]) for run in runs])]
+def _render(blocks: Sequence[Block]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("dragonfly.evaluation", "report")
+    layout: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **layout)
+    environment.filters.update(base64=lambda data: b64encode(data).decode(), facts=_facts)
+    return environment.get_template("page.html.jinja").render(blocks=[(type(block).__name__, block) for block in blocks])
 
 
-def _breakdown(name: str, key: str, run: Run) -> list[Block]:
-    return [plots.breakdown_plot(name, key, run.label, run.scores[name])]
-
-
-def _calibration(name: str, run: Run) -> list[Block]:
-    return [plots.calibration_plot(name, run.scores[name])]
-
-
-def _examples(name: str, runs: Sequence[Run], count: int) -> list[Block]:
-    return gallery.examples(name, runs, count) if count else []
-
-
-def _html(block: Block) -> str:
-    match block:
-        case Heading(level, text):
-            return f"<h{level}>{escape(text)}</h{level}>"
-        case Text(text):
-            return f"<p>{escape(text)}</p>"
-        case Items(items):
-            return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>"
-        case Rows(rows):
-            return _table(rows)
-        case Drawing(data, mime, alt):
-            return f'<img src="data:{mime};base64,{b64encode(data).decode()}" alt="{escape(alt)}">'
-        case Example():
-            return _example(block)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in row)}</tr>" for tag, row in _tagged(rows)]
-    body = "\n".join(lines)
-    return f'<div class="wide"><table>\n{body}\n</table></div>'
-
-
-def _tagged(rows: Sequence[Sequence[str]]) -> list[tuple[str, Sequence[str]]]:
-    return [("th" if index == 0 else "td", row) for index, row in enumerate(rows)]
-
-
-def _example(example: Example) -> str:
-    kind = example.verdict if example.verdict in ("right", "wrong") else ""
-    facts = [("question", example.question), ("gold", " | ".join(example.gold))]
+def _facts(example: Example) -> list[tuple[str, str]]:
+    """What stands below an example's heading, by name."""
+    facts = [("question", example.question), ("gold", " | ".join(example.answers))]
     for run, reply, confidence in example.replies:
-        sure = "" if confidence is None else f"  (confidence {100 * confidence:.0f} %)"
-        facts.append((f"answer, {run}" if len(example.replies) > 1 else "answer", f"{reply or '(empty)'}{sure}"))
-    facts += [("note", example.note)] if example.note else []
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
-    images = "".join(_html(drawing) for drawing in example.drawings)
-    head = f"<strong>{escape(example.verdict)}</strong> {escape(example.id)}"
-    return f'<div class="example {kind}">{head}<dl>{listed}</dl><div class="images">{images}</div></div>'
+        suffix = "" if confidence is None else f"  (confidence {100 * confidence:.0f} %)"
+        facts.append((f"answer, {run}" if len(example.replies) > 1 else "answer", f"{reply or '(empty)'}{suffix}"))
+    return [*facts, ("note", example.note)] if example.note else facts
+
+
+def example_blocks(name: str, runs: Sequence[Run], count: int) -> list[Block]:
+    """Up to `count` right and as many wrong replies of the first run, with the other runs' replies to the same questions."""
+    if not count:
+        return []
+    records = [predictions_of(run.folder, name) for run in runs]
+    right, wrong, metric = choose(name, records[0], count)
+    if not right and not wrong:
+        return []
+    images = _Images(name, runs[0])
+    blocks: list[Block] = [Heading(3, "Successes and failures"), Text(f"By {metric} of the first run. {CHOICE}")]
+    for verdict, chosen in (("right", right), ("wrong", wrong)):
+        for index, score in chosen:
+            replies = [_reply(run.label, rows[index]) for run, rows in zip(runs, records, strict=True)]
+            drawings, note = images.drawn(records[0][index])
+            record = records[0][index]
+            title = verdict if score in (0, 1) else f"{metric} {100 * score:.1f}"
+            blocks.append(Example(title, record["id"], record["prompt"], record["answers"], replies, drawings, note))
+    return blocks
+
+
+def choose(
+    task: str, records: Sequence[dict[str, Any]], count: int
+) -> tuple[list[tuple[int, float]], list[tuple[int, float]], str]:
+    """(right, wrong, metric): (index, score) of up to `count` replies that score above 0, and of as many below 1."""
+    questions, replies = read_records(list(records))
+    scored = item_scores(find_task(task).metrics, questions, replies)
+    if scored is None:
+        return [], [], ""
+    metric, scores = scored
+    asked = [index for index, reply in enumerate(replies) if reply is not None]
+    by_hash = sorted(asked, key=lambda index: sha256(questions[index].id.encode()))
+    right = _one_per_image([i for i in sorted(by_hash, key=lambda i: -scores[i]) if scores[i] > 0], questions, count, set())
+    taken = set(right)
+    wrong = _one_per_image([i for i in sorted(by_hash, key=lambda i: scores[i]) if scores[i] < 1], questions, count, taken)
+    return [(i, scores[i]) for i in right], [(i, scores[i]) for i in wrong], metric
+
+
+def _one_per_image(order: Sequence[int], questions: Sequence[Question], count: int, taken: set[int]) -> list[int]:
+    chosen: dict[str, int] = {}
+    for index in order:
+        if index not in taken:
+            chosen.setdefault(questions[index].group, index)
+    return list(chosen.values())[:count]
+
+
+def _reply(label: str, record: dict[str, Any]) -> tuple[str, str, float | None]:
+    return label, record.get("reply", f"could not be asked: {record.get('error')}"), record.get("confidence")
+
+
+class _Images:
+    """The images of a run's questions: from the files that its predictions name, else from the task's data."""
+
+    def __init__(self, task: str, run: Run) -> None:
+        self.task, self.run = task, run
+        self.data: dict[str, Question] | None = None
+
+    def drawn(self, record: dict[str, Any]) -> tuple[list[Drawing], str]:
+        """The first image and where the model looked on it; and a note on what is missing or left out, empty without."""
+        if not record["images"]:
+            return [], "asked without an image"
+        try:
+            image = load_image(self._source(record)).image
+        except ValueError as error:
+            return [], f"no image: {error}"
+        small = image.copy()
+        small.thumbnail((IMAGE, IMAGE), Image.Resampling.LANCZOS)
+        drawings, note = [_jpeg(small, "the image")], ""
+        if len(record["images"]) > 1:
+            note = f"the first of {len(record['images'])} images"
+        if views := record.get("views"):
+            layout, kept, scores = layout_of(views[0])
+            if layout.size != (image.height, image.width):
+                return drawings, "the image is no longer the one that was asked about"
+            drawings.append(_jpeg(draw_zoom(image, layout, kept, scores, width=ZOOM), "where the model looked"))
+        return drawings, note
+
+    def _source(self, record: dict[str, Any]) -> str | bytes:
+        named = record["images"][0]
+        if Path(named).is_file():
+            return named
+        if self.data is None:
+            self.data = self._read()
+        known = self.data.get(record["id"])
+        if known is None or not known.images:
+            raise ValueError(f"{named} is not at hand")
+        return known.images[0]
+
+    def _read(self) -> dict[str, Question]:
+        """The questions of the data that the run names; none where they are no longer there."""
+        try:
+            task = find_task(self.task)
+            folder = folder_of(task, self.run.settings["data"]) if self.task in TASKS else Path()
+            return {question.id: question for question in read_questions(task, folder)}
+        except (ValueError, OSError):
+            return {}
+
+
+def _jpeg(image: Image.Image, alt: str) -> Drawing:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=QUALITY, optimize=True)
+    return Drawing(file.getvalue(), "image/jpeg", alt)

@@ -8,9 +8,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from .blocks import Drawing
-from .cells import TITLES
-from .tables import headline_metric
+from .document import Drawing
+from .tables import TITLES, headline_metric
 
 COLOURS = ("#0b6e99", "#c8553d", "#5b8e3e", "#7b4fa3", "#b8860b", "#444444")
 MARKS = {"majority": "x", "blind": "o", "shuffled_image": "s"}

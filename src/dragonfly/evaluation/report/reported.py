@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from .cells import percent
+from .tables import percent
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,57 @@
-"""The tables of one run, from scores.json and cost.json alone: a head and rows of cells, for a page or a terminal.
+"""The tables of a report, from scores.json and cost.json alone: a head and rows of cells, for a page or a terminal.
 
-Promises that every score stands beside its baselines, or beside the mark that it has none.
+Every score stands beside its baselines, or beside the mark that it has none.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .cells import NO_BASELINE, NO_INTERVAL, TITLES, bare, best_baseline, interval, p_value, percent
-
 Table = list[list[str]]
+
+NO_BASELINE = "no baseline"
+NO_INTERVAL = "no interval"
+TITLES = {"majority": "majority", "blind": "no image", "shuffled_image": "other image"}
+
+
+def percent(score: dict[str, Any] | None) -> str:
+    """`53.8 [47.1, 60.2]`: score and 95 % interval in percent; `53.8 (no interval)` without one, `-` without a score."""
+    if score is None:
+        return "-"
+    value = f"{100 * score['value']:.1f}"
+    return f"{value} ({NO_INTERVAL})" if score["low"] is None else f"{value} {interval(score)}"
+
+
+def interval(score: dict[str, Any]) -> str:
+    return f"[{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+
+
+def bare(score: dict[str, Any] | None) -> str:
+    """The score alone, for a baseline in a narrow table."""
+    return "-" if score is None else f"{100 * score['value']:.1f}"
+
+
+def best_baseline(values: dict[str, float]) -> str:
+    """`no image 41.2`: the baseline with the highest score, the first of equals; or the mark that there is none."""
+    if not values:
+        return NO_BASELINE
+    name = max(values, key=lambda key: values[key])
+    return f"{TITLES[name]} {100 * values[name]:.1f}"
+
+
+def p_value(score: dict[str, Any] | None) -> str:
+    """` (p 0.031)`, or nothing where no test was made."""
+    return "" if score is None or score.get("p") is None else f" (p {score['p']:.3f})"
+
+
+def as_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown: the head, then its rows."""
+    lines = ["| " + " | ".join(plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
+def plain(text: str) -> str:
+    """One line in which no tag begins."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def headline_metric(task: dict[str, Any]) -> str:
@@ -32,12 +75,12 @@ def _baseline_titles(task: dict[str, Any]) -> list[str]:
 
 
 def rows(task: dict[str, Any]) -> Table:
-    """The table of one task: a row per metric, the model first, then each baseline with its p value."""
+    """One task: a row per metric, the model first, then each baseline with its p value."""
     return _score_rows(task, lambda other: percent(other) + p_value(other))
 
 
 def short_rows(task: dict[str, Any]) -> Table:
-    """As `rows` for a terminal's width: of the baselines the bare score."""
+    """As `rows`, narrow enough for a terminal: the baselines' scores without interval and p."""
     return _score_rows(task, bare)
 
 
@@ -50,14 +93,14 @@ def _score_rows(task: dict[str, Any], written: Callable[[dict[str, Any] | None],
 
 
 def breakdown_keys(task: dict[str, Any]) -> list[str]:
-    """The breakdowns that tell anything apart. One modality for all is said in the table of modalities."""
+    """The breakdowns with something to compare; a single modality is in the table of modalities already."""
     return [key for key, values in task["breakdown"].items() if key != "modality" or len(values) > 1]
 
 
 def breakdown_rows(task: dict[str, Any], key: str, metrics: Sequence[str] = ()) -> Table:
-    """The table of one breakdown: a row per value, a column per metric (all if none is named); n is that of the widest.
+    """One breakdown: a row per value, a column per metric (all if none is named); n is the largest of these metrics'.
 
-    After the task's first metric stand all baselines on the same questions, in the cells of the others the best of them.
+    The task's first metric is followed by all its baselines on the same questions; the cells of the others name the best one.
     """
     metrics = metrics or list(task["scores"])
     first = headline_metric(task)
@@ -80,7 +123,7 @@ def breakdown_rows(task: dict[str, Any], key: str, metrics: Sequence[str] = ()) 
 
 
 def modality_rows(tasks: dict[str, Any]) -> Table:
-    """What every task says of one modality, modalities together; the head alone where no task knows them."""
+    """Every task's first metric per modality, sorted by modality; the head alone where no task states any."""
     table = [["modality", "task", "metric", "n", "model", *TITLES.values()]]
     found = {value for task in tasks.values() for value in task["breakdown"].get("modality", {})}
     for value in sorted(found, key=lambda name: (name == "not stated", name)):
@@ -95,8 +138,8 @@ def modality_rows(tasks: dict[str, Any]) -> Table:
 
 
 def hallucination_rows(task: dict[str, Any]) -> Table:
-    """How often yes is right and how often it is said: over all yes/no questions, by the model without its image or with
-    another, and per category."""
+    """How often yes is the answer and how often the model replies it: over all yes/no questions, for the blind and the
+    shuffled-image baseline, and per category."""
     found = task["hallucination"]
     table = [["questions", "n", "answer is yes", "model says yes", "yes where no is right", "no where yes is right", "neither"]]
     others = {f"all, {TITLES[name]}": scores for name, scores in found["baselines"].items()}
@@ -134,8 +177,35 @@ COSTS = {
 
 
 def cost_rows(costs: dict[str, Any]) -> Table:
-    """What the model and each baseline took: means per question, and the greatest memory of the process seen."""
+    """The cost of the model and of each baseline: means per question, and the peak memory of the process."""
     table = [["asked", *COSTS.values()]]
     for variant, cost in sorted(costs.items(), key=lambda item: item[0] != "model"):
         table.append([TITLES.get(variant, variant), *(f"{cost[key]:g}" for key in COSTS)])
+    return table
+
+
+def comparison_rows(comparison: dict[str, Any], task: str, scores: Sequence[dict[str, Any]] = ()) -> Table:
+    """One task of several runs: a row per metric, a column per run, each tested against the first.
+
+    `scores` are the runs' scores.json in the same order; each cell names that run's best baseline, or says that it has none.
+    """
+    table = [["metric", "n", *(run["folder"] for run in comparison["runs"])]]
+    for metric, columns in comparison["tasks"][task].items():
+        known = [run["tasks"][task] for run in scores] or [{"baselines": {}}] * len(columns)
+        cells = [f"{percent(score)}{p_value(score)}; {_best(run, metric)}" for score, run in zip(columns, known, strict=True)]
+        table.append([metric, str(columns[0]["n"]), *cells])
+    return table
+
+
+def _best(task: dict[str, Any], metric: str) -> str:
+    scored = {name: one["scores"] for name, one in task["baselines"].items()}
+    return best_baseline({name: scores[metric]["value"] for name, scores in scored.items() if metric in scores})
+
+
+def comparison_cost_rows(folders: Sequence[str], costs: Sequence[dict[str, Any]]) -> Table:
+    """The cost of one task in each run, means per question; dashes for a run without costs."""
+    table = [["run", *COSTS.values()]]
+    for folder, cost in zip(folders, costs, strict=True):
+        model = cost.get("model")
+        table.append([folder, *(f"{model[key]:g}" if model else "-" for key in COSTS)])
     return table

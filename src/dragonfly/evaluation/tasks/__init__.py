@@ -9,19 +9,17 @@ from pathlib import Path
 
 from dragonfly.config import nearest
 
-from ..questions import Question, from_manifest, read_rows
-from ..scorers import short
+from ..metrics import short
+from ..question import Question, from_manifest, read_rows
 from .general import GENERAL
 from .hallucination import HALLUCINATION
 from .medical import MEDICAL
-from .mmvet import MM_VET
 from .reports import REPORTS
-from .sources import folder_of, read_questions, read_train
-from .task import TaskSpec, render
+from .task import TaskSpec, folder_of, read_questions, read_train, render
 
 __all__ = ["OWN_DATA", "TASKS", "TaskSpec", "find_task", "folder_of", "read_questions", "read_train", "render"]
 
-TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *HALLUCINATION, *MM_VET, *MEDICAL, *REPORTS)}
+TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *HALLUCINATION, *MEDICAL, *REPORTS)}
 
 
 def _rows(path: Path) -> Iterable[Question]:

@@ -1,13 +1,13 @@
-"""The general benchmarks of the paper that ask for letters or short answers, and a local sample of receipts.
+"""The general benchmarks of the paper that ask for letters, short answers or judged sentences, and a local sample of receipts.
 
-A variant of a harness is the same entry with what differs, under a name that says whose it is.
+The variant of another harness is the same entry with what differs, under a name that says whose it is.
 """
 
 from dataclasses import replace
 
-from ..scorers import choice, short
-from . import layouts
-from .task import SHORT_ANSWER, TaskSpec, files, hub
+from ..metrics import choices, judged, short
+from . import layouts, rubrics
+from .task import SHORT_ANSWER, TaskSpec, either, files, hub
 
 LETTER = "{question}\n{options}\nAnswer with the option's letter from the given choices directly."
 CHOOSE = "Question: {question}\nOptions:\n{options}\nPlease select the correct answer from the options above."
@@ -16,7 +16,7 @@ LOCAL = ("qa.jsonl", "dev/qa.jsonl", "test/qa.jsonl")
 AI2D = TaskSpec(
     name="ai2d",
     read=files("ai2d", *hub("test"), change=layouts.lettered),
-    metrics=(choice.AI2D,),
+    metrics=(choices.AI2D,),
     split="test (3,088 questions; harness count)",
     source="lmms-lab/ai2d",
     hub="lmms-lab/ai2d",
@@ -33,7 +33,7 @@ SCIENCE_QA_IMG = TaskSpec(
     name="scienceqa_img",
     read=files("scienceqa_img", *hub("test", "ScienceQA-IMG"), *hub("test"), change=layouts.science_qa),
     train=files("scienceqa_img", *hub("train", "ScienceQA-IMG"), *hub("train"), change=layouts.science_qa),
-    metrics=(choice.SCIENCE_QA, choice.SCIENCE_QA_LLAVA),
+    metrics=(choices.SCIENCE_QA, choices.SCIENCE_QA_LLAVA),
     split="test, questions with an image (2,017 of 4,241; harness count)",
     source="lmms-lab/ScienceQA, configuration ScienceQA-IMG",
     hub="lmms-lab/ScienceQA",
@@ -69,7 +69,7 @@ CHART_QA = TaskSpec(
 MMMU = TaskSpec(
     name="mmmu_val",
     read=files("mmmu_val", *hub("validation"), "*/validation-*.parquet", change=layouts.mmmu),
-    metrics=(choice.MMMU,),
+    metrics=(choices.MMMU,),
     split="validation (900 questions: 847 multiple choice, 53 open)",
     source="lmms-lab/MMMU or MMMU/MMMU",
     hub="lmms-lab/MMMU",
@@ -104,6 +104,29 @@ TEXT_VQA = TaskSpec(
     notes="No OCR tokens are given, as lmms-eval.",
 )
 
+MMVET = TaskSpec(
+    name="mmvet",
+    read=either("mmvet", ("mm-vet.json",), layouts.mmvet_file, files("mmvet", *LOCAL, *hub("test"), change=layouts.mmvet)),
+    metrics=(judged.GRADE,),
+    rubric=rubrics.MMVET,
+    split="test (218 questions on 200 images)",
+    source="lmms-lab/MMVet, or mm-vet.json beside images/",
+    hub="lmms-lab/MMVet",
+    hub_files=hub("test"),
+    citation="Yu et al. 2023, MM-Vet (arXiv 2308.02490)",
+    licence="CC BY-NC 4.0",
+    prompt="{question}",
+    max_new_tokens=512,
+    breakdown=("capability",),
+    parsing="A judge grades each reply from 0.0 to 1.0 in tenths at temperature 0; asked up to five times with rising "
+    "temperature, "
+    "then 0. <AND> joins parts that are all needed, <OR> parts of which one is enough.",
+    paper="Appendix B: graded by GPT-4; no count, and no name of its version.",
+    notes="Prompt as the official evaluator: the bare question. The judge's instructions and examples are ours, so scores are "
+    "near "
+    "those of the official judge and not equal to them. Name the judge with the score; the authors average five judge runs.",
+)
+
 GENERAL = (
     AI2D,
     replace(
@@ -118,7 +141,7 @@ GENERAL = (
         AI2D,
         name="ai2d_vlmevalkit",
         folder="ai2d",
-        metrics=(choice.VLMEVALKIT,),
+        metrics=(choices.VLMEVALKIT,),
         prompt=CHOOSE,
         max_new_tokens=64,
         parsing="VLMEvalKit's, without its judge: the one letter that stands among the last words, else the one option whose "
@@ -151,7 +174,7 @@ GENERAL = (
         name="mmmu_val_lmms_eval",
         folder="mmmu_val",
         read=files("mmmu_val", *hub("validation"), "*/validation-*.parquet", change=layouts.mmmu_lmms),
-        metrics=(choice.MMMU_LMMS,),
+        metrics=(choices.MMMU_LMMS,),
         parsing='lmms-eval\'s: as the official one, but "A " and "A." count wherever they stand, even at the end of a word.',
         notes='Prompt as lmms-eval: as the official one, with options as "A. text" right below the question.',
     ),
@@ -177,5 +200,26 @@ GENERAL = (
         parsing="Equal after normalisation by the VQA rules; and the words in common (clipped token F1).",
         paper="Not in the paper.",
         notes="Questions are made from the key file; not the competition's own protocol.",
+    ),
+    MMVET,
+    replace(
+        MMVET,
+        name="mmvet_lmms_eval",
+        folder="mmvet",
+        prompt="First please perform reasoning, and think step by step to provide best answer to the following question: \n\n"
+        "{question}",
+        max_new_tokens=1024,
+        notes="Prompt as lmms-eval, which asks to think step by step; scores differ from those of the bare question.",
+    ),
+    replace(
+        MMVET,
+        name="mmvet_keyword",
+        folder="mmvet",
+        metrics=(judged.KEYWORD,),
+        rubric=None,
+        parsing="No judge and not MM-Vet's score: the share of the answer's <AND> parts that stand in the reply as whole words "
+        "(for <OR>, the best part).",
+        notes="A check that needs no judge. It is blind to paraphrase, so it is near 0 where the answer is a sentence; never "
+        "compare it with published MM-Vet scores.",
     ),
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ..scorers import judged, presence
+from ..metrics import judged, presence
 from . import layouts, rubrics
 from .task import SHORT_ANSWER, TaskSpec, either, files, hub
 

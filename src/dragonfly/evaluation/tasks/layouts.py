@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-from ..metrics import LETTERS
-from ..questions import Question, RowReader
+from ..metrics.choices import LETTERS
+from ..question import Question, RowReader
 
 Row = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """Biomedical questions: VQA-RAD, SLAKE, Path-VQA and chest X-ray projections."""
 
-from ..scorers import short
+from ..metrics import short
 from . import layouts
 from .general import LOCAL
 from .task import TaskSpec, files, hub

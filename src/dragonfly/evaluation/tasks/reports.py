@@ -1,14 +1,14 @@
 """Captions and reports. COCO is scored with PTB tokenisation, reports that come cleaned without; metric names say which."""
 
-from .. import intervals, metrics
-from ..scorers import captions
+from ..metrics import captions
+from ..statistics import require_scipy
 from . import layouts
 from .task import TaskSpec, either, files, hub, special
 
 
 def _check() -> None:
-    intervals.require()
-    metrics.require_captions()
+    require_scipy()
+    captions.require_captions()
 
 
 PARSING = "The whole reply is the caption, scored by pycocoevalcap against all references"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..questions import Question
+from ..question import Question
 
 
 @dataclass(frozen=True)

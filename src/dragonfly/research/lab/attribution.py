@@ -11,8 +11,8 @@ import numpy as np
 
 from dragonfly.data import Manifest
 from dragonfly.evaluation import describe_model
-from dragonfly.evaluation.intervals import interval
-from dragonfly.evaluation.scorers import mean
+from dragonfly.evaluation.metrics import mean
+from dragonfly.evaluation.statistics import interval
 from dragonfly.files import result_header, sha256
 from dragonfly.inference import Answer, EncodedImage, Engine
 from dragonfly.inference.occlusion import Place, answer_logprobs, explain

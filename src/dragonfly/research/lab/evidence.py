@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dragonfly.data import Manifest
-from dragonfly.evaluation.questions import image_name
+from dragonfly.evaluation.question import image_name
 from dragonfly.vision.layout import Box, SubImageLayout
 from dragonfly.vision.scoring import evidence_areas, evidence_indices
 from dragonfly.vision.spec import Scope

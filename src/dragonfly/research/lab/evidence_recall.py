@@ -21,8 +21,8 @@ from PIL import Image
 from dragonfly.config import nearest
 from dragonfly.data import Manifest
 from dragonfly.evaluation import describe_model
-from dragonfly.evaluation.intervals import interval
-from dragonfly.evaluation.scorers.base import mean
+from dragonfly.evaluation.metrics import mean
+from dragonfly.evaluation.statistics import interval
 from dragonfly.files import result_header, sha256
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dragonfly.evaluation.report.blocks import as_table
+from dragonfly.evaluation.report.tables import as_table
 
 from .conclusions import display_scale
 from .report import curve_rows, recall_rows, report, tower_rows

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dragonfly.evaluation.report.blocks import as_table
-from dragonfly.evaluation.report.cells import percent as cell
+from dragonfly.evaluation.report.tables import as_table
+from dragonfly.evaluation.report.tables import percent as cell
 from dragonfly.files import atomic_write
 
 from .conclusions import display_scale, p_text, percent

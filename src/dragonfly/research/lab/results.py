@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from dragonfly.evaluation import TASKS, find_task
-from dragonfly.evaluation.intervals import Columns, interval, paired_p
-from dragonfly.evaluation.questions import Question
-from dragonfly.evaluation.scorers import Reply, mean
+from dragonfly.evaluation.metrics import Reply, mean
+from dragonfly.evaluation.question import Question
 from dragonfly.evaluation.scoring import read_records
+from dragonfly.evaluation.statistics import Columns, interval, paired_p
 from dragonfly.files import result_header
 
 from .conclusions import conclude, validity

@@ -1,0 +1,62 @@
+"""Medical questions and graded fundus photographs."""
+
+from pathlib import Path
+
+import pytest
+
+from dragonfly.curation.sources import SOURCES
+from dragonfly.data import BadRow, ImageRef, Message, Part, Sample
+
+from .layouts import LAYOUTS, png, write_lines
+
+
+def samples(name: str, folder: Path) -> list[Sample]:
+    LAYOUTS[name](folder)
+    return [row for row in SOURCES[name].read(folder) if isinstance(row, Sample)]
+
+
+def told(read: list[Sample], key: str) -> list[object]:
+    return [sample.meta.get(key) for sample in read]
+
+
+def groups(read: list[Sample]) -> list[str | None]:
+    return [sample.images[0].group for sample in read]
+
+
+def test_retinopathy_grades_are_numbers_grouped_by_patient(tmp_path: Path):
+    read = samples("kaggle-dr", tmp_path / "kaggle")
+    assert told(read, "label") == [0, 2, 4]
+    assert groups(read) == ["kaggle-dr:10", "kaggle-dr:10", "kaggle-dr:13"]
+    assert told(read, "label_set") == ["dr-grade"] * 3
+    read = samples("ddr", tmp_path / "ddr")
+    assert told(read, "label") == [0, 5, 3]
+    assert told(read, "subset") == ["train", "ungradable", "valid"]
+    assert groups(read) == ["ddr:007-0004", "ddr:007-0004", "ddr:007-0009"]
+
+
+def test_a_grade_off_the_scale_is_named(tmp_path: Path):
+    LAYOUTS["kaggle-dr"](tmp_path)
+    write_lines(tmp_path / "trainLabels.csv", ["image,level", "10_left,5", "10_right,-1"])
+    rows = list(SOURCES["kaggle-dr"].read(tmp_path))
+    assert [row.detail for row in rows if isinstance(row, BadRow)] == ["'5'; accepted: 0 to 4", "'-1'; accepted: 0 to 4"]
+
+
+@pytest.mark.parametrize("name", ["vqa-rad", "path-vqa"])
+def test_training_questions_alone_are_read(name: str, tmp_path: Path):
+    read = samples(name, tmp_path)
+    assert [sample.messages for sample in read] == [
+        (
+            Message("user", (Part("image"), Part("text", f"Is it {n}?"))),
+            Message("assistant", (Part("text", ("no", "yes")[n % 2]),)),
+        )
+        for n in range(3)
+    ]
+    assert [sample.images for sample in read] == [(ImageRef(bytes=png(n)),) for n in range(3)]
+
+
+def test_slake_says_in_which_language_it_asks(tmp_path: Path):
+    read = samples("slake", tmp_path)
+    assert told(read, "subset") == ["en", "en", "zh"]
+    assert told(read, "modality") == ["MRI"] * 3
+    assert groups(read) == ["slake:xmlab1"] * 3
+    assert [sample.messages[1].text for sample in read] == ["Yes", "Abdomen", "有"]
