@@ -1,12 +1,14 @@
 """MetricThresholds: what a stage must reach, measured by the Trainer itself."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dragonfly.training import Recipe, run
-from dragonfly.training.metric_thresholds import ThresholdNotReached, answer_metrics
+from dragonfly.training.metric_thresholds import MetricThresholds, ThresholdNotReached, answer_metrics
+from dragonfly.training.options import MetricThreshold
 from tests.training import small
 
 
@@ -44,3 +46,11 @@ def test_a_metric_threshold_needs_something_to_be_measured_on(tmp_path: Path) ->
         gated(tmp_path, 0.5, step=9)
     with pytest.raises(ValueError, match="metric threshold eval_words: this objective does not measure it; measured: eval_"):
         run(gated(tmp_path, 0.2, metric="eval_words"))
+
+
+def test_what_a_metric_threshold_asks_for_is_enough() -> None:
+    metric_thresholds = MetricThresholds([MetricThreshold(metric="eval_turns", least=0.5)], steps=4)
+    at_the_end = SimpleNamespace(global_step=4)
+    metric_thresholds.on_evaluate(None, at_the_end, None, {"eval_turns": 0.5})
+    with pytest.raises(ThresholdNotReached, match=r"eval_turns is 0\.499 after 4 steps"):
+        metric_thresholds.on_evaluate(None, at_the_end, None, {"eval_turns": 0.499})
