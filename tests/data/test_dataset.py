@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from dragonfly.data import Collator, EncodedDataset, ImageRef, Mixture, Part, Sample, row_random
 from dragonfly.data.dataset import count_tokens, image_size
-from dragonfly.imaging import RELEASED_POLICY
+from dragonfly.imaging import RELEASED_POLICY, load_image
 
 from .fakes import image, make_processor, sample
 
@@ -79,6 +79,15 @@ def test_sizes_are_those_after_orientation(tmp_path: Path, processor: Any) -> No
     assert image_size(ImageRef(bytes=data), RELEASED_POLICY) == (4, 8)
     row = sample("<image>", "a", images=(ImageRef(bytes=data),))
     assert count_tokens(processor, row) == len(EncodedDataset([row], processor)[0]["input_ids"])
+
+
+@pytest.mark.parametrize("orientation", range(10))  # 0 and 9 are no orientations
+def test_every_orientation_swaps_sides_as_loading_does(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    image(8, 4).save(path, exif=exif)
+    assert image_size(ImageRef(str(path))) == load_image(path).size == ((8, 4) if 5 <= orientation <= 8 else (4, 8))
 
 
 @pytest.mark.parametrize("ref", [ImageRef("gone.png"), ImageRef(bytes=b"text"), ImageRef("https://localhost/a.png")])

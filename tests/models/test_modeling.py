@@ -258,6 +258,26 @@ def test_uneven_images_with_a_choice_handed_in() -> None:
     assert rows == [18, 30]
 
 
+def test_choices_of_different_lengths_are_padded_to_one_width() -> None:
+    """A square keeps 3 of each of 4 regions and a wide one of each of 2; columns beyond an image's own are not read."""
+    partners = [[[2, 2], [[4, 6]]], [[1, 2], [[2, 6]]]]
+    grids = {"mid": {"grids": [[2, 2], [1, 2]]}, "high": {"grids": [[4, 6], [2, 6]]}, "partners": partners}
+    model, processor = make(encoder={**rule(), **grids})
+    loaded_images = [tiny.image(64, 64, seed=1), tiny.image(128, 64, seed=2)]
+    inputs = encode(processor, "<image><image>", loaded_images)
+    assert inputs["num_sub_images"].tolist() == [29, 15]
+    images = {key: inputs[key] for key in ("pixel_values", "sub_image_regions", "num_sub_images")}
+    square, wide = (one.indices for one in model.get_image_features(**images).selection)
+    assert (square.shape, wide.shape) == ((1, 12), (1, 6))
+    chosen = torch.full((2, 14), -1)  # wider than both: a batch mate that keeps more is elsewhere
+    chosen[0, :12], chosen[1, :6] = square[0], wide[0]
+    rows = count_rows(model)
+    close(logits(model, inputs, selected_high=chosen), logits(model, inputs))
+    assert rows == [1 + 4 + 12 + 1 + 2 + 6, 29 + 15]
+    with pytest.raises(ValueError, match=r"selected_high has shape \(2, 11\), this encoder keeps 12 high sub-images"):
+        model(**inputs, selected_high=chosen[:, :11])
+
+
 def test_uneven_grids_need_no_cap() -> None:
     model, processor = make(encoder=tiny.config(encoder={"mid": {"grids": [[2, 2], [1, 2]]}}).encoder)
     images = [tiny.image(64, 64), tiny.image(128, 64)]

@@ -5,8 +5,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
 from dragonfly.training import run
 from dragonfly.training.trainer import StageTrainer
+from tests import tiny
 from tests.training import small
 
 
@@ -17,7 +19,8 @@ def gradients(
     taken: dict[str, torch.Tensor] = {}
 
     def clip(self: StageTrainer, model: Any) -> torch.Tensor:
-        taken.update({name: parameter.grad.clone() for name, parameter in model.named_parameters()})
+        trained = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+        taken.update({name: gradient.clone() for name, gradient in trained.items()})
         return torch.tensor(0.0)
 
     with monkeypatch.context() as patched:
@@ -72,3 +75,38 @@ def test_gradient_checkpointing_changes_no_gradient(tmp_path: Path, monkeypatch:
     assert again[0] == plain[0]
     for name, gradient in plain[1].items():
         torch.testing.assert_close(again[1][name], gradient, rtol=1e-5, atol=1e-7, msg=name)
+
+
+def shown(folder: Path, number: int) -> Sample:
+    """A question of an image of its own, and the high sub-image that shows the answer."""
+    tiny.image(96, 64, seed=number).save(folder / f"{number}.png")
+    asked = Message("user", (Part("image"), Part("text", f"question {number}?")))
+    box = (16.0 * number + 1, 17.0, 16.0 * number + 15, 31.0)
+    answer = ("red", "tan", "sky", "jet")[number]  # of one length: both losses are means over a batch
+    messages = (asked, Message("assistant", (Part("text", answer),)))
+    return Sample(str(number), "made", (ImageRef(path=str(folder / f"{number}.png")),), messages, evidence=((box,),))
+
+
+CHOICE = {"model": {"selection": {"policy": "question"}}, "trainable": ["query_projection"], "evidence_weight": 10.0}
+POINTING = {
+    "model": {"selection": {"policy": "all"}},
+    "trainable": ["language_model.layers"],
+    "attention": {"text_config": "eager"},
+    "attention_supervision": {"words": 0, "places": 1, "heads": 1, "weight": 10.0},
+}
+
+
+@pytest.mark.parametrize("told", [CHOICE, POINTING], ids=["choice", "attention_supervision"])
+def test_losses_beside_the_answers_are_means_over_a_step_however_it_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
+) -> None:
+    small.checkpoint(tmp_path / "base")
+    write_manifest((shown(tmp_path, number) for number in range(4)), tmp_path / "manifest")
+    rows = {"name": "rows", "path": str(tmp_path / "manifest")}
+    data = {"train": [rows], "shared_prefix": "attention_supervision" in told, "audit": 2}
+    together = gradients(tmp_path, "together", monkeypatch, batch={"global_size": 4, "per_device": 4}, data=data, **told)
+    apart = gradients(tmp_path, "apart", monkeypatch, batch={"global_size": 4, "per_device": 1}, data=data, **told)
+    assert together[0] > 20  # about 6 without the loss beside the answers
+    assert apart[0] == pytest.approx(together[0], rel=1e-5)
+    for name, gradient in together[1].items():
+        torch.testing.assert_close(apart[1][name], gradient, rtol=1e-3, atol=1e-6, msg=name)

@@ -376,16 +376,23 @@ def test_padding_keeps_the_aspect_ratio() -> None:
     assert layout.level_boxes("mid") == ((0, 0, 100, 100), (100, 0, 200, 100), (0, 100, 100, 200), (100, 100, 200, 200))
 
 
+@pytest.mark.parametrize(("width", "height"), [(150, 224), (151, 223), (152, 221), (153, 220)])  # 224, 222.5, 221.1, 219.6
+def test_padded_content_is_the_nearest_whole_canvas_pixel(width: int, height: int) -> None:
+    low = make_layout((100, width), SPECS["v2-padded"]).levels[0]
+    assert low.content == (height, 336)
+    assert make_layout((width, 100), SPECS["v2-padded"]).levels[0].content == (336, height)
+
+
 @given(size=SIZES)
 @settings(max_examples=50, deadline=None)
-def test_padded_content_fills_one_side_and_errs_by_less_than_a_canvas_pixel(size: Size) -> None:
+def test_padded_content_fills_one_side_and_errs_by_half_a_canvas_pixel_at_most(size: Size) -> None:
     for level in make_layout(size, SPECS["v2-padded"]).levels:
         canvas = [336 * cells for cells in level.grid]
         assert any(inside == whole for inside, whole in zip(level.content, canvas, strict=True))
         for axis in (0, 1):
             exact = canvas[axis] * Fraction(size[axis]) / level.extent[axis]
             assert 1 <= level.content[axis] <= canvas[axis]
-            assert abs(level.content[axis] - exact) < 1
+            assert abs(max(exact, 1) - level.content[axis]) <= Fraction(1, 2)  # a side never vanishes
         assert level.extent[0] * canvas[1] == level.extent[1] * canvas[0]  # square pixels
 
 

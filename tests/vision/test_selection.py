@@ -134,6 +134,15 @@ def test_random_depends_on_image_and_seed_never_on_the_batch() -> None:
     assert all(other != alone for other in others)
 
 
+def test_random_keeps_the_next_seed_and_the_next_checksum_apart() -> None:
+    """Added up, seed 1 of one image would be seed 0 of the next, and a run over seeds would draw the same choices again."""
+    for checksum in range(5, 10):
+        for seed in range(1, 4):
+            assert random_choice([checksum], seed) != random_choice([checksum + seed])
+            assert random_choice([checksum], seed) != random_choice([checksum - seed])
+            assert random_choice([checksum], seed) != random_choice([checksum ^ seed])
+
+
 def test_random_is_even() -> None:
     """Each of 24 is kept with probability 1/2; 400 draws have a standard deviation of 10."""
     counts = Counter(index for choice in random_choice(list(range(400))) for index in choice)

@@ -100,6 +100,8 @@ def test_mmmu_letter_of_lmms_eval(reply: str, letter: str | None) -> None:
         ("(B)", "B"),
         ("The answer is: B.", "B"),
         ("B is what I would say here after all", None),  # too far from the end, and no option's text
+        ("it is B as I said", "B"),  # the fourth word from the end still counts
+        ("it is B as I have said", None),  # the fifth does not
         ("B, since it is $6 really, is not the one", "A"),  # ... but here the text of one
         ("A or B", None),
         ("A bridge", "A"),  # the article is taken for the letter: a known weakness of this rule

@@ -85,6 +85,12 @@ def test_a_question_by_itself_is_the_first_bit(processor: Any) -> None:
     assert example["segment_ids"].max() == 0
 
 
+def test_a_sub_image_that_shows_three_tenths_of_a_box_is_marked_and_one_that_shows_less_is_not(processor: Any) -> None:
+    for left, cells in ((44.9, {8, 9}), (45.1, {9}), (40.9, {8}), (41.1, {8, 9})):  # 31, 29, 71 and 69 % of it left of x = 48
+        row = sample(0, "Give the Net total", [], ((left, 20.0, left + 10, 28.0),))
+        assert marked(processor, [row])[1][0][1] == cells
+
+
 def test_every_token_of_the_place_is_marked(processor: Any) -> None:
     example, _ = marked(processor, ROWS[:1])
     bits = attention_targets(processor, example, ROWS[0], [IMAGE])

@@ -1,10 +1,11 @@
 """MetricThresholds: what a stage must reach, measured by the Trainer itself."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from dragonfly.research.curriculum.metric_thresholds import ThresholdNotReached
+from dragonfly.research.curriculum.metric_thresholds import MetricThreshold, MetricThresholds, ThresholdNotReached
 from dragonfly.training import Recipe, run
 from tests.research.curriculum.recipes import recipe
 from tests.training import small
@@ -35,3 +36,11 @@ def test_a_metric_threshold_needs_something_to_be_measured_on(tmp_path: Path) ->
         gated(tmp_path, 0.5, step=9)
     with pytest.raises(ValueError, match="metric threshold eval_words: this objective does not measure it; measured: eval_"):
         run(gated(tmp_path, 0.2, metric="eval_words"))
+
+
+def test_what_a_metric_threshold_asks_for_is_enough() -> None:
+    thresholds = MetricThresholds([MetricThreshold(metric="eval_turns", least=0.5)])
+    at_the_end = SimpleNamespace(global_step=4, max_steps=4)
+    thresholds.on_evaluate(None, at_the_end, None, {"eval_turns": 0.5})
+    with pytest.raises(ThresholdNotReached, match=r"eval_turns is 0\.499 after 4 steps"):
+        thresholds.on_evaluate(None, at_the_end, None, {"eval_turns": 0.499})
