@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedConfig
 
-from dragonfly.inference.locate import locate
+from dragonfly.inference.loading import locate
 from dragonfly.models import DragonflyConfig
 from dragonfly.models.tower import build_tower, tower_config
 from dragonfly.planning import (

@@ -124,7 +124,7 @@ class _Finder:
                 return [self._replace(node, str(value * 2 or 1.0), "default")]
         return []
 
-    def _own(self, node: ast.AST) -> Iterator[Mutation]:
+    def _own(self, node: ast.AST) -> Iterator[Mutation]:  # noqa: PLR0912 - one case for each kind of fault
         match node:
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 other = BORDERS.get(type(op)) or MEMBERSHIP[type(op)]
