@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,36 @@ import pytest
 import torch
 
 from dragonfly.__main__ import main
+from dragonfly.evaluation.tasks import TASKS
 from dragonfly.inference import load
 from dragonfly.models import DragonflyConfig
 from dragonfly.training import Recipe, run
-from dragonfly.vision.scoring import add_policy
+from dragonfly.vision.scoring import SCORES, add_policy
+from dragonfly.vision.spec import NEEDS
 from tests import tiny
-from tests.extension import objective, policy, task, tower
 from tests.training import small
 
+MODULES = ("objective", "policy", "task", "tower")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "extending.md"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _taken_away_again() -> Iterator[None]:
+    """Other tests look at all policies and tasks: what the package adds is gone after this module."""
+    before = [(entries, dict(entries)) for entries in (NEEDS, SCORES, TASKS)]
+    for name in MODULES:
+        import_module(f"tests.extension.{name}")
+    yield
+    for entries, known in before:
+        entries.clear()
+        entries.update(known)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model with the tower and the policy, and rows."""
+    from tests.extension import tower
+
     folder = tmp_path_factory.mktemp("extension")
     spec = tiny.config().spec.with_changes(num_prefix_tokens=0).with_selection(policy="loudest", keep=2)
     settings = DragonflyConfig(
@@ -42,6 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(folder: Path, weight: float) -> Recipe:
+    from tests.extension import objective
+
     values = small.values(folder, objective={"name": "quiet", "weight": weight}, steps=2, output=str(folder / f"out-{weight}"))
     return Recipe.load(None, base=values, hooks=objective.HOOKS)
 
@@ -70,7 +90,7 @@ def test_an_override_and_a_typing_slip_know_it(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"'loudst' is not one of .*did you mean 'loudest'"):
         load(folder / "base", device="cpu", overrides=["model.selection.policy=loudst"])
     with pytest.raises(ValueError, match="there is a policy 'loudest' already"):
-        add_policy("loudest", "tokens", policy.loudest_patch)
+        add_policy("loudest", "tokens", SCORES["detail"])
 
 
 def test_the_objective_trains_and_the_model_loads_and_answers_a_task(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +98,7 @@ def test_the_objective_trains_and_the_model_loads_and_answers_a_task(folder: Pat
     assert small.losses(quiet)[0] > small.losses(plain)[0]
     norms = [load(out, device="cpu").encode([tiny.image()])[0].tokens for out in (plain, quiet)]
     assert norms[1].square().mean() < norms[0].square().mean()  # pyright: ignore[reportOptionalMemberAccess]
-    (folder / "colours.csv").write_text("data/../0.png,What colour?,red\n1.png,What colour?,blue\n", encoding="utf-8")
+    (folder / "colours.csv").write_text("0.png,What colour?,red\n1.png,What colour?,blue\n", encoding="utf-8")
     for number in range(2):
         tiny.image(seed=number).save(folder / f"{number}.png")
     command = ["eval", "--model", str(quiet), "--tasks", "colours", "--data", str(folder), "--out", str(folder / "run")]
@@ -96,9 +116,7 @@ def test_the_document_shows_this_package() -> None:
     """Every block of docs/extending.md that names a file is that file, from its imports on."""
     text = DOCUMENT.read_text(encoding="utf-8")
     shown = dict(re.findall(r"`(tests/extension/\w+\.py)`:\n\n```python\n(.*?)```", text, flags=re.DOTALL))
-    assert set(shown) == {
-        f"tests/extension/{module.__name__.rpartition('.')[2]}.py" for module in (objective, policy, task, tower)
-    }
+    assert set(shown) == {f"tests/extension/{name}.py" for name in MODULES}
     for name, block in shown.items():
         source = (DOCUMENT.parents[1] / name).read_text(encoding="utf-8")
         assert block.strip() == source.partition('"""\n')[2].strip(), name
