@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """The cost of an encoder configuration on an image, before any weights exist: tokens, encoder passes, FLOPs, parameters.
 
 `plan(spec, size, tower, language_model)` reads the layout and two sets of sizes; no network is run. FLOPs are those of the
@@ -54,7 +55,9 @@ class TowerSize:
         Raises:
             ValueError: if the configuration has no intermediate_size, so that the FLOP formula cannot hold.
         """
-        values = dict(config) if isinstance(config, Mapping) else {"model_type": config.model_type, **vars(config)}
+        values: dict[str, Any] = (
+            dict(config) if isinstance(config, Mapping) else {"model_type": config.model_type, **vars(config)}
+        )
         if "intermediate_size" not in values:
             raise ValueError(
                 f"cannot count the FLOPs of a vision tower of type '{values['model_type']}': its configuration has no "

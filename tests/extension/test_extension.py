@@ -29,13 +29,14 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "extending.md"
 @pytest.fixture(scope="module", autouse=True)
 def _taken_away_again() -> Iterator[None]:
     """Other tests look at all policies and tasks: what the package adds is gone after this module."""
-    before = [(entries, dict(entries)) for entries in (NEEDS, SCORES, TASKS)]
+    known: list[dict[str, Any]] = [NEEDS, SCORES, TASKS]
+    before = [(entries, dict(entries)) for entries in known]
     for name in MODULES:
         import_module(f"tests.extension.{name}")
     yield
-    for entries, known in before:
+    for entries, own in before:
         entries.clear()
-        entries.update(known)
+        entries.update(own)
 
 
 @pytest.fixture(scope="module")

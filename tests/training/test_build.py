@@ -89,7 +89,7 @@ def test_the_recipe_changes_the_encoder_and_says_what_does_not_fit() -> None:
     assert changed["selection"]["policy"] == "uniform" and changed["selection"]["keep"] == 2
     assert changed["resolution"] == 32 and encoder["selection"]["keep"] == 3  # pyright: ignore[reportOptionalSubscript]
     assert encoder_for(ModelOptions(preset="low-only"), encoder)["high"] is None
-    assert encoder_for(ModelOptions(max_enlargement=2.0), encoder)["max_enlargement"] == 2.0
+    assert encoder_for(ModelOptions.model_validate({"max_enlargement": 2.0}), encoder)["max_enlargement"] == 2.0
     with pytest.raises(ValueError, match="keep 7 is more than the 6"):
         encoder_for(ModelOptions.model_validate({"selection": {"keep": 7}}), encoder)
     with pytest.raises(ValueError, match="both describe the encoder; give one"):

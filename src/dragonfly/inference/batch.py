@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """A file of questions -> a file of answers, one JSON object per line, resumable.
 
 Every row of the input gets one line of output, an answer or an `error`, under its `id` (its line number if it has none).

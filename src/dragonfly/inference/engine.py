@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """The Engine: images are cut and encoded once, then questions are answered, alone, in batches, streamed or in a chat."""
 
 from __future__ import annotations
@@ -96,17 +97,17 @@ class Engine:
         while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, size)]:
             clock = _Clock()
             images = self._encode_rows([_as_list(row.images) for row in block], clock)
-            messages = [_conversation(row, len(_as_list(row.images))) for row in block]
-            yield from self._answer(messages, images, chosen, clock)
+            messages = [conversation_of(row, len(_as_list(row.images))) for row in block]
+            yield from self.answer(messages, images, chosen, clock)
 
     def stream(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Stream:
         """Answer piece by piece: iterate over the text, then read `.answer`. The pieces joined are `ask`'s text."""
         chosen, clock, row = Options.of(**options), _Clock(), Row(images, question, system)
         loaded_images = self._encode_rows([_as_list(images)], clock)
-        messages = [_conversation(row, len(loaded_images[0]))]
+        messages = [conversation_of(row, len(loaded_images[0]))]
 
         def generate(streamer: BaseStreamer) -> Answer:
-            return self._answer(messages, loaded_images, chosen, clock, streamer)[0]
+            return self.answer(messages, loaded_images, chosen, clock, streamer)[0]
 
         hold = max((len(stop) - 1 for stop in chosen.stop), default=0)
         return Stream(generate, lambda ids: self._text(ids, chosen.stop)[0], hold)
@@ -188,7 +189,7 @@ class Engine:
         encoded = iter(self.encode([image for row in rows for image in row], clock))
         return [list(islice(encoded, len(row))) for row in rows]
 
-    def _answer(
+    def answer(
         self,
         conversations: list[list[dict[str, Any]]],
         images: list[list[EncodedImage]],
@@ -199,7 +200,7 @@ class Engine:
         """Generate for conversations whose images are encoded."""
         asked = [_text_of(turns[-1]) for turns in conversations]
         images = [[self.connect(one, question) for one in row] for row, question in zip(images, asked, strict=True)]
-        prompt = self._prompt(conversations, images)
+        prompt = self.prompt(conversations, images)
         lengths = prompt["attention_mask"].sum(dim=1).tolist()
         features = [image.tokens for row in images for image in row]
         ids, logprobs = clock.timed("generate", self._generate, prompt, features, options, streamer)
@@ -209,7 +210,7 @@ class Engine:
             for row, row_logprobs, length, row_images in zip(ids, logprobs, lengths, images, strict=True)
         ]
 
-    def _prompt(self, conversations: list[list[dict[str, Any]]], images: list[list[EncodedImage]]) -> Any:
+    def prompt(self, conversations: list[list[dict[str, Any]]], images: list[list[EncodedImage]]) -> Any:
         """Ids of the conversations, left-padded. The chat template writes BOS itself."""
         for message in (message for turns in conversations for message in turns):
             if token := control_token_in(self.processor, _text_of(message)):
@@ -318,7 +319,7 @@ class Chat:
         new = self._waiting + self.engine.encode(_as_list(images), clock)
         messages = [*self.messages, _turn(question, len(new))]
         loaded_images = self.images + new
-        answer = self.engine._answer([messages], [loaded_images], Options.of(**options), clock)[0]
+        answer = self.engine.answer([messages], [loaded_images], Options.of(**options), clock)[0]
         self.messages = [*messages, {"role": "assistant", "content": answer.text}]
         self.images, self._waiting = loaded_images, []
         return answer
@@ -340,7 +341,7 @@ def _turn(question: str, images: int) -> dict[str, Any]:
     return {"role": "user", "content": [*parts, {"type": "text", "text": question}]}
 
 
-def _conversation(row: Row, images: int) -> list[dict[str, Any]]:
+def conversation_of(row: Row, images: int) -> list[dict[str, Any]]:
     system = [{"role": "system", "content": row.system}] if row.system else []
     return [*system, _turn(row.question, images)]
 

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """A model for inference: found (bundled, a directory, or downloaded from the hub), checked, loaded, and changed by `--set`."""
 
 from __future__ import annotations

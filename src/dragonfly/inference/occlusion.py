@@ -14,7 +14,7 @@ import torch
 
 from dragonfly.inference.answer import Answer, SubImageScore
 from dragonfly.inference.encoded import EncodedImage
-from dragonfly.inference.engine import Engine, Row, _conversation
+from dragonfly.inference.engine import Engine, Row, conversation_of
 from dragonfly.models.outputs import DragonflyImageFeatures
 from dragonfly.vision.layout import Box
 from dragonfly.vision.spec import LevelName
@@ -112,7 +112,7 @@ def answer_logprobs(
     """
     if not token_ids:
         raise ValueError("the answer has no tokens, so there is no probability to explain")
-    prompt = engine._prompt([_conversation(Row(None, question, system), len(images))], [list(images)])
+    prompt = engine.prompt([conversation_of(Row(None, question, system), len(images))], [list(images)])
     spans = _spans(engine, prompt["input_ids"][0].tolist(), images)
     answer = torch.tensor([list(token_ids)], device=engine.device)
     ids = torch.cat([prompt["input_ids"], answer], dim=1)

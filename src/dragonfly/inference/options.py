@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """How to generate: the options of every question, the stop strings while tokens come, and a seed that touches nobody else's."""
 
 from __future__ import annotations

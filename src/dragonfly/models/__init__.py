@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """Dragonfly for transformers: importing this room registers its classes with the Auto classes."""
 
 from transformers import (

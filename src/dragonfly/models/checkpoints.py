@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
 """Checkpoints: read strictly (every tensor there and fitting), and `convert`, which writes one that loads everywhere.
 
 A converted directory holds the weights under our names (safetensors), config, processor, tokenizer, chat template, generation

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """DragonflyConfig: a vision tower, a language model, and the encoder configuration that joins them.
 
 The encoder configuration (`encoder`, a dictionary form of `vision.EncoderSpec`) is stored in the checkpoint, so a preset may
@@ -106,7 +107,9 @@ class DragonflyConfig(PreTrainedConfig):
             )
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any) -> Any:
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any
+    ) -> Any:
         # The folder is needed to find the tower that a released config.json names; Auto classes pass it the same way.
         kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Between the vision tower and the language model: embeddings, selection, pooling, projection and position.
 
 Functions over the tower's output; what is learned belongs to the model (`optional_modules`). Sub-images stand in the layout's

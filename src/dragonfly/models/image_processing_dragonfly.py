@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """DragonflyImageProcessor: images -> sub-images and the record of how they were cut. Pillow and numpy, no torchvision.
 
 Every image comes through `imaging`, whatever its form, so its limits hold for chat templates and servers too. Policies that
@@ -38,9 +39,9 @@ class DragonflyImagesKwargs(ImagesKwargs, total=False):
     """
 
     preset: str | None
-    encoder: dict | None
+    encoder: dict[str, Any] | None
     released_images: bool | None
-    evidence: list | None
+    evidence: list[Any] | None
 
 
 # Settings that decide what the model sees: fixed when the image processor is made, so that no call departs from it unnoticed.
@@ -110,7 +111,7 @@ class DragonflyImageProcessor(PilBackend):
         """The layout of an image of (height, width)."""
         return make_layout(size, self.spec)
 
-    def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> BatchFeature:
+    def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         """As transformers; a setting that a call cannot change raises a ValueError instead of being passed over."""
         for name in FIXED:
             value, own = kwargs.get(name), getattr(self, name)

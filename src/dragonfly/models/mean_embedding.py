@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """The mean embedding of policy `centred`: what all sub-image embeddings have in common, learned while training or by calibration.
 
 It changes at one moment only, `commit`, once per optimiser step; between two of them every sub-image is centred alike. What

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Dragonfly as transformers knows models: one tower, one linear projector, one language model.
 
 Any Hugging Face vision tower and causal language model fit. The geometry comes from the image processor as tensors with one

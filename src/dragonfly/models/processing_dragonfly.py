@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """DragonflyProcessor: text and images -> model inputs. Placeholders are counted from each image's layout, here only.
 
 Two places for an image's block of placeholders: where the conversation puts it, or (`block_first`, the released weights)
@@ -103,7 +104,7 @@ class DragonflyProcessor(ProcessorMixin):
         mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], dtype=np.int64)
         return BatchFeature({"question_ids": ids, "question_mask": mask}, tensor_type=return_tensors)
 
-    def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
+    def replace_image_token(self, image_inputs: dict[str, Any], image_idx: int, **kwargs: Any) -> str:
         """The whole block of one image: for each sub-image its placeholders and a separator."""
         return self.placeholders(image_inputs["layouts"][image_idx])
 
@@ -126,7 +127,7 @@ class DragonflyProcessor(ProcessorMixin):
         tokens = [self.image_processor.get_number_of_image_tokens(height, width) for height, width in image_sizes]
         return MultiModalData(num_image_tokens=tokens, num_image_patches=[1] * len(tokens))
 
-    def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
+    def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As transformers; under `block_first` each row becomes images, BOS, text (and EOS where asked for)."""
         images, text, videos, audio = super().prepare_inputs_layout(
             images=None if _is_empty(images) else images, text=text, **kwargs
@@ -159,7 +160,7 @@ class DragonflyProcessor(ProcessorMixin):
         offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         return text if len(offsets) <= limit else text[: offsets[limit - 1][1]]
 
-    def _merge_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, dict]:
+    def _merge_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, dict[str, Any]]:
         merged = super()._merge_kwargs(*args, **kwargs)
         options = merged["text_kwargs"]
         if options.pop("add_end_of_text", False) and not self.block_first:

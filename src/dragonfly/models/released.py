@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Checkpoints in the released format: read as they are, or converted once.
 
 A released directory's config.json holds no vision configuration, only `image_encoder`: the name or the folder of the tower.

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """A vision tower as the model builds it: its configuration, its token order, and no layer above the features."""
 
 from __future__ import annotations
