@@ -70,6 +70,6 @@ def test_sigterm_saves_and_stops_at_the_end_of_the_step_and_the_old_handler_come
 def test_sigterm_in_the_last_step_lets_the_run_finish() -> None:
     stop, state = StopOnSignal(), SimpleNamespace(global_step=5, max_steps=5)
     control = SimpleNamespace(should_save=False, should_training_stop=False)
-    stop.told = True
+    stop.signalled = True
     stop.on_step_end(SimpleNamespace(device="cpu"), state, control)
     assert not stop.stopped and not control.should_training_stop

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
 from dragonfly.inference import load
 from dragonfly.training import Recipe, run
-from dragonfly.training.build import build_processor, warn_of_a_stale_map
+from dragonfly.training.build import build_processor, warn_of_stale_query_projection
 from dragonfly.training.modules import freeze
 from dragonfly.training.objective import encoded
 from dragonfly.training.sources import load_rows
@@ -97,17 +97,17 @@ def test_a_learned_map_that_is_left_behind_is_told_of(
     spec = tiny.config().spec.with_selection(policy="question")
     model = tiny.model(tiny.config(encoder=spec.to_dict()))
     freeze(model, trainable)
-    warn_of_a_stale_map(model)
-    said = [record.message for record in caplog.records]
-    assert len(said) == (0 if names is None else 1)
-    assert all((names or "") in message for message in said)
+    warn_of_stale_query_projection(model)
+    messages = [record.message for record in caplog.records]
+    assert len(messages) == (0 if names is None else 1)
+    assert all((names or "") in message for message in messages)
 
 
 def test_a_new_map_is_left_behind_by_nothing(caplog: pytest.LogCaptureFixture) -> None:
     spec = tiny.config().spec.with_selection(policy="question")
     model = tiny.model(tiny.config(encoder=spec.to_dict()))
     torch.nn.init.eye_(model.model.query_projection.weight)
-    warn_of_a_stale_map(model)
+    warn_of_stale_query_projection(model)
     assert not caplog.records
 
 

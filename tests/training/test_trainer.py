@@ -6,7 +6,9 @@ import torch
 from safetensors.torch import load_file
 
 from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
+from dragonfly.research.curriculum import HOOKS
 from dragonfly.training import run
+from dragonfly.training.recipe import with_hooks
 from dragonfly.training.trainer import StageTrainer
 from tests import tiny
 from tests.training import small
@@ -92,20 +94,20 @@ POINTING = {
     "model": {"selection": {"policy": "all"}},
     "trainable": ["language_model.layers"],
     "attention": {"text_config": "eager"},
-    "attention_supervision": {"words": 0, "places": 1, "heads": 1, "weight": 10.0},
+    "objective": {"name": "shared_prefix", "attention_supervision": {"words": 0, "places": 1, "heads": 1, "weight": 10.0}},
 }
 
 
-@pytest.mark.parametrize("told", [CHOICE, POINTING], ids=["choice", "attention_supervision"])
+@pytest.mark.parametrize("options", [CHOICE, POINTING], ids=["choice", "attention_supervision"])
 def test_losses_beside_the_answers_are_means_over_a_step_however_it_is_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     small.checkpoint(tmp_path / "base")
     write_manifest((shown(tmp_path, number) for number in range(4)), tmp_path / "manifest")
     rows = {"name": "rows", "path": str(tmp_path / "manifest")}
-    data = {"train": [rows], "shared_prefix": "attention_supervision" in told, "audit": 2}
-    together = gradients(tmp_path, "together", monkeypatch, batch={"global_size": 4, "per_device": 4}, data=data, **told)
-    apart = gradients(tmp_path, "apart", monkeypatch, batch={"global_size": 4, "per_device": 1}, data=data, **told)
+    options = {"data": {"train": [rows], "audit": 2}, "kind": with_hooks(HOOKS), **options}
+    together = gradients(tmp_path, "together", monkeypatch, batch={"global_size": 4, "per_device": 4}, **options)
+    apart = gradients(tmp_path, "apart", monkeypatch, batch={"global_size": 4, "per_device": 1}, **options)
     assert together[0] > 20  # about 6 without the loss beside the answers
     assert apart[0] == pytest.approx(together[0], rel=1e-5)
     for name, gradient in together[1].items():

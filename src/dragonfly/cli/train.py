@@ -59,9 +59,9 @@ def inspect_data(
     from dragonfly.training.sources import first_rows, mixture
 
     chosen = Recipe.load(recipe, changes or (), hooks=HOOKS)
-    examples = chosen.chosen.examples
+    examples = chosen.objective_hook.examples
     if examples is None:
-        raise ValueError(f"objective {chosen.chosen.name!r} has no conversations to show; its rows become no token labels")
+        raise ValueError(f"objective {chosen.objective.name!r} has no conversations to show; its rows become no token labels")
     processor = build_processor(chosen)
     order = None if chosen.data.streaming else mixture(chosen)
     sources = order.sources if order else first_rows(chosen)

@@ -27,7 +27,7 @@ class TurnTokens:
 
 
 def turn_tokens(processor: Any) -> TurnTokens:
-    """How the processor's chat template opens and closes an answer, told from renderings of a small conversation."""
+    """How the processor's chat template opens and closes an answer, derived from renderings of a small conversation."""
     question = [{"role": "user", "content": [{"type": "text", "text": "question"}]}]
     answer = {"role": "assistant", "content": [{"type": "text", "text": "reply"}]}
     asked = processor.apply_chat_template(question, tokenize=False)
@@ -55,12 +55,12 @@ def audit(
 
     `num_image_tokens` holds, for each image, the tokens that its layout promises, separators included.
     """
-    faults, found = _row_faults(example, image_token_id, separator_token_id, marks, train_on)
+    faults, image_tokens = _row_faults(example, image_token_id, separator_token_id, marks, train_on)
     rows = _num_images(example)
     if num_image_tokens is not None:
-        return faults + _run_faults(found, num_image_tokens) + _dropped(rows, len(num_image_tokens))
-    if bool(found) != bool(rows):
-        faults.append(f"images dropped: {rows} rows of pixel_values for {found} image tokens")
+        return faults + _run_faults(image_tokens, num_image_tokens) + _dropped(rows, len(num_image_tokens))
+    if bool(image_tokens) != bool(rows):
+        faults.append(f"images dropped: {rows} rows of pixel_values for {image_tokens} image tokens")
     return faults
 
 
@@ -80,8 +80,8 @@ def audit_batch(
     faults = _dropped(_num_images(batch), sum(expected))
     for number, promised in enumerate(num_image_tokens):
         row = {key: batch[key][number] for key in ("input_ids", "attention_mask", "labels")}
-        row_faults, found = _row_faults(row, image_token_id, separator_token_id, marks, train_on)
-        faults += [f"row {number}: {fault}" for fault in row_faults + _run_faults(found, promised)]
+        row_faults, image_tokens = _row_faults(row, image_token_id, separator_token_id, marks, train_on)
+        faults += [f"row {number}: {fault}" for fault in row_faults + _run_faults(image_tokens, promised)]
     return faults
 
 
@@ -111,10 +111,10 @@ def _num_images(example: Mapping[str, Any]) -> int:
     return 0 if pixels is None else len(pixels)
 
 
-def _run_faults(found: int, promised: Sequence[int]) -> list[str]:
-    if found == sum(promised):
+def _run_faults(image_tokens: int, promised: Sequence[int]) -> list[str]:
+    if image_tokens == sum(promised):
         return []
-    return [f"image run cut: {found} image tokens, the layouts promise {sum(promised)}"]
+    return [f"image run cut: {image_tokens} image tokens, the layouts promise {sum(promised)}"]
 
 
 def _dropped(rows: int, images: int) -> list[str]:

@@ -71,14 +71,14 @@ def _images(examples: Sequence[Mapping[str, Any]], sequence_keys: Collection[str
         if any(len(example.get(key, ())) != len(example["pixel_values"]) for example in with_images):
             raise ValueError(f"{key!r} must have one row per image in every example; make all with one processor")
         batch[key] = _joined([example[key] for example in with_images], key)
-    said = any("num_sub_images" in example for example in examples)  # an encoder under which images may differ: the model asks
-    if not said and len(set(batch["num_sub_images"].tolist())) == 1:
+    given = any("num_sub_images" in example for example in examples)  # an encoder under which images may differ: the model asks
+    if not given and len(set(batch["num_sub_images"].tolist())) == 1:
         del batch["num_sub_images"]
     return batch
 
 
 def _counted(example: Mapping[str, Any]) -> dict[str, Any]:
-    """The example with `num_sub_images` said, as a processor leaves it out where all are alike."""
+    """The example with `num_sub_images`, which a processor leaves out where all images are alike."""
     pixels = example["pixel_values"]
     return {"num_sub_images": torch.full((len(pixels),), pixels.shape[1], dtype=torch.long), **example}
 

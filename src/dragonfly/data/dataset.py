@@ -47,7 +47,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     (seed, epoch, index). A row that cannot be used is replaced by the next usable one, logged once and kept in `bad`,
     each process its own; ValueError once more than `max_bad_share` of the rows (of a worker's part of them) are bad.
     `image_policy` goes to `imaging.load_image`, `processor_kwargs` to the processor. `encode_sample` takes the place of
-    `encoding.encode` and of what that is told (`train_on`, `max_length`, `processor_kwargs`); `lengths` stay those of plain
+    `encoding.encode` and of its arguments (`train_on`, `max_length`, `processor_kwargs`); `lengths` stay those of plain
     conversations.
     """
 

@@ -60,7 +60,7 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         save_steps=recipe.save.every or steps,
         logging_steps=recipe.log.every,
         logging_nan_inf_filter=False,  # a loss that is not a number ends the run; hiding it would not
-        include_num_input_tokens_seen="no" if recipe.chosen.examples is None else "non_padding",
+        include_num_input_tokens_seen="no" if recipe.objective_hook.examples is None else "non_padding",
         report_to=[name for name in ("tensorboard", "wandb") if getattr(recipe.log, name)] or "none",
         disable_tqdm=True,  # `progress` has its own bar
         seed=recipe.seed,

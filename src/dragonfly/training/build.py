@@ -51,7 +51,7 @@ class Initializer:
 def build_processor(recipe: Recipe) -> DragonflyProcessor:
     """The stage's processor, alone: enough to look at data, without any weights."""
     source = recipe.init_from
-    if initializer := recipe.initializer:
+    if initializer := recipe.initializer_hook:
         return initializer.processor(recipe)
     return _loaded_processor(recipe, source.checkpoint) if source.checkpoint is not None else _joined_processor(recipe)
 
@@ -59,7 +59,7 @@ def build_processor(recipe: Recipe) -> DragonflyProcessor:
 def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
     """The stage's model, its encoder that of the processor, every weight in place; nothing is frozen yet."""
     source = recipe.init_from
-    if initializer := recipe.initializer:
+    if initializer := recipe.initializer_hook:
         model = initializer.model(recipe, processor)
     elif source.checkpoint is not None:
         model = _loaded_model(recipe, source.checkpoint, processor)
@@ -70,7 +70,7 @@ def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForCo
 
 
 def loading_options(recipe: Recipe) -> dict[str, Any]:
-    """What `from_pretrained` is told: the number format of the weights, and the attention implementation."""
+    """Arguments of `from_pretrained`: the number format of the weights, and the attention implementation."""
     # DeepSpeed keeps float32 masters of its own and LoRA leaves the base as it is; else the weights are the masters.
     lean = recipe.deepspeed is not None or recipe.lora is not None
     options: dict[str, Any] = {"dtype": DTYPES[recipe.precision] if lean else torch.float32}
@@ -123,10 +123,10 @@ def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
     return EncoderSpec.from_dict(values).changed(changes).to_dict()
 
 
-def warn_of_a_stale_map(model: DragonflyForConditionalGeneration) -> None:
-    """Say so where policy `question` has a learned map that stays as it is while what it compares is trained."""
-    found = getattr(model.model, "query_projection", None)
-    if found is None or not found.learned() or any(weight.requires_grad for weight in found.parameters()):
+def warn_of_stale_query_projection(model: DragonflyForConditionalGeneration) -> None:
+    """Warn where policy `question` has a learned query projection that stays as it is while what it compares is trained."""
+    projection = getattr(model.model, "query_projection", None)
+    if projection is None or not projection.learned() or any(weight.requires_grad for weight in projection.parameters()):
         return
     compared = {
         "vision_tower": model.model.vision_tower,
@@ -136,8 +136,8 @@ def warn_of_a_stale_map(model: DragonflyForConditionalGeneration) -> None:
     moving = [name for name, part in compared.items() if any(weight.requires_grad for weight in part.parameters())]
     if moving:
         logger.warning(
-            "policy 'question' chooses by a map that was learned for the %s as they were, and this run trains them: it will "
-            "choose worse. Train language_model.layers alone, or learn the map again afterwards (dragonfly lab calibrate), or "
+            "policy 'question' chooses by a query projection that was learned for the %s as they were, and this run trains them: "
+            "it will choose worse. Train language_model.layers alone, or learn it again afterwards (dragonfly lab calibrate), or "
             "choose without it (model.selection.policy=detail)",
             ", ".join(moving),
         )

@@ -126,20 +126,20 @@ def trained_mean(model: Any) -> MeanEmbedding | None:
 class StopOnSignal(TrainerCallback):
     """On SIGTERM: finish the optimiser step, save, and stop. `stopped` tells that it happened.
 
-    Every process asks all others, so that one that was told a step earlier does not save alone.
+    Every process asks all others, so that one that was signalled a step earlier does not save alone.
     """
 
     def __init__(self) -> None:
-        self.told = False
+        self.signalled = False
         self.stopped = False
         self._before: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._tell)
+            self._before = signal.signal(signal.SIGTERM, self._note)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if _any_process(self.told, args.device) and state.global_step < state.max_steps:
+        if _any_process(self.signalled, args.device) and state.global_step < state.max_steps:
             self.stopped = True
             control.should_save = True
             control.should_training_stop = True
@@ -148,8 +148,8 @@ class StopOnSignal(TrainerCallback):
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
 
-    def _tell(self, signum: int, frame: Any) -> None:
-        self.told = True
+    def _note(self, signum: int, frame: Any) -> None:
+        self.signalled = True
 
 
 def draw_curve(losses: Path, target: Path, title: str) -> None:
@@ -175,9 +175,9 @@ def _line(entry: dict[str, Any]) -> str:
     return json.dumps(kept) + "\n" if "loss" in kept or "eval_loss" in kept else ""
 
 
-def _any_process(told: bool, device: Any) -> bool:
+def _any_process(signalled: bool, device: Any) -> bool:
     if not torch.distributed.is_initialized():
-        return told
-    flag = torch.tensor(int(told), device=device)
+        return signalled
+    flag = torch.tensor(int(signalled), device=device)
     torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
     return bool(flag.item())

@@ -18,7 +18,7 @@ def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], proces
     Returns for each source its rows, tokens and trained tokens. Nothing where the objective's examples have no token labels.
     ValueError naming source, row and fault.
     """
-    if recipe.chosen.examples is None:
+    if recipe.objective_hook.examples is None:
         return {}
     marks, faults, report = turn_tokens(processor), [], {}
     for name, rows in sources.items():
@@ -30,14 +30,13 @@ def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], proces
             "train_on": recipe.data.train_on,
         }
         for number, (example, tokens) in enumerate(zip(examples, promised, strict=True)):
-            found = audit(example, num_image_tokens=tokens, **options)
-            faults += [f"{name} row {number}: {fault}" for fault in found]
+            faults += [f"{name} row {number}: {fault}" for fault in audit(example, num_image_tokens=tokens, **options)]
         if examples:
             lengths = [len(example["input_ids"]) for example in examples]
             ends = [lengths.index(min(lengths)), lengths.index(max(lengths))]  # as much padding as there can be
-            batch = recipe.chosen.collate(processor)([examples[number] for number in ends])
-            found = audit_batch(batch, [promised[number] for number in ends], **options)
-            faults += [f"{name} rows {ends[0]} and {ends[1]} as a batch: {fault}" for fault in found]
+            batch = recipe.objective_hook.collate(processor)([examples[number] for number in ends])
+            of_batch = audit_batch(batch, [promised[number] for number in ends], **options)
+            faults += [f"{name} rows {ends[0]} and {ends[1]} as a batch: {fault}" for fault in of_batch]
         report[name] = {
             "rows": len(examples),
             "tokens": sum(len(example["input_ids"]) for example in examples),
@@ -54,8 +53,8 @@ def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], proces
 
 def _encoded_rows(recipe: Recipe, rows: Sequence[Sample], processor: Any) -> tuple[list[Any], list[list[int]]]:
     """The first usable rows as examples, and for each the tokens that its images' layouts promise."""
-    assert recipe.chosen.examples is not None
-    dataset = recipe.chosen.examples(recipe, rows, processor)
+    assert recipe.objective_hook.examples is not None
+    dataset = recipe.objective_hook.examples(recipe, rows, processor)
     examples, promised = [], []
     for index in range(min(recipe.data.audit, len(rows))):
         try:

@@ -53,10 +53,10 @@ def merge(adapter: str | Path, target: str | Path, base: str | Path | None = Non
     adapter = Path(adapter)
     about = _origin(adapter)
     base = str(base or about["base"]["path"])
-    found = base_hash(base)
-    if found != about["base"]["sha256"]:
+    actual = base_hash(base)
+    if actual != about["base"]["sha256"]:
         raise ValueError(
-            f"adapter {adapter} belongs to a base with hash {about['base']['sha256'][:12]}, {base} has {found[:12]}; "
+            f"adapter {adapter} belongs to a base with hash {about['base']['sha256'][:12]}, {base} has {actual[:12]}; "
             "name the directory it was trained on: --base DIRECTORY"
         )
     from peft import PeftModel

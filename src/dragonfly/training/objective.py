@@ -1,6 +1,6 @@
 """What a stage learns: the hook by which an objective plugs into training, and training's own two, `answer` and `text`.
 
-An `Objective` is told before any weight is read what its section of a recipe may hold and how rows become examples; its `build`
+An `Objective` says, before any weight is read, what its section of a recipe may hold and how rows become examples; its `build`
 then gives the Trainer a `TrainingSetup`. Knows no optimiser and no files.
 """
 
@@ -133,7 +133,7 @@ class Text(Config):
 
 def answer_setup(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Stream) -> TrainingSetup:
     """Next-token training of the model on the examples of the recipe's objective."""
-    objective, data = recipe.chosen, recipe.data
+    objective, data = recipe.objective_hook, recipe.data
     assert objective.examples is not None
     answer_without_images(model)
     evaluation = load_rows(data.eval, data.max_bad_share, turns_seen=objective.turns_seen) if data.eval else None

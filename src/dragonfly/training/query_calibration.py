@@ -43,14 +43,14 @@ class Located:
 
 def read_located(path: str | Path) -> list[Located]:
     """The questions of a manifest that have evidence. ValueError where there is none."""
-    found: list[Located] = []
+    questions: list[Located] = []
     for sample in Manifest.open(path):
         turns = [message for message in sample.messages if message.role != "system"]
         asked = zip(turns[::2], sample.evidence, strict=False)
-        found += [Located(sample.images[0].source, turn.text.strip(), boxes) for turn, boxes in asked if boxes]
-    if not found:
+        questions += [Located(sample.images[0].source, turn.text.strip(), boxes) for turn, boxes in asked if boxes]
+    if not questions:
         raise ValueError(f"{path} has no evidence: no row says which boxes hold its answer; `dragonfly synth` writes such data")
-    return found
+    return questions
 
 
 @dataclass(frozen=True)
@@ -186,5 +186,5 @@ def _recall(query_projection: nn.Module, high: Tensor, asked: Asked, chosen: Ten
     index = chosen.nonzero()[:, 0]
     scores = question_scores(query_projection(asked.words[index]).float().cpu(), high[asked.image[index]])
     best = scores.topk(min(keep, scores.shape[1]), dim=1).indices
-    found = asked.places[index].gather(1, best).sum(dim=1)
-    return float((found == asked.places[index].sum(dim=1)).float().mean())
+    covered = asked.places[index].gather(1, best).sum(dim=1)
+    return float((covered == asked.places[index].sum(dim=1)).float().mean())

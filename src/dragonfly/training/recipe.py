@@ -264,12 +264,12 @@ class Recipe(Config):
         return super().load(None if path is None else shipped_file(path, _shipped(), "recipe"), overrides, base=base)
 
     @property
-    def chosen(self) -> Objective:
+    def objective_hook(self) -> Objective:
         """The objective that `objective` names."""
         return next(one for one in self.hooks.objectives if one.name == self.objective.name)
 
     @property
-    def initializer(self) -> Initializer | None:
+    def initializer_hook(self) -> Initializer | None:
         """The initializer that `init_from` names, where it is none of training's own two beginnings."""
         name = self.init_from.initializer
         return None if name is None else self.hooks.initializers[name]
@@ -304,7 +304,7 @@ class Recipe(Config):
     def _length_faults(self) -> list[str]:
         if (self.epochs is None) == (self.steps is None):
             return [f"give exactly one of epochs and steps; epochs is {self.epochs}, steps {self.steps}"]
-        if self.data.streaming and (self.steps is None or self.data.group_by_length or not self.chosen.streams):
+        if self.data.streaming and (self.steps is None or self.data.group_by_length or not self.objective_hook.streams):
             streams = " or ".join(repr(one.name) for one in self.hooks.objectives if one.streams)
             return [
                 "data.streaming does not know how many rows there are or how long: give steps, not epochs, with "
@@ -323,7 +323,7 @@ class Recipe(Config):
         return faults
 
     def _objective_faults(self) -> list[str]:
-        chosen = self.chosen
+        chosen = self.objective_hook
         if wrong := sorted((self.modules & set(MODULES)) - chosen.modules):
             may = ", ".join(sorted(chosen.modules))
             return [f"objective {chosen.name!r} gives no gradient to {', '.join(wrong)}; trainable may name {may}"]

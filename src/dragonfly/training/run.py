@@ -22,7 +22,7 @@ from dragonfly.files import ORIGIN, result_header, write_json, write_text
 
 from . import checkpoints
 from .arguments import training_arguments
-from .build import build_model, build_processor, warn_of_a_stale_map
+from .build import build_model, build_processor, warn_of_stale_query_projection
 from .callbacks import Progress, Record, StopOnSignal
 from .label_audit import audit_labels
 from .lora import add_adapter, base_hash
@@ -59,7 +59,7 @@ def run(recipe: Recipe) -> Path:
     start = checkpoints.step_of(last) if last else 0
     skip = start * arguments.gradient_accumulation_steps
     rows = order or stream(recipe, sources, processor, arguments.world_size, skip)
-    setup = recipe.chosen.build(recipe, model, processor, rows)
+    setup = recipe.objective_hook.build(recipe, model, processor, rows)
     counts = count_modules(setup.module)
     for count in counts:
         logger.info("%s", count)
@@ -139,7 +139,7 @@ def _prepared_model(recipe: Recipe, processor: Any) -> Any:
         model = add_adapter(model, recipe.lora, recipe.trainable)
     else:
         freeze(model, recipe.trainable)
-    warn_of_a_stale_map(model_of(model))
+    warn_of_stale_query_projection(model_of(model))
     if recipe.gradient_checkpointing:
         inner = model_of(model)
         # Both names: transformers 5.23 renamed the method and warns of the old one.
@@ -174,7 +174,8 @@ def _use_cache(model: Any, value: bool) -> None:
 def _flat(recipe: Recipe) -> dict[str, Any]:
     """A recipe's values by dotted name, without those that may change."""
     values = recipe.model_dump(mode="json", exclude=FREE_TO_CHANGE)
-    values["objective"] = {key: value for key, value in values["objective"].items() if key not in recipe.chosen.may_change}
+    for name in recipe.objective_hook.may_change:
+        values["objective"].pop(name)
     if not recipe.data.streaming:  # the order of a stream depends on their number
         values["data"].pop("workers")
 

@@ -50,7 +50,7 @@ def load_rows(source: Source, max_bad_share: float, *, turns_seen: bool = True) 
 
 def mixture(recipe: Recipe) -> Mixture:
     """All sources in the order of the whole run, long enough for its steps."""
-    data, objective = recipe.data, recipe.chosen
+    data, objective = recipe.data, recipe.objective_hook
     sources = {one.name: load_rows(one, data.max_bad_share, turns_seen=objective.turns_seen) for one in data.train}
     if not objective.images:
         for name, rows in sources.items():
@@ -77,7 +77,7 @@ def first_rows(recipe: Recipe) -> dict[str, list[Sample]]:
 
 def stream(recipe: Recipe, heads: Mapping[str, Sequence[Sample]], processor: Any, world_size: int, skip: int) -> Stream:
     """All sources as one endless stream of examples; its first `skip` batches are passed over."""
-    examples = recipe.chosen.examples
+    examples = recipe.objective_hook.examples
     assert examples is not None  # an objective that streams has some
     return Stream(
         {source.name: reader_of(source) for source in recipe.data.train},

@@ -17,14 +17,14 @@ OBJECTIVES |= {"pages": "shared_prefix", "read": "patch_ocr", "again": "answer",
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("nano/")])
 def test_a_shipped_recipe_names_its_objective(name: str) -> None:
     recipe = CurriculumRecipe.load(name)
-    assert recipe.chosen.name == OBJECTIVES[name.partition("/")[2]]
+    assert recipe.objective_hook.name == OBJECTIVES[name.partition("/")[2]]
     assert recipe.init_from.initializer == ("scratch" if name in ("nano/read", "nano/close", "nano/find") else None)
 
 
 @pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.parent.name)
 def test_a_recorded_recipe_loads_and_survives_being_written(file: Path, tmp_path: Path) -> None:
     recipe = CurriculumRecipe.load(file)
-    assert recipe.chosen.name == OBJECTIVES[file.parent.name]
+    assert recipe.objective_hook.name == OBJECTIVES[file.parent.name]
     (tmp_path / "recipe.yaml").write_text(dump(recipe))
     assert CurriculumRecipe.load(tmp_path / "recipe.yaml") == recipe
 

@@ -78,9 +78,9 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
 
     def _kept(self, labels: Tensor, index: int) -> Tensor:
         """The sub-images to learn from: all that say something, and a drawn share of the empty ones."""
-        says = (labels > NOTHING).flatten(1).any(dim=1)
+        annotated = (labels > NOTHING).flatten(1).any(dim=1)
         draw = random.Random(f"{index}")
-        kept = [bool(said) or draw.random() < self.options.empty_share for said in says]
+        kept = [bool(any_there) or draw.random() < self.options.empty_share for any_there in annotated]
         return torch.tensor(kept if any(kept) else [True] * len(kept))
 
 

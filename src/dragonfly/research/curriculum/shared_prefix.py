@@ -128,7 +128,7 @@ def _rendered(processor: Any, turn: Turn) -> tuple[list[int], list[int]]:
 def _common(rows: Sequence[tuple[list[int], list[int]]]) -> int:
     """Tokens with which all rows begin, up to the last one before an answer: from it a segment's answer is told."""
     same = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*(ids for ids, _ in rows), strict=False)))
-    return min([same, *(said.index(1) - 1 for _, said in rows if 1 in said)])
+    return min([same, *(answers.index(1) - 1 for _, answers in rows if 1 in answers)])
 
 
 def shared_prefix_inputs(segment_ids: Tensor, attention_mask: Tensor, attention: str) -> dict[str, Tensor]:
