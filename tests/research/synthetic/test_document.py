@@ -12,12 +12,10 @@ import pytest
 from PIL import Image
 
 from dragonfly.research.synthetic import SPECS, SPLITS, Drawn, make_image
-from dragonfly.research.synthetic.backgrounds import Look
+from dragonfly.research.synthetic.charts import draw_plot
 from dragonfly.research.synthetic.document import row_random
-from dragonfly.research.synthetic.draw_context import Sheet
+from dragonfly.research.synthetic.draw_context import Box, Look, Page, Sheet
 from dragonfly.research.synthetic.layouts import free_layout
-from dragonfly.research.synthetic.page_record import Box, Page
-from dragonfly.research.synthetic.plots import draw_plot
 from dragonfly.research.synthetic.styles import STYLES
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.presets import get_preset

@@ -6,27 +6,23 @@ Promises that nothing else decides what is drawn. Chooses family, style, grid an
 from __future__ import annotations
 
 import hashlib
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageFilter
 
-from .arrange import draw_field
-from .augment import take
-from .backgrounds import draw_look, make_paper
-from .cells import Cells
-from .charts import draw_chart, draw_panel
-from .decor import Ground, decorate
+from .backgrounds import Ground, decorate, draw_look, make_paper
+from .charts import draw_chart, draw_panel, draw_plot
 from .document_questions import Question, ask
 from .document_spec import SPLITS, SynthSpec
-from .draw_context import Sheet
-from .facts import Fact
-from .families import FAMILIES, draw_family, with_values
+from .draw_context import Box, Look, Page, Sheet, TextAnnotation
+from .facts import FAMILIES, Fact, draw_family, with_values
+from .fields import draw_field
 from .fonts import face
-from .layouts import Item, bound_layout, free_layout
-from .page_record import Box, Page, TextAnnotation
-from .plots import draw_plot
+from .layouts import Cells, Item, bound_layout, free_layout
 from .shapes import draw_specks, draw_thing, speck_radius
 from .styles import draw_style
 
@@ -125,3 +121,36 @@ def _padded(box: Box, slot: Box) -> Box:
     """The box with a pixel around it, within its slot."""
     left, top, right, bottom = box
     return max(left - 1, slot[0]), max(top - 1, slot[1]), min(right + 1, slot[2]), min(bottom + 1, slot[3])
+
+
+def take(rng: random.Random, spec: SynthSpec, image: Image.Image, look: Look) -> tuple[Image.Image, Callable[[Box], Box]]:
+    """The image of a page, and where a box of the page is in it. Half of the pages are turned, half are blurred."""
+    degrees = rng.uniform(-spec.turn, spec.turn) if rng.random() < 0.5 else 0.0
+    if degrees:
+        image = image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=look.paper)
+    if spec.blur and rng.random() < 0.5:
+        image = image.filter(ImageFilter.BoxBlur(rng.uniform(0, spec.blur)))
+    width, height = image.size
+    return add_light(rng, image, spec.light), lambda box: turned(box, degrees, (height, width)) if degrees else box
+
+
+def turned(box: Box, degrees: float, size: tuple[int, int]) -> Box:
+    """The smallest upright box around a box that turned counter-clockwise about the middle of `size` (height, width)."""
+    middle_x, middle_y = size[1] / 2, size[0] / 2
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    corners = [(x - middle_x, y - middle_y) for x in (box[0], box[2]) for y in (box[1], box[3])]
+    xs = [middle_x + x * cos + y * sin for x, y in corners]
+    ys = [middle_y - x * sin + y * cos for x, y in corners]
+    return max(0.0, min(xs)), max(0.0, min(ys)), min(float(size[1]), max(xs)), min(float(size[0]), max(ys))
+
+
+def add_light(rng: random.Random, image: Image.Image, slope: float, grain: float = 7.0) -> Image.Image:
+    """The image under a slanted light of up to `slope` levels, with grain of up to `grain` levels."""
+    height, width = image.height, image.width
+    noise = np.random.default_rng(rng.getrandbits(64))
+    field = noise.integers(-128, 128, size=(height, width), dtype=np.int8) * np.float32(rng.uniform(0, grain) / 128)
+    across, down = rng.uniform(-slope, slope), rng.uniform(-slope, slope)
+    field += np.linspace(-across, across, width, dtype=np.float32)
+    field += np.linspace(-down, down, height, dtype=np.float32)[:, None]
+    pixels = np.add(np.asarray(image), field.astype(np.int16)[:, :, None], dtype=np.int16)
+    return Image.fromarray(np.clip(pixels, 0, 255, out=pixels).astype(np.uint8))

@@ -10,11 +10,12 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
-from .facts import Fact
-from .families import Family, make_value, plural
-from .page_record import Box
-from .wordings import WORDINGS
+from .draw_context import Box
+from .facts import Fact, Family, make_value, plural
+from .phrases import PHRASES
 
 ABSENT = "not in the picture"
 ARTICLE = re.compile(r"^(a|an|the) ")
@@ -183,3 +184,36 @@ def _with_article(key: str, family: Family) -> str:
     if family.specks:
         return key
     return f"{'an' if key[0] in 'aeiou' else 'a'} {key}"
+
+
+CHOICE = re.compile(r"\[([^]]*)\]")
+THE = re.compile(r"\bthe ", re.IGNORECASE)
+
+
+def expand(pattern: str) -> tuple[str, ...]:
+    """Every wording that a pattern says: `[a|b] c` is `a c` and `b c`."""
+    parts = CHOICE.split(pattern)  # what stands between choices, and the choices, in turn
+    options = [part.split("|") if number % 2 else [part] for number, part in enumerate(parts)]
+    return tuple("".join(chosen) for chosen in product(*options))
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """The wordings of one form of question: patterns of `train`, and the held-out ones of `dev` and `test` as they are."""
+
+    patterns: tuple[str, ...]
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @cached_property
+    def train(self) -> tuple[str, ...]:
+        """All that the patterns say, without what is held out."""
+        held_out = {THE.sub("", wording) for wording in (*self.dev, *self.test)}
+        said = dict.fromkeys(wording for pattern in self.patterns for wording in expand(pattern))
+        return tuple(wording for wording in said if THE.sub("", wording) not in held_out)
+
+    def of(self, split: str) -> tuple[str, ...]:
+        return {"train": self.train, "dev": self.dev, "test": self.test}[split]
+
+
+WORDINGS: dict[str, Wordings] = {form: Wordings(*parts) for form, parts in PHRASES.items()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .draw_context import MARGIN, Sheet
-from .page_record import Box, union
+from .draw_context import MARGIN, Box, Sheet, union
 from .styles import Style
 
 PAD = 3.0  # pixels between text and its frame
