@@ -118,6 +118,7 @@ def test_a_shipped_study_outside_a_clone_says_what_to_clone_and_what_makes_its_d
 
 
 def test_recipes_are_written_to_be_trained_elsewhere(run: Run, saved_model: Path, data: Path, tmp_path: Path):  # noqa: F811
+    from dragonfly.research.curriculum import HOOKS
     from dragonfly.training import Recipe
 
     given = [f"checkpoint={saved_model}", f"data=[{{path: {data}, group_questions: 2}}]", f"test={data}"]
@@ -125,7 +126,7 @@ def test_recipes_are_written_to_be_trained_elsewhere(run: Run, saved_model: Path
     assert outcome.code == 0
     file = tmp_path / "out" / "variants" / "detail-seed0" / "recipe.yaml"
     assert f"dragonfly train {file}" in outcome.out
-    recipe = Recipe.load(file)
+    recipe = Recipe.load(file, hooks=HOOKS)
     assert (recipe.name, recipe.output) == ("random-against-similarity/detail", str(file.parent / "model"))
     assert recipe.model.encoder is not None and recipe.model.encoder["selection"]["policy"] == "detail"
 
