@@ -24,7 +24,7 @@ _WHITE: tuple[Colour, float] = ((240, 240, 240), 12)
 
 
 def draw_look(rng: random.Random, paper: str) -> Look:
-    """Colours for a paper, with text that stands out by at least 110 levels."""
+    """Draw the colours of a page; text differs from the paper by at least 110 grey levels."""
     (red, green, blue), spread = _BASE.get(paper, _WHITE)
     base = tuple(max(0, min(255, round(value + rng.uniform(-spread, spread)))) for value in (red, green, blue))
     dark = sum(base) < 300
@@ -35,7 +35,7 @@ def draw_look(rng: random.Random, paper: str) -> Look:
 
 
 def make_paper(rng: random.Random, paper: str, look: Look, size: tuple[int, int]) -> Image.Image:
-    """A blank page of `size` (height, width)."""
+    """A page of `size` (height, width) in pixels with the pattern of its paper."""
     height, width = size
     image = Image.new("RGB", (width, height), look.paper)
     draw = ImageDraw.Draw(image)
@@ -108,7 +108,7 @@ def _night(rng: random.Random, draw: ImageDraw.ImageDraw, look: Look, size: tupl
 
 
 def _faint(look: Look, share: float) -> Colour:
-    """Between paper and soft, or beyond."""
+    """The paper's colour moved towards `soft` by this share; beyond it for shares above 1."""
     return tuple(round(a + (b - a) * share) for a, b in zip(look.paper, look.soft, strict=True))  # pyright: ignore[reportReturnType]
 
 
@@ -128,7 +128,7 @@ _PATTERNS = {
 
 @dataclass(frozen=True)
 class Ground:
-    """The blank page: its pen, colours, cells, and those `used` by facts and title."""
+    """The page to be decorated: its drawing object, colours and cells, with those `used` by facts and title."""
 
     rng: random.Random
     draw: ImageDraw.ImageDraw
@@ -137,14 +137,14 @@ class Ground:
     used: Collection[Cell]
 
     def tone(self, share: float) -> Colour:
-        """The paper, towards the ink by this share."""
+        """The paper's colour moved towards the ink by this share."""
         pairs = zip(self.look.paper, self.look.ink, strict=True)
         red, green, blue = (round(paper + (ink - paper) * share) for paper, ink in pairs)
         return red, green, blue
 
 
 def decorate(name: str, ground: Ground) -> None:
-    """Draw the decoration of the family of this name, if it has one."""
+    """Draw the decoration of a family, if it has one: edges, rules, bands and axes that show its kind at low resolution."""
     if name in _DECORATIONS:
         _DECORATIONS[name](ground)
 

@@ -18,7 +18,7 @@ MARGIN = 2.0  # pixels between a fact and the border of its cell
 
 @dataclass(frozen=True)
 class Look:
-    """The colours of a page: `ink` for text, `soft` for lines behind it, `accent` for fills, `paper` under all."""
+    """The colours of a page: `paper`, `ink` for text, `soft` for lines behind text, `accent` for fills."""
 
     paper: Colour
     ink: Colour
@@ -28,7 +28,15 @@ class Look:
 
 @dataclass(frozen=True)
 class TextAnnotation:
-    """The box of something drawn and what it says; of a fact's words and shapes also what they belong to, and the fact's box."""
+    """Something drawn on a page.
+
+    Args:
+        box: its box in pixels.
+        label: the character, the word, or the shape's name.
+        kind: `char`, `word` or `shape`.
+        other: of a word or shape of a fact, what it belongs to: the value of a key, or the key of a value.
+        around: of a word or shape of a fact, the box of the whole fact.
+    """
 
     box: Box
     label: str
@@ -39,7 +47,7 @@ class TextAnnotation:
 
 @dataclass
 class Page:
-    """An image, its pen, and the text annotations so far."""
+    """An image being drawn, with the annotations of everything drawn so far."""
 
     image: Image.Image
     text_annotations: list[TextAnnotation] = field(default_factory=list)
@@ -53,7 +61,7 @@ class Page:
         return self.image.height, self.image.width
 
     def text(self, x: float, baseline: float, text: str, face: Face, fill: Colour) -> Box:
-        """Draw words and annotation them and their characters; the ink's box."""
+        """Draw and annotate words and their characters. Returns the box of the ink."""
         x, baseline = round(x), round(baseline)
         self.draw.text((x, baseline), text, font=face.font, fill=fill, anchor="ls")
         pen, boxes, word = float(x), [], ""
@@ -72,11 +80,11 @@ class Page:
         return union(boxes)
 
     def shape(self, box: Box, label: str) -> None:
-        """Mark a shape that was drawn."""
+        """Annotate a shape that was drawn."""
         self.text_annotations.append(TextAnnotation(box, label, "shape"))
 
     def bind(self, first: int, key: str, value: str, around: Box) -> None:
-        """Say of the words and shapes marked since the `first` that they belong together: key to value, value to key."""
+        """Link the annotations of a fact, those from index `first` on: a key to its value, a value to its key."""
         for at in range(first, len(self.text_annotations)):
             if self.text_annotations[at].kind != "char":
                 self.text_annotations[at] = replace(
@@ -85,14 +93,14 @@ class Page:
 
 
 def union(boxes: list[Box]) -> Box:
-    """The smallest box around all."""
+    """The smallest box that contains all boxes."""
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 @dataclass
-class Sheet:
-    """A page while facts are drawn on it. `case` changes how keys are printed."""
+class DrawContext:
+    """All that drawing a fact needs: chance, page, style, colours, face, and whether keys begin with a capital."""
 
     rng: random.Random
     page: Page
@@ -102,11 +110,11 @@ class Sheet:
     capitals: bool
 
     def printed(self, key: str) -> str:
-        """A key as it stands on the page."""
+        """A key as it is printed on the page."""
         return key.capitalize() if self.capitals else key
 
     def spot(self, cell: Box, width: float, height: float) -> tuple[float, float]:
-        """The left top corner of a block of this size, anywhere in the cell."""
+        """(x, y) of the left top corner of a block of this size, at a random place in the cell."""
         left, top, right, bottom = cell
         x = self.rng.uniform(left + MARGIN, max(left + MARGIN, right - MARGIN - width))
         y = self.rng.uniform(top + MARGIN, max(top + MARGIN, bottom - MARGIN - height))

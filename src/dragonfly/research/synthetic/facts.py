@@ -1,7 +1,7 @@
-"""What a page says: families of pages with their keys, and values that belong to one split by a hash of their text.
+"""The content of a page: families of pages, their keys, and values that belong to one split by a hash of their text.
 
-No value of one split occurs in another. Keys, colours and shapes are shared by all splits. Within an image the keys are distinct,
-and so are the values (counts of specks aside); a key that is left over was as likely to be drawn as one that was.
+No value occurs in two splits; keys, colours and shapes are shared by all. Within an image keys are distinct, and so are values
+except counts of specks. An absent key was as likely to be drawn as a present one, so its name gives no hint.
 """
 
 from __future__ import annotations
@@ -21,16 +21,23 @@ Fits = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class Fact:
-    """`key` as questions name it, its `value`, and where both were drawn (source pixels)."""
+    """A key with its value.
+
+    Args:
+        key: as questions name it.
+        value: as it is printed.
+        box: around both, in pixels of the image; None before they are drawn.
+        detail_px: height of its capitals, or of its smallest speck, in pixels of the image.
+    """
 
     key: str
     value: str
     box: Box | None = None
-    detail_px: float = 0.0  # height of its capitals, or of its smallest speck, in source pixels
+    detail_px: float = 0.0
 
     @property
     def number(self) -> int | None:
-        """The value as a number, where it is one."""
+        """The value as an integer; None where it is not one."""
         return int(self.value) if self.value.isdigit() else None
 
 
@@ -49,7 +56,7 @@ _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 @lru_cache(maxsize=1 << 16)
 def split_of(text: str) -> str:
-    """The split that a value belongs to: 80 % train, 10 % dev, 10 % test, for ever."""
+    """The split that a value belongs to, by a hash of its text: 80 % of values train, 10 % dev, 10 % test."""
     part = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % 10
     return "train" if part < 8 else ("dev" if part == 8 else "test")
 
@@ -68,7 +75,7 @@ def _code(rng: random.Random) -> str:
 
 
 def _word(rng: random.Random) -> str:
-    """A word, or a made-up one, so that reading letters pays more than knowing words."""
+    """A word, in three of five cases an invented one, so that it must be read by letters and cannot be guessed."""
     if rng.random() < 0.4:
         return rng.choice(_WORDS)
     made = rng.choice(_ONSETS) + rng.choice("aeiou") + rng.choice("bdfgklmnprstvz")
@@ -94,7 +101,10 @@ MAKERS: dict[str, Callable[[random.Random], str]] = {
 
 
 def draw_value(rng: random.Random, split: str, kind: str, taken: Collection[str], fits: Callable[[str], bool]) -> str:
-    """A value of this split that fits and is not `taken`: of this kind, or a number where the kind is too wide."""
+    """Draw a value of this split that `fits` and is not `taken`.
+
+    After 500 failed attempts with a kind that is too wide, numbers of two or three digits are drawn instead.
+    """
     for attempt in range(10_000):
         value = MAKERS[kind if attempt < 500 else "small"](rng)
         if value not in taken and fits(value) and split_of(value) == split:
@@ -108,7 +118,7 @@ def _any(_: str) -> bool:
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of page.
+    """A kind of page.
 
     Args:
         thing: what a page of it is called: "receipt".
@@ -152,19 +162,19 @@ def plural(noun: str, count: int = 2) -> str:
 
 
 def draw_family(rng: random.Random) -> str:
-    """The name of a family, by weight."""
+    """Draw the name of a family, by weight."""
     return rng.choices(list(FAMILIES), [family.weight for family in FAMILIES.values()])[0]
 
 
 def with_values(family: Family, kinds: tuple[str, ...]) -> Family:
-    """The family whose fields may also have values of these kinds; charts, shapes and specks keep their own."""
+    """The family with further kinds of value, if its facts are fields or rows; charts, shapes and specks keep their own."""
     return replace(family, values=(*family.values, *kinds)) if family.noun in ("field", "row") else family
 
 
 def make_facts(
     rng: random.Random, family: Family, split: str, count: int, key_fits: Fits = _any, value_fits: Fits = _any
 ) -> tuple[list[Fact], list[str]]:
-    """Up to `count` facts, and the keys that could have been drawn but were not (at least three)."""
+    """Draw up to `count` facts. Returns them and the absent keys, at least three."""
     keys = [key for key in family.keys if key_fits(key)]
     rng.shuffle(keys)
     count = min(count, len(keys) - 3)
@@ -178,7 +188,7 @@ def make_facts(
 
 
 def make_value(rng: random.Random, family: Family, split: str, taken: Collection[str], fits: Fits = _any) -> str:
-    """A value as this family has them, not `taken`; a count of specks may be."""
+    """Draw a value of one of the family's kinds that is not `taken`; a count of specks may be."""
     if family.specks:
         return str(rng.randint(1, 6))
     return draw_value(rng, split, rng.choice(family.values), taken, fits)
