@@ -124,9 +124,7 @@ def test_a_variant_that_a_study_beside_this_one_has_finished_is_taken_over(
     assert trained == ["other/by chance"] and result["unfinished"] == ["by chance seed 7"]
 
 
-def test_an_interrupted_variant_resumes(
-    place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-):
+def test_an_interrupted_variant_resumes(place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch):
     """Stopped within training, after the first checkpoint, and again when it was asked."""
     out, changes = place / "broken" / "out", {"recipe": {**values(place)["recipe"], "save": {"every": 1}}}
 
