@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from dragonfly.files import atomic_write  # noqa: E402
 from dragonfly.research.synthetic import SPECS, Drawn, make_image  # noqa: E402
-from dragonfly.research.synthetic.families import FAMILIES  # noqa: E402
+from dragonfly.research.synthetic.facts import FAMILIES  # noqa: E402
 from dragonfly.research.synthetic.fonts import face  # noqa: E402
 
 SEED, COLUMNS, TILE, CAPTION = 2, 3, (384, 256), 22

@@ -68,7 +68,7 @@ class TowerSize:
         return cls(**{name: values[name] for name in names}, num_layers=layers, num_channels=values.get("num_channels", 3))
 
     def flops(self, spec: EncoderSpec) -> int:
-        """One sub-image: the patch embedding and `num_layers` layers.
+        """FLOPs of one sub-image: the patch embedding and `num_layers` layers.
 
         Raises:
             ValueError: if the tower's image or patch size is not the spec's.
@@ -149,9 +149,9 @@ class LanguageModelSize:
         return self.num_layers * self.layer_matrix_parameters + norms + embeddings
 
     def flops(self, new_tokens: int, context: int) -> int:
-        """One forward pass over `new_tokens` that attend to `context` tokens, themselves included.
+        """FLOPs of one forward pass over `new_tokens` that attend to `context` tokens, themselves included.
 
-        Only the last position gets logits, as in generation.
+        Logits are computed for the last position alone, as in generation.
         """
         attention = 4 * new_tokens * context * self.num_heads * self.head_dim
         layers = self.num_layers * (2 * new_tokens * self.layer_matrix_parameters + attention)
@@ -167,7 +167,14 @@ LANGUAGE_MODELS: dict[str, LanguageModelSize] = {
 
 @dataclass(frozen=True)
 class LevelCost:
-    """One level: its grid (rows, cols), sub-images cut, encoded and kept, and tokens of each, separator not counted."""
+    """One level of an image.
+
+    Args:
+        name: low, mid or high.
+        grid: (rows, cols) of sub-images.
+        sub_images, encoded, kept: sub-images that there are, that go through the tower, and that reach the language model.
+        tokens: of each sub-image, its separator not counted.
+    """
 
     name: LevelName
     grid: Grid
@@ -179,18 +186,18 @@ class LevelCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of one image and one prompt. What was not named (a tower, a language model) has None for its costs.
+    """The cost of one image and one prompt. Costs of a tower or language model that was not named are None.
 
     Args:
         size: (height, width) of the image.
         levels: the levels that the image gets.
         num_encoded: sub-images that go through the tower (encoder passes).
-        num_kept: sub-images whose own tokens reach the language model.
+        num_kept: sub-images that reach the language model.
         num_features: rows that the model computes for the image, one per image placeholder.
         num_image_tokens: tokens that the image takes in the prompt, separators included.
         prompt_tokens: image tokens and text tokens.
         tower_flops: the vision tower up to the hidden state that is used, over all encoded sub-images.
-        projector_flops: the projector, over what is kept and what the selection looks at.
+        projector_flops: the projector, over the tokens that are kept and those that the selection compares.
         prefill_flops: the language model over the prompt.
         flops_per_generated_token: the language model over the first generated token, everything before it cached.
         tower_parameters, projector_parameters, language_model_parameters: weights that the model holds; the tower's layers
@@ -268,12 +275,12 @@ def plan(
 
 def _levels(layout: SubImageLayout, spec: EncoderSpec) -> tuple[LevelCost, ...]:
     early = spec.selection.early
-    plans: list[LevelCost] = []
+    costs: list[LevelCost] = []
     for level in layout.levels:
         count = level.num_sub_images
         kept = layout.num_kept_high if level.name == "high" else count
-        plans.append(LevelCost(level.name, level.grid, count, kept if early else count, kept, level.tokens))
-    return tuple(plans)
+        costs.append(LevelCost(level.name, level.grid, count, kept if early else count, kept, level.tokens))
+    return tuple(costs)
 
 
 def projected_rows(layout: SubImageLayout, spec: EncoderSpec) -> int:
@@ -293,7 +300,7 @@ def projected_rows(layout: SubImageLayout, spec: EncoderSpec) -> int:
 
 
 def _tower_parameters(tower: PreTrainedConfig | Mapping[str, Any], size: TowerSize) -> int:
-    """Weights of the tower as the model builds it; of another kind than CLIP counted on one without storage."""
+    """Weights of the tower as the model builds it: by formula for CLIP, else counted on a tower without storage."""
     if size.model_type == "clip_vision_model":
         return size.clip_parameters
     import torch
@@ -306,7 +313,7 @@ def _tower_parameters(tower: PreTrainedConfig | Mapping[str, Any], size: TowerSi
 
 
 def language_model_size(model: LanguageModelSize | PreTrainedConfig | str | Path) -> LanguageModelSize:
-    """Sizes from what a caller has: the sizes themselves, a configuration, a known name, or a path."""
+    """The sizes of a language model that is given as sizes, a configuration, a known name, or a path (see `plan`)."""
     if isinstance(model, LanguageModelSize):
         return model
     if not isinstance(model, str | Path):

@@ -98,7 +98,7 @@ class Engine:
             clock = _Clock()
             images = self._encode_rows([_as_list(row.images) for row in block], clock)
             messages = [conversation_of(row, len(_as_list(row.images))) for row in block]
-            yield from self.answer(messages, images, chosen, clock)
+            yield from self.answer_conversations(messages, images, chosen, clock)
 
     def stream(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Stream:
         """Answer piece by piece: iterate over the text, then read `.answer`. The pieces joined are `ask`'s text."""
@@ -107,7 +107,7 @@ class Engine:
         messages = [conversation_of(row, len(loaded_images[0]))]
 
         def generate(streamer: BaseStreamer) -> Answer:
-            return self.answer(messages, loaded_images, chosen, clock, streamer)[0]
+            return self.answer_conversations(messages, loaded_images, chosen, clock, streamer)[0]
 
         hold = max((len(stop) - 1 for stop in chosen.stop), default=0)
         return Stream(generate, lambda ids: self._text(ids, chosen.stop)[0], hold)
@@ -189,7 +189,7 @@ class Engine:
         encoded = iter(self.encode([image for row in rows for image in row], clock))
         return [list(islice(encoded, len(row))) for row in rows]
 
-    def answer(
+    def answer_conversations(
         self,
         conversations: list[list[dict[str, Any]]],
         images: list[list[EncodedImage]],
@@ -319,7 +319,7 @@ class Chat:
         new = self._waiting + self.engine.encode(_as_list(images), clock)
         messages = [*self.messages, _turn(question, len(new))]
         loaded_images = self.images + new
-        answer = self.engine.answer([messages], [loaded_images], Options.of(**options), clock)[0]
+        answer = self.engine.answer_conversations([messages], [loaded_images], Options.of(**options), clock)[0]
         self.messages = [*messages, {"role": "assistant", "content": answer.text}]
         self.images, self._waiting = loaded_images, []
         return answer

@@ -34,14 +34,14 @@ def test_nothing_left_out_is_the_answers_own_probability(engine: Engine, asked: 
 
 
 def test_what_is_left_out_is_not_read(engine: Engine, asked: tuple[Any, Any]):
-    """Other features under a left-out sub-image change nothing; under one that is read they do."""
+    """Other embeddings under a left-out sub-image change nothing; under one that is read they do."""
     from dataclasses import replace
 
     images, answer = asked
-    other = images[0].features.clone()
+    other = images[0].tokens.clone()
     counts = images[0].layout.token_counts
     other[sum(counts[:5]) : sum(counts[:6])] += 1.0  # the first kept high sub-image
-    changed = [replace(images[0], features=other), images[1]]
+    changed = [replace(images[0], tokens=other), images[1]]
     sets = [[(0, 5)], [(0, 6)], [(1, 5)]]
     before = answer_logprobs(engine, images, "What?", answer.token_ids, sets)
     after = answer_logprobs(engine, changed, "What?", answer.token_ids, sets)

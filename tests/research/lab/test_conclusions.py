@@ -58,7 +58,7 @@ def result(**changes: Any) -> dict[str, Any]:
     }
 
 
-def test_a_headline_stands_with_its_random_baseline():
+def test_a_conclusion_stands_with_its_random_baseline():
     said = conclude(result(), CONCLUSION)
     assert said == (
         "a scores 20.0 points above b (95 % +10.0 to +30.0, p 0.0010): the same sign in all 2 seeds (seeds: +10.0, +30.0). "
@@ -76,12 +76,12 @@ def test_a_headline_stands_with_its_random_baseline():
         ({"unfinished": ["b seed 1"]}, r"seeds are missing \(b seed 1\)"),
     ],
 )
-def test_a_headline_is_refused_without_what_it_needs(changes: dict[str, Any], message: str):
+def test_a_conclusion_is_refused_without_what_it_needs(changes: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=f"No conclusion on a over b on 'fine': {message}"):
         conclude(result(**changes), CONCLUSION)
 
 
-def test_a_headline_is_refused_where_random_has_no_interval():
+def test_a_conclusion_is_refused_where_random_has_no_interval():
     found = result()
     found["variants"]["chance"]["scores"]["fine"] = score(0.4, low=None, high=None)
     with pytest.raises(ValueError, match="there is no interval"):

@@ -124,9 +124,7 @@ def test_a_variant_that_a_study_beside_this_one_has_finished_is_taken_over(
     assert trained == ["other/by chance"] and result["unfinished"] == ["by chance seed 7"]
 
 
-def test_an_interrupted_variant_goes_on_where_it_stopped(
-    place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-):
+def test_an_interrupted_variant_resumes(place: Path, finished: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch):
     """Stopped within training, after the first checkpoint, and again when it was asked."""
     out, changes = place / "broken" / "out", {"recipe": {**values(place)["recipe"], "save": {"every": 1}}}
 
@@ -151,7 +149,7 @@ def test_an_interrupted_variant_goes_on_where_it_stopped(
     assert result["variants"]["random"] == finished[1]["variants"]["random"]
 
 
-def test_one_variant_alone_gives_its_same_numbers_and_no_headline(place: Path, finished: tuple[Path, dict[str, Any]]):
+def test_one_variant_alone_gives_its_same_numbers_and_no_conclusion(place: Path, finished: tuple[Path, dict[str, Any]]):
     result = run.run_study(study(place), place / "one" / "out", variant="mid")
     assert result["variants"] == {"mid": finished[1]["variants"]["mid"]}
     assert result["unfinished"] == ["random seed 0", "detail seed 0", "detail seed 1"]

@@ -74,7 +74,7 @@ def test_the_papers_tables_are_there_at_both_sizes():
     assert all(Study.load(name).needs for name in NAMES if name.startswith("full/"))
 
 
-def test_variants_that_claims_rest_on_have_three_seeds_and_the_others_one():
+def test_variants_that_conclusions_rest_on_have_three_seeds_and_the_others_one():
     headline = Study.load("headline")
     assert set(headline.variants) == HEADLINE
     assert {conclusion.variant for conclusion in headline.conclusions} == {"detail", "centred", "random", "question-3"}
@@ -83,11 +83,11 @@ def test_variants_that_claims_rest_on_have_three_seeds_and_the_others_one():
     for name in set(NAMES) - concluding:
         one = Study.load(name)
         assert {len(one.seeds_of(variant)) for variant in one.variants} == {1}
-        assert not one.conclusions, f"{name} conclusions something from one seed"
+        assert not one.conclusions, f"{name} concludes something from one seed"
     assert conclusions.ALPHA == 0.01
 
 
-def test_every_rule_has_a_study(nano: DragonflyConfig):
+def test_every_policy_has_a_study(nano: DragonflyConfig):
     """Each way to choose and to keep, beside its absence, on variants that differ in nothing else."""
     specs = {name: encoders(Study.load(name), nano.spec) for name in NAMES if not name.startswith("full/")}
     used = {spec.selection.policy for study in specs.values() for spec in study.values()}

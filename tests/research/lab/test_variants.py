@@ -58,7 +58,7 @@ def test_a_whole_manifest_is_used_where_it_lies(tmp_path: Path):
     assert not (tmp_path / "data").exists()
 
 
-def test_slices_choose_images_and_repeat_rows(tmp_path: Path):
+def test_subsets_select_images_and_repeat_rows(tmp_path: Path):
     folder = small.marks(tmp_path, 4)
     subsets = [Subset(path=str(folder), where={"kind": "word"}, images=1, copies=3), Subset(path=str(folder), images=2)]
     first, second = (Manifest.open(source["path"]) for source in sources(subsets, tmp_path / "data"))
@@ -70,7 +70,7 @@ def test_slices_choose_images_and_repeat_rows(tmp_path: Path):
     assert sorted((tmp_path / "data").iterdir()) == before
 
 
-def test_a_slice_of_nothing_is_refused(tmp_path: Path):
+def test_a_subset_of_nothing_is_refused(tmp_path: Path):
     folder = small.marks(tmp_path, 2)
     with pytest.raises(ValueError, match=r"no row of .* agrees with \{'kind': 'table'\}; see the meta of its rows"):
         sources([Subset(path=str(folder), where={"kind": "table"})], tmp_path / "data")

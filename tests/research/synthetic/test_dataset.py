@@ -12,7 +12,7 @@ from PIL import Image
 from dragonfly.data import EncodedDataset, Manifest, audit, grouped, turn_tokens
 from dragonfly.research.synthetic import ABSENT, SPECS, DatasetOptions, make_image, write_dataset
 from dragonfly.research.synthetic import dataset as dataset_module
-from dragonfly.research.synthetic.views import make_views
+from dragonfly.research.synthetic.dataset import make_views
 from tests import tiny
 
 

@@ -12,12 +12,10 @@ import pytest
 from PIL import Image
 
 from dragonfly.research.synthetic import SPECS, SPLITS, Drawn, make_image
-from dragonfly.research.synthetic.backgrounds import Look
+from dragonfly.research.synthetic.charts import draw_plot
 from dragonfly.research.synthetic.document import row_random
-from dragonfly.research.synthetic.draw_context import Sheet
+from dragonfly.research.synthetic.draw_context import Box, DrawContext, Look, Page
 from dragonfly.research.synthetic.layouts import free_layout
-from dragonfly.research.synthetic.page_record import Box, Page
-from dragonfly.research.synthetic.plots import draw_plot
 from dragonfly.research.synthetic.styles import STYLES
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.presets import get_preset
@@ -156,8 +154,8 @@ def test_the_bars_of_one_chart_stand_on_one_line_and_are_as_high_as_their_values
         if layout.plot is None:
             continue
         page = Page(Image.new("RGB", (layout.cells.size[1], layout.cells.size[0]), "white"))
-        sheet = Sheet(rng, page, STYLES["chart"]["train"][0], Look(*[(0, 0, 0)] * 4), layout.items[0].face, False)
-        facts = draw_plot(sheet, layout.plot, [item.fact for item in layout.items])
+        context = DrawContext(rng, page, STYLES["chart"]["train"][0], Look(*[(0, 0, 0)] * 4), layout.items[0].face, False)
+        facts = draw_plot(context, layout.plot, [item.fact for item in layout.items])
         boxes = [fact.box for fact in facts if fact.box]
         assert all(a[2] <= b[0] + 1 for a, b in pairwise(boxes)) and all(inside(box, layout.plot, 2.0) for box in boxes)
         tops = [box[1] for _, box in sorted((fact.number, fact.box) for fact in facts if fact.box)]

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 import pytest
 
 from dragonfly.research.synthetic import ABSENT, KINDS, SPECS, SPLITS, Drawn, Question, make_image
-from dragonfly.research.synthetic.families import FAMILIES
+from dragonfly.research.synthetic.document_questions import THE, WORDINGS, Wordings, expand
+from dragonfly.research.synthetic.facts import FAMILIES, split_of
 from dragonfly.research.synthetic.styles import STYLES, draw_style
-from dragonfly.research.synthetic.values import split_of
-from dragonfly.research.synthetic.wordings import ARTICLE, WORDINGS, Wordings, expand
 
 PAGES = {split: [make_image(SPECS["nano"], split, 11, index) for index in range(50)] for split in SPLITS}
 ALL = [(split, page, question) for split, pages in PAGES.items() for page in pages for question in page.questions]
@@ -177,8 +176,8 @@ def test_what_is_held_out_is_not_trained_with_another_article() -> None:
     form = Wordings(("[Give|Read] [{key}|the {key}].", "Read {key}."), ("Give {key}.",), ("Say the {key}.",))
     assert form.train == ("Read {key}.", "Read the {key}.")
     for wordings in WORDINGS.values():
-        trained = {ARTICLE.sub("", wording) for wording in wordings.train}
-        assert not trained & {ARTICLE.sub("", wording) for wording in (*wordings.dev, *wordings.test)}
+        trained = {THE.sub("", wording) for wording in wordings.train}
+        assert not trained & {THE.sub("", wording) for wording in (*wordings.dev, *wordings.test)}
 
 
 def test_held_out_wordings_use_words_that_are_trained() -> None:

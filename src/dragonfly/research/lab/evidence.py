@@ -1,8 +1,7 @@
-"""Questions whose answer has a place in the image, and whether the kept sub-images cover it.
+"""Questions with evidence, and two measures of whether the kept high sub-images hold it.
 
-Two measures. `covered`: the centre of every evidence box lies inside a kept high sub-image (a box is a word or a mark, and a
-word is read where its middle is). `area_share`: the share of the boxes' area inside kept high sub-images. Both have an exact
-expectation under a random choice. Knows no model and no policy.
+`covered`: the centre of every evidence box (a word or a shape) lies inside a kept sub-image. `area_share`: the share of the
+boxes' area inside kept sub-images. Both have an exact expectation under random selection.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from dragonfly.vision.spec import Scope
 
 @dataclass(frozen=True)
 class Located:
-    """A question about one image, its answer, and the boxes that hold it (source pixels)."""
+    """A question about one image, its answer, and the boxes in source pixels that hold the answer; `group` names the image."""
 
     id: str
     group: str
@@ -35,7 +34,7 @@ class Located:
 
 
 def located(manifest: Manifest) -> Iterator[Located]:
-    """The manifest's questions that have evidence, in order; the others say nothing about recall and are left out."""
+    """The manifest's questions that have evidence, in order."""
     for sample in manifest:
         turns = [message for message in sample.messages if message.role != "system"]
         for turn, boxes in enumerate(sample.evidence):
@@ -47,7 +46,7 @@ def located(manifest: Manifest) -> Iterator[Located]:
 
 
 def read_located(path: str | Path, limit: int | None = None) -> list[Located]:
-    """The first `limit` located questions. ValueError where the manifest has none."""
+    """The first `limit` questions with evidence of a manifest (None for all). ValueError where there is none."""
     found: list[Located] = []
     for question in located(Manifest.open(path)):
         if limit is not None and len(found) >= limit:
@@ -64,7 +63,7 @@ def needed(layout: SubImageLayout, evidence: Collection[Box]) -> frozenset[int]:
 
 
 def covered(layout: SubImageLayout, evidence: Collection[Box], kept: Collection[int]) -> bool:
-    """Whether every centre lies inside a kept sub-image."""
+    """Whether the centre of every evidence box lies inside a kept sub-image."""
     return needed(layout, evidence) <= set(kept)
 
 
@@ -75,7 +74,7 @@ def area_share(layout: SubImageLayout, evidence: Collection[Box], kept: Collecti
 
 
 def random_covered(layout: SubImageLayout, evidence: Collection[Box], keep: int, scope: Scope) -> float:
-    """The probability that `keep` drawn sub-images (of each region, or of the image) cover the evidence, exactly."""
+    """The exact probability that `keep` random sub-images, of each region or of the image, cover the evidence."""
     mates = layout.regions if scope == "region" else (0,) * len(layout.regions)
     sizes, wanted = Counter(mates), Counter(mates[index] for index in needed(layout, evidence))
     return prod(
@@ -84,14 +83,14 @@ def random_covered(layout: SubImageLayout, evidence: Collection[Box], keep: int,
 
 
 def random_area(layout: SubImageLayout, evidence: Collection[Box], keep: int, scope: Scope) -> float:
-    """The expected share of the evidence's area inside drawn sub-images, exactly."""
+    """The exact expectation of `area_share` for `keep` random sub-images, of each region or of the image."""
     mates = layout.regions if scope == "region" else (0,) * len(layout.regions)
     sizes = Counter(mates)
     return sum(share * keep / sizes[mate] for share, mate in zip(_shares(layout, evidence), mates, strict=True))
 
 
 def _shares(layout: SubImageLayout, evidence: Collection[Box]) -> list[float]:
-    """For every high sub-image its part of the evidence's area; boxes that overlap each other count each."""
+    """The share of the evidence's area inside every high sub-image; overlapping boxes all count."""
     whole = sum((right - left) * (bottom - top) for left, top, right, bottom in evidence)
     if whole <= 0:
         raise ValueError(f"evidence {list(evidence)} has no area; a box is (left, top, right, bottom) in source pixels")

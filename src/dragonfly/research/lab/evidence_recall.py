@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -127,7 +127,7 @@ def check_policies(policies: Sequence[str] | None, own: Policy | None = None) ->
 
     A policy that depends on the question needs weights that other models lack, so it is compared if named or the model's `own`.
     """
-    legal: list[Policy] = [policy for policy in NEEDS if policy != "all"]
+    legal = cast("list[Policy]", [policy for policy in NEEDS if policy != "all"])
     for name in policies or ():
         if name not in legal:
             raise ValueError(f"policy {nearest(name, legal)}")

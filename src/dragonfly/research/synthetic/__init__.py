@@ -1,4 +1,4 @@
-"""Images with fine detail, drawn from a seed, with questions, answers, evidence boxes and marks."""
+"""Synthetic documents with fine detail, drawn from a seed, with questions, answers, evidence boxes and text annotations."""
 
 from .dataset import DatasetOptions, write_dataset
 from .document import Drawn, make_image

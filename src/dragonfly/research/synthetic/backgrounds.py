@@ -1,13 +1,15 @@
-"""Backgrounds: the colours of a page and what is printed on it before anything is said."""
+"""The page under its facts: colours, the pattern of the paper, and the decoration of its family. Nothing here is annotated."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from .page_record import Colour
+from .draw_context import Colour, Look
+from .layouts import Cell, Cells
 
 _BASE: dict[str, tuple[Colour, float]] = {  # mean colour and how far each channel may stray
     "cream": ((243, 235, 212), 8),
@@ -21,18 +23,8 @@ _BASE: dict[str, tuple[Colour, float]] = {  # mean colour and how far each chann
 _WHITE: tuple[Colour, float] = ((240, 240, 240), 12)
 
 
-@dataclass(frozen=True)
-class Look:
-    """The colours of a page: `ink` for text, `soft` for lines behind it, `accent` for fills, `paper` under all."""
-
-    paper: Colour
-    ink: Colour
-    soft: Colour
-    accent: Colour
-
-
 def draw_look(rng: random.Random, paper: str) -> Look:
-    """Colours for a paper, with text that stands out by at least 110 levels."""
+    """Draw the colours of a page; text differs from the paper by at least 110 grey levels."""
     (red, green, blue), spread = _BASE.get(paper, _WHITE)
     base = tuple(max(0, min(255, round(value + rng.uniform(-spread, spread)))) for value in (red, green, blue))
     dark = sum(base) < 300
@@ -43,7 +35,7 @@ def draw_look(rng: random.Random, paper: str) -> Look:
 
 
 def make_paper(rng: random.Random, paper: str, look: Look, size: tuple[int, int]) -> Image.Image:
-    """A blank page of `size` (height, width)."""
+    """A page of `size` (height, width) in pixels with the pattern of its paper."""
     height, width = size
     image = Image.new("RGB", (width, height), look.paper)
     draw = ImageDraw.Draw(image)
@@ -116,7 +108,7 @@ def _night(rng: random.Random, draw: ImageDraw.ImageDraw, look: Look, size: tupl
 
 
 def _faint(look: Look, share: float) -> Colour:
-    """Between paper and soft, or beyond."""
+    """The paper's colour moved towards `soft` by this share; beyond it for shares above 1."""
     return tuple(round(a + (b - a) * share) for a, b in zip(look.paper, look.soft, strict=True))  # pyright: ignore[reportReturnType]
 
 
@@ -131,4 +123,103 @@ _PATTERNS = {
     "dish": _dish,
     "night": _night,
     "steel": _night,
+}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The page to be decorated: its drawing object, colours and cells, with those `used` by facts and title."""
+
+    rng: random.Random
+    draw: ImageDraw.ImageDraw
+    look: Look
+    cells: Cells
+    used: Collection[Cell]
+
+    def tone(self, share: float) -> Colour:
+        """The paper's colour moved towards the ink by this share."""
+        pairs = zip(self.look.paper, self.look.ink, strict=True)
+        red, green, blue = (round(paper + (ink - paper) * share) for paper, ink in pairs)
+        return red, green, blue
+
+
+def decorate(name: str, ground: Ground) -> None:
+    """Draw the decoration of a family, if it has one: edges, rules, bands and axes that show its kind at low resolution."""
+    if name in _DECORATIONS:
+        _DECORATIONS[name](ground)
+
+
+def _torn(ground: Ground) -> None:
+    """A receipt: zigzag edges above and below."""
+    height, width = ground.cells.size
+    step, depth = ground.rng.randint(8, 12), ground.rng.randint(4, 7)
+    for edge, inner in ((0, depth), (height, height - depth)):
+        points = [(x, edge if number % 2 else inner) for number, x in enumerate(range(0, width + step, step))]
+        ground.draw.polygon([(0, edge), *points, (width, edge)], fill=ground.tone(0.3))
+
+
+def _rim(ground: Ground) -> None:
+    """A label: a broad rim with round corners and a hole."""
+    height, width = ground.cells.size
+    tone, rim = ground.tone(0.2), ground.rng.randint(5, 8)
+    ground.draw.rounded_rectangle((0, 0, width - 1, height - 1), radius=24, outline=tone, width=rim)
+    for row, col in ground.rng.sample(sorted(set(ground.cells.all()) - set(ground.used)), 1):
+        left, top, right, bottom = ground.cells.box(row, col)
+        x, y, radius = (left + right) / 2, (top + bottom) / 2, 12
+        ground.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=tone)
+
+
+def _boxes(ground: Ground) -> None:
+    """A form: a box around every cell."""
+    tone = ground.tone(0.25)
+    for row, col in ground.cells.all():
+        ground.draw.rectangle(ground.cells.box(row, col), outline=tone)
+
+
+def _paragraphs(ground: Ground) -> None:
+    """A page: a margin line, and lines of illegible words in a third of the empty cells."""
+    height = ground.cells.size[0]
+    ground.draw.line((5, 0, 5, height), fill=ground.tone(0.35))
+    empty = sorted(set(ground.cells.all()) - set(ground.used))
+    for row, col in ground.rng.sample(empty, len(empty) // 3):
+        left, top, right, bottom = ground.cells.box(row, col)
+        y = top + 8
+        while y < bottom - 6:
+            x = left + 4
+            while x < right - 8:
+                length = ground.rng.uniform(5, 16)
+                ground.draw.line((x, y, min(x + length, right - 4), y), fill=ground.tone(0.22), width=3)
+                x += length + 4
+            y += 9
+
+
+def _bands(ground: Ground) -> None:
+    """A table: every other row shaded, and a rule between columns."""
+    height, width = ground.cells.size
+    for row in range(0, ground.cells.grid[0], 2):
+        _, top, _, bottom = ground.cells.box(row, 0)
+        ground.draw.rectangle((0, top, width, bottom), fill=ground.tone(0.08))
+    for col in range(1, ground.cells.grid[1]):
+        left = ground.cells.box(0, col)[0]
+        ground.draw.line((left, 0, left, height), fill=ground.tone(0.2))
+
+
+def _axes(ground: Ground) -> None:
+    """A chart: two thick axes with ticks, and level lines."""
+    height, width = ground.cells.size
+    step = ground.rng.randint(28, 44)
+    for y in range(height - step, 0, -step):
+        ground.draw.line((3, y, width, y), fill=ground.tone(0.1))
+        ground.draw.line((0, y, 6, y), fill=ground.tone(0.5))
+    ground.draw.line((2, 0, 2, height), fill=ground.tone(0.5), width=3)
+    ground.draw.line((0, height - 3, width, height - 3), fill=ground.tone(0.5), width=3)
+
+
+_DECORATIONS: dict[str, Callable[[Ground], None]] = {
+    "receipt": _torn,
+    "label": _rim,
+    "form": _boxes,
+    "page": _paragraphs,
+    "table": _bands,
+    "chart": _axes,
 }

@@ -1,7 +1,7 @@
-"""A data set on the disk: images as JPEG files, questions as the rows of a manifest.
+"""A synthetic data set on the disk: images as JPEG files, questions as the rows of a manifest.
 
-Promises that the files' bytes depend on (spec, split, seed, count, options) and package versions alone, never on the
-number of workers, and that the folder is whole or absent.
+Its bytes depend on the options and package versions alone, not on the number of workers; the folder is complete or absent. An
+index gives one view (a whole page, or its records as text) or several (close-ups of some of its cells).
 """
 
 from __future__ import annotations
@@ -9,18 +9,24 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
+
 from dragonfly.files import atomic_directory
 
-from .document_questions import Question
+from .document import Drawn, make_image, row_random
+from .document_questions import Question, ask
 from .document_spec import SPECS, SPLITS, SynthSpec
-from .views import View, make_views
+from .draw_context import Box, TextAnnotation
+from .facts import FAMILIES, Fact, draw_family, make_facts
 
 LICENCE = "MIT"
 _FOLDER = "images"
@@ -30,7 +36,16 @@ _CHUNK = 32  # indices that a worker takes at a time
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """What to write. `text_annotations` writes one row per image, with its text_annotations, instead of one per question."""
+    """What to write.
+
+    Args:
+        spec: name of a specification.
+        split: train, dev or test.
+        n: number of indices; each is one page.
+        seed: 0 or more.
+        questions: `all` of an image, or `one-per-kind`.
+        text_annotations: write one row per image, with its annotations, instead of one per question.
+    """
 
     spec: str
     split: str
@@ -53,19 +68,19 @@ class DatasetOptions:
         if self.questions not in ("all", "one-per-kind"):
             raise ValueError(f"questions is '{self.questions}'; accepted: all, one-per-kind")
         if self.text_annotations and SPECS[self.spec].text:
-            raise ValueError(f"spec '{self.spec}' draws no images, so it has no text annotations; leave text annotations out")
+            raise ValueError(f"spec '{self.spec}' draws no images, so it has no text annotations; leave --text-annotations out")
 
 
 @dataclass(frozen=True)
 class _Rendered:
-    """One index, ready to be written: encoded images by name, and the views without their images."""
+    """An index ready to be written: JPEG files by name, and for each view the names of its images and the view without them."""
 
     files: dict[str, bytes]
     views: list[tuple[tuple[str, ...], View]]
 
 
 def write_dataset(plan: DatasetOptions, directory: str | Path, *, workers: int = 1) -> Path:
-    """Draw what the plan says into the new folder `directory`; the path of its `manifest.json`.
+    """Write a data set into the new folder `directory`; the path of its `manifest.json`.
 
     ValueError where the folder exists and is not empty, or `workers` is below 1.
     """
@@ -74,7 +89,7 @@ def write_dataset(plan: DatasetOptions, directory: str | Path, *, workers: int =
     if workers < 1:
         raise ValueError(f"workers is {workers}; give at least 1")
     with atomic_directory(directory) as folder:
-        rows = folder / "rows"  # written as a manifest of its own, then moved up beside the images
+        rows = folder / "rows"  # a manifest of its own, moved up beside the images at the end
         with _rendered(plan, workers) as rendered:
             write_manifest(_samples(plan, rendered, folder, rows), rows)
         for file in rows.iterdir():
@@ -90,12 +105,12 @@ def cores() -> int:
 
 @contextmanager
 def _rendered(plan: DatasetOptions, workers: int) -> Iterator[Iterator[_Rendered]]:
-    """All indices in order, drawn by this process or by several."""
+    """An iterator over all indices in order, drawn by this process or several."""
     draw, workers = partial(_render, plan), min(workers, -(-plan.n // _CHUNK))
     if workers == 1:
         yield map(draw, range(plan.n))
         return
-    # Spawned, not forked: the parent has loaded torch, whose threads do not survive a fork.
+    # Spawned, because the parent may have loaded torch, whose threads do not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield pool.imap(draw, range(plan.n), chunksize=_CHUNK)
 
@@ -124,7 +139,7 @@ def _asked(plan: DatasetOptions, view: View) -> tuple[Question, ...]:
 
 
 def _samples(plan: DatasetOptions, rendered: Iterator[_Rendered], folder: Path, rows: Path) -> Iterator[Any]:
-    """The rows in order; an index's images are written before its rows are given."""
+    """The rows in order; the images of an index are written before its rows are yielded."""
     spec = SPECS[plan.spec]
     for index, item in enumerate(rendered):
         for name, content in item.files.items():
@@ -138,7 +153,7 @@ def _samples(plan: DatasetOptions, rendered: Iterator[_Rendered], folder: Path, 
 
 
 def _rows(plan: DatasetOptions, spec: SynthSpec, name: str, loaded_images: list[str], view: View) -> Iterator[Any]:
-    """A row per question; of text to train on, one row with a turn per question, because the records are said once."""
+    """A row per question; of text for training one row with a turn per question, so that the records occur once."""
     from dragonfly.data.sample import ImageRef, Sample
 
     images = tuple(ImageRef(path=path) for path in loaded_images)
@@ -170,9 +185,121 @@ def _rows(plan: DatasetOptions, spec: SynthSpec, name: str, loaded_images: list[
 
 
 def _turns(view: View, question: Question, first: bool, images: int) -> list[Any]:
-    """Question and answer; the first question carries the images or the records."""
+    """The messages of question and answer; with the `first` question come the images or records."""
     from dragonfly.data.sample import Message, Part
 
     records = (Part("text", f"{view.records}\n"),) if first and view.records else ()
     asked = (*(Part("image") for _ in range(images)), *records, Part("text", question.text))
     return [Message("user", asked), Message("assistant", (Part("text", question.answer),))]
+
+
+@dataclass(frozen=True)
+class View:
+    """An image, or none where the records are text, with its questions and annotations. Boxes are in pixels of this image."""
+
+    images: tuple[Image.Image, ...]
+    questions: tuple[Question, ...]
+    text_annotations: tuple[TextAnnotation, ...]
+    family: str
+    template: str
+    quality: int = 0
+    records: str = ""
+
+
+def make_views(spec: SynthSpec, split: str, seed: int, index: int) -> list[View]:
+    """The views of an index: one, or all close-ups of its page."""
+    if spec.text:
+        return [_as_text(spec, split, seed, index)]
+    drawn = make_image(spec, split, seed, index)
+    if spec.close:
+        return list(_close_ups(drawn, spec, split, row_random(spec, split, seed, index, "close")))
+    return [View((drawn.image,), drawn.questions, drawn.text_annotations, drawn.family, drawn.template, drawn.quality)]
+
+
+def _as_text(spec: SynthSpec, split: str, seed: int, index: int) -> View:
+    """Facts as lines "key value" in random order, under a line with the family's name."""
+    rng = row_random(spec, split, seed, index)
+    name = draw_family(rng)
+    family = FAMILIES[name]
+    facts, absent = make_facts(rng, family, split, rng.randint(*spec.facts))
+    capitals = not family.shapes and rng.random() < 0.5
+    lines = [f"{fact.key.capitalize() if capitals else fact.key} {fact.value}" for fact in rng.sample(facts, len(facts))]
+    questions = ask(rng, facts, absent, family, split)
+    return View((), questions, (), name, "lines", records="\n".join([family.thing, *lines]))
+
+
+def _close_ups(drawn: Drawn, spec: SynthSpec, split: str, rng: random.Random) -> Iterator[View]:
+    """Close-ups of `close` cells each, from all cells of the page in random order; one without facts is left out."""
+    family = FAMILIES[drawn.family]
+    cells = [_pixels(drawn.cells.box(*cell)) for cell in drawn.cells.all()]
+    rng.shuffle(cells)
+    for start in range(0, len(cells) - spec.close + 1, spec.close):
+        tiles = _tiles(cells[start : start + spec.close])
+        facts = [_beside(fact, tile) for tile in tiles for fact in drawn.facts if fact.box and _inside(fact.box, tile.source)]
+        if not facts:
+            continue
+        known = {fact.key for fact in facts}
+        absent = [*drawn.absent, *(fact.key for fact in drawn.facts if fact.key not in known)]
+        questions = ask(rng, facts, absent, family, split, whole=False)
+        text_annotations = tuple(
+            _moved(annotation, tile)
+            for tile in tiles
+            for annotation in drawn.text_annotations
+            if _inside(annotation.box, tile.source)
+        )
+        yield View((_montage(drawn.image, tiles),), questions, text_annotations, drawn.family, drawn.template, drawn.quality)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A crop of the page, as (left, top, right, bottom), and the (x, y) of its corner in the close-up, in pixels."""
+
+    source: tuple[int, int, int, int]
+    at: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.source[2] - self.source[0], self.source[3] - self.source[1]
+
+    def move(self, box: Box) -> Box:
+        """A box of the page in pixels of the close-up, cut to the tile."""
+        (left, top), (width, height) = self.source[:2], self.size
+        cut = max(0, box[0] - left), max(0, box[1] - top), min(width, box[2] - left), min(height, box[3] - top)
+        return cut[0] + self.at[0], cut[1] + self.at[1], cut[2] + self.at[0], cut[3] + self.at[1]
+
+
+def _tiles(cells: Sequence[tuple[int, int, int, int]]) -> list[Tile]:
+    """Arrange the cells in a square, cut to the size of the smallest, because cells differ by a pixel."""
+    side = isqrt(len(cells))
+    width, height = min(cell[2] - cell[0] for cell in cells), min(cell[3] - cell[1] for cell in cells)
+    return [
+        Tile((left, top, left + width, top + height), (number % side * width, number // side * height))
+        for number, (left, top, _, _) in enumerate(cells)
+    ]
+
+
+def _montage(page: Image.Image, tiles: Sequence[Tile]) -> Image.Image:
+    side = isqrt(len(tiles))
+    image = Image.new(page.mode, (side * tiles[0].size[0], side * tiles[0].size[1]))
+    for tile in tiles:
+        image.paste(page.crop(tile.source), tile.at)
+    return image
+
+
+def _beside(fact: Fact, tile: Tile) -> Fact:
+    return replace(fact, box=tile.move(fact.box) if fact.box is not None else None)
+
+
+def _moved(annotation: TextAnnotation, tile: Tile) -> TextAnnotation:
+    return replace(annotation, box=tile.move(annotation.box), around=tile.move(annotation.around) if annotation.around else None)
+
+
+def _pixels(box: Box) -> tuple[int, int, int, int]:
+    left, top, right, bottom = box
+    return round(left), round(top), round(right), round(bottom)
+
+
+def _inside(box: Box, cell: tuple[int, int, int, int]) -> bool:
+    """Whether the middle of the box lies in the cell."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return cell[0] <= x < cell[2] and cell[1] <= y < cell[3]

@@ -1,7 +1,8 @@
-"""Questions about the facts of an image, with their only accepted answers and the boxes that hold them.
+"""Questions about the facts of an image, with their accepted answer and the boxes of its evidence.
 
-Promises that every answer follows from the facts alone, that a question about what is absent is worded like one about what
-is there, and that yes and no are equally likely within each form. Does not know pixels.
+Every answer follows from the facts. Questions about something absent are worded like those about something present, and each
+form of yes/no question has as many yes as no. A wording of one split occurs in no other, not even with other articles, and `dev`
+and `test` use no word that `train` does not use.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
-from .facts import Fact
-from .families import Family, make_value, plural
-from .page_record import Box
-from .wordings import WORDINGS
+from .draw_context import Box
+from .facts import Fact, Family, make_value, plural
+from .phrases import PHRASES
 
 ABSENT = "not in the picture"
 ARTICLE = re.compile(r"^(a|an|the) ")
@@ -23,11 +25,16 @@ KINDS = ("read", "next to", "look", "compare", "count", "yes/no", "absent", "des
 
 @dataclass(frozen=True)
 class Question:
-    """A question of one of `KINDS`, in one of the wordings of its `form`.
+    """A question with its answer.
 
-    `evidence` is empty where nothing there is asked about, or not all of it has a place. `detail_px` is
-    the height of the smallest text or speck that it is about; `about` are the words that its wording leaves open,
-    which name what it is about.
+    Args:
+        kind: one of `KINDS`.
+        form: the group of wordings that its wording is from.
+        text: the question.
+        answer: the one accepted answer.
+        evidence: boxes of the facts that answer it, in pixels; empty where it asks about something absent.
+        detail_px: height in pixels of the smallest text or speck that it is about.
+        about: the words of the question that name what is asked about.
     """
 
     kind: str
@@ -41,7 +48,7 @@ class Question:
 
 @dataclass
 class Asker:
-    """Makes questions about `facts` of a family in the words of a split; `absent` are keys that are not there."""
+    """Makes questions about the `facts` of an image, and about `absent` keys, in the wordings of a split."""
 
     rng: random.Random
     facts: Sequence[Fact]
@@ -50,7 +57,7 @@ class Asker:
     split: str
 
     def question(self, kind: str, form: str, answer: str, about: Sequence[Fact] = (), **words: str) -> Question:
-        """A question in a drawn wording, with the facts that answer it as evidence."""
+        """A question in a random wording of its form; the facts that it is `about` are its evidence."""
         text = self.rng.choice(WORDINGS[form].of(self.split)).format(**words)
         boxes = [fact.box for fact in about if fact.box is not None]
         evidence = tuple(boxes) if len(boxes) == len(about) else ()
@@ -68,7 +75,7 @@ class Asker:
 def ask(
     rng: random.Random, facts: Sequence[Fact], absent: Sequence[str], family: Family, split: str, whole: bool = True
 ) -> tuple[Question, ...]:
-    """Every question about the facts, in a random order; without `whole`, none about the image as a whole."""
+    """All questions about the facts, in random order; without `whole`, none about the image as a whole."""
     asker = Asker(rng, facts, absent, family, split)
     makers: list[Callable[[Asker], Iterator[Question]]] = [_values, _owners, _absences, _comparisons, _yes_no, _looks]
     makers += [_counts, _description] if whole else []
@@ -122,20 +129,20 @@ def _comparisons(asker: Asker) -> Iterator[Question]:
 
 
 def _yes_no(asker: Asker) -> Iterator[Question]:
-    """As many yes as no, of each form."""
+    """One question with the answer yes and one with no, of each form."""
     for fact, key in zip(asker.some(asker.facts, 1), asker.rng.sample(asker.absent, 1), strict=False):
         yield asker.question("yes/no", "present", "yes", [fact], an=_with_article(fact.key, asker.family))
         yield asker.question("yes/no", "present", "no", an=_with_article(key, asker.family))
     form = "holds specks" if asker.family.specks else ("holds beside" if asker.family.shapes else "holds")
-    told = asker.some(asker.facts, 2)
-    for fact in told[:1]:
+    pair = asker.some(asker.facts, 2)
+    for fact in pair[:1]:
         yield asker.question("yes/no", form, "yes", [fact], key=fact.key, value=fact.value)
-    for fact in told[-1:]:
+    for fact in pair[-1:]:
         yield asker.question("yes/no", form, "no", [fact], key=fact.key, value=_other_value(asker, fact))
 
 
 def _other_value(asker: Asker, fact: Fact) -> str:
-    """A value that is not this fact's: half the time one that stands elsewhere in the image."""
+    """A value that is not this fact's; in half of the cases one of another fact of the image."""
     others = [other.value for other in asker.facts if other.value != fact.value]
     if others and asker.rng.random() < 0.5:
         return asker.rng.choice(others)
@@ -145,7 +152,7 @@ def _other_value(asker: Asker, fact: Fact) -> str:
 
 
 def _looks(asker: Asker) -> Iterator[Question]:
-    """The colour of the only circle, the shape of the only red one."""
+    """The colour of a shape that occurs once, and the shape of a colour that occurs once."""
     if not asker.family.shapes:
         return
     for place, form in ((1, "colour of specks" if asker.family.specks else "colour"), (0, "shape")):
@@ -183,3 +190,39 @@ def _with_article(key: str, family: Family) -> str:
     if family.specks:
         return key
     return f"{'an' if key[0] in 'aeiou' else 'a'} {key}"
+
+
+CHOICE = re.compile(r"\[([^]]*)\]")
+THE = re.compile(r"\bthe ", re.IGNORECASE)
+
+
+def expand(pattern: str) -> tuple[str, ...]:
+    """All wordings of a pattern: `[a|b] c` gives `a c` and `b c`."""
+    parts = CHOICE.split(pattern)  # fixed text and choices, alternating
+    options = [part.split("|") if number % 2 else [part] for number, part in enumerate(parts)]
+    return tuple("".join(chosen) for chosen in product(*options))
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """The wordings of one form of question: patterns for `train`, single wordings for `dev` and `test`.
+
+    Patterns give many wordings, because a small model that knows few takes a new one for the nearest that it knows.
+    """
+
+    patterns: tuple[str, ...]
+    dev: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @cached_property
+    def train(self) -> tuple[str, ...]:
+        """All wordings of the patterns except the held-out ones."""
+        held_out = {THE.sub("", wording) for wording in (*self.dev, *self.test)}
+        wordings = dict.fromkeys(wording for pattern in self.patterns for wording in expand(pattern))
+        return tuple(wording for wording in wordings if THE.sub("", wording) not in held_out)
+
+    def of(self, split: str) -> tuple[str, ...]:
+        return {"train": self.train, "dev": self.dev, "test": self.test}[split]
+
+
+WORDINGS: dict[str, Wordings] = {form: Wordings(*parts) for form, parts in PHRASES.items()}

@@ -1,7 +1,4 @@
-"""What can be drawn: named specifications as data.
-
-Promises that an image depends on nothing but (spec, split, seed, index). Does not know how anything is drawn.
-"""
+"""Named specifications of synthetic data sets, as data. An image depends on (spec, split, seed, index) alone."""
 
 from __future__ import annotations
 
@@ -23,18 +20,18 @@ class SynthSpec:
         cell: pixels of a cell at scale 1; facts stay inside cells, unless `sizes` are given.
         grids: (rows, cols) of cells, one drawn per image.
         sizes: (height, width) of images on which facts stand freely, one drawn per image; none binds facts to cells.
-        jitter: range of the factor by which height and width are changed, each for itself.
+        jitter: range of the factors by which height and width are scaled independently.
         facts: least and most facts in an image; ignored when `crowded`.
         crowded: fill five of six cells instead of at most `most_per_region`.
         most_per_region: most cells with facts or title under one mid sub-image.
         detail: range of the glyphs' cap height in pixels, at scale 1.
-        afar: most pixels of a capital once the whole page is shrunk to one cell.
-        values: kinds of value that fields have besides their family's own.
-        turn: most degrees that a page is turned, either way; half of them are.
-        blur: largest radius of the blur, in pixels; half of the pages have some.
-        light: most grey levels by which the light differs from the middle of the page to its edge.
+        afar: greatest height of a capital in pixels once the whole page is shrunk to the size of one cell.
+        values: kinds of value that fields have besides those of their family.
+        turn: greatest rotation in degrees, either way, of the half of the pages that are rotated.
+        blur: largest blur radius in pixels of the half of the pages that are blurred.
+        light: greatest difference of brightness between the middle of a page and its edge, in grey levels.
         quality: range of the JPEG quality.
-        close: cells of a page, a square number, that make an image; 0 keeps whole pages.
+        close: cells of a page, a square number, that make a close-up image; 0 keeps whole pages.
         text: write the facts as lines of text, without an image.
     """
 

@@ -1,4 +1,4 @@
-"""Fonts that every machine draws alike: shipped with the package, laid out without kerning, cached by height."""
+"""The package's fonts, laid out without kerning so that every machine draws the same pixels, and cached by height."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Face:
         return self._glyphs[char]
 
     def width(self, text: str) -> float:
-        """Pixels from the first pen position to the last."""
+        """Advance width of a text in pixels."""
         return sum(self.glyph(char)[0] for char in text)
 
 
 def face(name: str, cap: float) -> Face:
-    """The face with capitals of `cap` pixels; heights are rounded to a quarter so that faces are shared."""
+    """The face with capitals of `cap` pixels, rounded to a quarter of a pixel so that faces are shared."""
     return _face(name, round(cap * 4))
 
 

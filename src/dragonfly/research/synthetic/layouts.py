@@ -1,6 +1,7 @@
-"""Where the facts of a page stand: what to draw into which box, in which face.
+"""The places of facts on a page, in the cells of a grid or free. Places do not overlap, and their facts fit into them.
 
-Promises that boxes do not overlap and that their facts fit into them. Two ways: bound to cells, or free.
+Cells and high sub-images share one grid, so a fact inside a cell lies in one high sub-image. At most `most_per_region` cells
+under one mid sub-image hold facts or the title.
 """
 
 from __future__ import annotations
@@ -8,25 +9,89 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from .arrange import room
-from .cells import Cell, Cells, choose_cells, draw_cells, title_cells
-from .document_spec import SynthSpec
-from .facts import Fact
-from .families import FAMILIES, Family, make_facts, with_values
+from .charts import plot_capacity
+from .document_spec import Grid, SynthSpec
+from .draw_context import Box
+from .facts import FAMILIES, Fact, Family, make_facts, with_values
+from .fields import room
 from .fonts import Face, face
-from .page_record import Box
-from .plots import plot_capacity
 from .styles import Style
 
+Cell = tuple[int, int]  # (row, col)
+
+MID_GRIDS: dict[Grid, Grid] = {(4, 6): (2, 2), (6, 4): (2, 2), (3, 8): (1, 4), (8, 3): (4, 1)}
 TITLE_SHARE = 0.35  # of the images
-_ICON = {"pie": 18.0, "dial": 18.0, "sideways": 14.0}  # pixels beside a value that its mark takes, at least
-_PLOTS = 0.7  # share of free charts with bars or points that are one chart, not one per category
-_FREE_CELL = 64  # side of the squares by which free pages are decorated
+_ICON = {"pie": 18.0, "dial": 18.0, "sideways": 14.0}  # least pixels beside a value that its icon takes
+_PLOTS = 0.7  # share of free pages with bars or points that hold one chart, not a mark per category
+_FREE_CELL = 64  # side in pixels of the cells by which free pages are decorated
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The grid of a page.
+
+    Args:
+        size: (height, width) of the image in pixels.
+        grid: (rows, cols) of cells, and of high sub-images.
+        mid: (rows, cols) of mid sub-images.
+    """
+
+    size: tuple[int, int]
+    grid: Grid
+    mid: Grid
+
+    @property
+    def cell_size(self) -> tuple[float, float]:
+        """(height, width) of a cell in pixels."""
+        return self.size[0] / self.grid[0], self.size[1] / self.grid[1]
+
+    def box(self, row: int, col: int, cols: int = 1) -> Box:
+        """The box of a cell, or of `cols` adjacent cells."""
+        height, width = self.cell_size
+        return col * width, row * height, (col + cols) * width, (row + 1) * height
+
+    def region(self, row: int, col: int) -> tuple[int, int]:
+        """(row, col) of the mid sub-image over a cell."""
+        return row * self.mid[0] // self.grid[0], col * self.mid[1] // self.grid[1]
+
+    def all(self) -> list[Cell]:
+        return [(row, col) for row in range(self.grid[0]) for col in range(self.grid[1])]
+
+
+def draw_cells(rng: random.Random, spec: SynthSpec) -> Cells:
+    """Draw the grid and the size of a page."""
+    grid = rng.choice(spec.grids)
+    height, width = (round(count * spec.cell * rng.uniform(*spec.jitter)) for count in grid)
+    return Cells((height, width), grid, MID_GRIDS[grid])
+
+
+def title_cells(rng: random.Random, cells: Cells) -> list[Cell]:
+    """Adjacent cells of the first row for a title, under one mid sub-image where possible: two on a narrow page, else three."""
+    count = 2 if cells.grid[1] <= 4 else 3
+    starts = [col for col in range(cells.grid[1] - count + 1) if cells.region(0, col) == cells.region(0, col + count - 1)]
+    start = rng.choice(starts or range(cells.grid[1] - count + 1))
+    return [(0, col) for col in range(start, start + count)]
+
+
+def choose_cells(rng: random.Random, cells: Cells, spec: SynthSpec, title: list[Cell]) -> list[Cell]:
+    """Draw cells for facts, in random order, without those of the title."""
+    total = len(cells.all())
+    wanted, most = (total * 5 // 6, total) if spec.crowded else (rng.randint(*spec.facts), spec.most_per_region)
+    load: dict[tuple[int, int], int] = {}
+    for cell in title:
+        load[cells.region(*cell)] = load.get(cells.region(*cell), 0) + 1
+    chosen: list[Cell] = []
+    for cell in rng.sample(cells.all(), total):
+        region = cells.region(*cell)
+        if cell not in title and len(chosen) < wanted and load.get(region, 0) < most:
+            load[region] = load.get(region, 0) + 1
+            chosen.append(cell)
+    return chosen
 
 
 @dataclass(frozen=True)
 class Item:
-    """A fact, the box that it must be drawn into, and its face."""
+    """A fact, the box that it is drawn into, and its face."""
 
     fact: Fact
     slot: Box
@@ -35,9 +100,15 @@ class Item:
 
 @dataclass(frozen=True)
 class PageLayout:
-    """A page before it is drawn: its cells, those that are `used`, the title's box, and its facts.
+    """A page before it is drawn.
 
-    `absent` are keys that could have been drawn and were not. With a `plot`, all facts share it as one chart.
+    Args:
+        cells: its grid.
+        used: the cells that hold facts or the title.
+        title: the title's box; None without one.
+        items: the facts with their places.
+        absent: keys that could have been drawn and were not.
+        plot: the box of one chart of all facts; None where each fact has its own place.
     """
 
     cells: Cells
@@ -49,7 +120,7 @@ class PageLayout:
 
 
 def bound_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, style: Style) -> PageLayout:
-    """Every fact inside a cell, in one face."""
+    """A layout with every fact inside a cell, all in one face."""
     cells = draw_cells(rng, spec)
     title = title_cells(rng, cells) if rng.random() < TITLE_SHARE else []
     chosen = choose_cells(rng, cells, spec, title)
@@ -62,7 +133,7 @@ def bound_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, sty
 
 
 def _face(rng: random.Random, spec: SynthSpec, style: Style, name: str, cells: Cells) -> Face:
-    """A face of the style, as high as drawn or so much smaller that enough keys fit into a cell."""
+    """Draw a face of the style; its height is reduced until enough keys fit into a cell."""
     family, scale = FAMILIES[name], cells.cell_size[0] / spec.cell
     tallest = min(spec.detail[1] * (0.83 if name == "chart" else 1.0), spec.afar * cells.grid[0])
     least, most = spec.detail[0] * scale, tallest * scale
@@ -84,13 +155,13 @@ def _value_room(style: Style, cells: Cells) -> float:
 
 
 def _fitting(family: Family, style: Style, type_face: Face, cells: Cells) -> list[str]:
-    """The keys that one line of a cell can hold."""
+    """The family's keys that fit into one line of a cell."""
     limit = room(style, cells.cell_size[1])
     return [key for key in family.keys if family.shapes or type_face.width(key.capitalize()) <= limit]
 
 
 def free_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, style: Style) -> PageLayout:
-    """Facts in boxes of their own size: in columns where the page is dense, else anywhere; each in its own height."""
+    """A layout with facts in boxes of their own size, in columns or scattered, in one text height or several; or one chart."""
     height, width = (round(side * rng.uniform(*spec.jitter)) for side in rng.choice(spec.sizes))
     cells = Cells((height, width), (-(-height // _FREE_CELL), -(-width // _FREE_CELL)), (1, 1))
     margin = 0.05 * max(height, width)  # a turned page loses its corners
@@ -115,7 +186,7 @@ def free_layout(rng: random.Random, spec: SynthSpec, split: str, name: str, styl
 def _as_plot(
     cells: Cells, title: Box | None, facts: list[Fact], absent: list[str], one: Face, margin: float
 ) -> PageLayout | None:
-    """As many facts as fit beside each other, in one chart on most of the page; None where that is less than three."""
+    """A layout with one chart of the facts that fit side by side; None where fewer than three do."""
     height, width = cells.size
     area = (margin, (title[3] if title else margin), width - margin, height - margin)
     wide = max(one.width(text) for fact in facts for text in (fact.key.capitalize(), fact.value))
@@ -127,7 +198,7 @@ def _as_plot(
 
 
 def _free_faces(rng: random.Random, spec: SynthSpec, style: Style, count: int) -> list[Face]:
-    """One height for the page, or one for each fact; small ones are drawn more often than large ones."""
+    """Draw a face per fact: all of one height, or each of its own; heights are uniform in their logarithm."""
     least, most = spec.detail
     heights = [least * (most / least) ** rng.random() for _ in range(count)]
     chosen = rng.choice(style.faces)
@@ -135,7 +206,7 @@ def _free_faces(rng: random.Random, spec: SynthSpec, style: Style, count: int) -
 
 
 def need(fact: Fact, one: Face, name: str) -> tuple[float, float]:
-    """(height, width) that a fact takes on a free page, with its frame or mark."""
+    """(height, width) in pixels of a fact on a free page, frame or icon included."""
     text = max(one.width(fact.key.capitalize()), one.width(fact.value))
     if name == "specks":
         return 2.9 * one.cap + 6, 4.4 * one.cap + 6
@@ -146,7 +217,7 @@ def need(fact: Fact, one: Face, name: str) -> tuple[float, float]:
 
 
 def _in_columns(rng: random.Random, area: Box, needs: list[tuple[float, float]]) -> list[Box | None]:
-    """Boxes one under another in columns of equal width; None for facts that find no room."""
+    """Boxes in columns of equal width; None for facts that do not fit."""
     left, top, right, bottom = area
     wide, gap = max(width for _, width in needs), rng.uniform(0, 14)
     x, y, slots = left, top, list[Box | None]()
@@ -160,7 +231,7 @@ def _in_columns(rng: random.Random, area: Box, needs: list[tuple[float, float]])
 
 
 def _scattered(rng: random.Random, area: Box, needs: list[tuple[float, float]]) -> list[Box | None]:
-    """Boxes anywhere that do not overlap; None for facts that find no room in 30 tries."""
+    """Random boxes that do not overlap; None for facts that find no place in 30 attempts."""
     left, top, right, bottom = area
     slots: list[Box | None] = []
     for height, width in needs:

@@ -1,4 +1,4 @@
-"""What questions of each form may be: patterns of `train`, then the held-out wordings of `dev` and `test`.
+"""The wordings of each form of question: patterns of `train`, then the held-out wordings of `dev` and of `test`.
 
 Fields: {key}, {value}, {noun}, {nouns}, {a}, {b} (keys as questions name them), {an} (a key with its article). `[a|b]` is either.
 """

@@ -1,7 +1,6 @@
-"""Page styles: each belongs to one family and one split. Training pages also mix them.
+"""Page styles. Each belongs to one family and one split; training pages also mix the parts of training styles.
 
-Promises that no style of one split occurs in another, and that `dev` and `test` each have a paper and a frame that no
-training style has.
+No style occurs in two splits, and `dev` and `test` each have a paper and a frame that no training style has.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from .fonts import NAMES as FACES
 
 @dataclass(frozen=True)
 class Style:
-    """How a page of a family looks: where values stand, in which fonts, on what paper, in what frame."""
+    """The look of a page: arrangement of keys and values, fonts, paper and frame."""
 
     arrangement: str
     faces: tuple[str, ...]
@@ -120,7 +119,7 @@ STYLES: dict[str, dict[str, tuple[Style, ...]]] = {
 }
 
 MIXED = 0.6
-"""Share of training pages in a mixed style. A tower that saw the listed ones only read new styles far worse."""
+"""Share of training pages in a mixed style. A tower trained on the listed styles alone reads new styles far worse."""
 
 _FIELDS = ("receipt", "label", "form", "page", "table")  # families whose arrangements fit each other
 _TRAINED = [style for styles in STYLES.values() for style in styles["train"]]
@@ -129,7 +128,7 @@ _FRAMES = (*sorted({style.frame for style in _TRAINED}), "rails", "dashed")
 
 
 def draw_style(rng: random.Random, family: str, split: str) -> Style:
-    """A style of this split; of `train` often one whose arrangement, faces, paper and frame are drawn apart."""
+    """Draw a style of this split. In `train` the parts of most styles are drawn independently, but never as a held-out style."""
     if split != "train" or rng.random() >= MIXED:
         return rng.choice(STYLES[family][split])
     held_out = {style for other in ("dev", "test") for style in STYLES[family][other]}
