@@ -1,8 +1,8 @@
-"""The one module that uses Daft: work spread over part files, and the relational questions that need all rows at once.
+"""The one module that uses Daft: work spread over part files, and the relational queries that need all rows at once.
 
-Promises results that do not depend on the number of workers: part files are mapped one to one, and what is ranked is
-ranked by values. The same calls run on this machine's cores or, after `start(ray=...)`, on a Ray cluster, whose machines
-must see the same folders and have this package. Sends no telemetry. Knows no samples and no step.
+Results do not depend on the number of workers: part files are mapped one to one, and ranks depend on values. The same calls run
+on this machine's cores or, after `start(ray=...)`, on a Ray cluster, whose machines must see the same folders and have this
+package. Telemetry is off.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Numbers that stand for content: the same for the same words on every machine, in every process, in every version.
+"""64-bit numbers that stand for content: the same on every machine, in every process, for every order of rows and any number of
+workers.
 
-Promises that nothing here depends on the order of rows or on how many workers there are. 64 bits: among ten million rows
-the chance that any two different ones share a number is below one in a hundred thousand. Knows no rows and no images.
+Among ten million different rows the chance that any two share a number is below one in a hundred thousand.
 """
 
 import hashlib

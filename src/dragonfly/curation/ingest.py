@@ -1,8 +1,7 @@
-"""Sources become the first table: rows written as they come, each image looked at once, both joined.
+"""Sources become the first table: their rows in reading order, joined with the facts of each image, which is opened once.
 
-Promises that a row which could not be read is listed with its reason, that sub-sets which the mix leaves out are counted, and
-that images that came inside a file are written once each, named by their content, into `store`. Decoding is spread over
-workers. What a row says is not judged here.
+A row that could not be read is listed with its reason; subsets that the mix excludes are counted; images that came inside a file
+are written into `store` once each, named by their content. Decoding is spread over workers.
 """
 
 import json

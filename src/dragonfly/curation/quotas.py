@@ -1,8 +1,7 @@
 """How many rows a mixture takes from each source: three pools (text, general, biomedical), filled by weight.
 
-Promises whole numbers that depend on nothing but the arguments, never more than a source has, and shares that hold to a
-row wherever the sources suffice. Where they do not, a pool gives what it has and the sum falls short: no other pool
-makes up for it. Draws no rows.
+The whole numbers depend on the arguments alone and never exceed what a source has; shares hold to a row wherever the sources
+suffice. Where they do not, a pool gives what it has and the sum falls short: no other pool makes up for it.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """A mix from its sources to its manifest: each step's result in a folder, so that an interrupted run resumes from there.
 
-Promises that the same mix on the same files gives the same manifest, byte for byte, on one machine or a cluster, whatever the
-number of workers; that a step runs again when anything before it changed (the mix, the sources' files, this code's version);
-and that OUT is complete or absent. The steps' folders stand in OUT.work until OUT is written.
+The same mix on the same files gives the same manifest, byte for byte, on one machine or a cluster, for any number of workers. A
+step runs again when anything before it changed (the mix, the sources' files, this code's version). OUT is complete or absent; the
+steps' folders are in OUT.work until OUT is written.
 """
 
 from __future__ import annotations
