@@ -14,9 +14,9 @@ Written by `dragonfly tasks --markdown` from the entries in `src/dragonfly/evalu
 [evaluation.md](evaluation.md) explains how to run a task.
 
 The first metric of a task is its headline. Where the common harnesses differ, the name of the task or of the metric names the
-harness. "The paper" is arXiv 2406.00977 with its Table 7 and its appendices B and C; an entry notes where its counts disagree with
-each other or with the data. Licences are those that the sources state; "not verified" marks what we did not find in a source. Check
-them before use.
+harness. "The paper" is arXiv 2406.00977 with its Table 7 and its appendices B and C; an entry notes where its counts disagree
+with each other or with the data. Licences are those that the sources state; "not verified" marks what we did not find in a
+source. Check them before use.
 
 Every task also reads our own manifest (`manifest.json` in the folder given with `--data`), with the task's prompt and metrics. A
 sample's `meta` may hold `answers` (all accepted answers), `options` and `answer_type`."""
