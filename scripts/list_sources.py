@@ -15,10 +15,10 @@ TARGET = Path(__file__).parents[1] / "docs" / "curation-sources.md"
 
 _HEAD = """# Data sets that curation reads
 
-Made by `scripts/list_sources.py` from `dragonfly.curation.sources`; change them there. Nothing is downloaded: get a data set
-where it is published, on its terms, and give its folder to a mix (`paths.NAME=FOLDER`). "Paper" is arXiv 2406.00977; a count
-that it does not give is the data set's own, rounded where its page rounds. "Not confirmed" marks what could not be
-checked against the data set's own files or page.
+Written by `scripts/list_sources.py` from `dragonfly.curation.sources`; change the entries there. Nothing is downloaded: get a
+data set where it is published, on its terms, and give its folder to a mix (`paths.NAME=FOLDER`). "Paper" is arXiv 2406.00977.
+A count that the paper does not give is the data set's own, rounded where its page rounds. "Not confirmed" marks what we could
+not check against the data set's own files or page.
 
 | name | form | domain | rows in the paper | rows published | licence |
 | --- | --- | --- | --- | --- | --- |

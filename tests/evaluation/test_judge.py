@@ -104,7 +104,7 @@ def test_a_busy_endpoint_is_asked_again_with_growing_waits(serve: Callable[..., 
 @pytest.mark.parametrize(
     ("answer", "tries", "message"),
     [
-        ((401, f"bad key {SECRET}\nsorry"), 1, r"answers 401 Unauthorized: bad key \*\*\* sorry; mend it"),
+        ((401, f"bad key {SECRET}\nsorry"), 1, r"answers 401 Unauthorized: bad key \*\*\* sorry; repair that"),
         ((307, ""), 1, "answers 307 "),
         ((503, "busy"), 5, "answers 503 Service Unavailable: busy"),
         ((200, "<html>"), 1, "no chat completion"),

@@ -102,7 +102,7 @@ def test_a_worker_without_its_baselines_is_not_done(settings: Settings, tmp_path
 def test_a_run_is_divided_in_one_way(settings: Settings, whole: Path, tmp_path: Path) -> None:
     work(tmp_path / "out", settings, Shard(1, 2))
     for shard in (None, Shard(2, 3)):
-        with pytest.raises(ValueError, match="was begun with --shard I/2; go on so"):
+        with pytest.raises(ValueError, match="was begun with --shard I/2; continue with that"):
             work(tmp_path / "out", settings, shard)
     with pytest.raises(ValueError, match="was begun with no --shard"):
         work(whole, settings, Shard(1, 2))

@@ -1,7 +1,7 @@
 """Captions become instructions: a question in one of many wordings, with the caption as its answer.
 
-Promises that the wording depends on nothing but (seed, sample id), so neither order nor number of workers changes it, and
-that a sample which is no caption passes unchanged. Judges neither captions nor images.
+The wording depends on (seed, sample id) alone, so neither order nor number of workers changes it; a sample that is no caption
+passes unchanged.
 """
 
 from dataclasses import replace

@@ -1,8 +1,8 @@
-"""The one module that uses Daft: work spread over part files, and the relational questions that need all rows at once.
+"""The one module that uses Daft: work spread over part files, and the relational queries that need all rows at once.
 
-Promises results that do not depend on the number of workers: part files are mapped one to one, and what is ranked is
-ranked by values. The same calls run on this machine's cores or, after `start(ray=...)`, on a Ray cluster, whose machines
-must see the same folders and have this package. Sends no telemetry. Knows no samples and no step.
+Results do not depend on the number of workers: part files are mapped one to one, and ranks depend on values. The same calls run
+on this machine's cores or, after `start(ray=...)`, on a Ray cluster, whose machines must see the same folders and have this
+package. Telemetry is off.
 """
 
 import json
@@ -57,7 +57,7 @@ def start(ray: str | None = None) -> None:
 
 
 def _running() -> Any:
-    """The daft module with a runner: Daft would look for a Ray cluster by itself, and import the whole of ray for it."""
+    """The daft module with a runner set; otherwise Daft looks for a Ray cluster, and imports all of ray for that."""
     daft = import_daft()
     if not _RUNNER:
         daft.set_runner_native()
@@ -66,10 +66,10 @@ def _running() -> Any:
 
 
 def map_files(function: Callable[[str], Any], names: Sequence[str], workers: int | None = None) -> list[Any]:
-    """`function(name)` for every name, in their order; what it returns must be JSON-able.
+    """`function(name)` for every name, in their order; its results must be JSON-able.
 
-    `workers` is how many shares the names are dealt out in (each core takes one after the other); None: one name each. On
-    this machine workers are threads: decoding and hashing images leave Python's lock, reading words holds it.
+    `workers` is the number of shares that the names are divided into (each core takes one after the other); None: one name each.
+    On this machine workers are threads: decoding and hashing images release Python's lock, reading text holds it.
     """
     if not names:
         return []

@@ -25,7 +25,7 @@ _COMMON = ("step", "in", "out", "dropped", "with_images", "by_source")
 
 
 def write_set(table: Table, folder: Path, store: Path) -> Path:
-    """Write the rows of `split` train into the empty `folder`, those of eval below it, and give the train manifest's path.
+    """Write the rows of `split` train into the empty `folder`, those of eval below it; return the train manifest's path.
 
     Images of `store` are linked (or copied, on another disk) into `folder`/images where a row has them.
     """
@@ -53,7 +53,7 @@ def _samples(table: Table, split: str) -> Iterator[Sample]:
 
 
 def _located(image: ImageRef, folder: Path, store: Path, stored: dict[Path, Path]) -> ImageRef:
-    """The image where it will be: below `folder` if it is now below `store`, else where it is."""
+    """The image at its final path: below `folder` if it is now below `store`, else unchanged."""
     path = Path(image.path or "")
     if not path.is_relative_to(store):
         return image

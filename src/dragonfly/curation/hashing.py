@@ -1,7 +1,6 @@
-"""Numbers that stand for content: the same for the same words on every machine, in every process, in every version.
+"""64-bit numbers that stand for content: the same on every machine, in every process, for any order of rows.
 
-Promises that nothing here depends on the order of rows or on how many workers there are. 64 bits: among ten million rows
-the chance that any two different ones share a number is below one in a hundred thousand. Knows no rows and no images.
+Among ten million different rows the chance that any two share a number is below one in a hundred thousand.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def number(*parts: str) -> int:
-    """64 bits of the parts, in order; where one part ends is part of it."""
+    """64 bits of the parts in order (BLAKE2b); ("ab", "c") and ("a", "bc") differ."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
@@ -31,7 +30,7 @@ def number(*parts: str) -> int:
 
 
 def normalised(text: str) -> str:
-    """The words alone: compatibility forms folded, lower case, single spaces."""
+    """The text in NFKC, lower case, with single spaces."""
     return _SPACE.sub(" ", unicodedata.normalize("NFKC", text)).strip().lower()
 
 
@@ -46,7 +45,7 @@ def draws(keys: Any, seed: int, purpose: str) -> Numbers:
 
 
 def joined(keys: Iterable[int]) -> int:
-    """One number for several in order: 0 for none, itself for one."""
+    """One number for several keys in order: 0 for none, the key itself for one."""
     listed = list(keys)
     if len(listed) < 2:
         return listed[0] if listed else 0

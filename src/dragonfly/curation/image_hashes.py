@@ -30,9 +30,10 @@ _MIRROR = np.where(_HORIZONTAL % 2, -1.0, 1.0)
 
 @dataclass(frozen=True)
 class Facts:
-    """One image. `key` is the first 64 bits of `sha256`; `looks` and `mirrored` are None where it is too plain to compare.
+    """One image: `key` is the first 64 bits of `sha256`, `height` and `width` are pixels.
 
-    `fault` is "reason: detail", and then the rest is 0 or None.
+    `looks` and `mirrored` are the perceptual hashes of the image and of its mirror image, None where it is too plain to compare.
+    `fault` is "reason: detail", and then all else is 0 or None.
     """
 
     key: int = 0
@@ -125,7 +126,7 @@ def _masks(most: int) -> Iterator[int]:
 
 
 def _expanded(starts: Indices, ends: Indices) -> Iterator[tuple[Indices, Indices]]:
-    """(item, position) for every position from starts[item] to ends[item], some millions at a time."""
+    """(item, position) for every position from starts[item] up to ends[item], at most some `_PAIRS_AT_ONCE` at a time."""
     counts = ends - starts
     edges = np.flatnonzero(np.diff(np.cumsum(counts) // _PAIRS_AT_ONCE, prepend=0))
     for items in np.split(np.arange(len(counts)), edges):

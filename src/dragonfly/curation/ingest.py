@@ -1,8 +1,7 @@
-"""Sources become the first table: rows written as they come, each image looked at once, both joined.
+"""Sources become the first table: their rows in reading order, joined with the facts of each image, which is opened once.
 
-Promises that a row which could not be read is listed with its reason, that sub-sets which the mix leaves out are counted, and
-that images that came inside a file are written once each, named by their content, into `store`. Decoding is spread over
-workers. What a row says is not judged here.
+A row that could not be read is listed with its reason; subsets that the mix excludes are counted; images that came inside a file
+are written into `store` once each, named by their content. Decoding is spread over workers.
 """
 
 import json
@@ -41,7 +40,7 @@ def read_table(
     workers: int | None = None,
     excluded: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[Table, dict[str, Any]]:
-    """Write the rows of all (origin, samples) to the folder `target`; give the table, and its counts as a step gives them.
+    """Write the rows of all (origin, samples) to the folder `target`; return the table and its counts, as a step does.
 
     `excluded` holds, for an origin, the values of `meta["subset"]` to leave out. ValueError when no row is left.
     """
@@ -66,7 +65,7 @@ def read_table(
 
 
 class _Intake:
-    """Rows on their way in: what is left out, what is at fault, and which images are named."""
+    """Counts rows while they are read: excluded subsets, faults, and the paths of all images."""
 
     def __init__(self, store: Path, excluded: Mapping[str, Sequence[str]]) -> None:
         self.store, self.excluded = store, excluded
@@ -94,7 +93,7 @@ class _Intake:
 
 
 def write_facts(paths: Iterable[str], target: Path, workers: int | None = None) -> None:
-    """Look at every image and write its `Facts` to one Parquet file, in the order of the paths."""
+    """Open every image and write its `Facts` to one Parquet file, in the order of the paths."""
     pa = import_pyarrow()
     listed = list(paths)
     chunks = [json.dumps(chunk) for chunk in _chunks(listed, _IMAGES_AT_ONCE)]
@@ -107,7 +106,7 @@ def write_facts(paths: Iterable[str], target: Path, workers: int | None = None) 
 
 
 def write_faults(folder: Path, faults: list[dict[str, Any]]) -> None:
-    """What was dropped and why, one JSON object a line; no file where nothing was."""
+    """Write the dropped rows and their reasons to faults.jsonl, one JSON object a line; no file where none was dropped."""
     if faults:
         lines = "".join(json.dumps(fault, ensure_ascii=False) + "\n" for fault in faults)
         (folder / FAULTS).write_text(lines, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Labels become questions: open, yes or no, or a choice, with the answer that the label implies.
 
-Promises that question and wording depend on nothing but (seed, sample id), and that a sample which is no label passes
-unchanged. Knows one set of labels: the grades of diabetic retinopathy, 0 to 4.
+Question and wording depend on (seed, sample id) alone; a sample without a label passes unchanged. There is one set of labels: the
+grades of diabetic retinopathy, 0 to 4.
 """
 
 from collections.abc import Callable

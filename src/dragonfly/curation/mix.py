@@ -1,7 +1,7 @@
 """A mix as data: which data sets go in, which steps they pass, how many rows come out. One YAML, complete, read into `Mix`.
 
-Promises that whatever can be judged without opening a data file is judged here, all faults at once: names of sources,
-steps and options, their order, shares that fit. Does not run a step and counts nothing.
+Everything that can be checked without opening a data file is checked here, all faults at once: names of sources, steps and
+options, their order, shares that fit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class MixSource(Config):
 
     `rows`: take this many, drawn by the mix's seed. `weight`: the share of its pool that it gets where a mixture's total
     leaves a choice (1 each by default). `exclude`: values of `meta["subset"]` to leave out, counted. `expected`: the
-    paper's rows, None where the paper gives none. `domain` counts for sources with a `format`; the others know theirs.
+    paper's rows, None where the paper gives none. `domain` is read of sources with a `format`; the others state theirs.
     """
 
     name: str
@@ -54,7 +54,7 @@ class MixSource(Config):
 
     @property
     def is_text(self) -> bool:
-        """Whether the source is known to have no images; with a `format`, only its rows can tell."""
+        """Whether the source is known to have no images; False with a `format`, where only its rows can show it."""
         return self.format is None and SOURCES[self.name].modality == "text"
 
     def read(self) -> Iterator[Sample | BadRow]:

@@ -1,6 +1,6 @@
-"""The steps of a mix and their options, as pydantic models. What a step does stands with the step; here, what it may be told.
+"""The steps of a mix and their options, as pydantic models; what a step does is documented with the step.
 
-Promises that `options` are the step's own keyword arguments and nothing else. Imports no step.
+`options` are exactly the step's own keyword arguments. Imports no step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PAPER = {"step", "expected", "expected_text"}
 
 
 class _Step(Config):
-    """`expected`: how many rows with images the paper has after this step, None where it does not say."""
+    """`expected`: the paper's number of rows with images after this step, None where it gives none."""
 
     expected: Count | None = None
 
@@ -61,13 +61,13 @@ class DedupeText(_Step):
 
 
 class QuestionsFromLabels(_Step):
-    """Labels become questions and answers (`questions.questions_from_labels`)."""
+    """Labels become questions and answers (`label_questions`)."""
 
     step: Literal["questions_from_labels"]
 
 
 class InstructionsFromCaptions(_Step):
-    """Captions become instructions and answers (`captions.instructions_from_captions`)."""
+    """Captions become instructions and answers (`captions`)."""
 
     step: Literal["instructions_from_captions"]
 

@@ -1,8 +1,8 @@
 """What a mix should give, before any data is there: rows per source and after each step, beside the paper's.
 
-Promises to invent no number: a source counts as the paper or its own page counts it, a step takes away what its options
-imply (a cap, a mixture), and where something is taken away that only the data can tell (duplicates, faults, leaks,
-excluded subsets) the count is marked as an upper bound. Opens no data file.
+No number is invented: a source counts as the paper or its own page counts it, and a step takes away what its options imply (a
+cap, a mixture). Where only the data can show what is taken away (duplicates, faults, leaks, excluded subsets), the count is
+marked as an upper bound. No data file is opened.
 """
 
 from collections.abc import Sequence

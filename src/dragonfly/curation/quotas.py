@@ -1,8 +1,7 @@
 """How many rows a mixture takes from each source: three pools (text, general, biomedical), filled by weight.
 
-Promises whole numbers that depend on nothing but the arguments, never more than a source has, and shares that hold to a
-row wherever the sources suffice. Where they do not, a pool gives what it has and the sum falls short: no other pool
-makes up for it. Draws no rows.
+The whole numbers depend on the arguments alone and never exceed what a source has; shares hold to a row wherever the sources
+suffice. Where they do not, a pool gives what it has and the sum falls short: no other pool makes up for it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from .options import Mixture
 
 @dataclass(frozen=True)
 class Supply:
-    """What one source offers: `rows`, of which at most `wanted` are taken (None: all), and its pool and weight in it."""
+    """One source: `rows` of which at most `wanted` are taken (None: all), its pool (`text`, `general`) and its weight there."""
 
     rows: int
     text: bool = False
@@ -33,7 +32,7 @@ class Supply:
 def quotas(supplies: Sequence[Supply], mixture: Mixture) -> list[int]:
     """The rows to take from each supply, in order.
 
-    A pool's rows are dealt out by weight: a source that has less than its part gives all, the others share the rest.
+    A pool's rows are divided by weight: a source that has less than its part gives all, the others share the rest.
     """
     offered = {pool: sum(s.limit for s in supplies if s.pool == pool) for pool in ("text", "general", "biomedical")}
     targets = _with_total(offered, mixture, mixture.total) if mixture.total else _without_total(offered, mixture)

@@ -1,8 +1,8 @@
 """A mix from its sources to its manifest: each step's result in a folder, so that an interrupted run resumes from there.
 
-Promises that the same mix on the same files gives the same manifest, byte for byte, on one machine or a cluster, whatever the
-number of workers; that a step runs again when anything before it changed (the mix, the sources' files, this code's version);
-and that OUT is complete or absent. The steps' folders stand in OUT.work until OUT is written.
+The same mix on the same files gives the same manifest, byte for byte, on one machine or a cluster, for any number of workers. A
+step runs again when anything before it changed (the mix, the sources' files, this code's version). OUT is complete or absent; the
+steps' folders are in OUT.work until OUT is written.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VERSION = 1
-"""Raised when a step comes to give another result for the same rows and options: results of before are then not reused."""
+"""Incremented when a step's result for the same rows and options changes, so that older results are not reused."""
 
 CARD, RECORD = "DATA_CARD.md", "curation.json"
 
 
 def curate(mix: Mix, out: str | Path, *, ray: str | None = None, workers: int | None = None) -> Path:
-    """Run every step of `mix` and write the folder `out`; give the path of its manifest.json.
+    """Run every step of `mix` and write the folder `out`; return the path of its manifest.json.
 
-    `ray` is the address of a Ray cluster (`auto` for the one here), `workers` how many shares the work is dealt out in.
+    `ray` is the address of a Ray cluster (`auto` for the one here), `workers` the number of shares that the work is divided into.
     ValueError when `out` is not empty, a source cannot be read, or a step leaves no row.
     """
     out = Path(out).absolute()
@@ -68,7 +68,7 @@ def _table(mix: Mix, work: Path, workers: int | None) -> tuple[Table, list[dict[
 def run_steps(
     stages: Stages, table: Table, steps: Iterable[tuple[str, Mapping[str, Any]]], job: Job
 ) -> tuple[Table, list[dict[str, Any]]]:
-    """Pass a table through (name of a step, options) in turn."""
+    """Apply steps, each (name, options), to a table in turn; return the last table and the record of every step."""
     origins = {name: [origin.weight, origin.rows, origin.general] for name, origin in job.origins.items()}
     for name, options in steps:
         description = {"seed": job.seed, "origins": origins if name == "mixture" else {}, "options": dict(options)}
@@ -85,7 +85,7 @@ def _read(mix: Mix, target: Path, work: Path, workers: int | None) -> tuple[Tabl
 
 
 class Stages:
-    """Folders of results, one per step, each named by its place and by the hash of all that it follows from."""
+    """Folders of results, one per step, each named by its place and by a hash of everything that its result depends on."""
 
     def __init__(self, work: Path) -> None:
         self.work = work

@@ -1,7 +1,6 @@
 """Samples as a table of Parquet parts: the manifest's columns, and beside them the numbers that the steps compare.
 
-Promises that rows stand in the order in which they were read, in every part and from part to part, whatever worked on them,
-and that images stay outside: a row names their paths and keys. Knows no step.
+Rows keep the order in which they were read, within and across parts. Images stay outside: a row holds their paths and keys.
 """
 
 from collections.abc import Iterator, Sequence
@@ -81,7 +80,7 @@ def table_schema() -> Any:
 
 
 def rows_of(samples: Sequence[Sample], first_row: int, origins: Sequence[str]) -> Any:
-    """Samples as rows of the table; what their images are is not known yet."""
+    """Samples as rows of the table; the keys of their images are added later."""
     pa = import_pyarrow()
     count = len(samples)
     columns = {
@@ -103,7 +102,7 @@ def samples_of(table: Any) -> list[Sample]:
 
 
 def with_samples(table: Any, samples: Sequence[Sample]) -> Any:
-    """The table with other words in its rows: as many samples, on the same images."""
+    """The table with other text in its rows: as many samples, on the same images."""
     kept = {name: table[name] for name in table_schema().names if name not in schema().names}
     return _complete(to_table(samples), {**kept, **text_columns(samples)})
 
@@ -119,12 +118,12 @@ def text_columns(samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def question(sample: Sample) -> str:
-    """All that is said to the model, system message included, in normal form."""
+    """The instruction: all text that the model is given, system message included, in normal form."""
     return normalised("\n".join(message.text for message in sample.messages if message.role != "assistant"))
 
 
 def group_keys(sample: Sample) -> list[int]:
-    """The patients or documents of its images, each within its source: two sets may both have a patient 17."""
+    """Keys of the patients or documents of its images; the source is part of a key, as two sets may both have a patient 17."""
     named = sorted({image.group for image in sample.images if image.group is not None})
     if not named and sample.meta.get("group") is not None:
         named = [str(sample.meta["group"])]

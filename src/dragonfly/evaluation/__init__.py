@@ -1,4 +1,4 @@
-"""Benchmarks: ask a model a data set's questions, score the replies as the field does, and say how sure the score is."""
+"""Benchmarks: ask a model a data set's questions, score the replies as the field does, with intervals and baselines."""
 
 from .fingerprint import describe_model
 from .judge import Judge

@@ -1,7 +1,7 @@
-"""What an evaluation took, apart from its scores: sub-images, tokens, seconds, memory.
+"""What an evaluation took: sub-images, tokens, seconds, memory.
 
-One line per block is written beside the predictions, so an interrupted run keeps its costs. Seconds and memory differ from run
-to run; nothing here goes into scores.json.
+One line per block is written beside the predictions, so an interrupted run keeps its costs. Seconds and memory differ from run to
+run, so none of this goes into scores.json.
 """
 
 import json
@@ -15,7 +15,7 @@ from dragonfly.inference import Answer
 
 
 def block_cost(start: int, answers: Sequence[Answer | str]) -> dict[str, Any]:
-    """The cost of one block, sums over its answered questions. Rows of one batch share their timings: counted once."""
+    """The cost of one block, summed over its answered questions; timings are shared by the rows of a batch and counted once."""
     answered = [answer for answer in answers if isinstance(answer, Answer)]
     layouts = [layout for answer in answered for layout in answer.layouts]
     batches = {id(answer.timings): answer.timings.get("total", 0.0) for answer in answered}
@@ -32,15 +32,15 @@ def block_cost(start: int, answers: Sequence[Answer | str]) -> dict[str, Any]:
 
 
 def keep_costs(path: Path, done: int) -> None:
-    """Keep the costs of the blocks before question `done`; a line that was cut off goes with its block."""
+    """Keep the costs of the blocks before question `done` and drop the rest, a partial line included."""
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines()
         write_text(path, "".join(f"{line}\n" for line in lines if line.endswith("}") and json.loads(line)["start"] < done))
 
 
 def summarize(folder: Path) -> dict[str, Any]:
-    """Means per question of each variant's cost, and the greatest memory seen, over all workers."""
-    found: dict[str, Any] = {}
+    """{variant: its cost} of a task's folder: means per question, milliseconds, and the peak memory in MiB, over all workers."""
+    costs: dict[str, Any] = {}
     variants: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.rglob("cost*.jsonl")):
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -49,17 +49,17 @@ def summarize(folder: Path) -> dict[str, Any]:
         questions = sum(block["questions"] for block in blocks)
         keys = ("sub_images", "visual_tokens", "prompt_tokens", "new_tokens")
         means = {key: round(sum(block[key] for block in blocks) / max(1, questions), 2) for key in keys}
-        found[stem.removeprefix("cost").removeprefix("-") or "model"] = {
+        costs[stem.removeprefix("cost").removeprefix("-") or "model"] = {
             "questions": questions,
             **{f"{key}_per_question": value for key, value in means.items()},
             "ms_per_question": round(1000 * sum(block["seconds"] for block in blocks) / max(1, questions), 1),
             "peak_memory_mib": max((block["peak_memory_mib"] for block in blocks), default=0),
         }
-    return found
+    return costs
 
 
 def _peak_memory_mib() -> int:
-    """Of the accelerator where one is used, else of the process."""
+    """The accelerator's peak where one is used, else the process's."""
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**20)

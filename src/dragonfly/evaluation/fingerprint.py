@@ -1,4 +1,4 @@
-"""Which model was evaluated, told from the loaded model itself."""
+"""Which model was evaluated, identified by the loaded model's own configuration and weights."""
 
 import hashlib
 import json
@@ -14,13 +14,13 @@ _NOT_THE_MODEL = ("_name_or_path", "transformers_version")  # where it lies and 
 
 @torch.inference_mode()
 def describe_model(engine: Engine) -> dict[str, Any]:
-    """Name, number format, device kind and a fingerprint of configuration, chat template and weights.
+    """{name, dtype, device, fingerprint}; the fingerprint is a hash of configuration, chat template and weights, 16 hex digits.
 
-    The fingerprint reads `_SAMPLES` evenly spaced values of every tensor, so it costs a fraction of a second for a large
-    model and tells two checkpoints of one training apart. A copy of a model elsewhere has the same.
+    It reads `_SAMPLES` evenly spaced values of every tensor: a fraction of a second for a large model, and different for two
+    checkpoints of one training. A copy of the model in another folder has the same fingerprint.
     """
-    told = [_without_place(engine.model.config.to_dict()), engine.processor.chat_template]
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
+    identity = [_without_place(engine.model.config.to_dict()), engine.processor.chat_template]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode())
     for name, tensor in sorted(engine.model.state_dict().items()):
         values = tensor.detach().reshape(-1)
         some = values[:: max(1, values.numel() // _SAMPLES)].to("cpu", torch.float64)

@@ -1,8 +1,8 @@
-"""A judge behind an OpenAI-compatible endpoint, and judge.jsonl: every prompt it was sent with all it replied.
+"""A judge behind an OpenAI-compatible endpoint, and judge.jsonl: every prompt that it was sent, with its replies and the verdict.
 
-Each reply of a judged task goes to the judge once; its verdict is put beside the reply, and the metrics of such a task read the
-verdict. A prompt that has a verdict is never sent again. A verdict belongs to the judge's model, not to its address. The key is
-neither written nor shown; a fault of the endpoint is a ValueError of one line.
+Each reply of a judged task goes to the judge once; the metrics of such a task read the verdict in the reply's place. A prompt
+that has a verdict is never sent again. A verdict belongs to the judge's model, not to its address. The key is neither written nor
+shown; a fault of the endpoint is a ValueError of one line.
 """
 
 import json
@@ -59,7 +59,7 @@ class Judge:
             raise ValueError("the judge has no model; name it: --judge-model NAME")
 
     def ask(self, prompt: str, temperature: float, max_tokens: int) -> str:
-        """The judge's text. ValueError in one line where the endpoint gives none, after some tries if it may come back."""
+        """The judge's reply. ValueError in one line where the endpoint gives none; a busy endpoint is tried `_TRIES` times."""
         message = {"role": "user", "content": prompt}
         body = {"model": self.model, "messages": [message], "temperature": temperature, "max_tokens": max_tokens}
         fault = ""
@@ -78,7 +78,7 @@ class Judge:
             except (ValueError, LookupError, TypeError) as error:
                 fault = f"no chat completion ({_hide(str(error))})"
                 break
-        raise ValueError(f"the judge {self.model} at {self.url} answers {fault:.300}; mend it and run the same command again")
+        raise ValueError(f"the judge {self.model} at {self.url} answers {fault:.300}; repair that and run the same command again")
 
     def _post(self, body: dict[str, Any]) -> bytes:
         url = self.url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
@@ -187,7 +187,7 @@ def _records(file: Path) -> list[dict[str, Any]]:
 
 
 def _cut_broken_line(file: Path) -> None:
-    """What a stopped run wrote in part is asked again."""
+    """Remove the partial line of an interrupted run; its prompt is sent again."""
     if file.is_file() and not (content := file.read_bytes()).endswith(b"\n"):
         with file.open("r+b") as handle:
             handle.truncate(content.rfind(b"\n") + 1)

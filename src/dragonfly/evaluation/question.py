@@ -1,7 +1,7 @@
 """One question of a benchmark, and how rows of files become questions.
 
-Promises that a row which lacks a question or an answer is a ValueError that names file and row; images are named
-here and opened only when they are asked about, so that a broken one is counted and not lost. Knows no model and no metric.
+A row without question or answer is a ValueError that names file and row. Images are named here and opened only when they are
+asked about, so that a broken one is counted instead of lost.
 """
 
 import json
@@ -19,10 +19,11 @@ OPTION_KEYS = ("options", "choices")
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked and what is accepted.
+    """What is asked, and the answers that are accepted.
 
-    `group` names the image (or patient) and is the unit of every interval. `answers` are all accepted, or all the
-    annotators'. `options` are the texts to choose from. `meta` is JSON-able; its keys can break a score down.
+    `answers` are all accepted answers, or those of all annotators. `images` are paths or encoded bytes. `group` names the image
+    (or patient) and is the unit of every interval. `options` are the texts to choose from. `meta` is JSON-able; a score can be
+    broken down by its keys.
     """
 
     id: str
@@ -36,9 +37,9 @@ class Question:
 
 
 def from_manifest(path: Path) -> Iterator[Question]:
-    """Every question of a manifest, each to be asked alone with the images shown up to it.
+    """Every question of a manifest; a later turn of a conversation is asked by itself, with the images shown up to it.
 
-    A sample's `meta` may hold `options`, and `answers` where several are accepted.
+    A sample's `meta` may hold `options`, and `answers` where several are accepted. ValueError where there is no manifest.
     """
     manifest = Manifest.open(path)
     return (question for sample in manifest for question in _turns(sample))
@@ -72,7 +73,7 @@ def _turns(sample: Sample) -> list[Question]:
 
 
 def image_name(images: Sequence[str | bytes]) -> str:
-    """What tells one image from another: its path, or the hash of its bytes; empty without an image."""
+    """A name for the images: file names, or hashes of bytes, joined by spaces; empty without an image."""
     return " ".join(sha256(image) if isinstance(image, bytes) else Path(image).name for image in images)
 
 
@@ -83,8 +84,9 @@ RowReader = Callable[[dict[str, Any], Path], dict[str, Any]]
 def read_rows(files: Iterable[Path], change: RowReader | None = None) -> Iterator[Question]:
     """Questions of .jsonl, .json and .parquet files whose rows hold `question`, `answer` (or `answers`) and `image(s)`.
 
-    `id`, `options` or `choices` are used where present, all other plain values become `meta`. `change` says what a
-    published layout has elsewhere; the key `skip` with a true value leaves a row out that is no part of the task.
+    `id`, `options` or `choices` are used where present; all other plain values become `meta`. `change` gives the fields that a
+    published layout keeps elsewhere; with a true `skip` among them, the row is no part of the task. ValueError for a row without
+    question, answer or readable image name.
     """
     for file in files:
         for number, row in enumerate(file_rows(file)):

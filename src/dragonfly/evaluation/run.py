@@ -1,10 +1,9 @@
 """Engine x task -> predictions.jsonl, and from these files the scores.
 
-A run folder holds run.json (what was run, on what, with the header of every result file), scores.json (the same bytes
-however often the run was interrupted), cost.json (what it took) and one folder per task with predictions.jsonl of the
-model and of each baseline. Questions are asked in fixed blocks; a block is written whole, and what is written is never asked
-again. predictions.jsonl holds all that scoring needs, so `rescore` needs neither the model nor the data. Several workers may
-share a run (`Shard`); a judged task keeps its judge's verdicts in judge.jsonl.
+A run folder holds run.json (settings, model, header of every result file), scores.json (the same bytes however often the run was
+interrupted), cost.json, and one folder per task with predictions.jsonl of the model and of each baseline. Questions are asked in
+fixed blocks; a block is written whole and never asked again. predictions.jsonl holds everything that scoring needs, so `rescore`
+needs neither model nor data. Several workers may share a run (`Shard`); a judged task keeps its verdicts in judge.jsonl.
 """
 
 import json
@@ -40,7 +39,7 @@ VARIANTS = ("model", "blind", "shuffled_image")
 
 
 class Asker(Protocol):
-    """What is asked of a model; `Engine` is one."""
+    """A model that answers questions; `Engine` is one."""
 
     def ask_batch(self, rows: Sequence[Row], *, batch_size: int, **options: Any) -> list[Answer]: ...
 
@@ -54,7 +53,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides, with the model, the replies and the scores. A run folder holds one set of settings.
+    """Together with the model, everything that determines replies and scores. A run folder holds one set of settings.
 
     `prompt` and `max_new_tokens` replace the tasks' own, `by` their breakdown keys.
     """
@@ -114,7 +113,7 @@ def ask(
     progress: Progress = lambda *_: None,
     shard: Shard | None = None,
 ) -> None:
-    """Ask what is not answered yet in `out`, or one worker's part of it; nothing is scored. As `evaluate` otherwise."""
+    """Ask the questions that `out` has no answer to yet, or one worker's part of them; score nothing. Errors as in `evaluate`."""
     counts = {task.name: len(questions) for task, questions, _ in work}
     _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})), counts, shard.count if shard else None)
     for task, questions, train in work:
@@ -145,7 +144,7 @@ def _write_costs(out: Path, tasks: Sequence[str]) -> None:
 
 
 def load_questions(settings: Settings) -> Work:
-    """The questions of every task. All faults of the data but broken images show here, before a model is loaded."""
+    """The questions of every task. Faults of the data, except broken images, raise ValueError here, before a model is loaded."""
     work: Work = []
     for name in settings.tasks:
         task = find_task(name)
@@ -171,21 +170,23 @@ def _check(name: str, task: TaskSpec, questions: list[Question], settings: Setti
             raise ValueError(f"task {name!r} has no meta key {key!r} to break down by; known: {', '.join(known) or 'none'}")
 
 
-def _open_run(out: Path, mine: dict[str, Any], counts: dict[str, int], workers: int | None) -> None:
+def _open_run(out: Path, settings: dict[str, Any], counts: dict[str, int], workers: int | None) -> None:
     """Write run.json, or check that the one that is there belongs to the same run."""
     path = out / "run.json"
     if path.is_file():
         run = read_run(out)
-        theirs = run["settings"]
+        recorded = run["settings"]
         if run.get("workers") != workers:
             asked = f"--shard I/{run['workers']}" if run.get("workers") else "no --shard"
-            raise ValueError(f"{out} holds a run that was begun with {asked}; go on so, or choose another folder with --out")
-        if different := [key for key in mine if theirs.get(key) != mine[key]]:
+            raise ValueError(
+                f"{out} holds a run that was begun with {asked}; continue with that, or choose another folder with --out"
+            )
+        if different := [key for key in settings if recorded.get(key) != settings[key]]:
             raise ValueError(f"{out} holds a run with another {' and '.join(different)}; choose another folder with --out")
     elif out.is_dir() and any(not file.name.startswith(".run.json.") for file in out.iterdir()):  # another worker's, half written
         raise ValueError(f"{out} is not empty and holds no run; choose another folder with --out")
     else:
-        write_json(path, {**result_header(), "settings": mine, "questions": counts, "workers": workers})
+        write_json(path, {**result_header(), "settings": settings, "questions": counts, "workers": workers})
 
 
 def read_run(out: Path) -> dict[str, Any]:
@@ -235,7 +236,7 @@ def _ask_all(
 
 
 def _ask_block(engine: Asker, rows: list[Row], batch_size: int, max_new_tokens: int) -> list[Answer | str]:
-    """An answer or a fault for every row; if the block fails, its rows are asked one by one, so a bad row harms no other."""
+    """An answer or an error message per row; if the block fails, its rows are asked one by one, so that only bad rows fail."""
     try:
         return [*engine.ask_batch(rows, batch_size=batch_size, max_new_tokens=max_new_tokens)]
     except ValueError as error:
@@ -245,9 +246,10 @@ def _ask_block(engine: Asker, rows: list[Row], batch_size: int, max_new_tokens: 
 
 
 def rescore(out: Path, judge: Judge | None = None, progress: Progress = lambda *_: None) -> dict[str, Any]:
-    """Score the predictions of a finished run again, write scores.json and return it. Needs no model and no data.
+    """Score the predictions of a finished run, write scores.json and return it. Needs neither model nor data.
 
-    The parts of several workers are joined first. A judge, where one is given, reads what no judge has read yet.
+    The parts of several workers are joined first. A `judge` grades the replies that have no verdict yet. ValueError where the run
+    is not finished or a verdict is missing.
     """
     run = read_run(out)
     settings = run["settings"]
@@ -271,14 +273,14 @@ def rescore(out: Path, judge: Judge | None = None, progress: Progress = lambda *
 
 
 def _majority(path: Path) -> dict[str, str]:
-    """Written when all baselines are asked."""
+    """majority.json, which is written when all baselines are asked."""
     if not path.is_file():
         raise ValueError(f"the baselines of {path.parent} are not all asked; finish them with `dragonfly eval`")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def predictions_of(out: Path, task: str, variant: str = "model") -> list[dict[str, Any]]:
-    """What a finished run answered, with its judge's `verdict` where there is one. ValueError where it is not finished."""
+    """The records of a finished run, each with its judge's `verdict` where there is one. ValueError where it is not finished."""
     return with_verdicts(find_task(task), _answers(out, task, variant), out / folder_name(task))
 
 

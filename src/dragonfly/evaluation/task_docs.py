@@ -1,6 +1,6 @@
-"""docs/tasks.md, written from the tasks' own entries: what is asked, how it is read and scored, and what the paper says.
+"""docs/tasks.md, written from the entries of the tasks: prompt, parsing, metrics, data, and what the paper says.
 
-Promises the same page for the same entries; a test holds docs/tasks.md to it.
+The same entries give the same page; a test compares docs/tasks.md with it.
 """
 
 from typing import Any
@@ -10,15 +10,16 @@ from .tasks import TASKS, TaskSpec
 
 INTRODUCTION = """# Tasks
 
-Written by `dragonfly tasks --markdown` from the entries in `src/dragonfly/evaluation/tasks/`; change those, not this page. How to
-run them stands in [evaluation.md](evaluation.md).
+Written by `dragonfly tasks --markdown` from the entries in `src/dragonfly/evaluation/tasks/`; change those, not this page.
+[evaluation.md](evaluation.md) explains how to run a task.
 
-The first metric of a task is its headline. Where the common harnesses differ, the variant is part of a task's or a metric's name.
-"The paper" is arXiv 2406.00977 with its Table 7 and its appendices B and C; where its counts disagree with each other or with the
-data, the entry says so. Licences are what the sources say; "not verified" marks what is only known from memory. Check before use.
+The first metric of a task is its headline. Where the common harnesses differ, the name of the task or of the metric names the
+harness. "The paper" is arXiv 2406.00977 with its Table 7 and its appendices B and C; an entry notes where its counts disagree
+with each other or with the data. Licences are those that the sources state; "not verified" marks what we did not find in a
+source. Check them before use.
 
-Every task also reads our own manifest (`manifest.json` in the folder given with `--data`), asked with the task's prompt and
-scored with its metrics; a sample's `meta` may hold `answers` (all that are accepted), `options` and `answer_type`."""
+Every task also reads our own manifest (`manifest.json` in the folder given with `--data`), with the task's prompt and metrics. A
+sample's `meta` may hold `answers` (all accepted answers), `options` and `answer_type`."""
 
 
 def facts_of(task: TaskSpec) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def test_no_headline_without_an_interval_and_a_mark_without_baselines() -> None:
 
 def test_tables_set_the_model_beside_its_baselines() -> None:
     assert tables.rows(TASK) == [
-        ["metric", "n", "model", "majority", "no image"],
+        ["metric", "n", "model", "majority", "blind"],
         ["relaxed_accuracy", "10", "50.0 [25.0, 75.0]", "10.0 [0.0, 20.0] (p 0.031)", "50.0 [20.0, 80.0]"],
         ["exact_match", "8", "40.0 (no interval)", "-", "-"],
     ]
@@ -62,7 +62,7 @@ def test_tables_set_the_model_beside_its_baselines() -> None:
 
 def test_breakdowns_have_the_baselines_of_the_first_metric() -> None:
     assert tables.breakdown_rows(TASK, "kind") == [
-        ["kind", "n", "relaxed_accuracy", "majority", "no image", "exact_match"],
+        ["kind", "n", "relaxed_accuracy", "majority", "blind", "exact_match"],
         ["x", "3", "100.0 [100.0, 100.0]", "33.3", "0.0", "-"],
         ["y|z", "1", "-", "-", "-", "0.0 (no interval); majority 50.0"],
     ]
@@ -88,7 +88,7 @@ def test_modalities_of_all_tasks_stand_together() -> None:
         return {"scores": {"exact_match": score(0.5, 0, 1)}, "breakdown": {"modality": scored}}
 
     found = tables.modality_rows({"a": of(CT=0.5, MRI=1.0), "b": of(**{"not stated": 0.0, "CT": 0.2}), "c": TASK})
-    assert found[0] == ["modality", "task", "metric", "n", "model", "majority", "no image", "other image"]
+    assert found[0] == ["modality", "task", "metric", "n", "model", "majority", "blind", "shuffled image"]
     assert [row[:5] for row in found[1:]] == [
         ["CT", "a", "exact_match", "5", "50.0 [0.0, 100.0]"],
         ["CT", "b", "exact_match", "5", "20.0 [0.0, 100.0]"],
@@ -104,7 +104,7 @@ def test_hallucination_sets_and_calibration() -> None:
     sets = {"figure": {"all right": 1, "some right": 2, "none right": 1}, "question": dict.fromkeys("abc", 0)}
     task = {"hallucination": {"rows": {"all": said, "category a": said}, "baselines": {"blind": said}, "sets": sets}}
     cells = ["4", "50.0", "75.0 [50.0, 100.0]", "50.0 [0.0, 100.0]", "-", "-"]
-    assert tables.hallucination_rows(task)[1:] == [[name, *cells] for name in ("all", "all, no image", "category a")]
+    assert tables.hallucination_rows(task)[1:] == [[name, *cells] for name in ("all", "all, blind", "category a")]
     alone = {"hallucination": {"rows": {"all": said}, "baselines": {}, "sets": None}}
     assert tables.hallucination_rows(alone)[1:] == [["all", *cells], ["all, baselines", *["no baseline"] * 6]]
     assert tables.set_rows(task)[1:] == [
@@ -131,7 +131,7 @@ COST = {
 
 def test_costs() -> None:
     assert tables.cost_rows({"majority": COST, "model": COST, "blind": COST})[1:] == [
-        [name, "40", "29", "867", "900.25", "2", "31.4", "512"] for name in ("model", "majority", "no image")
+        [name, "40", "29", "867", "900.25", "2", "31.4", "512"] for name in ("model", "majority", "blind")
     ]
     assert comparison_cost_rows(["a", "b"], [{"model": COST}, {}])[1:] == [
         ["a", "40", "29", "867", "900.25", "2", "31.4", "512"],
@@ -147,6 +147,6 @@ def test_runs_side_by_side_name_their_best_baseline() -> None:
     scores = [{"tasks": {"t": TASK}}, {"tasks": {"t": ALONE}}]
     assert comparison_rows(comparison, "t", scores) == [
         ["metric", "n", "a", "b"],
-        ["relaxed_accuracy", "10", "50.0 [25.0, 75.0]; no image 50.0", "60.0 [50.0, 70.0] (p 0.250); no baseline"],
+        ["relaxed_accuracy", "10", "50.0 [25.0, 75.0]; blind 50.0", "60.0 [50.0, 70.0] (p 0.250); no baseline"],
     ]
     assert comparison_rows(comparison, "t")[1][2] == "50.0 [25.0, 75.0]; no baseline"

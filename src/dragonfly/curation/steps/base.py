@@ -1,8 +1,8 @@
-"""What every step shares: its surroundings, its counts, and how a table is cut down to some of its rows.
+"""What every step shares: its surroundings, its counts, how a table is cut down to some rows, and which rows belong together.
 
 A step is a function (table, target folder, job, **options) -> (table, counts). It reads the table's parts, writes new ones into
-`target`, and changes nothing else. `counts` has `in`, `out`, `dropped` by reason (in - out in all), and what else
-a reader of the data card should know.
+`target`, and changes nothing else. `counts` has `in`, `out`, `dropped` by reason (in - out in all), and whatever else the data
+card should show.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ Counts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Origin:
-    """What the mix says of one of its sources: its `weight` among others, its `rows` at most, `general` if not biomedical."""
+    """One source as the mix describes it: its `weight` among others, at most `rows` of it, `general` or else biomedical."""
 
     weight: float = 1.0
     rows: int | None = None
@@ -33,7 +33,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Job:
-    """The mix's seed, how many shares the work is dealt out in, and the mix's sources by name."""
+    """The mix's seed, the number of shares that the work is divided into (None: one per part), and the sources by name."""
 
     seed: int = 0
     workers: int | None = None

@@ -21,7 +21,7 @@ from .base import Counts, Job, counted, is_member, keep
 
 
 def dedupe_exact(table: Table, target: Path, job: Job) -> tuple[Table, Counts]:
-    """Of rows with the same images (bytes) and the same instruction (words) the first is kept, whatever they answer."""
+    """Keep the first of the rows with the same images (bytes) and the same instruction, whatever their answers."""
     rows = first_of_each(table.parts, ["image_key", "question"], 1)
     return counted(table, keep(table, target, job, rows), {"same image and instruction": table.rows - len(rows)})
 
@@ -68,7 +68,7 @@ def dedupe_images(
 
 
 def looks(table: Table, present: Any) -> tuple[Numbers, Numbers, Numbers]:
-    """(keys, hashes, mirrored hashes) of the images among `present` keys that can be compared, in order of first use."""
+    """(keys, perceptual hashes, hashes of the mirror images) of the comparable images among `present` keys, by first use."""
     facts = import_pyarrow().parquet.read_table(table.facts, columns=["key", "looks", "mirrored"], use_threads=False)
     facts = facts.filter(facts["looks"].is_valid())
     known, place = np.unique(facts["key"].to_numpy(), return_index=True)
@@ -80,7 +80,7 @@ def looks(table: Table, present: Any) -> tuple[Numbers, Numbers, Numbers]:
 
 
 def alike(hashes: Numbers, others: Numbers, mirrors: Numbers, radius: int, mirrored: bool) -> tuple[Indices, Indices]:
-    """Pairs (i, j) where hashes[i] is near others[j], or near its mirror image."""
+    """All pairs (i, j) where hashes[i] is within `radius` bits of others[j] or, if `mirrored`, of mirrors[j]."""
     first, second = near_pairs(hashes, others, radius)
     if not mirrored:
         return first, second
@@ -127,7 +127,7 @@ def _first_of_equal(images: Any, questions: Any) -> Any:
 
 
 def _replaced_part(name: str, plan: str, target: str) -> int:
-    """One part with its images' stand-ins and without the dropped rows."""
+    """Write one part with the keys of the images' representatives, without the dropped rows."""
     table = import_pyarrow().parquet.read_table(name, use_threads=False)
     with np.load(plan) as stored:
         rows, stands_for = stored["rows"], (stored["keys"], stored["stands_for"])
@@ -176,7 +176,7 @@ def dedupe_text(table: Table, target: Path, job: Job, *, threshold: float = 0.8)
 
 
 def banding(threshold: float) -> tuple[int, int]:
-    """(bands, rows of each): as many rows as still see a pair at the threshold with a chance of 95 %."""
+    """(bands, rows of each): the most rows for which a pair at the threshold shares a band with a probability of 95 %."""
     for rows in range(_HASHES // 4, 0, -1):
         bands = _HASHES // rows
         if 1 - (1 - threshold**rows) ** bands >= _SURE:
@@ -185,7 +185,7 @@ def banding(threshold: float) -> tuple[int, int]:
 
 
 def conversations(messages: Any) -> list[str]:
-    """The words of whole conversations, from an Arrow array of the manifest's `messages`."""
+    """The normalised texts of whole conversations, from an Arrow array of the manifest's `messages`."""
     pa = import_pyarrow()
     pc = pa.compute
     contents = pc.struct_field(messages.values, "content")
@@ -208,7 +208,7 @@ def _texts(table: Table, buckets: list[list[int]]) -> dict[int, frozenset[str]]:
 
 
 def _like_an_earlier(buckets: list[list[int]], texts: dict[int, frozenset[str]], threshold: float) -> Indices:
-    """The rows to drop, sorted. A row is compared with those kept before it alone, so chains do not grow."""
+    """The rows to drop, sorted. A row is compared only with earlier rows that are kept, so that chains do not grow."""
     places: dict[int, list[int]] = {}
     for place, bucket in enumerate(buckets):
         for row in bucket:

@@ -1,8 +1,9 @@
 """`leak`: rows that an evaluation set also holds are dropped, and with them everything of the same patient or study.
 
-A row leaks when one of its images has the bytes of an evaluation image or looks like it (hash radius, mirrored too), when
-its group is one of the evaluation set's, or when it asks an evaluation question in nearly the same words: of rows without
-images always, of others only under `text_with_images`, because sets ask the same of many images ("Is this normal?").
+A row leaks when one of its images has the bytes of an evaluation image or looks like it (hash radius, mirrored too), when its
+group is one of the evaluation set's, or when it asks an evaluation question in nearly the same words. The last is checked of rows
+without images, and of others only under `text_with_images`, because data sets ask the same question about many images ("Is this
+normal?").
 """
 
 from collections.abc import Sequence
@@ -97,7 +98,7 @@ def _rows_with(owners: Indices, keys: Any, wanted: set[int], rows: int) -> Any:
 
 
 def _by_question(table: Table, samples: list[Sample], threshold: float | None, with_images: bool) -> Any:
-    """For each row whether it asks what an evaluation row asks, among rows without images or among all."""
+    """For each row whether it asks an evaluation question; rows with images only under `with_images`."""
     if threshold is None:
         return np.zeros(table.rows, dtype=bool)
     asked = {text for text in map(question, samples) if text}
@@ -119,7 +120,7 @@ def _asked(messages: list[dict[str, Any]]) -> str:
 
 
 class _Index:
-    """Texts by their shingles: all that reach the threshold are found, none is missed."""
+    """An inverted index of texts by their shingles, which finds every text that reaches the threshold."""
 
     def __init__(self, texts: set[str], threshold: float) -> None:
         self.threshold = threshold

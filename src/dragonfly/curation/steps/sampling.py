@@ -1,6 +1,6 @@
 """`cap`, `mixture` and `split`: how many rows go into the set, which ones, and which are set aside for evaluation.
 
-Every draw depends on (seed, what the row says) or (seed, unit) alone, so adding rows elsewhere changes none.
+Every draw depends on (seed, row content) or (seed, unit) alone, so adding rows elsewhere changes none.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ KINDS = ("text", "general", "biomedical")
 
 
 def cap(table: Table, target: Path, job: Job, *, per_image: int = 8) -> tuple[Table, Counts]:
-    """At most `per_image` random rows per image, drawn from (seed, what the row says); rows without images all stay."""
+    """Keep at most `per_image` rows per image, drawn by (seed, row content); rows without images all stay."""
     if per_image < 1:
         raise ValueError(f"cap: per_image is {per_image}; give at least 1")
     drawn = first_of_each(table.parts, ["image_key"], per_image, draw=(job.seed, "cap"))
@@ -43,10 +43,11 @@ def mixture(
     text_share: float | None = None,
     general_share: float | None = None,
 ) -> tuple[Table, Counts]:
-    """Take `total` rows, or as many as the shares allow. Where not all rows of a kind are taken, weights divide them.
+    """Take `total` rows, or as many as the shares allow, of the three `KINDS`; `quotas` says how many of each source.
 
     `text_share`: of all rows, those without images. `general_share`: of the rows with images, those of general sources. None
-    leaves a share as the rows have it.
+    leaves a share as the rows have it. No row is taken twice. Where a source has too few rows, the others of its kind fill up; a
+    kind that has too few stays short and is reported.
     """
     options = Mixture(step="mixture", total=total, text_share=text_share, general_share=general_share)
     columns = table.read("row", "key", "origin", "image_key")
@@ -61,7 +62,7 @@ def mixture(
 
 
 def _supply(kind: str, origin: str, rows: int, origins: Mapping[str, Origin]) -> Supply:
-    """What a source offers of one kind."""
+    """The `Supply` of one source's rows of one kind."""
     known = origins.get(origin, Origin())
     return Supply(rows, text=kind == "text", general=kind == "general", weight=known.weight, wanted=known.rows)
 
@@ -89,10 +90,10 @@ def _drawn_rows(columns: Any, buckets: Any, wanted: Any, seed: int) -> Any:
 def split(
     table: Table, target: Path, job: Job, *, eval_share: float = 0.0, by: Literal["group", "image"] = "group"
 ) -> tuple[Table, Counts]:
-    """Mark about `eval_share` of the units as `eval`. `by: group` keeps rows that share a patient, a document or an image
-    (also one that looks alike, after `dedupe_images`) on one side; `image` looks at images alone.
+    """Mark about `eval_share` of the units (`connected_units`) as `eval`; no row is dropped.
 
-    Each unit is drawn by itself from (seed, unit), so adding rows moves no other unit.
+    `by: group` keeps rows that share a patient, a document or an image (after `dedupe_images` also one that looks alike) on one
+    side; `by: image` considers images alone. Each unit is drawn by (seed, unit), so adding rows moves no other unit.
     """
     if not 0.0 <= eval_share < 1.0:
         raise ValueError(f"split: eval_share is {eval_share}; give a share from 0 up to, not including, 1")

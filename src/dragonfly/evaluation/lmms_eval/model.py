@@ -1,7 +1,7 @@
 """The model as lmms-eval calls it. Imports lmms-eval, so only lmms-eval imports this file.
 
-Promises the answers that `dragonfly eval` would give to the same images and text. Images stand before the text, as in
-`dragonfly eval`; where a message has its images between its texts, the texts are joined. One process.
+The same images and text get the answers of `dragonfly eval`. Images precede the text, as there; where a message has images
+between its texts, the texts are joined. One process.
 """
 
 from collections.abc import Sequence

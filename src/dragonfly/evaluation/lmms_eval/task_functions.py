@@ -1,7 +1,7 @@
-"""What the task files call: a row's question, its images, its scores, and the score of a whole set.
+"""The functions that the task files name: a row's question, its images, its scores, and the score of a whole set.
 
-The rows are those of the published layouts that `dragonfly eval` reads; the metrics are the same functions. Local images lie
-where `dragonfly eval` looks for them, under the folder named by `DRAGONFLY_DATA` (the working directory if unset). Needs no
+The rows are those of the published layouts that `dragonfly eval` reads; the metrics are the same functions. Local images are
+looked for where `dragonfly eval` looks, under the folder named by `DRAGONFLY_DATA` (the working directory if unset). Needs no
 lmms-eval.
 """
 

@@ -1,7 +1,6 @@
-"""How texts are made comparable before they are compared: the VQA challenge's rules and those of the SLAKE harness.
+"""How texts are normalised before they are compared: the rules of the VQA challenge and of the SLAKE harness.
 
-Facts from EvalAI's answer processor (used by TextVQA, VQAv2 and LLaVA's medical evaluation) and lmms-eval's `slake/utils.py`.
-Promises pure functions of one text. Knows no metric.
+Sources: EvalAI's answer processor (used by TextVQA, VQAv2 and LLaVA's medical evaluation) and lmms-eval's `slake/utils.py`.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Scores as drawings: SVG by matplotlib, which is imported when the first one is drawn.
 
-Promises the same bytes for the same scores and one matplotlib; that no text is read as mathematics or markup.
+The same scores and the same matplotlib give the same bytes. No text is read as mathematics or markup.
 """
 
 import io
@@ -68,7 +68,7 @@ def calibration_plot(name: str, task: dict[str, Any]) -> Drawing:
 
 
 def _dots(title: str, names: Sequence[str], series: Sequence[Series], *, bars: bool = False) -> Drawing:
-    """Rows of scores from top to bottom, the runs of a row below each other."""
+    """Rows of scores from top to bottom; the runs of a row are drawn below each other."""
     figure, axes = _figure(WIDTH, 1.1 + 0.3 * len(names) * max(1, 0.8 * len(series)))
     step = 0.8 / len(series)
     seen: set[str] = set()

@@ -1,7 +1,7 @@
-"""What the papers report, beside our scores: every figure of Tables 1 to 6 and of version 2's abstract.
+"""The figures that the papers report, beside our scores: Tables 1 to 6, and the abstract of version 2.
 
-The figures stand in `reported.yaml`, each under the table that prints it. Promises that versions are kept apart and that every
-row says what keeps its protocol from ours. A reported figure has no interval, because the papers print none.
+They stand in `reported.yaml`, each under the table that prints it, versions apart. Every row names what its protocol and ours do
+differently. A reported figure has no interval, because the papers print none.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from .tables import percent
 
 @dataclass(frozen=True)
 class Figure:
-    """One printed number: `value` in percent, `source` its table; `beside` {our task: (our metric, what differs)}."""
+    """One printed number: `value` in percent, `source` the table; `beside` is {our task: (our metric, what differs)}."""
 
     measure: str
     metric: str

@@ -10,7 +10,7 @@ Table = list[list[str]]
 
 NO_BASELINE = "no baseline"
 NO_INTERVAL = "no interval"
-TITLES = {"majority": "majority", "blind": "no image", "shuffled_image": "other image"}
+TITLES = {"majority": "majority", "blind": "blind", "shuffled_image": "shuffled image"}
 
 
 def percent(score: dict[str, Any] | None) -> str:
@@ -31,7 +31,7 @@ def bare(score: dict[str, Any] | None) -> str:
 
 
 def best_baseline(values: dict[str, float]) -> str:
-    """`no image 41.2`: the baseline with the highest score, the first of equals; or the mark that there is none."""
+    """`blind 41.2`: the baseline with the highest score, the first of equals; or the mark that there is none."""
     if not values:
         return NO_BASELINE
     name = max(values, key=lambda key: values[key])

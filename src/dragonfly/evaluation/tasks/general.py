@@ -80,12 +80,11 @@ MMMU = TaskSpec(
     max_new_tokens=128,
     breakdown=("discipline", "subject"),
     parsing='Official. Choices: "(A)", else a lone A, else (above five words) an option\'s text, the last one named; a reply '
-    "that "
-    "names none is drawn at random, from the question's id. Open: an accepted text or number stands in a part of the reply.",
+    "that names none is drawn at random, from the question's id. Open: an accepted text or number stands in a part of the "
+    "reply.",
     paper="Appendix B names the set without a count.",
     notes='Official prompt: the question, an empty line, options as "(A) text", an empty line, the letter suffix of AI2D; for '
-    "open "
-    "questions the short-answer suffix. All images are shown; the official LLaVA script shows the first.",
+    "open questions the short-answer suffix. All images are shown; the official LLaVA script shows the first.",
 )
 TEXT_VQA = TaskSpec(
     name="textvqa",
@@ -119,12 +118,11 @@ MMVET = TaskSpec(
     max_new_tokens=512,
     breakdown=("capability",),
     parsing="A judge grades each reply from 0.0 to 1.0 in tenths at temperature 0; asked up to five times with rising "
-    "temperature, "
-    "then 0. <AND> joins parts that are all needed, <OR> parts of which one is enough.",
+    "temperature, then 0. <AND> joins parts that are all needed, <OR> parts of which one is enough.",
     paper="Appendix B: graded by GPT-4; no count, and no name of its version.",
     notes="Prompt as the official evaluator: the bare question. The judge's instructions and examples are ours, so scores are "
-    "near "
-    "those of the official judge and not equal to them. Name the judge with the score; the authors average five judge runs.",
+    "near those of the official judge and not equal to them. Name the judge with the score; the authors average five judge "
+    "runs.",
 )
 
 GENERAL = (
@@ -145,8 +143,7 @@ GENERAL = (
         prompt=CHOOSE,
         max_new_tokens=64,
         parsing="VLMEvalKit's, without its judge: the one letter that stands among the last words, else the one option whose "
-        "text "
-        "is in the reply; a reply that names none or several is wrong.",
+        "text is in the reply; a reply that names none or several is wrong.",
         notes="VLMEvalKit hands unreadable replies to a judge, so its scores are a little higher for models that explain.",
     ),
     SCIENCE_QA_IMG,

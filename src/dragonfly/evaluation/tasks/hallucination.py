@@ -28,8 +28,7 @@ POPE = TaskSpec(
     max_new_tokens=16,
     breakdown=("category",),
     parsing='Official: "No", "no" or "not" among the words before the first full stop is no, everything else is yes. '
-    "lmms-eval: the "
-    "whole reply is yes or no. VLMEvalKit: exactly one of the two words stands in the reply.",
+    "lmms-eval: the whole reply is yes or no. VLMEvalKit: exactly one of the two words stands in the reply.",
     paper="Appendix B: test, 9,000 questions, F1.",
     notes="`f1_official` pools all rows; papers give F1 per set (see the breakdown) or the mean of the three "
     "(`f1_mean_of_sets`). The yes ratio is that of the replies; lmms-eval prints that of the answers.",

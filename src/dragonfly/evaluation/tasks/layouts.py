@@ -1,7 +1,7 @@
 """How published data sets lay out their rows: each function turns one layout into the fields of a `Question`.
 
-Rows of Hugging Face data sets hold their images as bytes; the others name files beside them. A row that is no part of
-the task is marked with `skip`. Nothing is downloaded here.
+Rows of Hugging Face data sets hold their images as bytes; the others name files beside them. A row that is no part of the task
+gets `skip`. Nothing is downloaded here.
 """
 
 import ast
@@ -15,7 +15,8 @@ from zipfile import BadZipFile, ZipFile
 from ..metrics.choices import LETTERS
 from ..question import Question, RowReader
 
-Row = dict[str, Any]
+Fields = dict[str, Any]
+"""A row of a published file, or the fields of a `Question` made of it."""
 
 _SUBJECTS = {  # MMMU's own grouping of its 30 subjects
     "Art and Design": "Art Art_Theory Design Music",
@@ -35,34 +36,34 @@ MEDICAL_CAPTION = "Describe this medical image in one sentence."
 GROSS_CAPTION = "Describe this gross pathology image in one sentence."
 
 
-def lettered(row: Row, _: Path) -> Row:
+def lettered(row: Fields, _: Path) -> Fields:
     """lmms-lab/ai2d: `options`, and `answer` as the index of the right one."""
     return {"answer": LETTERS[int(row["answer"])], "options": list(row["options"])}
 
 
-def science_qa_full(row: Row, _: Path) -> Row:
+def science_qa_full(row: Fields, _: Path) -> Fields:
     """lmms-lab/ScienceQA: `choices`, `answer` as an index, an optional `hint`, and an image or none."""
     hint = row.get("hint") or ""
     question = f"Context: {hint}\n{row['question']}" if hint else row["question"]
     return {"question": question, "answer": LETTERS[int(row["answer"])]}
 
 
-def science_qa(row: Row, folder: Path) -> Row:
+def science_qa(row: Fields, folder: Path) -> Fields:
     """As `science_qa_full`; rows without an image are not asked."""
     return {**science_qa_full(row, folder), "skip": row.get("image") is None}
 
 
-def mmmu(row: Row, _: Path) -> Row:
+def mmmu(row: Fields, _: Path) -> Fields:
     """MMMU/MMMU or lmms-lab/MMMU, asked as the official code does: options as "(A) text" after an empty line."""
     return _mmmu(row, "({}) {}", "\n\n")
 
 
-def mmmu_lmms(row: Row, _: Path) -> Row:
+def mmmu_lmms(row: Fields, _: Path) -> Fields:
     """The same rows asked as lmms-eval does: options as "A. text" right below the question."""
     return _mmmu(row, "{}. {}", "\n")
 
 
-def _mmmu(row: Row, form: str, gap: str) -> Row:
+def _mmmu(row: Fields, form: str, gap: str) -> Fields:
     """`options` and lists of answers are Python text, images are image_1 to image_7."""
     options, answer = list(ast.literal_eval(row["options"])), row["answer"]
     if options:
@@ -77,7 +78,7 @@ def _mmmu(row: Row, form: str, gap: str) -> Row:
     return {"question": asked, "options": options, "answers": answer, "images": images, "meta": meta}
 
 
-def cxr(row: Row, folder: Path) -> Row:
+def cxr(row: Fields, folder: Path) -> Fields:
     """qa_derived.jsonl; labels.jsonl beside it says which images are of one patient."""
     patient = _patients(folder).get(row["image"])
     return {} if patient is None else {"group": f"patient {patient}"}
@@ -93,7 +94,7 @@ def _patients(folder: Path) -> dict[str, str]:
 def text_vqa(*, ocr: bool) -> RowReader:
     """lmms-lab/textvqa: ten `answers`; the question is capitalised as lmms-eval does. `ocr` adds the row's OCR tokens."""
 
-    def change(row: Row, _: Path) -> Row:
+    def change(row: Fields, _: Path) -> Fields:
         question = row["question"].capitalize()
         if ocr:
             question += f"\nReference OCR token: {', '.join(row['ocr_tokens'])}"
@@ -102,7 +103,7 @@ def text_vqa(*, ocr: bool) -> RowReader:
     return change
 
 
-def mmvet(row: Row, folder: Path) -> Row:
+def mmvet(row: Fields, folder: Path) -> Fields:
     """lmms-lab/MMVet, whose `capability` is "ocr,math", or rows with a list of them."""
     capability = row.get("capability") or []
     names = capability.split(",") if isinstance(capability, str) else capability
@@ -117,7 +118,7 @@ def mmvet_file(files: list[Path]) -> Iterator[Question]:
         yield Question(identity, row["question"], (row["answer"],), (image,), row["imagename"], meta=meta)
 
 
-def hallusion(row: Row, folder: Path) -> Row:
+def hallusion(row: Fields, folder: Path) -> Fields:
     """HallusionBench.json with its images, or lmms-lab/HallusionBench: rows without an image are not asked."""
     keys = ("category", "subcategory", "set_id", "figure_id", "question_id")
     image = row.get("image") or row.get("filename")
@@ -133,7 +134,7 @@ def hallusion(row: Row, folder: Path) -> Row:
 def hallusion_judged(*, with_text: bool) -> RowReader:
     """The same rows for a judge, who is given what the answer should say; `with_text` asks those without an image too."""
 
-    def change(row: Row, folder: Path) -> Row:
+    def change(row: Fields, folder: Path) -> Fields:
         fields = hallusion(row, folder)
         shown = not fields["skip"]
         meta = {"gt_answer_details": row["gt_answer_details"], "shown": shown}
@@ -142,7 +143,7 @@ def hallusion_judged(*, with_text: bool) -> RowReader:
     return change
 
 
-def slake(row: Row, folder: Path) -> Row:
+def slake(row: Fields, folder: Path) -> Fields:
     """BoKelvin/SLAKE: test.json beside imgs/, or beside imgs.zip as the hub has it; English questions only."""
     name = f"imgs/{row['img_name']}"
     packed = None if (folder / "imgs").is_dir() else _packed(folder / "imgs.zip")
@@ -158,12 +159,12 @@ def _packed(path: Path) -> ZipFile | None:
         raise ValueError(f"{path} is not a whole zip file; fetch it again, or unpack it beside test.json") from None
 
 
-def coco_hub(row: Row, _: Path) -> Row:
+def coco_hub(row: Fields, _: Path) -> Fields:
     """lmms-lab/COCO-Caption2017: five captions in `answer`."""
     return {"id": str(row["question_id"]), "question": ONE_SENTENCE}
 
 
-def pope_hub(_row: Row, _: Path) -> Row:
+def pope_hub(_row: Fields, _: Path) -> Fields:
     """lmms-lab/POPE: its ids are counted per category, so the row's place is the id."""
     return {"id": None}
 

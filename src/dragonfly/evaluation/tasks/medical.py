@@ -18,10 +18,8 @@ _MEDICAL = (
 
 _PARSING = (
     "Normalised by the VQA rules. Closed: the right one of yes and no and not the other, or the right choice and no other; "
-    "LLaVA-Med's "
-    "rule (the answer occurs in a reply that holds the letters of yes or no) stands beside it. Open and all: token F1, "
-    "clipped as "
-    "SQuAD's and not clipped as LLaVA-Med's, and the recall of LLaVA-Med's tables."
+    "LLaVA-Med's rule (the answer occurs in a reply that holds the letters of yes or no) stands beside it. Open and all: token "
+    "F1, clipped as SQuAD's and not clipped as LLaVA-Med's, and the recall of LLaVA-Med's tables."
 )
 
 MEDICAL = (

@@ -1,8 +1,7 @@
-"""What a judge is asked about one reply, and how its verdict is read.
+"""What a judge is asked about one reply, and how its verdict is parsed.
 
-The protocols are those of MM-Vet and HallusionBench: which columns the judge sees, what it may answer, what is done with an
-answer it may not give. The instructions are in our own words, so scores are near the official ones and not equal to them.
-Knows no endpoint.
+The protocols are those of MM-Vet and HallusionBench: which columns the judge sees, which verdicts it may give, and what any other
+text counts as. The instructions are in our own words, so scores are near the official ones and not equal to them.
 """
 
 import re
@@ -14,9 +13,9 @@ from ..question import Question
 
 @dataclass(frozen=True)
 class Rubric:
-    """`prompt(question, reply)` is sent to the judge; `verdict(text)` is what its text says, None where it says nothing.
+    """`prompt(question, reply)` is sent to the judge; `verdict(text)` parses its reply, None where that holds no verdict.
 
-    After `ATTEMPTS` texts that say nothing the verdict is `fallback`.
+    After `ATTEMPTS` replies without a verdict the verdict is `fallback`. `max_tokens` bounds each reply.
     """
 
     prompt: Callable[[Question, str], str]

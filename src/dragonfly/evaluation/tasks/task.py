@@ -31,13 +31,13 @@ SHORT_ANSWER = "{question}\nAnswer the question using a single word or phrase."
 class TaskSpec:
     """A benchmark.
 
-    `read(data)` gives its questions in a fixed order, `train(data)` those of the train split, for the majority answer,
-    where it lies beside them. `prompt` may hold {question} and {options} (one "A. text" a line). `breakdown` names the
-    meta keys to break scores down by; empty means every key with few values. `check` raises ValueError where a program that
-    the metrics need is missing. `hub` is the data set's name on the Hugging Face hub and `hub_files` what is read of it;
-    `folder` is the name of its folder within --data, the task's own if empty. With a `rubric` a judge reads the replies, and
-    metrics see its verdict in the reply's place. `parsing` and `notes` tell how a reply is read and what to know of it,
-    `paper` what arXiv 2406.00977 says of the set, faults included.
+    `read(data)` gives its questions in a fixed order; `train(data)`, where there is a train split beside them, those from which
+    the majority answer is counted. `prompt` may hold {question} and {options} (one "A. text" a line). `max_new_tokens` bounds a
+    reply. `breakdown` names the meta keys to break scores down by; empty means every key with few values. `check` raises
+    ValueError where a program that the metrics need is missing. `hub` is the data set's name on the Hugging Face hub, `hub_files`
+    the files that are read of it, `folder` the name of its folder within --data (the task's own name if empty). With a `rubric` a
+    judge grades the replies, and metrics get its verdict in the reply's place. For docs/tasks.md: `parsing` is how a reply is
+    read, `notes` what differs from other harnesses, `paper` what arXiv 2406.00977 says of the set, its errors included.
     """
 
     name: str
@@ -71,10 +71,7 @@ def render(template: str, question: Question) -> str:
 
 
 def locate(data: Path, task: str, patterns: Sequence[str]) -> list[Path]:
-    """The files of the first pattern that matches in `data` or in its folder named like the task.
-
-    MissingDataError naming what was looked for.
-    """
+    """The files of the first pattern that matches in `data` or in its folder named like the task; else MissingDataError."""
     if not data.is_dir():
         raise MissingDataError(f"no folder {data}; give the folder of task {task!r} with --data")
     for root in (data, data / task):
@@ -154,7 +151,7 @@ def read_train(task: TaskSpec, folder: Path) -> list[Question] | None:
         return None
     try:
         return list(task.train(folder))
-    except MissingDataError:  # it need not be there; the report says what the majority answer was counted in
+    except MissingDataError:  # optional; the report names the split in which the majority answer was counted
         return None
 
 
