@@ -88,9 +88,10 @@ def test_the_bundled_models_numbers_are_those_of_its_result_file():
 
 def test_the_numbers_of_the_rules_are_those_of_their_result_files():
     trained = shown(
-        r"no choice: ([\d.]+) %; the 12 with the most `detail`: ([\d.]+) %; three that the question chooses: ([\d.]+) %, "
-        r"and \[([\d.]+) %\]\([^)]+\) where that variant saw as many questions as the others, which takes it longer; - "
-        r"the 12 of the paper's `similarity`: ([\d.]+) %, of `centred`: ([\d.]+) %, drawn by chance: ([\d.]+) %; "
+        r"with all 24 high sub-images: ([\d.]+) %; with the 12 of most `detail`: ([\d.]+) %; "
+        r"with three that the question chooses: ([\d.]+) %, "
+        r"and \[([\d.]+) %\]\([^)]+\) where that variant was trained on as many questions as the others; - "
+        r"the 12 of the paper's `similarity`: ([\d.]+) %, of `centred`: ([\d.]+) %, at random: ([\d.]+) %; "
         r"the paper's own baseline of 16 coarser ones: ([\d.]+) %"
     )
     variants, longer = result("lab/headline")["variants"], result("lab/same-questions")["variants"]["question-3"]
@@ -105,7 +106,7 @@ def test_the_numbers_of_the_rules_are_those_of_their_result_files():
     )
     of_regions = kept_of_three("recall-sparse", "detail", "centred", "similarity", "random (exact)")
     assert kept == of_regions + kept_of_three("recall-nano-pages", "question", "oracle", "random (exact)")
-    crowded = shown(r"the question keeps it in (\d+) %, all other rules in (\d+) % to (\d+) %, chance in (\d+) %")
+    crowded = shown(r"the question keeps it in (\d+) %, all other policies in (\d+) % to (\d+) %, chance in (\d+) %")
     others = kept_of_three("recall-crowded", "similarity", "centred", "detail", "residual", "uniform")
     first, last = kept_of_three("recall-crowded", "question", "random (exact)")
     assert crowded == [first, min(others), max(others), last]
