@@ -137,7 +137,7 @@ def planted(known: Record) -> Mutant:
 def run_of(mutant: Mutant, known: Record, seconds: float) -> Run:
     """The tests of a mutant, to be ended when they take far longer than they did."""
     tests, files, cost = known.choose(mutant.path, mutant.mutation.lines, seconds)
-    return Run(files, Chosen(tests), 30 + 5 * cost, (mutant.path, mutant.text), ("-x",), mutant)
+    return Run(files, Chosen(tests), 60 + 10 * cost, (mutant.path, mutant.text), ("-x",), mutant)
 
 
 def check_itself(known: Record, copies: list[Path], scratch: Path, seconds: float) -> None:
@@ -232,7 +232,9 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(PACKAGES))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--limit-minutes", type=float, default=math.inf, help="start no mutant later than this")
-    parser.add_argument("--test-seconds", type=float, default=60, help="at most this much of tests for one mutant, as recorded")
+    parser.add_argument(
+        "--test-seconds", type=float, default=60, help="at most this much CPU time of tests for one mutant, as recorded"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "mutants.json")
     parser.add_argument("--note", default="", help="what a reader should know of this run")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Which test executes which line of the package, and what each test costs: how `mutants.py` chooses the tests of a mutant.
+"""Which test executes which line of the package, and the CPU time of each: how `mutants.py` chooses the tests of a mutant.
 
 `Recorder` traces one pytest run and `Record` answers from what it found. Lines that run while modules are imported belong to no
 test, and so to any that comes near. Knows nothing of mutants, and of the package only where its sources and tests lie.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections import defaultdict
 from pathlib import Path
 from types import CodeType, FrameType
@@ -81,13 +80,13 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> Any:
         self._start()
-        self.apart, begun = 0.0, time.perf_counter()
+        self.apart, begun = 0.0, _seconds()
         result = yield
         sys.settrace(None)
         definitions = item._fixtureinfo.name2fixturedefs.values()
         names = [_fixture_name(one[-1]) for one in definitions if one and one[-1].scope != "function"]
         if item.nodeid not in self.failed:
-            seconds = time.perf_counter() - begun - self.apart
+            seconds = _seconds() - begun - self.apart
             self.tests[item.nodeid] = {"seconds": round(seconds, 3), "shared": names, "lines": self._lines()}
         return result
 
@@ -95,14 +94,14 @@ class Recorder:
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Any:
         if fixturedef.scope == "function":
             return (yield)
-        before, begun, apart = self._start(), time.perf_counter(), self.apart
+        before, begun, apart = self._start(), _seconds(), self.apart
         try:
             return (yield)
         finally:
             row = self.shared.setdefault(_fixture_name(fixturedef), {"seconds": 0.0, "lines": {}})
             for path, lines in self._lines().items():
                 row["lines"][path] = sorted({*row["lines"].get(path, ()), *lines})
-            seconds = time.perf_counter() - begun
+            seconds = _seconds() - begun
             row["seconds"] += seconds - (self.apart - apart)
             self.apart = apart + seconds
             self._start()
@@ -117,6 +116,11 @@ class Recorder:
         modules = [name for name, module in sys.modules.items() if (getattr(module, "__file__", None) or "").startswith(places)]
         found = {"tests": self.tests, "shared": self.shared, "imported": self.imported}
         return {**found, "unused": sorted(self.failed), "modules": modules}
+
+
+def _seconds() -> float:
+    """CPU time of this process and of those that it waited for: other people's load does not make a test dear."""
+    return sum(os.times()[:4])
 
 
 def _fixture_name(definition: Any) -> str:
@@ -151,15 +155,17 @@ class Record:
                 self.masks[name] |= 1 << bit
 
     def covering(self, path: Path, lines: tuple[int, int] | None) -> set[str]:
-        """Tests that execute one of the lines (first, last) of a source; where these run on import, all that may meet them.
+        """Tests that execute one of the lines (first, last) of a source.
 
-        Those execute any function of the source, or stand in the folder that mirrors its own.
+        Where these run only while modules are imported, or for None, all that may meet what they leave behind: those that
+        execute any function of the source, or stand in the folder that mirrors its own.
         """
-        file = str(path.relative_to(SOURCE))
-        of_file, near = self.by_line.get(file, {}), mirrored(path)
-        if lines is None or any(lines[0] <= number <= lines[1] for number in self.imported[file]):
-            return set[str]().union(*of_file.values()) | {name for name in self.tests if name.startswith(near)}
-        return set[str]().union(*(of_file.get(number, set()) for number in range(lines[0], lines[1] + 1)))
+        file, near = str(path.relative_to(SOURCE)), mirrored(path)
+        numbers = set(range(lines[0], lines[1] + 1)) if lines else set[int]()
+        found = set[str]().union(*(self.by_line[file][number] for number in numbers & set(self.by_line[file])))
+        if found or (lines and not numbers & self.imported[file]):
+            return found
+        return set[str]().union(*self.by_line[file].values()) | {name for name in self.tests if name.startswith(near)}
 
     def choose(self, path: Path, lines: tuple[int, int] | None, seconds: float) -> tuple[list[str], list[str], float]:
         """(chosen tests, their files in the order to run, seconds that they took).
