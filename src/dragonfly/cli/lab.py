@@ -151,7 +151,7 @@ def ablate(
     json: common.Json = False,
 ) -> int:
     """
-    Train the variants of a study alike from one checkpoint, ask them, and report. Run again, it goes on.
+    Train the variants of a study alike from one checkpoint, ask them, and report. Running it again continues it.
 
     Several machines can share a folder: each starts the same command.
 
