@@ -30,7 +30,7 @@ from dragonfly.vision.towers import CLIP_BASE, CLIP_LARGE, KNOWN_TOWERS
 from tests import tiny
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
-TOKENS = {  # DESIGN.md, section 5: (sub-images kept, tokens to the language model with separators)
+TOKENS = {  # (sub-images kept, tokens to the language model with separators)
     "low-only": (1, 51),
     "baseline-1": (5, 5 * 51),
     "baseline-2": (17, 17 * 51),
