@@ -50,7 +50,9 @@ def evaluate(
         int | None, typer.Option(min=1, help="Longest answer in tokens; the task's own if not given.")
     ] = None,
     by: Annotated[list[str] | None, typer.Option(help="Break scores down by this meta key. Repeatable.")] = None,
-    baselines: Annotated[bool, typer.Option("--baselines/--no-baselines", help="Also score the model without images (blind) and with shuffled images.")] = True,
+    baselines: Annotated[
+        bool, typer.Option("--baselines/--no-baselines", help="Also score it blind and with shuffled images.")
+    ] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions asked together.")] = 8,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Ask only part I of N; score with `rescore`.")] = None,
     judge: JudgeUrl = None,
