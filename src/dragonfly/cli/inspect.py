@@ -91,7 +91,7 @@ def draw_answer(image: Any, layout: Any, selection: Any, path: Path, title: str)
     scores = [item.score for item in selection] if selection and selection[0].score is not None else None
     drawn = draw_zoom(image, layout, kept, scores, title=title)
     with atomic_write(path, "wb") as file:
-        drawn.save(file, format="PNG")
+        drawn.save(file, format="PNG", compress_level=3)  # half the time of the default for 8 % more bytes
 
 
 def plan(
