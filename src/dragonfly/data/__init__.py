@@ -9,14 +9,13 @@ from .grouping import group_questions, grouped
 from .manifest import Manifest, write_manifest
 from .mixture import Mixture, Place
 from .readers import FORMATS, read
-from .sample import Box, ImageRef, Message, Part, Sample, to_messages, validate
+from .sample import ImageRef, Message, Part, Sample, to_messages, validate
 
 __all__ = [
     "FORMATS",
     "IGNORE_INDEX",
     "BadRow",
     "BadSample",
-    "Box",
     "Collator",
     "EncodedDataset",
     "ImageRef",

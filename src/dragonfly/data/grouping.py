@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .sample import Box, Message, Part, Sample
+from dragonfly.vision.layout import Box
+
+from .sample import Message, Part, Sample
 
 STOCK = {"yes", "no"}
 SHORT = 3

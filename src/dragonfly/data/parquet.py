@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .sample import Box, ImageRef, Message, Part, Sample
+from dragonfly.vision.layout import Box
+
+from .sample import ImageRef, Message, Part, Sample
 
 
 def import_pyarrow() -> Any:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .errors import BadSample
+from dragonfly.vision.layout import Box
 
-Box = tuple[float, float, float, float]
-"""(left, top, right, bottom) in source pixels after orientation, real-valued, half-open."""
+from .errors import BadSample
 
 ROLES = ("system", "user", "assistant")
 

@@ -14,10 +14,10 @@ from PIL import Image
 from dragonfly.research.synthetic import SPECS, SPLITS, Drawn, make_image
 from dragonfly.research.synthetic.charts import draw_plot
 from dragonfly.research.synthetic.document import row_random
-from dragonfly.research.synthetic.draw_context import Box, DrawContext, Look, Page
+from dragonfly.research.synthetic.draw_context import DrawContext, Look, Page
 from dragonfly.research.synthetic.layouts import free_layout
 from dragonfly.research.synthetic.styles import STYLES
-from dragonfly.vision.layout import make_layout
+from dragonfly.vision.layout import Box, make_layout
 from dragonfly.vision.presets import get_preset
 
 SPEC = get_preset("v1").spec  # its grids are those that `nano` is drawn for: 24 high sub-images under 4

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from .draw_context import MARGIN, Box, DrawContext, union
+from dragonfly.vision.layout import Box
+
+from .draw_context import MARGIN, DrawContext, union
 from .facts import Fact
 from .fields import draw_field
 from .fonts import face

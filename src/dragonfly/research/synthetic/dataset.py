@@ -21,11 +21,12 @@ from typing import Any, Literal
 from PIL import Image
 
 from dragonfly.files import atomic_directory
+from dragonfly.vision.layout import Box
 
 from .document import Drawn, make_image, row_random
 from .document_questions import Question, ask
 from .document_spec import SPECS, SPLITS, SynthSpec
-from .draw_context import Box, TextAnnotation
+from .draw_context import TextAnnotation
 from .facts import FAMILIES, Fact, draw_family, make_facts
 
 LICENCE = "MIT"

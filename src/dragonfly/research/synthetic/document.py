@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageFilter
 
+from dragonfly.vision.layout import Box
+
 from .backgrounds import Ground, decorate, draw_look, make_paper
 from .charts import draw_chart, draw_panel, draw_plot
 from .document_questions import Question, ask
 from .document_spec import SPLITS, SynthSpec
-from .draw_context import Box, DrawContext, Look, Page, TextAnnotation
+from .draw_context import DrawContext, Look, Page, TextAnnotation
 from .facts import FAMILIES, Fact, draw_family, with_values
 from .fields import draw_field
 from .fonts import face

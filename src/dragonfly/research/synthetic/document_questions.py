@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
-from .draw_context import Box
+from dragonfly.vision.layout import Box
+
 from .facts import Fact, Family, make_value, plural
 from .phrases import PHRASES
 

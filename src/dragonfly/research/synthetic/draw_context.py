@@ -8,10 +8,11 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
+from dragonfly.vision.layout import Box
+
 from .fonts import Face
 from .styles import Style
 
-Box = tuple[float, float, float, float]  # (left, top, right, bottom) in pixels of the image, half-open
 Colour = tuple[int, int, int]
 MARGIN = 2.0  # pixels between a fact and the border of its cell
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from .draw_context import Box
+from dragonfly.vision.layout import Box
+
 from .shapes import COLOURS, SHAPES, SPECKS
 
 Fits = Callable[[str], bool]

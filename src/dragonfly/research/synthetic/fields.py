@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .draw_context import MARGIN, Box, DrawContext, union
+from dragonfly.vision.layout import Box
+
+from .draw_context import MARGIN, DrawContext, union
 from .styles import Style
 
 PAD = 3.0  # pixels between text and its frame

@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from dragonfly.vision.layout import Box
+
 from .charts import plot_capacity
 from .document_spec import Grid, SynthSpec
-from .draw_context import Box
 from .facts import FAMILIES, Fact, Family, make_facts, with_values
 from .fields import room
 from .fonts import Face, face

@@ -6,7 +6,9 @@ import math
 
 from PIL import ImageDraw
 
-from .draw_context import MARGIN, Box, Colour, DrawContext, union
+from dragonfly.vision.layout import Box
+
+from .draw_context import MARGIN, Colour, DrawContext, union
 
 COLOURS: dict[str, Colour] = {
     "red": (214, 38, 38),
