@@ -14,11 +14,6 @@ from tests import tiny
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine(tiny.model(), tiny.processor())
-
-
-@pytest.fixture(scope="module")
 def asked(engine: Engine) -> tuple[Any, Any]:
     images = [tiny.image(96, 64, seed=1), tiny.image(64, 96, seed=2)]
     return engine.encode(images), engine.ask(images, "What?", max_new_tokens=3)

@@ -6,17 +6,10 @@ import pytest
 
 from dragonfly.curation.sources import SOURCES
 from dragonfly.curation.sources.conversations import CAULDRON_EXCLUDED, CAULDRON_SUBSETS
-from dragonfly.data import BadRow, ImageRef, Message, Part, Sample
+from dragonfly.data import BadRow, ImageRef, Message, Part
 
 from .layouts import LAYOUTS, png, write_json, write_parquet
-
-
-def samples(name: str, folder: Path) -> list[Sample]:
-    return [row for row in SOURCES[name].read(folder) if isinstance(row, Sample)]
-
-
-def said(*texts: str) -> tuple[Message, ...]:
-    return tuple(Message(("user", "assistant")[n % 2], (Part("text", text),)) for n, text in enumerate(texts))
+from .reading import said, samples
 
 
 def shown(*texts: str) -> tuple[Message, ...]:

@@ -5,26 +5,14 @@ from pathlib import Path
 import pytest
 
 from dragonfly.curation.sources import SOURCES
-from dragonfly.data import ImageRef, Sample
+from dragonfly.data import ImageRef
 
 from .layouts import LAYOUTS, png, write_lines
-
-
-def samples(name: str, folder: Path) -> list[Sample]:
-    LAYOUTS[name](folder)
-    return [row for row in SOURCES[name].read(folder) if isinstance(row, Sample)]
-
-
-def told(read: list[Sample], key: str) -> list[object]:
-    return [sample.meta.get(key) for sample in read]
-
-
-def groups(read: list[Sample]) -> list[str | None]:
-    return [sample.images[0].group for sample in read]
+from .reading import groups, layout_samples, told
 
 
 def test_medicat_joins_the_figures_name_and_falls_back_to_the_other_caption(tmp_path: Path):
-    read = samples("medicat", tmp_path)
+    read = layout_samples("medicat", tmp_path)
     assert read[0].images == (ImageRef(str(tmp_path / "figures/aa_2-Figure1-1.png"), group="s2:aa"),)
     assert told(read, "caption") == ["Figure 1. CT of the chest.", "Figure 2. MRI.", "A scan."]
     assert told(read, "licence") == ["cc-by; non-commercial", "cc-by; non-commercial", "not stated; non-commercial"]
@@ -32,7 +20,7 @@ def test_medicat_joins_the_figures_name_and_falls_back_to_the_other_caption(tmp_
 
 
 def test_roco_finds_images_by_either_name_and_takes_each_ones_licence(tmp_path: Path):
-    read = samples("roco", tmp_path)
+    read = layout_samples("roco", tmp_path)
     assert [Path(str(s.images[0].path)).name for s in read] == [
         "PMC4083729_AMHSR-4-14-g002.jpg",
         "PMC2837471_a.jpg",
@@ -51,7 +39,7 @@ def test_roco_with_another_list_of_licences_is_refused(tmp_path: Path):
 
 
 def test_openpath_reads_quoted_captions_and_groups_by_post(tmp_path: Path):
-    read = samples("openpath", tmp_path)
+    read = layout_samples("openpath", tmp_path)
     assert told(read, "caption") == ["Skin, H&E.", "Nice case", "Liver"]
     assert told(read, "subset") == ["tweet", "reply", "pathlaion"]
     assert groups(read) == ["post:77", "post:77", None]
@@ -59,7 +47,7 @@ def test_openpath_reads_quoted_captions_and_groups_by_post(tmp_path: Path):
 
 def test_arxivcap_makes_one_sample_of_each_image_with_the_captions_that_are_its_own(tmp_path: Path):
     LAYOUTS["arxivcap"](tmp_path)
-    read = samples("arxivcap", tmp_path)
+    read = layout_samples("arxivcap", tmp_path)
     assert [sample.meta["caption"] for sample in read] == ["Loss curves. (a) train", "Loss curves. (b) test", "A map."]
     assert [sample.images[0].group for sample in read] == ["arxiv:1001.0001", "arxiv:1001.0001", "arxiv:1001.0002"]
     assert [sample.images[0].bytes for sample in read] == [png(1), png(2), png(3)]

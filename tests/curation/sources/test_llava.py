@@ -4,14 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dragonfly.curation.sources import SOURCES
 from dragonfly.data import ImageRef, Message, Part, Sample
 
 from .layouts import LAYOUTS, image, turns, write_json
-
-
-def samples(name: str, folder: Path) -> list[Sample]:
-    return [row for row in SOURCES[name].read(folder) if isinstance(row, Sample)]
+from .reading import samples
 
 
 def test_sharegpt4v_keeps_the_placeholders_place_and_tells_its_two_files_apart(tmp_path: Path):

@@ -5,30 +5,18 @@ from pathlib import Path
 import pytest
 
 from dragonfly.curation.sources import SOURCES
-from dragonfly.data import BadRow, ImageRef, Message, Part, Sample
+from dragonfly.data import BadRow, ImageRef, Message, Part
 
 from .layouts import LAYOUTS, png, write_lines
-
-
-def samples(name: str, folder: Path) -> list[Sample]:
-    LAYOUTS[name](folder)
-    return [row for row in SOURCES[name].read(folder) if isinstance(row, Sample)]
-
-
-def told(read: list[Sample], key: str) -> list[object]:
-    return [sample.meta.get(key) for sample in read]
-
-
-def groups(read: list[Sample]) -> list[str | None]:
-    return [sample.images[0].group for sample in read]
+from .reading import groups, layout_samples, told
 
 
 def test_retinopathy_grades_are_numbers_grouped_by_patient(tmp_path: Path):
-    read = samples("kaggle-dr", tmp_path / "kaggle")
+    read = layout_samples("kaggle-dr", tmp_path / "kaggle")
     assert told(read, "label") == [0, 2, 4]
     assert groups(read) == ["kaggle-dr:10", "kaggle-dr:10", "kaggle-dr:13"]
     assert told(read, "label_set") == ["dr-grade"] * 3
-    read = samples("ddr", tmp_path / "ddr")
+    read = layout_samples("ddr", tmp_path / "ddr")
     assert told(read, "label") == [0, 5, 3]
     assert told(read, "subset") == ["train", "ungradable", "valid"]
     assert groups(read) == ["ddr:007-0004", "ddr:007-0004", "ddr:007-0009"]
@@ -43,7 +31,7 @@ def test_a_grade_off_the_scale_is_named(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["vqa-rad", "path-vqa"])
 def test_training_questions_alone_are_read(name: str, tmp_path: Path):
-    read = samples(name, tmp_path)
+    read = layout_samples(name, tmp_path)
     assert [sample.messages for sample in read] == [
         (
             Message("user", (Part("image"), Part("text", f"Is it {n}?"))),
@@ -55,7 +43,7 @@ def test_training_questions_alone_are_read(name: str, tmp_path: Path):
 
 
 def test_slake_says_in_which_language_it_asks(tmp_path: Path):
-    read = samples("slake", tmp_path)
+    read = layout_samples("slake", tmp_path)
     assert told(read, "subset") == ["en", "en", "zh"]
     assert told(read, "modality") == ["MRI"] * 3
     assert groups(read) == ["slake:xmlab1"] * 3

@@ -4,28 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from dragonfly.curation.sources import SOURCES
 from dragonfly.curation.sources.reports import findings
-from dragonfly.data import Sample
 
-from .layouts import LAYOUTS, REPORT
-
-
-def samples(name: str, folder: Path) -> list[Sample]:
-    LAYOUTS[name](folder)
-    return [row for row in SOURCES[name].read(folder) if isinstance(row, Sample)]
-
-
-def told(read: list[Sample], key: str) -> list[object]:
-    return [sample.meta.get(key) for sample in read]
-
-
-def groups(read: list[Sample]) -> list[str | None]:
-    return [sample.images[0].group for sample in read]
+from .layouts import REPORT
+from .reading import groups, layout_samples, told
 
 
 def test_mimic_takes_the_findings_of_each_view_and_tells_splits_apart(tmp_path: Path):
-    read = samples("mimic-cxr", tmp_path)
+    read = layout_samples("mimic-cxr", tmp_path)
     section = "The lungs are clear. There is no effusion."
     assert told(read, "caption") == [section, section, "", section]
     assert told(read, "subset") == ["train", "train", "no-findings", "test"]
@@ -50,8 +36,8 @@ def test_findings_are_what_stands_between_their_heading_and_the_next(report: str
 
 
 def test_iu_xray_groups_by_report_and_peir_gross_does_not(tmp_path: Path):
-    read = samples("iu-xray", tmp_path / "iu")
+    read = layout_samples("iu-xray", tmp_path / "iu")
     assert groups(read) == ["iu-xray:CXR1", "iu-xray:CXR1", "iu-xray:CXR2"]
     assert told(read, "caption")[0] == 'Normal "chest". Lungs clear 0.'
     assert read[0].images[0].path == str(tmp_path / "iu/iu_xray_images/CXR1_1_IM-0001-3001.png")
-    assert groups(samples("peir-gross", tmp_path / "peir")) == [None] * 3
+    assert groups(layout_samples("peir-gross", tmp_path / "peir")) == [None] * 3

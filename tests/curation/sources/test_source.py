@@ -7,9 +7,10 @@ import pytest
 
 from dragonfly.curation.sources import SOURCES
 from dragonfly.curation.sources.source import find_files, table_rows
-from dragonfly.data import BadRow, BadSample, Message, Part, Sample
+from dragonfly.data import BadRow, BadSample
 
 from .layouts import LAYOUTS, image, turns, write_json, write_lines
+from .reading import samples
 
 
 def test_a_table_is_read_with_its_heading_or_with_given_columns(tmp_path: Path):
@@ -50,14 +51,6 @@ def test_a_row_that_holds_nothing_is_named_and_so_is_an_image_with_an_impossible
     write_json(tmp_path / "blip_laion_cc_sbu_558k.json", rows)
     read = list(SOURCES["llava-pretrain"].read(tmp_path))
     assert [row.reason for row in read if isinstance(row, BadRow)] == ["missing-image"] * 3
-
-
-def samples(name: str, folder: Path) -> list[Sample]:
-    return [row for row in SOURCES[name].read(folder) if isinstance(row, Sample)]
-
-
-def said(*texts: str) -> tuple[Message, ...]:
-    return tuple(Message(("user", "assistant")[n % 2], (Part("text", text),)) for n, text in enumerate(texts))
 
 
 def test_images_below_a_links_folder_are_found(tmp_path: Path):
