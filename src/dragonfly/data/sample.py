@@ -4,7 +4,7 @@ Promises that a `Sample` which passed `validate` can be rendered by a chat templ
 placeholder has its image, every answer says something. Knows no file format, no tokenizer and no pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -77,6 +77,13 @@ class Sample:
     evidence: tuple[tuple[Box, ...], ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
     place: tuple[str, int] | None = field(default=None, compare=False)
+
+    def evidence_turns(self) -> Iterator[tuple[int, Message, Message, tuple[Box, ...]]]:
+        """(index of the assistant turn, question, answer, boxes) of every answer that has evidence."""
+        turns = [message for message in self.messages if message.role != "system"]
+        for index, boxes in enumerate(self.evidence):
+            if boxes:
+                yield index, turns[2 * index], turns[2 * index + 1], boxes
 
 
 def validate(sample: Sample) -> None:

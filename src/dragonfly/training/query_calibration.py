@@ -45,9 +45,8 @@ def read_located(path: str | Path) -> list[Located]:
     """The questions of a manifest that have evidence. ValueError where there is none."""
     questions: list[Located] = []
     for sample in Manifest.open(path):
-        turns = [message for message in sample.messages if message.role != "system"]
-        asked = zip(turns[::2], sample.evidence, strict=False)
-        questions += [Located(sample.images[0].source, turn.text.strip(), boxes) for turn, boxes in asked if boxes]
+        for _, question, _, boxes in sample.evidence_turns():
+            questions.append(Located(sample.images[0].source, question.text.strip(), boxes))
     if not questions:
         raise ValueError(f"{path} has no evidence: no row says which boxes hold its answer; `dragonfly synth` writes such data")
     return questions

@@ -36,13 +36,10 @@ class Located:
 def located(manifest: Manifest) -> Iterator[Located]:
     """The manifest's questions that have evidence, in order."""
     for sample in manifest:
-        turns = [message for message in sample.messages if message.role != "system"]
-        for turn, boxes in enumerate(sample.evidence):
-            if boxes:
-                source = sample.images[0].source
-                group = sample.images[0].group or image_name([source])
-                text, answer = turns[2 * turn].text.strip(), turns[2 * turn + 1].text.strip()
-                yield Located(f"{sample.id}#{turn}", group, source, text, answer, boxes, sample.meta)
+        for turn, question, answer, boxes in sample.evidence_turns():
+            source = sample.images[0].source
+            group = sample.images[0].group or image_name([source])
+            yield Located(f"{sample.id}#{turn}", group, source, question.text.strip(), answer.text.strip(), boxes, sample.meta)
 
 
 def read_located(path: str | Path, limit: int | None = None) -> list[Located]:
