@@ -16,7 +16,18 @@ from pathlib import Path
 import pytest
 
 from dragonfly import __version__, files
-from dragonfly.files import InUse, atomic_directory, atomic_write, lock, result_header, sha256, write_json, write_text
+from dragonfly.files import (
+    InUse,
+    atomic_directory,
+    atomic_write,
+    json_line,
+    lock,
+    one_line,
+    result_header,
+    sha256,
+    write_json,
+    write_text,
+)
 
 
 def test_a_written_file_holds_the_text_and_nothing_lies_beside_it(tmp_path: Path) -> None:
@@ -73,6 +84,39 @@ def test_json_refuses_nan_and_leaves_the_old_file(tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"loss": float("nan")})
     assert (tmp_path / "a.json").read_text() == "1\n"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_line_of_json_can_always_be_written() -> None:
+    assert json_line({"b": "é", "a": 1}) == '{"b": "é", "a": 1}\n'
+    assert json_line({"b": "é", "a": 1}, sort_keys=True) == '{"a": 1, "b": "é"}\n'
+    line = json_line({"half": "é\ud800"})
+    assert json.loads(line.encode("utf-8")) == {"half": "é\ud800"}
+
+
+def test_an_exception_in_one_line() -> None:
+    assert one_line(ValueError("seen\n  this")) == "seen this"
+    assert one_line(RuntimeError("seen")) == "RuntimeError: seen"
+    assert one_line(MemoryError()) == "MemoryError"
+    assert len(one_line(ValueError("x" * 9999))) == 500
+
+
+def test_what_a_killed_process_left_of_a_folder_is_removed_and_a_living_one_is_named(tmp_path: Path) -> None:
+    code = "import sys, time\nfrom dragonfly.files import atomic_directory\nwith atomic_directory(sys.argv[1]) as folder:\n"
+    code += "    (folder / 'half').write_text('x'); print(folder, flush=True); time.sleep(60)"
+    target = tmp_path / "set"
+    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True) as maker:
+        assert maker.stdout
+        leftover = Path(maker.stdout.readline().strip())
+        assert f"{maker.pid}@{platform.node()}" in leftover.name
+        with pytest.raises(InUse, match=f"set is in use by process {maker.pid} on "), atomic_directory(target):
+            pytest.fail("two make one folder")
+        maker.kill()
+    elsewhere = leftover.with_name(leftover.name.replace(platform.node(), "another-machine"))
+    elsewhere.mkdir()
+    with atomic_directory(target) as folder:
+        (folder / "whole").write_text("x")
+    assert not leftover.exists() and elsewhere.exists()
+    assert [file.name for file in target.iterdir()] == ["whole"]
 
 
 def _in_use(path: Path) -> str:

@@ -7,10 +7,12 @@ Parent folders are created. Does not know what is in the files. Loads neither to
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import shutil
 import subprocess
@@ -69,11 +71,23 @@ def write_json(path: str | Path, obj: Any) -> None:
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def json_line(obj: Any, *, sort_keys: bool = False) -> str:
+    """`obj` as one line of a JSONL file, its line end included. Letters stay as they are, unless one is half a surrogate pair."""
+    line = json.dumps(obj, ensure_ascii=False, sort_keys=sort_keys)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(obj, sort_keys=sort_keys)
+    return line + "\n"
+
+
 @contextmanager
 def atomic_directory(path: str | Path) -> Generator[Path]:
     """Yield a new folder beside `path` that becomes `path` when the block ends well, and is removed when it does not.
 
-    Raises ValueError, before anything is written, if `path` exists and is not an empty folder.
+    The temporary name tells the process and its machine. What a process that is gone left behind is removed; while another
+    process makes the same folder, `InUse` is raised. ValueError, before anything is written, if `path` exists and is not an empty
+    folder.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -81,8 +95,10 @@ def atomic_directory(path: str | Path) -> Generator[Path]:
     if path.is_dir() and any(path.iterdir()):
         raise ValueError(f"cannot write the folder {path}: it exists and is not empty; remove it or choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary_sibling(path)
+    _sweep(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}@{platform.node()}.{secrets.token_hex(4)}.tmp")
     temporary.mkdir()
+    _own_temporaries.add(temporary)
     try:
         yield temporary
         if path.is_dir():
@@ -91,6 +107,41 @@ def atomic_directory(path: str | Path) -> Generator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        _own_temporaries.discard(temporary)
+
+
+_own_temporaries: set[Path] = set()
+"""Folders that threads of this process are making."""
+
+
+def _sweep(path: Path) -> None:
+    """Remove half-made folders for `path` whose process is gone. Those of other machines are left: nobody here can tell."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*@*.tmp"):
+        owner = re.fullmatch(r"(\d+)@(.+)", leftover.name.removeprefix(f".{path.name}.").removesuffix(".tmp").rpartition(".")[0])
+        if owner is None or owner[2] != platform.node():
+            continue
+        if leftover in _own_temporaries or (int(owner[1]) != os.getpid() and _alive(int(owner[1]))):
+            raise InUse(f"{path} is in use by process {owner[1]} on {owner[2]}; wait for it to end, or choose another name")
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+def one_line(error: BaseException, limit: int = 500) -> str:
+    """An exception as one line of at most `limit` characters; of what is not the user's mistake, its kind is named too."""
+    text = " ".join(str(error).split())
+    known = isinstance(error, ValueError | OSError) and text
+    line = text if known else f"{type(error).__name__}: {text}".removesuffix(": ")
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
 class InUse(ValueError):

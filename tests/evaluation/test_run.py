@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from dragonfly.evaluation import Settings, evaluate, load_questions, rescore
+from dragonfly.evaluation.run import folder_name
+from dragonfly.files import lock
 from dragonfly.inference import Row
 
 from .fakes import RuleEngine, write_qa, yes_no_rows
@@ -187,8 +189,33 @@ def test_other_data_under_the_same_name_is_refused(task: str, tmp_path: Path) ->
     with pytest.raises(ValueError, match="answers other questions"):
         run(RuleEngine(), tmp_path / "out", tasks=(task,))
     write_qa(tmp_path / "data", yes_no_rows()[:40])
-    with pytest.raises(ValueError, match="answers 70 questions and there are 40"):
+    with pytest.raises(ValueError, match=r"holds a run of other questions \(.*: 70, now 40\); the data changed"):
         run(RuleEngine(), tmp_path / "out", tasks=(task,))
+
+
+def test_answers_that_two_processes_gave_twice_are_cut(task: str, tmp_path: Path) -> None:
+    first = run(RuleEngine(), tmp_path / "out", tasks=(task,))
+    path = tmp_path / "out" / folder_name(task) / "predictions.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole)
+    assert run(RuleEngine(), tmp_path / "out", tasks=(task,)) == first
+    assert path.read_bytes() == whole
+
+
+def test_two_processes_do_not_share_a_folder(task: str, tmp_path: Path) -> None:
+    with lock(tmp_path / "out"), pytest.raises(ValueError, match=r"out is in use by process \d+ on "):
+        run(RuleEngine(), tmp_path / "out", tasks=(task,))
+    run(RuleEngine(), tmp_path / "out", tasks=(task,))
+
+
+def test_whatever_a_question_raises_counts_as_wrong_and_the_others_are_asked(task: str, tmp_path: Path) -> None:
+    def breaking(row: Row) -> str:
+        if row.question.startswith("Is it 3?"):
+            raise RuntimeError("a fault\nof the machine")
+        return "yes"
+
+    scores = run(RuleEngine(breaking), tmp_path / "out", tasks=(task,))["tasks"][task]
+    assert scores["broken"] == [{"id": "q3", "error": "RuntimeError: a fault of the machine"}]
 
 
 def test_a_folder_of_something_else_is_left_alone(task: str, tmp_path: Path) -> None:

@@ -129,22 +129,54 @@ def test_rows_that_fail_are_recorded_and_asked_again(engine: Engine, questions: 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{oops", r"rows.jsonl, line 2: not JSON \(Expecting property name"),
-        ("[1]", 'line 2: a row needs a text under "question"'),
+        ("{oops", "line 2: not JSON (Expecting property name"),
+        ("[" * 5000 + "]" * 5000, "line 2: not JSON (maximum recursion depth"),
+        ("[1]", 'line 2: a row is an object with a text under "question"'),
         ('{"question": 5}', 'line 2: a row needs a text under "question"'),
-        ('{"question": "B?", "id": "a"}', "line 2: id 'a' stands in line 1 too; ids must differ"),
         ('{"question": "B?", "image": 5}', 'line 2: "image" must be a path, "images" a list of paths'),
         ('{"question": "B?", "images": ["a.png", null]}', 'line 2: "image" must be a path'),
         ('{"question": "B?", "system": ["x"]}', 'line 2: "system" must be a text'),
-        (b"\xff\xfe", r"line 2: not JSON \('utf-8' codec"),
+        (b"\xff\xfe", "line 2: not JSON ('utf-8' codec"),
     ],
 )
-def test_a_bad_row_is_named_with_its_line(tmp_path: Path, line: str | bytes, message: str) -> None:
+def test_a_bad_row_is_an_error_and_the_others_are_asked(engine: Engine, tmp_path: Path, line: str | bytes, message: str) -> None:
+    path, output = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    bad = line.encode() if isinstance(line, str) else line
+    path.write_bytes(b'{"question": "A?", "id": "a"}\n' + bad + b'\n{"question": "C?", "id": "c"}\n')
+    assert run(engine, path, output, size=3) == 1
+    first, second, third = read(output)
+    assert (first["id"], third["id"]) == ("a", "c") and "error" not in first and "error" not in third
+    assert second["id"] == 2 and second["error"].startswith(message)
+    path.write_bytes(bad)
+    with pytest.raises(ValueError, match=r"holds no row that can be read; the first: line 1: "):
+        open_batch(path, tmp_path / "none.jsonl")
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_two_rows_of_one_id_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_bytes(b'{"question": "A?", "id": "a"}\n' + (line.encode() if isinstance(line, str) else line) + b"\n")
-    with pytest.raises(ValueError, match=message):
+    write(path, [{"question": "A?", "id": "a"}, {"question": "B?", "id": "a"}])
+    with pytest.raises(ValueError, match="line 2: id 'a' stands in line 1 too; ids must differ"):
         open_batch(path, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_whatever_a_row_raises_ends_as_its_error(engine: Engine, questions: Path, tmp_path: Path) -> None:
+    half = "\ud800"  # JSON may spell half a surrogate pair, which no text file holds
+    rows = [{"id": "a", "question": "A?"}, {"id": half, "question": f"B{half}?"}, {"id": "c", "question": "C?"}]
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    class Breaking(Counting):
+        def ask_batch(self, rows: Any, **options: Any) -> Any:
+            if any(row.question == "C?" for row in rows):
+                raise RuntimeError("out of memory:\n  tried to allocate")
+            return super().ask_batch(rows, **options)
+
+    run(Breaking(engine), questions, tmp_path / "out.jsonl", size=3)
+    first, second, third = read(tmp_path / "out.jsonl")
+    assert first["id"] == "a" and "error" not in first
+    assert second["id"] == half  # an answer or an error
+    assert third == {"id": "c", "error": "RuntimeError: out of memory: tried to allocate"}
 
 
 def test_null_and_blank_are_nothing(tmp_path: Path) -> None:

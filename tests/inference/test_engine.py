@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -122,6 +123,38 @@ def test_the_global_random_state_is_untouched(engine: Engine, temperature: float
     before = torch.random.get_rng_state()
     engine.ask(None, "Who?", max_new_tokens=3, temperature=temperature, seed=5)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_threads_that_sample_at_once_draw_as_one_alone(engine: Engine) -> None:
+    questions = [f"Question {n}?" for n in range(8)]
+    sampling: dict[str, Any] = {"max_new_tokens": 8, "temperature": 1.5, "seed": 7}
+    alone = [engine.ask(None, question, **sampling).token_ids for question in questions]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda question: engine.ask(None, question, **sampling).token_ids, questions * 4))
+    assert together == alone * 4
+
+
+def test_images_that_do_not_fit_are_refused_before_any_is_encoded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "encode", lambda *_: pytest.fail("encoded"))
+    image = tiny.image(20, 20)
+    with pytest.raises(ValueError, match=r"\d+ of 1000 images take \d+ tokens and the model takes \d+; ask with fewer images"):
+        engine.ask([image] * 1000, "What?")
+    with pytest.raises(ValueError, match=r"of 1000 images take"):
+        engine.chat([image] * 1000)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_an_error_and_no_answer(engine: Engine, value: float) -> None:
+    weight: Any = engine.model.get_output_embeddings().weight
+    with torch.no_grad():
+        before = weight[7].clone()
+        weight[7] = value
+    try:
+        with pytest.raises(ValueError, match=r"the logits of .* are not finite, so it has no answer"):
+            engine.ask(None, "Who?", max_new_tokens=3)
+    finally:
+        with torch.no_grad():
+            weight[7] = before
 
 
 def test_finish_and_the_end_of_turn(engine: Engine, say: Say) -> None:

@@ -1,35 +1,42 @@
-"""One device's random generator is seeded and given back."""
+"""Options, and draws by a generator of each row's own."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from dragonfly.inference.options import Options, own_seed
+from dragonfly.inference.options import Draw, Options
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+IDS = torch.zeros(1, 1, dtype=torch.long)
 
 
 @pytest.mark.parametrize("name", DEVICES)
-def test_the_generator_is_given_back_even_after_a_fault(name: str) -> None:
+def test_what_is_drawn_follows_the_probabilities(name: str) -> None:
     device = torch.device(name)
-    torch.manual_seed(1)
-    expected = torch.rand(3, device=device)
-    torch.manual_seed(1)
-    inside = torch.empty(3, device=device)
-    with pytest.raises(RuntimeError, match="inside"):
-        _fail_within(device, inside)
-    assert torch.equal(torch.rand(3, device=device), expected)
-    with own_seed(device, 5):
-        assert torch.equal(torch.rand(3, device=device), inside)
-    with own_seed(device, 6):
-        assert not torch.equal(torch.rand(3, device=device), inside)
+    logits = torch.tensor([[2.0, 1.0, 0.0, -30.0]], device=device)
+    draw = Draw(Options(temperature=2.0, seed=1), 1, device)
+    drawn = torch.cat([draw(IDS, logits).argmax(-1) for _ in range(4000)])
+    shares = drawn.bincount(minlength=4) / len(drawn)
+    assert torch.allclose(shares, (logits[0] / 2).softmax(-1), atol=0.03)  # three standard errors
 
 
-def _fail_within(device: torch.device, drawn: torch.Tensor) -> None:
-    with own_seed(device, 5):
-        drawn.uniform_()
-        raise RuntimeError("inside")
+def test_top_p_leaves_the_improbable_out() -> None:
+    logits = torch.tensor([[2.0, 1.9, -1.0, -1.0]])
+    draw = Draw(Options(temperature=1.0, top_p=0.8, seed=1), 1, torch.device("cpu"))
+    assert {int(draw(IDS, logits).argmax()) for _ in range(200)} == {0, 1}
+
+
+def test_a_row_draws_the_same_alone_and_among_others_and_leaves_the_global_generator() -> None:
+    options, cpu = Options(temperature=1.0, seed=3), torch.device("cpu")
+    logits = torch.randn(3, 50)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    together, alone = Draw(options, 3, cpu), Draw(options, 1, cpu)
+    for _ in range(5):
+        assert torch.equal(together(IDS, logits)[1:2], alone(IDS, logits[1:2]))
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_stop_is_one_text_or_several() -> None:

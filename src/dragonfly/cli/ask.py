@@ -153,17 +153,19 @@ def _ask_batch(rows: Path, output: Path, batch_size: int, loading: Any, options:
     from rich.console import Console
     from rich.progress import Progress
 
+    from dragonfly.files import lock
     from dragonfly.inference import Options, load
     from dragonfly.inference.batch import open_batch
 
     Options.of(**options)
-    work = open_batch(rows, output)  # faults of the file show before the model is loaded
-    if work.done:
-        common.say(f"{work.done} of {work.total} answered before; resuming")
-    engine = load(**loading)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("asking", total=work.total, completed=work.done)
-        for _ in work.run(engine, batch_size, options):
-            progress.advance(bar)
+    with lock(output):
+        work = open_batch(rows, output)  # faults of the file show before the model is loaded
+        if work.done:
+            common.say(f"{work.done} of {work.total} answered before; resuming")
+        engine = load(**loading)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task("asking", total=work.total, completed=work.done)
+            for _ in work.run(engine, batch_size, options):
+                progress.advance(bar)
     common.say(f"{work.total} rows: {work.total - work.failed} answered, {work.failed} with errors -> {output}")
     return 1 if work.failed else 0

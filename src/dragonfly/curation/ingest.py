@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from dragonfly.data import BadRow, ImageRef, Sample
 from dragonfly.data.parquet import import_pyarrow
-from dragonfly.files import sha256
+from dragonfly.files import json_line, sha256
 
 from .engine import map_files
 from .hashing import number
@@ -108,7 +108,7 @@ def write_facts(paths: Iterable[str], target: Path, workers: int | None = None) 
 def write_faults(folder: Path, faults: list[dict[str, Any]]) -> None:
     """Write the dropped rows and their reasons to faults.jsonl, one JSON object a line; no file where none was dropped."""
     if faults:
-        lines = "".join(json.dumps(fault, ensure_ascii=False) + "\n" for fault in faults)
+        lines = "".join(map(json_line, faults))
         (folder / FAULTS).write_text(lines, encoding="utf-8")
 
 

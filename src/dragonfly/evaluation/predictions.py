@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dragonfly.files import write_text
+from dragonfly.files import json_line, write_text
 from dragonfly.inference import Answer
 
 from .layout_json import view_of
@@ -52,7 +52,7 @@ def _outcome(answer: Answer) -> dict[str, Any]:
 def append(path: Path, records: list[dict[str, Any]]) -> None:
     """Append one block with one write and one flush to the disk; an interruption leaves at most one partial block, at the end."""
     with path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write("".join(json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n" for record in records))
+        file.write("".join(json_line(record, sort_keys=True) for record in records))
         file.flush()
         os.fsync(file.fileno())
 
@@ -66,11 +66,8 @@ def keep_whole_blocks(path: Path, questions: list[Question], template: str) -> i
         return 0
     lines = path.read_bytes().splitlines(keepends=True)
     whole = len(lines) if lines and lines[-1].endswith(b"\n") else max(0, len(lines) - 1)
-    if whole > len(questions):
-        raise ValueError(
-            f"{path} answers {whole} questions and there are {len(questions)}; the data changed: choose another --out"
-        )
-    kept = whole if whole == len(questions) else whole // BLOCK * BLOCK
+    # More lines than questions are answers given twice, by two processes at once: the first ones stay.
+    kept = len(questions) if whole >= len(questions) else whole // BLOCK * BLOCK
     for line, question in zip(lines[:kept], questions, strict=False):
         record = json.loads(line)
         known = (record["id"], record["prompt"], record["answers"])

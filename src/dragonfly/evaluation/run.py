@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from dragonfly.files import result_header, sha256, write_json
+from dragonfly.files import lock, one_line, result_header, sha256, write_json
 from dragonfly.inference import Answer, Row
 
 from . import controls
@@ -115,18 +115,19 @@ def ask(
 ) -> None:
     """Ask the questions that `out` has no answer to yet, or one worker's part of them; score nothing. Errors as in `evaluate`."""
     counts = {task.name: len(questions) for task, questions, _ in work}
-    _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})), counts, shard.count if shard else None)
-    for task, questions, train in work:
-        folder = out / folder_name(task.name) / (shard.folder if shard else "")
-        for variant in VARIANTS if settings.with_baselines else VARIANTS[:1]:
-            asked = _variant(questions, variant)
-            if asked is not None:
-                part = shard.part(asked) if shard else asked
-                _ask_all(engine, task, settings, part, folder / _file(variant), progress)
-        if settings.with_baselines:
-            write_json(folder / MAJORITY, asdict(controls.majority(questions, train)))
-    if shard is None:
-        _write_costs(out, settings.tasks)
+    with lock(out.with_name(f"{out.name}.{shard.folder}") if shard else out):
+        _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})), counts, shard.count if shard else None)
+        for task, questions, train in work:
+            folder = out / folder_name(task.name) / (shard.folder if shard else "")
+            for variant in VARIANTS if settings.with_baselines else VARIANTS[:1]:
+                asked = _variant(questions, variant)
+                if asked is not None:
+                    part = shard.part(asked) if shard else asked
+                    _ask_all(engine, task, settings, part, folder / _file(variant), progress)
+            if settings.with_baselines:
+                write_json(folder / MAJORITY, asdict(controls.majority(questions, train)))
+        if shard is None:
+            _write_costs(out, settings.tasks)
 
 
 def check_judge(settings: Settings, judge: Judge | None) -> None:
@@ -183,6 +184,14 @@ def _open_run(out: Path, settings: dict[str, Any], counts: dict[str, int], worke
             )
         if different := [key for key in settings if recorded.get(key) != settings[key]]:
             raise ValueError(f"{out} holds a run with another {' and '.join(different)}; choose another folder with --out")
+        if changed := [
+            f"{name}: {run['questions'].get(name)}, now {count}"
+            for name, count in counts.items()
+            if run["questions"].get(name) != count
+        ]:
+            raise ValueError(
+                f"{out} holds a run of other questions ({'; '.join(changed)}); the data changed: choose another --out"
+            )
     elif out.is_dir() and any(not file.name.startswith(".run.json.") for file in out.iterdir()):  # another worker's, half written
         raise ValueError(f"{out} is not empty and holds no run; choose another folder with --out")
     else:
@@ -239,9 +248,9 @@ def _ask_block(engine: Asker, rows: list[Row], batch_size: int, max_new_tokens: 
     """An answer or an error message per row; if the block fails, its rows are asked one by one, so that only bad rows fail."""
     try:
         return [*engine.ask_batch(rows, batch_size=batch_size, max_new_tokens=max_new_tokens)]
-    except ValueError as error:
+    except Exception as error:
         if len(rows) == 1:
-            return [" ".join(str(error).split())]
+            return [one_line(error)]
     return [answer for row in rows for answer in _ask_block(engine, [row], 1, max_new_tokens)]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from dragonfly.data.encoding import control_token_in
 from dragonfly.imaging import LoadedImage, load_image
 from dragonfly.inference.answer import Answer, describe_selection
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
-from dragonfly.inference.options import Options, StopAt, own_seed
+from dragonfly.inference.options import Draw, Options, StopAt
 from dragonfly.inference.stream import Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.connector import Views
@@ -84,7 +85,7 @@ class Engine:
         return self.ask_batch([Row(images, question, system)], **options)[0]
 
     def ask_batch(self, rows: Iterable[Row | tuple[Images, str]], *, batch_size: int = 8, **options: Any) -> list[Answer]:
-        """Answer many questions; equal to asking one by one. Sampled answers are drawn row by row, each with the same seed."""
+        """Answer many questions; equal to asking one by one. Each row draws by a generator of its own, from the same seed."""
         return list(self.ask_many(rows, batch_size=batch_size, **options))
 
     def ask_many(self, rows: Iterable[Row | tuple[Images, str]], *, batch_size: int = 8, **options: Any) -> Iterator[Answer]:
@@ -93,8 +94,7 @@ class Engine:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         pending = iter(rows)
-        size = 1 if chosen.temperature > 0 else batch_size
-        while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, size)]:
+        while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, batch_size)]:
             clock = _Clock()
             images = self._encode_rows([_as_list(row.images) for row in block], clock)
             messages = [conversation_of(row, len(_as_list(row.images))) for row in block]
@@ -186,8 +186,34 @@ class Engine:
         return replace(image, tokens=done.tokens[0], selection=selection, views=None, counts=None)
 
     def _encode_rows(self, rows: list[list[Any]], clock: _Clock) -> list[list[EncodedImage]]:
-        encoded = iter(self.encode([image for row in rows for image in row], clock))
+        loaded = [self.load(row, clock) for row in rows]
+        encoded = iter(self.encode([image for row in loaded for image in row], clock))
         return [list(islice(encoded, len(row))) for row in rows]
+
+    def load(self, images: Sequence[Any], clock: _Clock, before: int = 0) -> list[LoadedImage | EncodedImage]:
+        """One conversation's images, loaded; refused as soon as they take more tokens than the model, before any is encoded.
+
+        `before` is how many tokens the conversation has already.
+        """
+        loaded: list[LoadedImage | EncodedImage] = []
+        processor = self.processor.image_processor
+        for image in images:
+            if not isinstance(image, EncodedImage):
+                image = clock.timed("images", load_image, image, processor.image_policy)  # noqa: PLW2901
+                before += processor.get_number_of_image_tokens(*image.size)
+            else:
+                before += image.layout.num_image_tokens
+            loaded.append(image)
+            self._check_length(before, f"{len(loaded)} of {len(images)} images take")
+        return loaded
+
+    def _check_length(self, tokens: int, what: str = "the prompt has") -> None:
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and tokens >= limit:
+            raise ValueError(
+                f"{what} {tokens} tokens and the model takes {limit}; "
+                "ask with fewer images or a shorter text, or choose a preset with fewer tokens (`dragonfly presets`)"
+            )
 
     def answer_conversations(
         self,
@@ -219,12 +245,7 @@ class Engine:
         blocks = [self.processor.placeholders(image.layout) for row in images for image in row]
         texts, _ = self.processor.get_text_with_replacements(texts, blocks)
         prompt = self.tokenizer(texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if limit is not None and prompt["input_ids"].shape[1] >= limit:
-            raise ValueError(
-                f"the prompt has {prompt['input_ids'].shape[1]} tokens and the model takes {limit}; "
-                "ask with fewer images or a shorter text, or choose a preset with fewer tokens (`dragonfly presets`)"
-            )
+        self._check_length(prompt["input_ids"].shape[1])
         return prompt.to(self.device)
 
     @torch.inference_mode()
@@ -232,33 +253,38 @@ class Engine:
         self, prompt: Any, features: list[torch.Tensor], options: Options, streamer: BaseStreamer | None
     ) -> tuple[list[list[int]], list[list[float]]]:
         """Generated ids and their log-probabilities, per row up to and with the first end id."""
-        settings: dict[str, Any] = {"do_sample": options.temperature > 0}
+        settings: dict[str, Any] = {}
         if options.temperature > 0:
-            settings.update(temperature=options.temperature, top_p=options.top_p, top_k=0)
+            settings["logits_processor"] = [Draw(options, len(prompt["input_ids"]), self.device)]
         start = prompt["input_ids"].shape[1]
         if options.stop:
             settings["stopping_criteria"] = [StopAt(lambda ids: self._text(ids, options.stop)[1], start)]
         if features:
             settings["mm_encoder_outputs"] = {"image": DragonflyImageFeatures(pooler_output=features)}  # pyright: ignore[reportArgumentType]
-        with own_seed(self.device, options.seed):
-            model: Any = self.model  # transformers' own types do not agree with each other on `generate`
-            output = model.generate(
-                input_ids=prompt["input_ids"],
-                attention_mask=prompt["attention_mask"],
-                max_new_tokens=options.max_new_tokens,
-                eos_token_id=self.end_ids,
-                pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.end_ids[0],
-                return_dict_in_generate=True,
-                output_logits=True,
-                streamer=streamer,
-                **settings,
-            )
+        model: Any = self.model  # transformers' own types do not agree with each other on `generate`
+        output = model.generate(
+            input_ids=prompt["input_ids"],
+            attention_mask=prompt["attention_mask"],
+            do_sample=False,  # `Draw` samples
+            max_new_tokens=options.max_new_tokens,
+            eos_token_id=self.end_ids,
+            pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.end_ids[0],
+            return_dict_in_generate=True,
+            output_logits=True,
+            streamer=streamer,
+            **settings,
+        )
         new = output.sequences[:, start:]
         # Token by token: over a large vocabulary, all steps' logits in float32 would be a second copy of gigabytes.
         steps = [step.float().log_softmax(-1).gather(1, ids.unsqueeze(1)) for step, ids in zip(output.logits, new.T, strict=True)]
         logprobs = torch.cat(steps, dim=1)
         rows, row_logprobs = new.tolist(), logprobs.tolist()
         ends = [next((i + 1 for i, token in enumerate(row) if token in self.end_ids), len(row)) for row in rows]
+        if any(math.isnan(value) for row, end in zip(row_logprobs, ends, strict=True) for value in row[:end]):
+            raise ValueError(
+                f"the logits of '{self.name}' are not finite, so it has no answer: its weights are damaged, or {self.model.dtype} "
+                "cannot hold its numbers; load it in float32, or copy the model again"
+            )
         return (
             [row[:end] for row, end in zip(rows, ends, strict=True)],
             [row[:end] for row, end in zip(row_logprobs, ends, strict=True)],
@@ -311,18 +337,23 @@ class Chat:
         self.engine = engine
         self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
         self.images: list[EncodedImage] = []
-        self._waiting = engine.encode(_as_list(images))
+        self._waiting: list[EncodedImage] = []
+        self._waiting = self._encode(_as_list(images), _Clock())
 
     def ask(self, question: str, images: Images = None, **options: Any) -> Answer:
         """The next turn. If it fails, the conversation is as before."""
         clock = _Clock()
-        new = self._waiting + self.engine.encode(_as_list(images), clock)
+        new = self._waiting + self._encode(_as_list(images), clock)
         messages = [*self.messages, _turn(question, len(new))]
         loaded_images = self.images + new
         answer = self.engine.answer_conversations([messages], [loaded_images], Options.of(**options), clock)[0]
         self.messages = [*messages, {"role": "assistant", "content": answer.text}]
         self.images, self._waiting = loaded_images, []
         return answer
+
+    def _encode(self, images: list[Any], clock: _Clock) -> list[EncodedImage]:
+        before = sum(image.layout.num_image_tokens for image in [*self.images, *self._waiting])
+        return self.engine.encode(self.engine.load(images, clock, before), clock)
 
 
 def _text_of(message: dict[str, Any]) -> str:

@@ -1,16 +1,16 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-"""How to generate: the options of every question, the stop strings while tokens come, and a seed that touches nobody else's."""
+"""How to generate: the options of every question, the stop strings while tokens come, and draws that touch nobody else's."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from transformers import StoppingCriteria
+from transformers import LogitsProcessor, StoppingCriteria
+from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
 from dragonfly.config import nearest
 
@@ -73,19 +73,28 @@ class StopAt(StoppingCriteria):
         return torch.tensor([self.stopped(row) for row in rows], dtype=torch.bool, device=input_ids.device)
 
 
-@contextmanager
-def own_seed(device: torch.device, seed: int) -> Generator[None]:
-    """Seed the generator of one device, and give it back as it was. `torch.manual_seed` would seed all devices."""
-    if device.type == "cpu":
-        module: Any = torch.random
-        seed_it: Any = torch.default_generator.manual_seed
-    else:
-        module = torch.get_device_module(device)
-        seed_it = module.manual_seed
-    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-        before = module.get_rng_state()
-        try:
-            seed_it(seed)
-            yield
-        finally:
-            module.set_rng_state(before)
+class Draw(LogitsProcessor):
+    """Makes greedy search draw: to each row's log-probabilities it adds Gumbel noise of that row's own generator.
+
+    The greatest sum is distributed as a sample of the row is (Gumbel-max). A generator per row disturbs nobody else's, and draws
+    the same for a row alone and among others.
+
+    Args:
+        options: temperature above 0, top_p and seed.
+        rows: how many.
+    """
+
+    def __init__(self, options: Options, rows: int, device: torch.device) -> None:
+        self.generators = [torch.Generator(device).manual_seed(options.seed) for _ in range(rows)]
+        self.warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(float(options.temperature))]
+        if options.top_p < 1:
+            self.warpers.append(TopPLogitsWarper(float(options.top_p)))
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        scores = scores.float()
+        for warper in self.warpers:
+            scores = warper(input_ids, scores)  # pyright: ignore[reportArgumentType]
+        noise = torch.empty_like(scores)
+        for row, generator in zip(noise, self.generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores - noise.clamp_min_(torch.finfo(noise.dtype).tiny).log_()
