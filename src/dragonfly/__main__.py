@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+from dragonfly.markup import terminal
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code. `DRAGONFLY_DEBUG=1` shows tracebacks."""
@@ -26,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         if os.environ.get("DRAGONFLY_DEBUG"):
             raise
-        print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        print(terminal(f"error: {' '.join(str(error).split()) or type(error).__name__}"), file=sys.stderr)
         return 2
 
 

@@ -170,3 +170,33 @@ def test_the_bundled_model_says_what_it_knows(run: Run, saved_model: Path, image
     assert note in run("ask", image, "Is there a fracture?").err
     assert note not in run("ask", "What is 1?", "--max-new-tokens", 2).err  # no image that could be mistaken
     assert note not in run("ask", image, "A?", "--model", saved_model, "--max-new-tokens", 2).err
+
+
+def test_an_answer_cannot_command_the_terminal(ask: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragonfly.inference.engine.Engine._text", lambda *_: ("a\x1b[2Jb", False))
+    assert ask("Only text?").out == "a\ufffd[2Jb\n"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_zoom_writes_the_format_of_the_suffix(ask: Run, image: Path, tmp_path: Path, suffix: str) -> None:
+    assert ask(image, "What?", "--zoom", tmp_path / f"where{suffix}").code == 0
+    with Image.open(tmp_path / f"where{suffix}") as drawn:
+        assert drawn.format == {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}[suffix]
+
+
+@pytest.mark.parametrize("command", ["ask", "zoom"])
+def test_an_output_destroys_no_input_and_nothing_that_is_no_image(run: Run, saved_model: Path, image: Path, command: str) -> None:
+    def write(target: Path) -> Outcome:
+        words = [image, "What?", "--zoom", target] if command == "ask" else [image, "-o", target]
+        return run(command, *words, "--model", saved_model)
+
+    before, notes = image.read_bytes(), image.with_name("notes.png")
+    link = image.with_name("link.png")
+    link.symlink_to(image)
+    notes.write_text("mine")
+    refused(write(image), "is the image itself and would be overwritten; name another file")
+    refused(write(link), "is the image itself")
+    refused(write(notes), "exists and is no image, so it is not overwritten")
+    refused(write(image.with_name("README.md")), "use one of .png, .jpg, .jpeg, .webp")
+    refused(write(image.with_name("x.gif")), "use one of .png")
+    assert image.read_bytes() == before and notes.read_text() == "mine"

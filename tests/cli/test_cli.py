@@ -105,7 +105,7 @@ def test_zoom_with_a_preset(run: Run, image: Path, tmp_path: Path, monkeypatch: 
     refused(run("zoom", image, "--preset", "v9"), "unknown preset: 'v9'")
     refused(run("zoom", image, "--preset", "v1", "--set", "model.preset=v2"), "--preset draws a layout without a model")
     refused(run("zoom", "none.png", "--preset", "v1"), "none.png does not exist")
-    refused(run("zoom", image, "-o", tmp_path, "--preset", "v2"), "it is a folder; name a file")
+    refused(run("zoom", image, "-o", tmp_path, "--preset", "v2"), "it is a folder; name a file in it")
 
 
 def test_zoom_shows_the_image_as_the_model_sees_it(run: Run, saved_model: Path, tmp_path: Path) -> None:

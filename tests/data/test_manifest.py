@@ -122,6 +122,11 @@ def test_a_workers_copy_opens_its_own_files(samples: list[Sample], tmp_path: Pat
             {"store_images": "bytes"},
             "download it first",
         ),
+        (
+            [sample("<image>q", "a", images=(ImageRef(__file__),))],
+            {"store_images": "bytes"},
+            r"'s' cannot be written .*: not-an-image: ",
+        ),
         ([sample("q", "a")], {"store_images": "inline"}, "store_images is 'inline'; accepted: path, bytes"),
         ([sample("q", "a")], {"rows_per_shard": 0}, "rows_per_shard is 0"),
     ],

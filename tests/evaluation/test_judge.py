@@ -243,3 +243,20 @@ def test_the_judge_sees_question_truth_and_reply() -> None:
     question = Question("a", "What|is\nit?", ("x<AND>y",), meta={"gt_answer_details": "it is x"})
     assert rubrics.MMVET.prompt(question, "an x\nand a y").endswith("\nWhat/is it? | x <AND> y | an x and a y | ")
     assert "Truth: it is x\nPrediction: an x\n" in rubrics.HALLUSION.prompt(question, "an x")
+
+
+def test_a_reply_without_end_is_not_read_to_its_end(serve: Callable[..., Endpoint], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragonfly.evaluation.judge._MOST", 1000)
+    with pytest.raises(ValueError, match="more than 1000 bytes"):
+        judge_at(serve(lambda *_: "x" * 2000)).ask("?", 0.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("url", "warns"), [("http://judge.example/v1", True), ("https://judge.example/v1", False), ("http://127.0.0.1:1/v1", False)]
+)
+def test_a_key_that_would_travel_unencrypted_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str, warns: bool
+) -> None:
+    monkeypatch.setenv(KEY, SECRET)
+    Judge(url, "m")
+    assert ("goes to judge.example unencrypted; use https" in caplog.text) == warns and SECRET not in caplog.text

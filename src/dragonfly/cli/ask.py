@@ -98,6 +98,9 @@ def _ask_one(
         raise ValueError(f"the last word is the question, and '{question}' is a file; write: dragonfly ask IMAGE \"QUESTION\"")
     if zoom is not None and not images:
         raise ValueError("--zoom draws where the model looked in an image, and no image is given")
+    if zoom is not None:
+        for index in range(len(images)):
+            common.check_image_target(common.numbered(zoom, index, len(images)), images)
     if why and not images:
         raise ValueError("--why tells what each sub-image contributed, and no image is given")
     loaded = [load_image(image) for image in images]
@@ -114,7 +117,7 @@ def _ask_one(
     if as_json:
         common.print_json(answer.to_dict() if reasons is None else {**answer.to_dict(), "why": reasons.to_dict()})
     else:
-        typer.echo(answer.text)
+        common.show(answer.text)
         if reasons is not None:
             _print_reasons(reasons, len(images))
     return 0

@@ -55,7 +55,7 @@ def chat(
         for note in answer.notes[noted:]:  # an answer carries the notes of all images so far
             common.say(f"note: {note}")
         noted = len(answer.notes)
-        typer.echo(answer.text)
+        common.show(answer.text)
     return 0
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dragonfly.markup import terminal
+
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Model directory or hub name; the bundled model if not given.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change the model's configuration: model.selection.policy=detail. Repeatable.")
@@ -29,7 +31,12 @@ System = Annotated[str | None, typer.Option(help="System message.")]
 
 def say(message: str) -> None:
     """A line for the person at the terminal, apart from the output."""
-    typer.echo(message, err=True)
+    typer.echo(terminal(message), err=True)
+
+
+def show(text: str) -> None:
+    """An answer, or another text that is not ours, on standard output."""
+    typer.echo(terminal(text))
 
 
 def say_what_answers(model: str | None, images: int) -> None:
@@ -48,7 +55,7 @@ def print_table(title: str | None, rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    head, *body = ([Text(cell) for cell in row] for row in rows)
+    head, *body = ([Text(terminal(cell)) for cell in row] for row in rows)
     table = Table(title=title and Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for cell in head:
         table.add_column(cell)
@@ -72,6 +79,46 @@ def parse_size(text: str) -> tuple[int, int]:
 def numbered(path: Path, index: int, count: int) -> Path:
     """The path itself for one image; with several, a number before the suffix."""
     return path if count == 1 else path.with_name(f"{path.stem}-{index + 1}{path.suffix}")
+
+
+IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+
+
+def check_image_target(target: Path, inputs: Sequence[str]) -> None:
+    """Before anything is computed: refuse a target that is an input, whose suffix is unknown, or where no image stands now.
+
+    Raises:
+        ValueError: one line that says which.
+    """
+    if target.is_dir():
+        raise ValueError(f"cannot write the image '{target}': it is a folder; name a file in it")
+    if target.suffix.lower() not in IMAGE_FORMATS:
+        raise ValueError(f"cannot write an image as '{target}'; use one of {', '.join(IMAGE_FORMATS)}")
+    if any(os.path.exists(one) and target.exists() and os.path.samefile(one, target) for one in inputs):  # noqa: PTH110, PTH121
+        raise ValueError(f"'{target}' is the image itself and would be overwritten; name another file")
+    if target.is_file() and not _is_image(target):
+        raise ValueError(f"'{target}' exists and is no image, so it is not overwritten; name another file")
+
+
+def _is_image(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path):
+            return True
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return path.stat().st_size == 0
+
+
+def save_image(image: Any, target: Path) -> None:
+    """Write a PIL image in the format of its suffix, whole or not at all."""
+    from dragonfly.files import atomic_write
+
+    kind = IMAGE_FORMATS[target.suffix.lower()]
+    # PNG: half the time of the default for 8 % more bytes.
+    options: dict[str, Any] = {"PNG": {"compress_level": 3}, "JPEG": {"quality": 92}, "WEBP": {"quality": 92}}[kind]
+    with atomic_write(target, "wb") as file:
+        image.save(file, format=kind, **options)
 
 
 def log_to_terminal() -> None:

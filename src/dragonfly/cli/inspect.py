@@ -34,6 +34,8 @@ def zoom(
     """
     from dragonfly.imaging import load_image
 
+    if output is not None:
+        common.check_image_target(output, [image])
     if preset is not None:
         loaded, layout, selection = _layout_of(image, preset, model, set)
     else:
@@ -48,7 +50,10 @@ def zoom(
         layout, selection = encoded.layout, encoded.selection
     for note in loaded.notes:
         common.say(f"note: {loaded.source}: {note}")
-    target = output or Path(f"{Path(loaded.source).stem}.zoom.png")
+    if output is None:
+        common.check_image_target(target := Path(f"{Path(loaded.source).stem}.zoom.png"), [image])
+    else:
+        target = output
     draw_answer(loaded.image, layout, selection, target, title=Path(loaded.source).name)
     if json:
         from dragonfly.inference.answer import Answer
@@ -84,14 +89,11 @@ def _layout_of(image: str, preset: str, model: str | None, overrides: Sequence[s
 
 def draw_answer(image: Any, layout: Any, selection: Any, path: Path, title: str) -> None:
     """Write the zoom image of one source image."""
-    from dragonfly.files import atomic_write
     from dragonfly.visualization.zoom import draw_zoom
 
     kept = [item.index for item in selection if item.kept]
     scores = [item.score for item in selection] if selection and selection[0].score is not None else None
-    drawn = draw_zoom(image, layout, kept, scores, title=title)
-    with atomic_write(path, "wb") as file:
-        drawn.save(file, format="PNG", compress_level=3)  # half the time of the default for 8 % more bytes
+    common.save_image(draw_zoom(image, layout, kept, scores, title=title), path)
 
 
 def plan(

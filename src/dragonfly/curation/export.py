@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dragonfly.data import ImageRef, Manifest, Sample, write_manifest
+from dragonfly.markup import markdown
 
 from .table import Table, samples_of
 
@@ -69,7 +70,7 @@ def data_card(name: str, records: Sequence[dict[str, Any]], folder: Path) -> str
     counts = train.counts
     held = f", and {len(aside):,} rows set aside in `eval/`" if aside else ""
     lines = [
-        f"# {_plain(name)}",
+        f"# {markdown(name)}",
         "",
         f"{len(train):,} rows, {counts['images']:,} images in them, {counts['answers']:,} answers{held}.",
         f"Manifest sha256 `{train.sha256}`.",
@@ -116,7 +117,7 @@ def _other_counts(record: dict[str, Any], more: dict[str, Any]) -> list[str]:
 
 
 def _table(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    cells = [[f"{cell:,}" if isinstance(cell, int) else _plain(str(cell)) for cell in row] for row in rows]
+    cells = [[f"{cell:,}" if isinstance(cell, int) else markdown(str(cell)).replace("|", "\\|") for cell in row] for row in rows]
     return [_row(heading), _row(["---"] * len(heading)), *map(_row, cells)]
 
 
@@ -130,11 +131,5 @@ def _spread(manifest: Manifest) -> Iterable[Sample]:
 
 
 def _example(sample: Sample) -> list[str]:
-    turns = [f"- {message.role}: {_plain(message.text[:_EXAMPLE_LETTERS])}" for message in sample.messages]
-    return [f"{_plain(sample.id)} ({len(sample.images)} images)", "", *turns, ""]
-
-
-def _plain(text: str) -> str:
-    """One line that Markdown and HTML take as text."""
-    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{letter}" if letter in "\\`*_[]|#" else letter for letter in line)
+    turns = [f"- {message.role}: {markdown(message.text[:_EXAMPLE_LETTERS])}" for message in sample.messages]
+    return [f"{markdown(sample.id)} ({len(sample.images)} images)", "", *turns, ""]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dragonfly.files import atomic_directory, sha256, write_json
+from dragonfly.imaging import load_image
 
 from .errors import BadSample
 from .parquet import from_row, import_pyarrow, schema, to_table
@@ -88,7 +89,12 @@ def _with_bytes(image: ImageRef, _directory: Path) -> ImageRef:
         return image
     if is_url(image.path):
         raise BadSample("remote-image", f"{image.path} would have to be fetched; download it first")
-    return ImageRef(bytes=Path(image.path).read_bytes(), group=image.group)
+    data = Path(image.path).read_bytes()
+    try:
+        load_image(data)  # a shard is handed on: what is no image does not get into it
+    except ValueError as error:
+        raise BadSample("not-an-image", f"{image.path}: {error}") from None
+    return ImageRef(bytes=data, group=image.group)
 
 
 def _with_relative_path(image: ImageRef, directory: Path) -> ImageRef:

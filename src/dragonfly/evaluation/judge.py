@@ -6,12 +6,14 @@ shown; a fault of the endpoint is a ValueError of one line.
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -23,6 +25,8 @@ from .scoring import Records, read_records
 from .tasks import TaskSpec
 from .tasks.rubrics import ATTEMPTS, Rubric
 
+logger = logging.getLogger(__name__)
+
 KEY = "DRAGONFLY_JUDGE_KEY"
 """The environment variable that holds the endpoint's key, where it wants one."""
 
@@ -31,6 +35,7 @@ TOGETHER = 4  # questions under way at once
 
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _TRIES = 5
+_MOST = 4 * 2**20  # bytes of a reply; a verdict takes a few hundred
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -55,6 +60,8 @@ class Judge:
             raise ValueError(f"judge {self.url!r} is no address; give the endpoint's base, such as https://api.openai.com/v1")
         if parts.username or parts.password or parts.query:
             raise ValueError(f"the judge's address may hold no name, password or query; put its key into {KEY}")
+        if parts.scheme == "http" and os.environ.get(KEY) and not _is_here(parts.hostname):
+            logger.warning("the key in %s goes to %s unencrypted; use https", KEY, parts.hostname)
         if not self.model:
             raise ValueError("the judge has no model; name it: --judge-model NAME")
 
@@ -87,7 +94,18 @@ class Judge:
             headers["Authorization"] = f"Bearer {key}"
         request = Request(url, json.dumps(body).encode(), headers, method="POST")
         with build_opener(_NoRedirect()).open(request, timeout=self.timeout) as response:
-            return response.read()
+            document = response.read(_MOST + 1)
+        if len(document) > _MOST:
+            raise ValueError(f"more than {_MOST} bytes")
+        return document
+
+
+def _is_here(host: str) -> bool:
+    """Whether the host's name says that it is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _text(document: bytes) -> str:

@@ -282,8 +282,8 @@ class Engine:
         ends = [next((i + 1 for i, token in enumerate(row) if token in self.end_ids), len(row)) for row in rows]
         if any(math.isnan(value) for row, end in zip(row_logprobs, ends, strict=True) for value in row[:end]):
             raise ValueError(
-                f"the logits of '{self.name}' are not finite, so it has no answer: its weights are damaged, or {self.model.dtype} "
-                "cannot hold its numbers; load it in float32, or copy the model again"
+                f"the logits of '{self.name}' are not finite, so it has no answer: its weights are damaged, or "
+                f"{self.model.dtype} is too narrow for them; load it in float32, or copy the model again"
             )
         return (
             [row[:end] for row, end in zip(rows, ends, strict=True)],

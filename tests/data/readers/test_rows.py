@@ -145,10 +145,22 @@ def test_message_content_may_be_absent() -> None:
     assert row.messages == (Message("user", ()),)
 
 
+@pytest.mark.parametrize("path", ["../secret.txt", "/etc/passwd", "a/../../secret.txt", str(ROOT.parent / "data2" / "a.png")])
+def test_a_row_names_nothing_outside_the_root(path: str) -> None:
+    with pytest.raises(BadSample, match=r"outside-root: .* lies outside .*; name the folder that holds all images as image_root"):
+        image_ref(path, ROOT)
+
+
+def test_a_row_names_what_is_inside_in_any_way() -> None:
+    assert image_ref("a/../b.png", ROOT).path == str(ROOT / "a/../b.png")
+    assert image_ref(str(ROOT / "a.png"), ROOT).path == str(ROOT / "a.png")
+    assert image_ref("a.png", Path()).path == "a.png"
+
+
 def test_images_as_rows_name_them() -> None:
     assert image_refs(None, ROOT) == image_refs("", ROOT) == image_refs([], ROOT) == ()
     assert image_ref("https://x/a.png", ROOT) == ImageRef("https://x/a.png")
-    assert image_ref("/abs/a.png", ROOT, "g") == ImageRef("/abs/a.png", group="g")
+    assert image_ref("/abs/a.png", Path("/"), "g") == ImageRef("/abs/a.png", group="g")
     assert image_ref({"bytes": b"x", "path": "a.png"}, ROOT) == ImageRef(bytes=b"x")
     assert image_ref({"bytes": None, "path": "a.png"}, None) == ImageRef("a.png")
     for wrong in (3, {}, {"path": None}, "data:image/png,raw", "data:image/png;base64,@@"):

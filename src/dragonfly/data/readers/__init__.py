@@ -33,7 +33,7 @@ def read(source: Any, format: str = "auto", image_root: str | Path | None = None
 
     `source` is a .json, .jsonl or .parquet file, a folder of them, a manifest, or a Hugging Face dataset (map-style or
     streaming; any iterable of dicts will do). `format` is `auto` (told from each row's keys), `manifest`, or a key of
-    `FORMATS`. Relative image paths start at `image_root`, by default the file's own folder. ValueError at once when
+    `FORMATS`. Image paths start at `image_root`, by default the file's own folder, and stay inside it. ValueError at once when
     the source or the format is not known.
     """
     if format not in (*FORMATS, "auto", "manifest"):

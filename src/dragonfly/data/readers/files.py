@@ -44,14 +44,14 @@ def _jsonl_rows(path: Path) -> Iterator[Any]:
             if line.strip():
                 try:
                     yield json.loads(line)
-                except ValueError as error:  # not JSON, or not UTF-8
+                except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
                     yield BadSample("not-json", str(error))
 
 
 def _json_rows(path: Path) -> Iterator[Any]:
     try:
         rows = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}; a file with one object per line is named .jsonl") from None
     if not isinstance(rows, list):
         raise ValueError(f"{path} holds a {type(rows).__name__}; expected a list of rows")

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ def image_ref(value: Any, root: Path | None, group: str | None = None) -> ImageR
         return ImageRef(bytes=_data_uri(value), group=group)
     if is_url(value) or root is None:
         return ImageRef(path=value, group=group)
+    # By name alone: a link inside the folder was put there by whoever owns it, a row's path by whoever wrote the row.
+    if not Path(os.path.abspath(root / value)).is_relative_to(os.path.abspath(root)):  # noqa: PTH100
+        raise BadSample("outside-root", f"{value} lies outside {root}; name the folder that holds all images as image_root")
     return ImageRef(path=str(root / value), group=group)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dragonfly import markup
 from dragonfly.files import write_text
 
 from . import tables
@@ -171,11 +172,11 @@ def markdown(blocks: Sequence[Block]) -> str:
 def _markdown(block: Block) -> str:
     match block:
         case Heading(level, text):
-            return f"{'#' * level} {tables.plain(text)}"
+            return f"{'#' * level} {markup.markdown(text)}"
         case Text(text):
-            return tables.plain(text)
+            return markup.markdown(text)
         case Items(items):
-            return "\n".join(f"- {tables.plain(item)}" for item in items)
+            return "\n".join(f"- {markup.markdown(item)}" for item in items)
         case Rows(rows):
             return tables.as_table(rows)
         case _:

@@ -6,6 +6,8 @@ Every score stands beside its baselines, or beside the mark that it has none.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dragonfly.markup import markdown
+
 Table = list[list[str]]
 
 NO_BASELINE = "no baseline"
@@ -45,13 +47,8 @@ def p_value(score: dict[str, Any] | None) -> str:
 
 def as_table(rows: Sequence[Sequence[str]]) -> str:
     """A table as Markdown: the head, then its rows."""
-    lines = ["| " + " | ".join(plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(markdown(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
-
-
-def plain(text: str) -> str:
-    """One line in which no tag begins."""
-    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def headline_metric(task: dict[str, Any]) -> str:
