@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -117,6 +119,34 @@ def test_what_a_killed_process_left_of_a_folder_is_removed_and_a_living_one_is_n
         (folder / "whole").write_text("x")
     assert not leftover.exists() and elsewhere.exists()
     assert [file.name for file in target.iterdir()] == ["whole"]
+
+
+def test_a_folder_has_the_usual_permissions_whatever_a_library_made(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        with atomic_directory(tmp_path / "a") as folder:
+            (folder / "private").write_text("x")
+            (folder / "private").chmod(0o600)
+            (folder / "script").write_text("x")
+            (folder / "script").chmod(0o755)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a" / "private").stat().st_mode & 0o777 == 0o664
+    assert (tmp_path / "a" / "script").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_full_disk_is_named_whatever_a_library_makes_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(error: Exception) -> None:
+        with atomic_directory(tmp_path / "a"):
+            raise error
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        failing(RuntimeError("a fault"))
+    monkeypatch.setattr("dragonfly.files.shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(OSError, match="no space left on the disk") as caught:
+        failing(RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos"))
+    assert caught.value.errno == errno.ENOSPC
+    assert not any(tmp_path.iterdir())
 
 
 def _in_use(path: Path) -> str:

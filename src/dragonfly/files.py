@@ -7,6 +7,7 @@ Parent folders are created. Does not know what is in the files. Loads neither to
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -100,7 +101,9 @@ def atomic_directory(path: str | Path) -> Generator[Path]:
     temporary.mkdir()
     _own_temporaries.add(temporary)
     try:
-        yield temporary
+        with full_disk_named(temporary):
+            yield temporary
+        usual_permissions(temporary)
         if path.is_dir():
             path.rmdir()  # only succeeds while still empty; some systems do not rename onto an empty folder
         temporary.rename(path)
@@ -110,6 +113,28 @@ def atomic_directory(path: str | Path) -> Generator[Path]:
     finally:
         _own_temporaries.discard(temporary)
 
+
+@contextmanager
+def full_disk_named(folder: Path) -> Generator[None]:
+    """While writing into `folder`: a fault that comes of a full disk is an OSError that says so, whatever a library says."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError | ValueError) or shutil.disk_usage(folder).free > _ROOM:
+            raise
+        raise OSError(errno.ENOSPC, "no space left on the disk", str(folder)) from error
+
+
+def usual_permissions(folder: Path) -> None:
+    """Give every file in `folder` the permissions of a new file; safetensors and tempfile make theirs for the owner alone."""
+    mask = os.umask(0)  # there is no other way to read it, and it is set for an instant
+    os.umask(mask)
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink() and file.stat().st_mode & 0o777 == 0o600:
+            file.chmod(0o666 & ~mask)
+
+
+_ROOM = 4 * 2**20  # bytes that may be left where the next block did not fit
 
 _own_temporaries: set[Path] = set()
 """Folders that threads of this process are making."""

@@ -52,24 +52,36 @@ def test_rotation_counts_whole_checkpoints_alone(tmp_path: Path) -> None:
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-3"]
 
 
-def test_sigterm_saves_and_stops_at_the_end_of_the_step_and_the_old_handler_comes_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_stops_at_the_end_of_the_step_and_the_old_handlers_come_back(number: signal.Signals) -> None:
+    before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
     stop, state = StopOnSignal(), SimpleNamespace(global_step=1, max_steps=5)
     control, args = SimpleNamespace(should_save=False, should_training_stop=False), SimpleNamespace(device="cpu")
     stop.on_train_begin(args, state, control)
     stop.on_step_end(args, state, control)
     assert not control.should_save
-    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(number)
     assert not control.should_save  # not before the step has ended
     stop.on_step_end(args, state, control)
     assert control.should_save and control.should_training_stop and stop.stopped
     stop.on_train_end(args, state, control)
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_second_interrupt_stops_at_once() -> None:
+    stop, state = StopOnSignal(), SimpleNamespace(global_step=1, max_steps=5)
+    stop.on_train_begin(SimpleNamespace(device="cpu"), state, None)
+    try:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        stop.give_back()
 
 
 def test_sigterm_in_the_last_step_lets_the_run_finish() -> None:
     stop, state = StopOnSignal(), SimpleNamespace(global_step=5, max_steps=5)
     control = SimpleNamespace(should_save=False, should_training_stop=False)
-    stop.signalled = True
+    stop.name = "SIGTERM"
     stop.on_step_end(SimpleNamespace(device="cpu"), state, control)
     assert not stop.stopped and not control.should_training_stop

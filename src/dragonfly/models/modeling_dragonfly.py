@@ -8,6 +8,7 @@ row per image; nothing is recomputed here.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from transformers.cache_utils import Cache
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
+from dragonfly.files import usual_permissions
 from dragonfly.models import checkpoints
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
@@ -94,6 +96,7 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     def save_pretrained(self, save_directory: Any, *args: Any, save_original_format: bool = False, **kwargs: Any) -> None:
         """As transformers, but under our own tensor names even if the checkpoint was read under others."""
         super().save_pretrained(save_directory, *args, save_original_format=save_original_format, **kwargs)
+        usual_permissions(Path(save_directory))
 
 
 class DragonflyModel(DragonflyPreTrainedModel):

@@ -124,32 +124,42 @@ def trained_mean(model: Any) -> MeanEmbedding | None:
 
 
 class StopOnSignal(TrainerCallback):
-    """On SIGTERM: finish the optimiser step, save, and stop. `stopped` tells that it happened.
+    """On SIGTERM or Ctrl-C: finish the optimiser step, save, and stop. A second Ctrl-C stops at once.
 
-    Every process asks all others, so that one that was signalled a step earlier does not save alone.
+    `stopped` tells that it happened, `name` by which signal. Every process asks all others, so that one that was signalled a step
+    earlier does not save alone.
     """
 
     def __init__(self) -> None:
-        self.signalled = False
+        self.name: str | None = None
         self.stopped = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._note)
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if _any_process(self.signalled, args.device) and state.global_step < state.max_steps:
+        if _any_process(self.name is not None, args.device) and state.global_step < state.max_steps:
             self.stopped = True
+            self.name = self.name or "the signal of another process"
             control.should_save = True
             control.should_training_stop = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        self.give_back()
+
+    def give_back(self) -> None:
+        """The signals' handlers as they were before; also to be called where training fails."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
 
     def _note(self, signum: int, frame: Any) -> None:
-        self.signalled = True
+        if self.name is None and signum == signal.SIGINT:
+            print("\nfinishing this step and saving; press Ctrl-C again to stop at once", file=sys.stderr)
+            signal.signal(signal.SIGINT, self._before[signal.SIGINT])
+        self.name = "Ctrl-C" if signum == signal.SIGINT else "SIGTERM"
 
 
 def draw_curve(losses: Path, target: Path, title: str) -> None:

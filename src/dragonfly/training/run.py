@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from dragonfly.config import dump
-from dragonfly.files import ORIGIN, result_header, write_json, write_text
+from dragonfly.files import ORIGIN, full_disk_named, lock, result_header, usual_permissions, write_json, write_text
 
 from . import checkpoints
 from .arguments import training_arguments
@@ -42,8 +44,15 @@ FREE_TO_CHANGE = {"log", "save", "peak_flops", "output"}
 def run(recipe: Recipe) -> Path:
     """Train a stage and return its model directory (`recipe.output`); for LoRA, the adapter's.
 
-    Stopped by SIGTERM it returns the checkpoint instead; the same call resumes from there.
+    Stopped by SIGTERM or Ctrl-C it returns the checkpoint instead; the same call resumes from there. `InUse` where another
+    process trains into the folder.
     """
+    first = os.environ.get("RANK", "0") == "0"  # the others of a distributed run are no rivals
+    with lock(recipe.output) if first else nullcontext():
+        return _run(recipe)
+
+
+def _run(recipe: Recipe) -> Path:
     transformers_logging.disable_progress_bar()
     output = Path(recipe.output)
     last = resumable(recipe, output)
@@ -79,12 +88,17 @@ def run(recipe: Recipe) -> Path:
     trainer.remove_callback(PrinterCallback)  # takes the bar's place when that is off; ours is on
     if arguments.should_save:
         write_recipe(recipe, output)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    finally:
+        stop.give_back()
     if stop.stopped:
         folder = trainer.checkpoint_folder(trainer.state.global_step)
-        logger.warning("stopped by SIGTERM at step %d of %d; start again to resume", trainer.state.global_step, steps)
+        at = trainer.state.global_step
+        logger.warning("stopped by %s at step %d of %d and saved; run the same command again to resume", stop.name, at, steps)
         return folder
-    _export(trainer, model, processor, about, output)
+    with full_disk_named(output):
+        _export(trainer, model, processor, about, output)
     return output
 
 
@@ -163,6 +177,7 @@ def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, 
     if trainer.args.should_save:
         for name in ("training_args.bin", "README.md"):  # a pickle, and PEFT's empty form; recipe.yaml says it better
             (output / name).unlink(missing_ok=True)
+        usual_permissions(output)
         write_json(output / ORIGIN, about)
 
 

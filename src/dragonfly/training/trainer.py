@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
+from dragonfly.files import full_disk_named, usual_permissions
 from dragonfly.planning import LanguageModelSize, TowerSize
 
 from .callbacks import MeanEmbeddingUpdate, trained_mean
@@ -153,9 +154,11 @@ class StageTrainer(Trainer):
         if self.args.should_save:
             clear_incomplete(folder.parent)
         self.accelerator.wait_for_everyone()
-        super()._save_checkpoint(model, trial)
+        with full_disk_named(folder.parent):
+            super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
+            usual_permissions(folder)
             complete(folder)
             rotate(folder.parent, self.recipe.save.keep)
         self.accelerator.wait_for_everyone()
