@@ -32,14 +32,28 @@ KNOWN_TOWERS: dict[str, dict[str, Any]] = {
     },
 }
 
-# Tokens before the patch tokens, by model type; towers with register tokens add theirs.
-PREFIX_TOKENS = {
-    "clip_vision_model": 1,
-    "siglip_vision_model": 0,
-    "siglip2_vision_model": 0,
-    "vit": 1,
-    "deit": 2,
-    "dinov2": 1,
-    "dinov2_with_registers": 1,
-    "ijepa": 0,
+# Families with more tokens before their patches than CLS and `num_register_tokens`: all of them stand before.
+MORE_PREFIX_TOKENS = ("deit", "pixio", "radio", "sapiens2", "tipsv2_vision_model")
+
+# Well-known towers that cannot be used, and why. Others that do not fit are found out when they are built.
+_STAGES = "it makes its grid coarser from stage to stage, so no layer but one has the tokens of a fixed grid"
+_VARYING = "it takes patches of a grid that varies from image to image"
+NOT_A_GRID = {
+    **dict.fromkeys(("convnext", "convnextv2", "dinov3_convnext", "efficientnet", "resnet"), _STAGES),
+    **dict.fromkeys(("donut-swin", "hiera", "maskformer-swin", "swin", "swinv2"), _STAGES),
+    **dict.fromkeys(("glm4v_vision", "pixtral", "qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3_vl_vision"), _VARYING),
+    **dict.fromkeys(("sam_vision_model", "sam_hq_vision_model"), "it gives a map (n, rows, columns, hidden), not tokens"),
+    "siglip2_vision_model": f"{_VARYING} (NaFlex); a SigLIP2 of fixed resolution has the type 'siglip_vision_model'",
+    "vit_mae": "it drops most patches at random",
+    "yolos": "its detection tokens stand after its patches",
+}
+
+# What is subtracted from pixels of 0 to 1 and what they are then divided by, as published with each family.
+_CLIP_PIXELS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+_IMAGENET_PIXELS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_EVEN_PIXELS = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+MEAN_AND_STD: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    **dict.fromkeys(("clip_vision_model", "metaclip_2_vision_model", "aimv2_vision_model"), _CLIP_PIXELS),
+    **dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "deit", "internvl_vision"), _IMAGENET_PIXELS),
+    **dict.fromkeys(("siglip_vision_model", "vit", "beit", "idefics3_vision", "smolvlm_vision"), _EVEN_PIXELS),
 }
