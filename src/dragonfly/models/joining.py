@@ -31,7 +31,7 @@ from transformers import (
 from dragonfly.models import checkpoints
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import optional_modules
-from dragonfly.models.head import embedding_width
+from dragonfly.models.head import embedding_width, wants_router_logits
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
 from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
@@ -141,6 +141,8 @@ def joined_model(
 def hold_to_original(model: DragonflyForConditionalGeneration, original: Any, name: str, tokenizer: Any) -> None:
     """Compare logits of a few tokens: a batch of two, one padded on the left, then one more token from the cache.
 
+    Then what an image brings: embeddings of which no token has any.
+
     Raises:
         ValueError: in one line, if logits differ, if no cache comes back, or if the language model cannot be called so.
     """
@@ -150,6 +152,8 @@ def hold_to_original(model: DragonflyForConditionalGeneration, original: Any, na
     with _evaluating(model, original):
         try:
             ours, theirs = (_two_steps(one, ids, mask) for one in (model, original))
+            embeddings = model.get_input_embeddings()(ids)
+            model(inputs_embeds=embeddings.roll(1, dims=-1), attention_mask=mask)
         except Exception as error:  # whatever a family raises on the usual arguments, its user reads one line
             raise _refusal(name, original, f"it cannot be called as Dragonfly does ({_one_line(error)})") from error
     if ours is None or theirs is None:
@@ -162,10 +166,14 @@ def hold_to_original(model: DragonflyForConditionalGeneration, original: Any, na
 
 def _two_steps(model: Any, ids: Tensor, mask: Tensor) -> Tensor | None:
     """Logits of all tokens that are not padding, the last of them from the cache: (tokens, vocabulary)."""
-    first = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=True)
+    # Originals compute an auxiliary loss even without labels, and fail at that where part of the tokens are in the cache.
+    options: dict[str, Any] = {"use_cache": True}
+    if wants_router_logits(model.config.get_text_config()):
+        options["output_router_logits"] = False
+    first = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], **options)
     if getattr(first, "past_key_values", None) is None:
         return None
-    last = model(input_ids=ids[:, -1:], attention_mask=mask, past_key_values=first.past_key_values, use_cache=True)
+    last = model(input_ids=ids[:, -1:], attention_mask=mask, past_key_values=first.past_key_values, **options)
     return torch.cat([first.logits, last.logits], dim=1)[mask.bool()].float()
 
 
@@ -221,6 +229,7 @@ def _decoder(name: str, original: Any) -> Any:
     """The language model without its head; that of a vision-language model, without its tower. ValueError if there is none."""
     text = original.config.get_text_config()
     decoder = original.base_model if text is original.config else original.get_decoder()
+    decoder = original.get_decoder() if decoder is original else decoder
     if getattr(decoder, "config", None) is None or decoder.config.model_type != text.model_type:
         raise _refusal(name, original, "no language model can be told from the rest of it")
     if not isinstance(original.get_output_embeddings(), nn.Linear):

@@ -318,9 +318,9 @@ class DragonflyModel(DragonflyPreTrainedModel):
         outputs = self.language_model(**head.fitting(arguments, self._language_arguments))
         return DragonflyModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
+            past_key_values=getattr(outputs, "past_key_values", None),
             hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
+            attentions=getattr(outputs, "attentions", None),
             image_hidden_states=features,
             selection_loss=getattr(encoded, "selection_loss", None),
             router_logits=getattr(outputs, "router_logits", None),
@@ -375,12 +375,13 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
     ) -> DragonflyCausalLMOutputWithPast:
         """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all); given labels, the loss.
 
-        Logits have the language model's own factor and soft cap, and the loss its auxiliary loss where `text_config` (or
-        `output_router_logits`) asks for it.
+        Logits have the language model's own factor and soft cap. Given labels, `output_router_logits` (in `text_config`, or
+        here) adds the auxiliary loss of a mixture of experts.
         """
         text = self.config.get_text_config()
-        if (routed := kwargs.pop("output_router_logits", None)) or (routed is None and head.wants_router_logits(text)):
-            kwargs["output_router_logits"] = True
+        routed = kwargs.pop("output_router_logits", None)
+        if routed is None and labels is not None:
+            routed = head.wants_router_logits(text)
         outputs = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,
@@ -396,12 +397,13 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             question_mask=question_mask,
             evidence_high=evidence_high,
             mm_encoder_outputs=mm_encoder_outputs,
+            **({"output_router_logits": True} if routed else {}),
             **kwargs,
         )
         positions = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = head.shaped(self.lm_head(outputs.last_hidden_state[:, positions]), text)
         loss, balance = None, None
-        if kwargs.pop("output_router_logits", False):
+        if routed:
             balance, weight = head.auxiliary_loss(self.model.language_model, outputs.router_logits, attention_mask)
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=text.vocab_size, **kwargs)
