@@ -2,21 +2,23 @@
 """A vision tower and a language model put together, the projector between them new.
 
 Every weight of the two is kept as it is; the tokenizer gets a placeholder and a separator where it has none. The joined model is
-held against the original on a short text (`hold_to_original`), so a family of which something would be lost is refused.
+held against the original on a short text (`models/probe.py`), so a family of which something would be lost is refused.
+
+Image features stand among token embeddings as `get_input_embeddings` gives them. What a family does to these afterwards (Gemma 2
+and Granite multiply by a constant) happens to image features too; where the embedding itself multiplies (Gemma 3), features are
+not multiplied. Either way the new projector starts at the spread of the language model's weights and learns the scale.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
@@ -28,23 +30,20 @@ from transformers import (
     PreTrainedConfig,
 )
 
+from dragonfly import __version__
+from dragonfly.files import ORIGIN, atomic_directory, result_header, write_json
 from dragonfly.models import checkpoints
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import optional_modules
-from dragonfly.models.head import embedding_width, wants_router_logits
+from dragonfly.models.head import embedding_width
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
 from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration
+from dragonfly.models.probe import hold_to_original, one_line, refusal
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
 from dragonfly.models.released import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
 from dragonfly.models.tower import tower_config
 
 logger = logging.getLogger(__name__)
-
-PROBE = "The quick brown fox jumps over the lazy dog."
-PROBE_TOKENS = 8
-# Largest difference from the original's logits, as a share of the largest logit: the same operations in another order.
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
-HALF_TOLERANCE = 2e-2
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,67 @@ class Parts:
     separator_token: str | None = None
 
 
+def new(
+    parts: Parts,
+    preset: str,
+    folder: str | Path,
+    *,
+    chat_template: str | None = None,
+    dtype: str = "auto",
+    seed: int = 0,
+) -> DragonflyForConditionalGeneration:
+    """Join the parts and write the model's directory: weights, configuration, processor, `dragonfly.json`; whole or not at all.
+
+    Args:
+        preset: its grids, levels and policy; the geometry is the tower's.
+        folder: a new directory; may exist only if it is empty.
+        chat_template: Jinja text in place of the tokenizer's own.
+        dtype: of the weights (float32, bfloat16, float16); `auto` for the language model's own.
+        seed: of the projector.
+
+    Raises:
+        ValueError: if a part cannot be read, the preset does not fit the tower, something of the language model would be lost, or
+            `folder` is not empty.
+    """
+    if dtype != "auto" and dtype not in checkpoints.DTYPES:
+        raise ValueError(f"unknown dtype '{dtype}'; use auto or one of {', '.join(checkpoints.DTYPES)}")
+    with atomic_directory(folder) as made:
+        encoder = DragonflyConfig(vision_config=read_tower_config(parts), preset=preset).encoder
+        processor = joined_processor(parts, encoder or {}, preset, chat_template)
+        model = joined_model(parts, processor, preset=preset, seed=seed, dtype=checkpoints.DTYPES.get(dtype, "auto"))
+        model.save_pretrained(made)
+        processor.save_pretrained(made)
+        write_json(made / ORIGIN, _record(parts, preset, seed))
+    return model
+
+
+def planned_config(parts: Parts, preset: str) -> DragonflyConfig:
+    """What the joined model's configuration would be, from those of its parts: no weights, no tokenizer, no new tokens yet."""
+    text = _read_config("language model", parts.language_model)
+    return DragonflyConfig(vision_config=read_tower_config(parts), text_config=text.get_text_config(), preset=preset)
+
+
+def _record(parts: Parts, preset: str, seed: int) -> dict[str, Any]:
+    header = result_header()
+    names = {"tower": parts.tower, "language_model": parts.language_model}
+    return {
+        "version": __version__,
+        "preset": preset,
+        # of a directory the name alone: where it lay on this machine is nobody else's business
+        "joined": {key: Path(name).name if Path(name).exists() else name for key, name in names.items()},
+        "projector": f"new, from seed {seed}",
+        **{key: header[key] for key in ("date", "commit", "dirty", "versions")},
+    }
+
+
 def read_tower_config(parts: Parts) -> PreTrainedConfig:
     """The tower's configuration; a whole CLIP or SigLIP model gives its vision half."""
-    return tower_config(_read_config("tower", parts.tower))
+    config = tower_config(_read_config("tower", parts.tower))
+    if missing := [name for name in ("image_size", "patch_size", "num_hidden_layers") if getattr(config, name, None) is None]:
+        raise ValueError(
+            f"tower {parts.tower!r} ({config.model_type}) is no vision transformer: no {missing[0]} in its configuration"
+        )
+    return config
 
 
 def joined_processor(
@@ -123,7 +180,7 @@ def joined_model(
     with torch.device("meta"):
         model = DragonflyForConditionalGeneration(config)
     if type(model.model.language_model) is not type(decoder):
-        raise _refusal(parts.language_model, original, f"its {type(decoder).__name__} is no model that AutoModel builds")
+        raise refusal(parts.language_model, original, f"its {type(decoder).__name__} is no model that AutoModel builds")
     model.model.language_model, model.lm_head = decoder, output
     _put_tower(model, parts.tower, original.dtype)
     width = embedding_width(config.text_config)
@@ -137,72 +194,12 @@ def joined_model(
     return model
 
 
-@torch.no_grad()
-def hold_to_original(model: DragonflyForConditionalGeneration, original: Any, name: str, tokenizer: Any) -> None:
-    """Compare logits of a few tokens: a batch of two, one padded on the left, then one more token from the cache.
-
-    Then what an image brings: embeddings of which no token has any.
-
-    Raises:
-        ValueError: in one line, if logits differ, if no cache comes back, or if the language model cannot be called so.
-    """
-    ids = torch.tensor([tokenizer(PROBE, add_special_tokens=False)["input_ids"][:PROBE_TOKENS]]).repeat(2, 1)
-    mask = torch.ones_like(ids)
-    mask[1, : ids.shape[1] // 2] = 0
-    with _evaluating(model, original):
-        try:
-            ours, theirs = (_two_steps(one, ids, mask) for one in (model, original))
-            embeddings = model.get_input_embeddings()(ids)
-            model(inputs_embeds=embeddings.roll(1, dims=-1), attention_mask=mask)
-        except Exception as error:  # whatever a family raises on the usual arguments, its user reads one line
-            raise _refusal(name, original, f"it cannot be called as Dragonfly does ({_one_line(error)})") from error
-    if ours is None or theirs is None:
-        raise _refusal(name, original, "it returns no past_key_values, so that every new token would read all others again")
-    limit = TOLERANCE.get(original.dtype, HALF_TOLERANCE) * float(theirs.abs().max())
-    difference = float((ours - theirs).abs().max())
-    if not difference <= limit:  # or not a number
-        raise _refusal(name, original, f"its logits on text would differ by {difference:.3g} (at most {limit:.3g} is rounding)")
-
-
-def _two_steps(model: Any, ids: Tensor, mask: Tensor) -> Tensor | None:
-    """Logits of all tokens that are not padding, the last of them from the cache: (tokens, vocabulary)."""
-    # Originals compute an auxiliary loss even without labels, and fail at that where part of the tokens are in the cache.
-    options: dict[str, Any] = {"use_cache": True}
-    if wants_router_logits(model.config.get_text_config()):
-        options["output_router_logits"] = False
-    first = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], **options)
-    if getattr(first, "past_key_values", None) is None:
-        return None
-    last = model(input_ids=ids[:, -1:], attention_mask=mask, past_key_values=first.past_key_values, **options)
-    return torch.cat([first.logits, last.logits], dim=1)[mask.bool()].float()
-
-
-@contextmanager
-def _evaluating(*models: nn.Module) -> Generator[None]:
-    """Without dropout, then as before."""
-    modes = [one.training for one in models]
-    for one in models:
-        one.eval()
-    try:
-        yield
-    finally:
-        for one, mode in zip(models, modes, strict=True):
-            one.train(mode)
-
-
-def _refusal(name: str, original: Any, reason: str) -> ValueError:
-    return ValueError(f"language model {name!r} ({original.config.model_type}) cannot be joined: {reason}; choose another")
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
-
-
 def _read_config(what: str, name: str) -> PreTrainedConfig:
+    place = located(name)
     try:
-        return AutoConfig.from_pretrained(located(name))
+        return AutoConfig.from_pretrained(place)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{what} {name!r} has no configuration that can be read ({_one_line(error)})") from error
+        raise ValueError(f"{what} {name!r} has no configuration that can be read ({one_line(error)})") from error
 
 
 def _language_model(name: str, loading: dict[str, Any]) -> Any:
@@ -231,9 +228,9 @@ def _decoder(name: str, original: Any) -> Any:
     decoder = original.base_model if text is original.config else original.get_decoder()
     decoder = original.get_decoder() if decoder is original else decoder
     if getattr(decoder, "config", None) is None or decoder.config.model_type != text.model_type:
-        raise _refusal(name, original, "no language model can be told from the rest of it")
+        raise refusal(name, original, "no language model can be told from the rest of it")
     if not isinstance(original.get_output_embeddings(), nn.Linear):
-        raise _refusal(name, original, "its head is not one linear layer")
+        raise refusal(name, original, "its head is not one linear layer")
     return decoder
 
 
@@ -288,11 +285,12 @@ def _init_projector(projector: nn.Linear, seed: int, deviation: float) -> None:
 
 def _tokenizer(parts: Parts) -> tuple[Any, str, str]:
     """The language model's tokenizer, and its placeholder and separator: named, reserved, or added."""
+    place = located(parts.language_model)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(located(parts.language_model))
+        tokenizer = AutoTokenizer.from_pretrained(place)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"language model {parts.language_model!r} has no tokenizer that can be read ({_one_line(error)})"
+            f"language model {parts.language_model!r} has no tokenizer that can be read ({one_line(error)})"
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -402,7 +402,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         )
         positions = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = head.shaped(self.lm_head(outputs.last_hidden_state[:, positions]), text)
-        loss, balance = None, None
+        loss, balance, weight = None, None, 0.0
         if routed:
             balance, weight = head.auxiliary_loss(self.model.language_model, outputs.router_logits, attention_mask)
         if labels is not None:
