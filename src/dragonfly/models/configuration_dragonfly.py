@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from transformers import AutoConfig, PreTrainedConfig
 
 from dragonfly.models import released
+from dragonfly.models.head import has_bias
 from dragonfly.models.tower import num_prefix_tokens, tower_config, tower_geometry
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderSpec, spec_of
@@ -31,7 +32,9 @@ class DragonflyConfig(PreTrainedConfig):
         vision_feature_layer: index into the tower's hidden states; -2 is the output of the last layer but one. Layers
             above it are not built.
         encoder_batch: most sub-images in one call of the tower; None for all at once.
-        tie_word_embeddings: whether head and input embeddings are one matrix.
+        tie_word_embeddings: whether head and input embeddings are one matrix; as the language model's configuration says where
+            not given.
+        head_bias: whether the head has a bias; as the language model's family has it where not given.
 
     Raises:
         ValueError: for an unknown preset, or an encoder that does not fit the tower.
@@ -48,7 +51,8 @@ class DragonflyConfig(PreTrainedConfig):
     separator_token_id: int | None = None
     vision_feature_layer: int = -2
     encoder_batch: int | None = None
-    tie_word_embeddings: bool = False
+    tie_word_embeddings: bool | None = None
+    head_bias: bool | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.vision_config is None:
@@ -59,6 +63,8 @@ class DragonflyConfig(PreTrainedConfig):
         if isinstance(self.text_config, dict):
             values = dict(self.text_config)
             self.text_config = AutoConfig.for_model(values.pop("model_type", "llama"), **values)
+        self.text_config = self.text_config.get_text_config()  # of a vision-language model, its language model's
+        self._complete_head()
         self.encoder = self._complete_encoder().to_dict()
         self._check_feature_layer()
         super().__post_init__(**kwargs)
@@ -73,6 +79,14 @@ class DragonflyConfig(PreTrainedConfig):
         """Layers of the tower that are built: those below the hidden state that is used."""
         layer, layers = self.vision_feature_layer, self.vision_config.num_hidden_layers
         return layer if layer >= 0 else layers + 1 + layer
+
+    def _complete_head(self) -> None:
+        """Tied weights and the head's bias: what was given, else what the language model has."""
+        if self.tie_word_embeddings is None:
+            self.tie_word_embeddings = bool(getattr(self.text_config, "tie_word_embeddings", False))
+        self.text_config.tie_word_embeddings = self.tie_word_embeddings  # vLLM reads it there
+        if self.head_bias is None:
+            self.head_bias = has_bias(self.text_config)
 
     def _complete_encoder(self) -> EncoderSpec:
         """The encoder configuration with the tower's own geometry, checked against it."""
