@@ -16,7 +16,7 @@ from dragonfly.models import DragonflyForConditionalGeneration
 from dragonfly.models.tower import build_tower, num_prefix_tokens, tower_config
 from dragonfly.models.tower_files import fill_tower, tower_pixels
 from dragonfly.models.tower_structure import FITS, structure_of
-from dragonfly.vision.towers import MEAN_AND_STD, MORE_PREFIX_TOKENS, NOT_A_GRID
+from dragonfly.vision.towers import MEAN_AND_STD, MORE_PREFIX_TOKENS, NOT_A_GRID, PREFIX_TOKENS
 from tests import tiny, towers
 
 ALL = [*towers.TOWERS, *(pytest.param(name, marks=pytest.mark.slow) for name in towers.MORE if towers.known(name))]
@@ -45,6 +45,8 @@ def test_a_tower_gives_the_plain_hidden_state_of_its_last_layer(name: str) -> No
     prefix = num_prefix_tokens(settings)
     if name in towers.TOWERS:
         assert prefix == towers.PREFIX_TOKENS.get(name, 1)
+    if settings.model_type in PREFIX_TOKENS:  # what is known without building a tower
+        assert prefix == PREFIX_TOKENS[settings.model_type] + getattr(settings, "num_register_tokens", 0)
     changed = images[:1].clone()
     changed[..., 8:16, 16:24] += 1.0  # row 1, column 2
     with torch.no_grad():

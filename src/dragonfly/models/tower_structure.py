@@ -22,7 +22,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
-from dragonfly.vision.towers import MORE_PREFIX_TOKENS, NOT_A_GRID
+from dragonfly.vision.towers import MORE_PREFIX_TOKENS, NOT_A_GRID, square_side
 
 FITS = (
     "a tower takes pixel_values (n, 3, R, R) and gives last_hidden_state (n, prefix tokens + patches, hidden), "
@@ -41,10 +41,10 @@ def tower_geometry(config: PreTrainedConfig) -> tuple[int, int]:
     sides: list[int] = []
     for name in ("image_size", "patch_size"):
         value = getattr(config, name, None)
-        axes = [value] if isinstance(value, int) else list(value) if isinstance(value, Sequence) and value else []
-        if not axes or any(axis != axes[0] for axis in axes):
+        side = square_side(value)
+        if side is None:
             raise ValueError(_refusal(config, f"its {name} is {value!r}, and one square side is needed"))
-        sides.append(int(axes[0]))
+        sides.append(side)
     return sides[0], sides[1]
 
 

@@ -1,13 +1,19 @@
-"""What is known of vision towers without their weights: published sizes, and the tokens before the patch tokens."""
+"""What is known of vision towers without building one: published sizes, tokens before patches, mean and deviation of pixels.
+
+Planning counts by it without torch. A model takes its geometry from the tower itself (`models/tower_structure.py`); tests hold the
+two to each other.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 CLIP_BASE = "openai/clip-vit-base-patch32"
 CLIP_LARGE = "openai/clip-vit-large-patch14-336"
+SIGLIP_SO400M = "google/siglip-so400m-patch14-384"
 
-# Published sizes of the two towers of the paper, so that no network is needed to build or read a checkpoint of it.
+# Published sizes: of the two towers of the paper, so that its checkpoints are read without a network, and of a usual SigLIP.
 _CLIP = {"model_type": "clip_vision_model", "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
 KNOWN_TOWERS: dict[str, dict[str, Any]] = {
     CLIP_BASE: {
@@ -30,7 +36,33 @@ KNOWN_TOWERS: dict[str, dict[str, Any]] = {
         "patch_size": 14,
         "projection_dim": 768,
     },
+    SIGLIP_SO400M: {
+        "model_type": "siglip_vision_model",
+        "hidden_act": "gelu_pytorch_tanh",
+        "layer_norm_eps": 1e-6,
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_hidden_layers": 27,
+        "num_attention_heads": 16,
+        "image_size": 384,
+        "patch_size": 14,
+    },
 }
+
+# Tokens before the patch tokens, by model type; `num_register_tokens` come on top.
+PREFIX_TOKENS = {
+    **dict.fromkeys(("clip_vision_model", "metaclip_2_vision_model", "chinese_clip_vision_model"), 1),
+    **dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "vit", "beit", "internvl_vision"), 1),
+    **dict.fromkeys(("siglip_vision_model", "aimv2_vision_model", "idefics3_vision", "smolvlm_vision", "ijepa"), 0),
+    "deit": 2,
+}
+
+
+def square_side(value: Any) -> int | None:
+    """The side of a square that a configuration gives as one number or as one per axis; None if it is no square."""
+    axes = [value] if isinstance(value, int) else list(value) if isinstance(value, Sequence) else []
+    return int(axes[0]) if axes and all(isinstance(axis, int) and axis == axes[0] for axis in axes) else None
+
 
 # Families with more tokens before their patches than CLS and `num_register_tokens`: all of them stand before.
 MORE_PREFIX_TOKENS = ("deit", "pixio", "radio", "sapiens2", "tipsv2_vision_model")
