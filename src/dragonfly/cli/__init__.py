@@ -34,6 +34,7 @@ for command in (
     inspect.plan,
     inspect.presets,
     models.info,
+    models.new,
     models.convert,
     evaluate.rescore,
     report.report,

@@ -1,4 +1,4 @@
-"""`dragonfly info` and `convert`: what a model directory holds, and how to bring a released one into our form."""
+"""`dragonfly info`, `new` and `convert`: what a model directory holds, how one is made of parts, or of a released one."""
 
 from __future__ import annotations
 
@@ -26,11 +26,48 @@ def info(
     from dragonfly.inference.loading import describe
 
     facts = describe(model)
-    if json:
-        common.print_json(facts)
+    _print_facts(facts, json)
+    return 0
+
+
+def new(
+    tower: Annotated[str, typer.Option(help="Vision tower: a directory or a hub name.")],
+    language_model: Annotated[str, typer.Option(help="Causal language model: a directory or a hub name.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="A new directory.")] = None,
+    preset: Annotated[str, typer.Option(help="Levels, grids and policy; see `dragonfly presets`.")] = "v1",
+    chat_template: Annotated[
+        Path | None, typer.Option(help="A Jinja file in place of the language model's own chat template.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="auto (the language model's own), float32, bfloat16 or float16.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of the new projector.")] = 0,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what it would be, from configurations alone; write nothing.")
+    ] = False,
+    json: common.Json = False,
+) -> int:
+    """
+    Join a vision tower and a language model with a new projector, which is then trained.
+
+    Examples:
+
+      dragonfly new --tower openai/clip-vit-large-patch14-336 --language-model Qwen/Qwen3-8B --preset v2 --plan
+
+      dragonfly new --tower ./tower --language-model ./language-model --preset v1 -o ./joined
+    """
+    if plan == (out is not None):
+        raise ValueError("give -o DIRECTORY to write a model, or --plan to see what it would be; one of the two")
+    from dragonfly.inference.loading import describe_config, no_progress_bars
+    from dragonfly.models import joining
+
+    parts = joining.Parts(tower, language_model)
+    if out is None:
+        _print_facts(describe_config(joining.planned_config(parts, preset)), json)
         return 0
-    for name, value in facts.items():
-        typer.echo(f"{name.replace('_', ' '):<22} {_plain(value)}")
+    template = None if chat_template is None else _read(chat_template)
+    with no_progress_bars():
+        model = joining.new(parts, preset, out, chat_template=template, dtype=dtype, seed=seed)
+    _print_facts({"model": str(out), **describe_config(model.config)}, json)
+    common.say(f"the projector is new and knows no image yet; train it: dragonfly train STAGE init_from.checkpoint={out}")
     return 0
 
 
@@ -56,6 +93,21 @@ def convert(
     else:
         typer.echo(f"{target}: {report.summary()}")
     return 0
+
+
+def _print_facts(facts: dict[str, Any], json: bool) -> None:
+    if json:
+        common.print_json(facts)
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name.replace('_', ' '):<22} {_plain(value)}")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--chat-template {path} cannot be read as text ({error})") from None
 
 
 def _plain(value: Any) -> str:

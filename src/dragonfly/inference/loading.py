@@ -69,7 +69,7 @@ def load(
     target, number = _device(device), _dtype(dtype)
     path = locate(model)
     settings = {"preset": changes["preset"]} if "preset" in changes else {}
-    with _one_line(path), _no_progress_bars():
+    with _one_line(path), no_progress_bars():
         config = DragonflyConfig.from_pretrained(path, **settings)
         processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(path, **settings))
         apply_overrides(config, processor, changes)
@@ -133,7 +133,7 @@ def _one_line(path: Path) -> Generator[None]:
 
 
 @contextmanager
-def _no_progress_bars() -> Generator[None]:
+def no_progress_bars() -> Generator[None]:
     """An answer's terminal is no place for the bars of transformers; they come back afterwards."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
@@ -190,6 +190,18 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
     """What a model directory holds, from its configuration alone: parts, encoder, tokens per image, size, origin."""
     path = locate(model, weights=False)
     config = DragonflyConfig.from_pretrained(path)
+    origin = path / ORIGIN
+    return {
+        "model": str(model or "nano (bundled)"),
+        **describe_config(config),
+        "weights_mib": round(sum(file.stat().st_size for file in weight_files(path)) / 2**20, 1),
+        "dtype": str(config.dtype or "float32").removeprefix("torch."),
+        "origin": json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else None,
+    }
+
+
+def describe_config(config: DragonflyConfig) -> dict[str, Any]:
+    """What a configuration alone says: parts and their parameters, encoder, tokens of a square image."""
     with torch.device("meta"):
         built = DragonflyForConditionalGeneration(config)
     parts = {
@@ -198,9 +210,7 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
         "language_model": built.model.language_model,
     }
     layout = make_layout((1000, 1000), config.spec)
-    origin = path / ORIGIN
     return {
-        "model": str(model or "nano (bundled)"),
         "preset": config.preset or "its own encoder",
         "vision_tower": config.vision_config.model_type,
         "language_model": config.get_text_config().model_type,
@@ -208,9 +218,6 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
         "sub_images": {"resolution": config.spec.resolution, "encoded": layout.num_sub_images, "kept": layout.num_kept},
         "tokens_per_image": layout.num_image_tokens,
         "selection": config.spec.to_dict()["selection"],
-        "weights_mib": round(sum(file.stat().st_size for file in weight_files(path)) / 2**20, 1),
-        "dtype": str(config.dtype or "float32").removeprefix("torch."),
-        "origin": json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else None,
     }
 
 

@@ -19,7 +19,7 @@ from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
 from dragonfly.files import usual_permissions
-from dragonfly.models import checkpoints
+from dragonfly.models import checkpoints, head
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
@@ -104,12 +104,16 @@ class DragonflyModel(DragonflyPreTrainedModel):
 
     def __init__(self, config: DragonflyConfig) -> None:
         super().__init__(config)
+        config.check_tower()
         layers = config.num_tower_layers
         self.vision_tower = build_tower(config.vision_config, layers)
-        self.multi_modal_projector = nn.Linear(config.vision_config.hidden_size, config.get_text_config().hidden_size)
+        width = head.embedding_width(config.get_text_config())
+        self.multi_modal_projector = nn.Linear(config.vision_config.hidden_size, width)
         self.language_model = AutoModel.from_config(config.text_config)
+        self._language_arguments = head.accepted_arguments(self.language_model)
+        self._is_stateful = self.language_model._is_stateful
         self.spec = config.spec
-        for name, module in optional_modules(self.spec, config.get_text_config().hidden_size).items():
+        for name, module in optional_modules(self.spec, width).items():
             setattr(self, name, module)
         # Full checkpoints carry the tower's unused top and a head; what other policies use may lie beside, and may be new.
         self._keys_to_ignore_on_load_unexpected = [
@@ -308,20 +312,22 @@ class DragonflyModel(DragonflyPreTrainedModel):
             features = torch.cat(list(encoded.pooler_output)).to(embeds.device, embeds.dtype)
             mask = self.get_placeholder_mask(input_ids, embeds, features)
             embeds = embeds.masked_scatter(mask, features)
-        outputs = self.language_model(
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=embeds,
+        arguments = {
+            "attention_mask": attention_mask,
+            "position_ids": position_ids,
+            "past_key_values": past_key_values,
+            "inputs_embeds": embeds,
             **kwargs,
-        )
+        }
+        outputs = self.language_model(**head.fitting(arguments, self._language_arguments))
         return DragonflyModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
+            past_key_values=getattr(outputs, "past_key_values", None),
             hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
+            attentions=getattr(outputs, "attentions", None),
             image_hidden_states=features,
             selection_loss=getattr(encoded, "selection_loss", None),
+            router_logits=getattr(outputs, "router_logits", None),
         )
 
 
@@ -335,7 +341,10 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         super().__init__(config)
         self.model = DragonflyModel(config)
         text = config.get_text_config()
-        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        self.lm_head = nn.Linear(head.embedding_width(text), text.vocab_size, bias=bool(config.head_bias))
+        name = head.embedding_name(self.model.language_model)
+        self._tied_weights_keys = {"lm_head.weight": f"model.language_model.{name}.weight"}
+        self._is_stateful = self.model._is_stateful
         self.post_init()
         ignored: Any = self._keys_to_ignore_on_load_unexpected  # what the parts ignore, collected by post_init
         self._keys_to_ignore_on_load_unexpected = {key for key in ignored if key != HEAD}  # a stray head is a fault here
@@ -368,7 +377,15 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
-        """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all); given labels, the loss."""
+        """As `DragonflyModel.forward`, then logits of the last `logits_to_keep` positions (0: all); given labels, the loss.
+
+        Logits have the language model's own factor and soft cap. Given labels, `output_router_logits` (in `text_config`, or
+        here) adds the auxiliary loss of a mixture of experts.
+        """
+        text = self.config.get_text_config()
+        routed = kwargs.pop("output_router_logits", None)
+        if routed is None and labels is not None:
+            routed = head.wants_router_logits(text)
         outputs = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,
@@ -384,13 +401,18 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             question_mask=question_mask,
             evidence_high=evidence_high,
             mm_encoder_outputs=mm_encoder_outputs,
+            **({"output_router_logits": True} if routed else {}),
             **kwargs,
         )
         positions = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(outputs.last_hidden_state[:, positions])
-        loss = None
+        logits = head.shaped(self.lm_head(outputs.last_hidden_state[:, positions]), text)
+        loss, balance, weight = None, None, 0.0
+        if routed:
+            balance, weight = head.auxiliary_loss(self.model.language_model, outputs.router_logits, attention_mask)
         if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.get_text_config().vocab_size, **kwargs)
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=text.vocab_size, **kwargs)
+            if balance is not None:
+                loss = loss + weight * balance.to(loss.device)
         return DragonflyCausalLMOutputWithPast(
             loss=loss,
             logits=logits,
@@ -399,4 +421,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
             selection_loss=outputs.selection_loss,
+            aux_loss=balance,
+            router_logits=outputs.router_logits,
         )

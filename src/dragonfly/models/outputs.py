@@ -28,11 +28,15 @@ class DragonflyModelOutputWithPast(BaseModelOutputWithPast):
 
     image_hidden_states: Tensor | None = None
     selection_loss: Tensor | None = None
+    router_logits: tuple[Tensor, ...] | None = None
 
 
 @dataclass
 class DragonflyCausalLMOutputWithPast(ModelOutput):
-    """`logits` (batch, length, vocabulary) and, where labels were given, their mean cross-entropy `loss`."""
+    """`logits` (batch, length, vocabulary) and, where labels were given, their mean cross-entropy `loss`.
+
+    `aux_loss`, `router_logits`: of a mixture of experts that was asked for them; `loss` then holds its share of `aux_loss`.
+    """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
@@ -41,3 +45,5 @@ class DragonflyCausalLMOutputWithPast(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
     image_hidden_states: Tensor | None = None
     selection_loss: Tensor | None = None
+    aux_loss: Tensor | None = None
+    router_logits: tuple[Tensor, ...] | None = None

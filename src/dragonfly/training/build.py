@@ -8,19 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor, AutoTokenizer, PreTrainedConfig
+from transformers import AutoProcessor, PreTrainedConfig
 
 from dragonfly.config import Config
 from dragonfly.inference.loading import bundled_model
-from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
-from dragonfly.models.connector import optional_modules
-from dragonfly.models.released import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
-from dragonfly.models.tower import tower_config
+from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
+from dragonfly.models.joining import Parts, joined_model, joined_processor, located, read_tower_config
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import GEOMETRY, EncoderSpec
 
@@ -103,10 +99,8 @@ def _loaded_model(recipe: Recipe, checkpoint: str, processor: DragonflyProcessor
 
 
 def _joined_processor(recipe: Recipe) -> DragonflyProcessor:
-    tokenizer, image_token, separator_token = _tokenizer(recipe.init_from)
-    encoder = encoder_of(recipe, _tower_config(recipe.init_from))
-    image_processor = DragonflyImageProcessor(encoder=encoder, preset=recipe.model.preset)
-    return DragonflyProcessor(image_processor, tokenizer, image_token=image_token, separator_token=separator_token)
+    parts = _parts(recipe.init_from)
+    return joined_processor(parts, encoder_of(recipe, read_tower_config(parts)), recipe.model.preset)
 
 
 def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
@@ -162,91 +156,15 @@ def four_bits() -> Any:
 
 
 def _joined_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
-    """Tower and language model put into place, the projector new. Built without storage, so nothing is held twice."""
-    source, options = recipe.init_from, loading_options(recipe)
-    language: Any = AutoModelForCausalLM.from_pretrained(existing(source.language_model or ""), **options)
-    if len(processor.tokenizer) > language.get_input_embeddings().num_embeddings:
-        language.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
-    config = DragonflyConfig(
-        vision_config=_tower_config(source),
-        text_config=language.config.get_text_config(),
-        preset=recipe.model.preset,
-        encoder=processor.image_processor.encoder,
-        image_token_id=processor.image_token_id,
-        separator_token_id=processor.separator_token_id,
-        tie_word_embeddings=bool(language.config.tie_word_embeddings),
-        dtype=options["dtype"],
+    return joined_model(
+        _parts(recipe.init_from), processor, preset=recipe.model.preset, seed=recipe.seed, **loading_options(recipe)
     )
-    with torch.device("meta"):
-        model = DragonflyForConditionalGeneration(config)
-    model.model.language_model = language.base_model
-    model.lm_head = language.get_output_embeddings()
-    model.model.vision_tower.to_empty(device="cpu").to(options["dtype"])
-    _fill_tower(model.model.vision_tower, source, options["dtype"])
-    for name, module in optional_modules(config.spec, config.text_config.hidden_size).items():
-        setattr(model.model, name, module if name == "mean_embedding" else module.to(options["dtype"]))
-    projector = nn.Linear(config.vision_config.hidden_size, config.text_config.hidden_size)
-    _init_projector(projector, recipe.seed, config.text_config.initializer_range)
-    model.model.multi_modal_projector = projector.to(options["dtype"])
-    model.generation_config = language.generation_config
-    return model
 
 
-def _init_projector(projector: nn.Linear, seed: int, deviation: float) -> None:
-    """Normal weights of the language model's own spread, the same on every rank."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        projector.weight.normal_(0.0, deviation, generator=generator)
-        projector.bias.zero_()
-
-
-def _fill_tower(tower: nn.Module, source: InitFrom, dtype: torch.dtype) -> None:
-    """Copy the weights below the feature layer; buffers that a checkpoint does not hold are made anew."""
-    loaded, built = _inner(AutoModel.from_pretrained(existing(source.tower or ""), dtype=dtype)), _inner(tower)
-    weights = {**loaded.state_dict(), **dict(loaded.named_buffers())}
-    tensors = {**dict(built.named_parameters()), **dict(built.named_buffers())}
-    if missing := [name for name in tensors if name not in weights]:
-        raise ValueError(f"tower {source.tower!r} lacks {missing[0]} and {len(missing) - 1} more tensors; is it a vision tower?")
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            tensor.copy_(weights[name])
-
-
-def _inner(tower: nn.Module) -> nn.Module:
-    """The encoder itself where a whole CLIP or SigLIP model, or a wrapper, was loaded."""
-    return getattr(tower, "vision_model", tower)
-
-
-def _tower_config(source: InitFrom) -> Any:
-    return tower_config(AutoConfig.from_pretrained(existing(source.tower or "")))
-
-
-def _tokenizer(source: InitFrom) -> tuple[Any, str, str]:
-    """The language model's tokenizer, and its placeholder and separator: named, reserved, or added."""
-    tokenizer = AutoTokenizer.from_pretrained(existing(source.language_model or ""))
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    known = tokenizer.get_vocab()
-    chosen = []
-    for named, reserved, added in (
-        (source.image_token, RELEASED_IMAGE_TOKEN, "<image>"),
-        (source.separator_token, RELEASED_SEPARATOR_TOKEN, "<separator>"),
-    ):
-        token = named or (reserved if reserved in known else added)
-        if token not in known:
-            tokenizer.add_special_tokens({"additional_special_tokens": [token]}, replace_extra_special_tokens=False)
-            logger.info("added the token %s to the tokenizer", token)
-        chosen.append(token)
-    return tokenizer, chosen[0], chosen[1]
+def _parts(source: InitFrom) -> Parts:
+    return Parts(existing(source.tower or ""), existing(source.language_model or ""), source.image_token, source.separator_token)
 
 
 def existing(name: str) -> str:
     """The name itself, or the bundled model's directory for `nano`; ValueError when it names a path and there is nothing."""
-    if name == BUNDLED:
-        return str(bundled_model())
-    if name.startswith((".", "/", "~")) or name.count("/") != 1:
-        path = Path(name).expanduser()
-        if not (path / "config.json").is_file():
-            raise ValueError(f"no model directory {name!r} (no config.json there); give a directory or a hub name 'owner/model'")
-        return str(path)
-    return name
+    return str(bundled_model()) if name == BUNDLED else located(name)
