@@ -138,7 +138,7 @@ def test_what_would_be_lost_is_refused_in_one_line(name: str, tower: Path, tmp_p
 
 
 def test_an_encoder_decoder_is_refused(tower: Path, tmp_path: Path) -> None:
-    sizes = {"d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2, "d_kv": 8, "vocab_size": 300}
+    sizes: Any = {"d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2, "d_kv": 8, "vocab_size": 300}
     folder = save(T5ForConditionalGeneration(T5Config(**sizes)), tmp_path / "t5")
     with pytest.raises(ValueError, match="reads its text in an encoder; give a decoder-only language model"):
         join(tower, folder)
