@@ -98,3 +98,11 @@ def test_the_fine_tunes_numbers_are_those_of_its_result_file() -> None:
     scores = [result["scores"], *(result["baselines"][name]["scores"] for name in ("majority", "blind", "shuffled_image"))]
     expected = [tuple(f"{100 * each[key]['value']:.1f}" for key in ("exact_match", "closed_accuracy")) for each in scores]
     assert rows == expected
+
+
+def test_the_compatibility_page_is_what_its_result_file_says() -> None:
+    script = runpy.run_path(str(ROOT / "benchmarks" / "compatibility.py"))
+    result = json.loads((ROOT / "benchmarks" / "results" / "compatibility.json").read_text(encoding="utf-8"))
+    assert script["render"](result) == (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    measured = [facts for facts in result["language_models"].values() if "refused" not in facts]
+    assert len(measured) > 50 and max(facts["logits"] for facts in measured) < 1e-5 > max(facts["loss"] for facts in measured)

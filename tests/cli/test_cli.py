@@ -26,8 +26,9 @@ from tests import tiny
 from tests.cli.conftest import Run
 from tests.cli.test_ask import refused
 from tests.imaging.images import encoded, exif
+from tests.training import small
 
-COMMANDS = ("ask", "chat", "zoom", "plan", "presets", "info", "convert")
+COMMANDS = ("ask", "chat", "zoom", "plan", "presets", "info", "new", "convert")
 
 
 def test_version_and_bare_call(run: Run) -> None:
@@ -202,3 +203,23 @@ def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_new_joins_what_it_is_given_and_plan_writes_nothing(run: Run, tmp_path: Path) -> None:
+    parts = small.parts(tmp_path)
+    given = ("new", "--tower", parts["tower"], "--language-model", parts["language_model"], "--preset", "low-only")
+    planned = json.loads(run(*given, "--plan", "--json").out)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["language_model", "tower"]
+    made = run(*given, "-o", tmp_path / "new", "--json")
+    assert made.code == 0 and "the projector is new" in made.err
+    facts = json.loads(made.out)
+    assert facts.pop("model") == str(tmp_path / "new") and facts == planned
+    template = tmp_path / "template.jinja"
+    template.write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    assert run(*given, "-o", tmp_path / "told", "--chat-template", template).code == 0
+    assert (tmp_path / "told" / "chat_template.jinja").read_text() == template.read_text()
+    refused(run(*given), "give -o DIRECTORY to write a model, or --plan")
+    refused(run(*given, "-o", tmp_path / "new"), "exists and is not empty")
+    refused(run(*given, "-o", tmp_path / "other", "--chat-template", tmp_path / "none"), "cannot be read as text")
+    refused(run(*given, "-o", tmp_path / "other", "--dtype", "int3"), "unknown dtype 'int3'")
+    assert not (tmp_path / "other").exists()

@@ -50,9 +50,9 @@ def new(
 
     Examples:
 
-      dragonfly new --tower openai/clip-vit-large-patch14-336 --language-model Qwen/Qwen3-8B --preset v2 --plan
+      dragonfly new --tower ./siglip --language-model Qwen/Qwen3-8B --plan
 
-      dragonfly new --tower ./tower --language-model ./language-model --preset v1 -o ./joined
+      dragonfly new --tower ./clip --language-model ./llama --preset v2 -o ./new
     """
     if plan == (out is not None):
         raise ValueError("give -o DIRECTORY to write a model, or --plan to see what it would be; one of the two")
