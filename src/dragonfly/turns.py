@@ -1,18 +1,18 @@
 """Turns of any chat template: which characters of a rendered conversation are answers, and what each image is asked.
 
-Knows no markup. A template is read by what it writes around stand-ins: characters of Unicode's private use, which no template and no
-text has. Answers are found in a conversation by rendering it once more with stand-ins in place of its words; `read_marks` renders
-small conversations, once per template. Promises that what it finds was verified: the words put back give the real text, and
-what stands before an answer is what generation is given. What cannot be verified is refused.
+Knows no markup. A template is read by what it writes around stand-ins: characters of Unicode's private use, which no template
+and no text has. Answers are found in a conversation by rendering it once more with stand-ins in place of its words; `read_marks`
+renders small conversations, once per template. Promises that what it finds was verified: the words put back give the real text,
+and what stands before an answer is what generation is given. What cannot be verified is refused.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 Message = Mapping[str, Any]
@@ -50,12 +50,13 @@ class Marks:
     close: str
 
 
-def read_marks(render: Render, controls: Sequence[str]) -> Marks:
+def read_marks(render: Render, controls: Sequence[str], eos: str | None = None) -> Marks:
     """The marks of a template, from small conversations.
 
     Args:
         render: of the template.
         controls: the tokenizer's control tokens, at one of which an answer must end.
+        eos: the one at which generation stops anyway; it is the end where each answer has it, else the first one is.
 
     Raises:
         ValueError: if the template does not say where an answer begins, or ends one in no control token.
@@ -67,25 +68,27 @@ def read_marks(render: Render, controls: Sequence[str]) -> Marks:
         raise ValueError("the chat template adds nothing for add_generation_prompt, so it does not say where an answer begins")
     if header not in between:
         raise ValueError(
-            f"the chat template asks for an answer with {_shown(header)} but writes {_shown(between)} before one: what is trained "
-            "would not be what generation is given; use another chat template"
+            f"the chat template asks for an answer with {_shown(header)} but writes {_shown(between)} before one: what is "
+            "trained would not be what generation is given; use another chat template"
         )
     found = [(after.index(token), -len(token), token) for token in controls if token.strip() and token in after]
     if not found:
-        wrote = f"ends an answer with {_shown(after)}, in which is no" if after.strip() else "writes no end after an answer, so no"
+        wrote = f"ends an answer with {_shown(after)}" if after.strip() else "writes nothing after an answer"
         raise ValueError(
-            f"the chat template {wrote} control token of the tokenizer stands there and generation could not stop; "
+            f"the chat template {wrote}, where generation cannot stop: no control token of the tokenizer is there; "
             "use another chat template, or add its end of turn to the tokenizer as a special token"
         )
-    users = [before]
+    users, end = [before], min(found)[2]
     for more in ([user, answer, again], [{**user, "role": "system"}, again]):
         try:
             users.append(_around(render(more, True))[-2])
         except ValueError:
             continue  # no second turn, or no system message: this template forbids it
-    opening = users[0] if len(users) == 1 else os.path.commonprefix([text[::-1] for text in users[:2]])[::-1]
+    if eos is not None and eos in after and all(eos in text for text in users[1:2]):
+        end = eos
+    opening = users[0] if len(users) == 1 else _common_end(*users[:2])
     close = _around(render([user], False))[-1].strip() or header.strip()
-    return Marks(header, between.rpartition(header)[2], min(found)[2], opening.strip(), close)
+    return Marks(header, between.rpartition(header)[2], end, opening.strip(), close)
 
 
 def answer_spans(render: Render, messages: Sequence[Message], marks: Marks) -> tuple[str, list[Span]]:
@@ -115,13 +118,13 @@ def answer_spans(render: Render, messages: Sequence[Message], marks: Marks) -> t
             opened, ended = before.rfind(marks.header), after.find(marks.end)
             if opened < 0:
                 raise TurnError(
-                    f"the chat template writes {_shown(before[-_SHOWN:])} before the answer in message {index + 1}, and generation is "
-                    f"given {_shown(marks.header)}; train a conversation of fewer turns"
+                    f"the chat template writes {_shown(before[-_SHOWN:])} before the answer in message {index + 1}, and "
+                    f"generation is given {_shown(marks.header)}; train one question per conversation"
                 )
             if ended < 0:
                 raise TurnError(
                     f"the chat template writes {_shown(after)} after the answer in message {index + 1}, without the end of turn "
-                    f"{_shown(marks.end)}; train a conversation of fewer turns"
+                    f"{_shown(marks.end)}; train one question per conversation"
                 )
             start = places[own[0]][0] - len(before) + opened + len(marks.header)
             spans.append((start, places[own[-1]][1] + ended + len(marks.end)))
@@ -233,6 +236,11 @@ def _around(text: str, stand_ins: int | None = None) -> list[str]:
     if not numbers or (stand_ins is not None and len(numbers) != stand_ins):
         raise ValueError("the chat template does not write down what is said; use another chat template")
     return literals
+
+
+def _common_end(one: str, other: str) -> str:
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(one), reversed(other), strict=False)))
+    return one[len(one) - same :]
 
 
 def _taken_apart(text: str) -> tuple[list[str], list[int]]:

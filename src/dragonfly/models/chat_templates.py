@@ -1,7 +1,8 @@
 # pyright: reportUnknownMemberType=false
 """Which chat template a processor gets: the language model's own as it is, with images as placeholders wherever they stand.
 
-The project's own template is for released weights (`block_first`) and for tokenizers that have its control tokens and no template.
+The project's own template is for released weights (`block_first`), and for tokenizers without a template that have its control
+tokens.
 """
 
 from __future__ import annotations
@@ -41,19 +42,42 @@ def chat_template_for(tokenizer: Any, image_token: str, block_first: bool = Fals
     return template if all(token in known for token in re.findall(r"<\|\w+\|>", template)) else None
 
 
+def joined_chat_template(tokenizer: Any, image_token: str, file: str | None) -> str:
+    """The chat template of a model that is joined: that of `file` where one is named, else `chat_template_for`'s.
+
+    Raises:
+        ValueError: if there is none, `file` cannot be read, or the template does not write down what a user says.
+    """
+    given = None
+    if file is not None:
+        try:
+            given = Path(file).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"init_from.chat_template: cannot read {file!r} ({type(error).__name__}); name a Jinja file"
+            ) from None
+    template = chat_template_for(tokenizer, image_token, given=given)
+    if template is None:
+        raise ValueError(
+            "the language model's tokenizer has no chat template, so how turns begin and end is not known; "
+            "name a Jinja file with one (init_from.chat_template=FILE)"
+        )
+    return template
+
+
 def project_template(image_token: str, block_first: bool) -> str:
     """The project's chat template for a placeholder and a place of the images."""
     head = f'{{%- set image_token = "{image_token}" -%}}{{%- set block_first = {str(block_first).lower()} -%}}\n'
     return head + PROJECT.read_text(encoding="utf-8")
 
 
-def default_of(template: Any) -> str | None:
+def default_of(template: str | dict[str, str] | None) -> str | None:
     """A tokenizer's or processor's template; of several named ones, the default."""
     return template.get("default") if isinstance(template, dict) else template
 
 
 def _with_images(tokenizer: Any, own: str, image_token: str) -> str:
-    """The template itself where it writes images as placeholders in their place, else with the parts of a message joined before."""
+    """The template itself where it writes images as placeholders in their place, else with a message's parts joined before it."""
     bos = _missing_bos(tokenizer, own)
     for as_parts in (None, False, True):
         template = f"{{{{- {bos} }}}}{own}" if bos and as_parts is None else own

@@ -110,12 +110,12 @@ class DragonflyProcessor(ProcessorMixin):
             output.update(self.question_inputs(asked, kwargs.get("return_tensors")))
         return output
 
-    def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **options: Any) -> Any:
+    def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As transformers, with the assistant mask and the questions of policy `question` taken from the messages.
 
-        The mask is 1 on what generation has to produce: each answer with its end of turn, under any template, with `{% generation %}`
-        marks in it or without (`turns.answer_spans`); where the marks say otherwise, they are not followed. ValueError where the
-        template refuses the conversation, or its answers cannot be found.
+        The mask is 1 on what generation has to produce: each answer with its end of turn, under any template, with
+        `{% generation %}` marks in it or without (`turns.answer_spans`); marks that say otherwise are not followed. ValueError
+        where the template refuses the conversation, or its answers cannot be found.
         """
         inputs = dict(options.pop("processor_kwargs", None) or {})
         batched = _is_batch(conversation)
@@ -138,7 +138,9 @@ class DragonflyProcessor(ProcessorMixin):
         tensors = options.get("return_tensors", inputs.get("return_tensors"))
         return output.convert_to_tensors(tensor_type=None if tensors == "auto" else tensors)
 
-    def answers(self, messages: Sequence[Mapping[str, Any]], chat_template: str | None = None, **options: Any) -> tuple[str, list[Span]]:
+    def answers(
+        self, messages: Sequence[Mapping[str, Any]], chat_template: str | None = None, **options: Any
+    ) -> tuple[str, list[Span]]:
         """A conversation's text and the [start, end) of its answers in it; see `turns.answer_spans`."""
         options = {name: value for name, value in options.items() if name not in _NOT_OF_TEMPLATE}
         render = self._renderer(chat_template, options)
@@ -148,7 +150,9 @@ class DragonflyProcessor(ProcessorMixin):
         """What the chat template writes around words. ValueError if answers do not end in a control token of the tokenizer."""
         key = repr((chat_template or self.chat_template, options))
         if key not in self._marks:
-            self._marks[key] = read_marks(self._renderer(chat_template, options), sorted(self.control_tokens))
+            self._marks[key] = read_marks(
+                self._renderer(chat_template, options), sorted(self.control_tokens), self.tokenizer.eos_token
+            )
         return self._marks[key]
 
     @property

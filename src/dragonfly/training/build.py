@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProces
 from dragonfly.config import Config
 from dragonfly.inference.loading import bundled_model
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
+from dragonfly.models.chat_templates import joined_chat_template
 from dragonfly.models.connector import optional_modules
 from dragonfly.models.released import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
 from dragonfly.models.tower import tower_config
@@ -66,7 +67,16 @@ def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForCo
     else:
         model = _joined_model(recipe, processor)
     model.config.encoder_batch = None  # all ranks must call the tower equally often
+    stop_at_turns(model.generation_config, processor)
     return model
+
+
+def stop_at_turns(generation_config: Any, processor: DragonflyProcessor) -> None:
+    """Let plain `generate` stop where an answer ends, and pad; saved with the model."""
+    ends = processor.stop_ids(generation_config)
+    generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+    if generation_config.pad_token_id is None:
+        generation_config.pad_token_id = processor.tokenizer.pad_token_id
 
 
 def loading_options(recipe: Recipe) -> dict[str, Any]:
@@ -106,7 +116,9 @@ def _joined_processor(recipe: Recipe) -> DragonflyProcessor:
     tokenizer, image_token, separator_token = _tokenizer(recipe.init_from)
     encoder = encoder_of(recipe, _tower_config(recipe.init_from))
     image_processor = DragonflyImageProcessor(encoder=encoder, preset=recipe.model.preset)
-    return DragonflyProcessor(image_processor, tokenizer, image_token=image_token, separator_token=separator_token)
+    template = joined_chat_template(tokenizer, image_token, recipe.init_from.chat_template)
+    tokens: dict[str, Any] = {"image_token": image_token, "separator_token": separator_token}
+    return DragonflyProcessor(image_processor, tokenizer, chat_template=template, **tokens)
 
 
 def encoder_for(options: ModelOptions, encoder: Any) -> dict[str, Any]:
@@ -224,8 +236,6 @@ def _tower_config(source: InitFrom) -> Any:
 def _tokenizer(source: InitFrom) -> tuple[Any, str, str]:
     """The language model's tokenizer, and its placeholder and separator: named, reserved, or added."""
     tokenizer = AutoTokenizer.from_pretrained(existing(source.language_model or ""))
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
     known = tokenizer.get_vocab()
     chosen = []
     for named, reserved, added in (
