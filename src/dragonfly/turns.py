@@ -215,7 +215,7 @@ def _user_turns(text: str, marks: Marks) -> list[str]:
     _, *opened = text.split(marks.user)
     for part in opened:
         ends = [end for end in (part.find(marks.close), part.find(marks.header)) if end >= 0]
-        turns.append(part[: min(ends)] if ends else part)
+        turns.append((part[: min(ends)] if ends else part).strip())
     return turns
 
 
@@ -254,11 +254,12 @@ def _drawn(messages: Sequence[Message], tags: bool) -> tuple[list[Message], list
     owners: list[int] = []
 
     def stand_in(text: str, owner: int) -> str:
-        pieces = _TAG.split(text) if tags else [text]
+        pieces = _TAG.split(text) if tags and _TAG.sub("", text) else [text]
         for at, piece in enumerate(pieces[::2]):
-            pieces[2 * at] = f"{_OPEN}{len(words)}{_CLOSE}"
-            words.append(piece)
-            owners.append(owner)
+            if piece or len(pieces) == 1:
+                pieces[2 * at] = f"{_OPEN}{len(words)}{_CLOSE}"
+                words.append(piece)
+                owners.append(owner)
         return "".join(pieces)
 
     drawn: list[Message] = []
