@@ -68,8 +68,8 @@ def read_marks(render: Render, controls: Sequence[str], eos: str | None = None) 
         raise ValueError("the chat template adds nothing for add_generation_prompt, so it does not say where an answer begins")
     if header not in between:
         raise ValueError(
-            f"the chat template asks for an answer with {_shown(header)} but writes {_shown(between)} before one: what is "
-            "trained would not be what generation is given; use another chat template"
+            f"the chat template asks for an answer with {_shown(header, last=True)} but writes {_shown(between, last=True)} before "
+            "one: what is trained would not be what generation is given; use another chat template"
         )
     found = [(after.index(token), -len(token), token) for token in controls if token.strip() and token in after]
     if not found:
@@ -118,8 +118,8 @@ def answer_spans(render: Render, messages: Sequence[Message], marks: Marks) -> t
             opened, ended = before.rfind(marks.header), after.find(marks.end)
             if opened < 0:
                 raise TurnError(
-                    f"the chat template writes {_shown(before[-_SHOWN:])} before the answer in message {index + 1}, and "
-                    f"generation is given {_shown(marks.header)}; train one question per conversation"
+                    f"the chat template writes {_shown(before, last=True)} before the answer in message {index + 1}, and "
+                    f"generation is given {_shown(marks.header, last=True)}; train one question per conversation"
                 )
             if ended < 0:
                 raise TurnError(
@@ -296,5 +296,8 @@ def _forms(word: str) -> list[str]:
     return sorted(dict.fromkeys((word, *trimmed)), key=len, reverse=True)
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+def _shown(text: str, last: bool = False) -> str:
+    """A text for a message, of a long one the beginning, or the end."""
+    if len(text) <= _SHOWN:
+        return repr(text)
+    return repr("..." + text[-_SHOWN:] if last else text[:_SHOWN] + "...")

@@ -87,6 +87,10 @@ def _with_images(tokenizer: Any, own: str, image_token: str) -> str:
             template = f"{head}{CONTENT.read_text(encoding='utf-8').rstrip()}{{{{- {bos or repr('')} }}}}{own}"
         if _writes_images(tokenizer, template, image_token, strings=as_parts is None):
             return template
+    try:
+        tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template=own, tokenize=False)
+    except (TemplateError, TypeError) as error:
+        raise ValueError(f"the chat template cannot be used ({error}); give another (init_from.chat_template)") from None
     raise ValueError("the chat template does not write down what a user says; give another (init_from.chat_template)")
 
 
