@@ -1,7 +1,7 @@
 """What is known of vision towers without building one: published sizes, tokens before patches, mean and deviation of pixels.
 
-Planning counts by it without torch. A model takes its geometry from the tower itself (`models/tower_structure.py`); tests hold the
-two to each other.
+Planning counts by it without torch. A model takes its geometry from the tower itself (`models/tower_structure.py`); tests hold
+the two to each other.
 """
 
 from __future__ import annotations
