@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
-from transformers.cache_utils import Cache
-from transformers.utils.generic import can_return_tuple
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils.generic import TransformersKwargs, can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
 from dragonfly.models import checkpoints
@@ -34,7 +34,14 @@ from dragonfly.models.connector import (
     reduced,
 )
 from dragonfly.models.mean_embedding import MeanEmbedding
-from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
+from dragonfly.models.outputs import (
+    CACHE,
+    DragonflyCausalLMOutputWithPast,
+    DragonflyImageFeatures,
+    DragonflyModelOutputWithPast,
+    by_image,
+    joined,
+)
 from dragonfly.models.query_projection import QueryProjection, embed_questions
 from dragonfly.models.tower import build_tower, unused_weights
 from dragonfly.vision.layout import level_counts
@@ -49,7 +56,7 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _skip_keys_device_placement = ["past_key_values", "cache"]  # noqa: RUF012
     _keep_in_fp32_modules_strict = {"mean_embedding"}  # noqa: RUF012
     _supports_flash_attn = True
     _supports_sdpa = True
@@ -124,11 +131,15 @@ class DragonflyModel(DragonflyPreTrainedModel):
         self.language_model.set_input_embeddings(value)
 
     def encode(self, sub_images: Tensor) -> Tensor:
-        """Run the tower over (n, 3, R, R) sub-images, at most `config.encoder_batch` at once: (n, tokens, hidden)."""
+        """Run the tower over (n, 3, R, R) sub-images: (n, tokens, hidden)."""
+        last: Any = self.run_tower(sub_images).last_hidden_state
+        return last
+
+    def run_tower(self, sub_images: Tensor, **kwargs: Any) -> BaseModelOutput:
+        """The tower's output over (n, 3, R, R) sub-images, at most `config.encoder_batch` of them at once."""
         dtype = next(self.vision_tower.parameters()).dtype
         batches = sub_images.to(dtype).split(self.config.encoder_batch or len(sub_images))
-        outputs = [self.vision_tower(pixel_values=batch).last_hidden_state for batch in batches]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return joined([self.vision_tower(pixel_values=batch, return_dict=True, **kwargs) for batch in batches])
 
     def embed_sub_images(self, sub_images: Tensor) -> Tensor:
         """The mean projected token of each of (n, 3, R, R) sub-images: (n, hidden)."""
@@ -158,23 +169,32 @@ class DragonflyModel(DragonflyPreTrainedModel):
             sub_image_positions: (num_images, num_sub_images, 3) level, row and column, for a learned position.
             question_ids, question_mask: (num_images, length) what each image is asked, for policy `question`.
             evidence_high: (num_images, high) areas shared with the answer's boxes; gives `selection_loss` under that policy.
+            kwargs: what transformers' towers take, such as `output_hidden_states`.
 
         Returns:
             `pooler_output`: list with one (features, hidden) tensor per image; `selection`: `vision.Selection`, a list with
             one per image where images differ in number, or None if the model chose nothing.
+
+        Raises:
+            ValueError: for an unknown keyword argument.
         """
+        _refuse_unknown(kwargs)
         question = self.embed_questions(question_ids, question_mask)
         views = Views(pixel_values, sub_image_regions, sub_image_positions, None, question, evidence_high)
         if num_sub_images is not None:
-            done = [self.connect(*one) for one in self.encode_views(views, num_sub_images, selected_high)]
-            return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done])
+            images = self._views_of_images(views, num_sub_images, selected_high)
+            images, output = self._encode_images(images, **kwargs)
+            done = [self.connect(*one) for one in images]
+            tower = by_image(output, [one.features.shape[1] for one, _ in images])
+            return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done], **tower)
         counts = self._level_counts(pixel_values.shape[1])
         if selected_high is not None:
             check_selected(selected_high, (pixel_values.shape[0], counts.kept))
             views, counts = self._with_choice(views, selected_high, counts)
-        encoded = self.encode(views.features.flatten(0, 1)).unflatten(0, views.features.shape[:2])
-        connected = self.connect(replace(views, features=encoded), counts)
-        return image_features([connected], list(connected.tokens.unbind()), connected.selection)
+        number, sub_images = views.features.shape[:2]
+        tower = by_image(self.run_tower(views.features.flatten(0, 1), **kwargs), [sub_images] * number)
+        connected = self.connect(replace(views, features=tower["last_hidden_state"]), counts)
+        return image_features([connected], list(connected.tokens.unbind()), connected.selection, **tower)
 
     def embed_questions(self, ids: Tensor | None, mask: Tensor | None) -> Tensor | None:
         """What each image is asked as a vector, where the policy wants to know: (num_images, hidden)."""
@@ -220,6 +240,19 @@ class DragonflyModel(DragonflyPreTrainedModel):
             views: `features` holds the pixels, (num_images, num_sub_images, 3, R, R).
             num_sub_images, selected: as in `get_image_features`.
         """
+        return self._encode_images(self._views_of_images(views, num_sub_images, selected))[0]
+
+    def _encode_images(self, images: list[Encoded], **kwargs: Any) -> tuple[list[Encoded], BaseModelOutput]:
+        """One pass of the tower over all sub-images; also what it gave beside the features."""
+        rows = [one.features[0] for one, _ in images]
+        output = self.run_tower(torch.cat(rows), **kwargs)
+        last: Any = output.last_hidden_state
+        encoded = last.split([len(row) for row in rows])
+        done = [(replace(one, features=features[None]), count) for (one, count), features in zip(images, encoded, strict=True)]
+        return done, output
+
+    def _views_of_images(self, views: Views, num_sub_images: Tensor | None, selected: Tensor | None) -> list[Encoded]:
+        """Images one by one, not encoded yet, without what a choice handed in leaves out."""
         if views.codes is None:
             raise ValueError(MISSING.format("num_sub_images", "sub_image_regions"))
         numbers = [views.features.shape[1]] * len(views.features) if num_sub_images is None else num_sub_images.tolist()
@@ -231,11 +264,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             for index, count in enumerate(counts):
                 chosen = selected[index][None, : count.kept]
                 images[index], counts[index] = self._with_choice(images[index], chosen, count)
-        rows = [one.features[0] for one in images]
-        encoded = self.encode(torch.cat(rows)).split([len(row) for row in rows])
-        return [
-            (replace(one, features=features[None]), count) for one, features, count in zip(images, encoded, counts, strict=True)
-        ]
+        return list(zip(images, counts, strict=True))
 
     def get_placeholder_mask(self, input_ids: Tensor | None, inputs_embeds: Tensor, image_features: Tensor) -> Tensor:
         """(batch, length, 1) mask of the placeholders, checked against the number of features.
@@ -265,7 +294,6 @@ class DragonflyModel(DragonflyPreTrainedModel):
         pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         sub_image_regions: Tensor | None = None,
         num_sub_images: Tensor | None = None,
@@ -280,7 +308,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
         """Ids (batch, length) and images -> hidden states (batch, length, hidden).
 
         Images stand in the order of their placeholder blocks, row after row; rows without images bring none.
-        `mm_encoder_outputs={"image": get_image_features(...)}` takes the place of `pixel_values`.
+        `mm_encoder_outputs={"image": get_image_features(...)}` takes the place of `pixel_values`. The rest goes to the language
+        model: so does the key-value cache, which transformers 5.24 calls `cache` and earlier ones `past_key_values`.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
@@ -308,17 +337,16 @@ class DragonflyModel(DragonflyPreTrainedModel):
         outputs = self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=embeds,
             **kwargs,
         )
         return DragonflyModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=features,
             selection_loss=getattr(encoded, "selection_loss", None),
+            **{CACHE: getattr(outputs, CACHE)},
         )
 
 
@@ -351,7 +379,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
@@ -371,7 +398,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             pixel_values=pixel_values,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             sub_image_regions=sub_image_regions,
             num_sub_images=num_sub_images,
@@ -391,9 +417,16 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         return DragonflyCausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
             selection_loss=outputs.selection_loss,
+            **{CACHE: getattr(outputs, CACHE)},
         )
+
+
+def _refuse_unknown(kwargs: dict[str, Any]) -> None:
+    """What is neither ours nor a vision tower's would be passed over there."""
+    unknown = sorted(set(kwargs) - set(TransformersKwargs.__annotations__))
+    if unknown:
+        raise ValueError(f"get_image_features takes no {', '.join(unknown)}; give what the image processor returns")
