@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from dragonfly.models import released
+from dragonfly.models import released, remote_code
 from dragonfly.models.tower import num_prefix_tokens, tower_config
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderSpec, spec_of
 from dragonfly.vision.towers import PREFIX_TOKENS
 
 
-class DragonflyConfig(PreTrainedConfig):
+class DragonflyConfig(remote_code.SavesItsShim, PreTrainedConfig):
     """Configuration of a Dragonfly model.
 
     Args:
@@ -63,6 +63,13 @@ class DragonflyConfig(PreTrainedConfig):
         self.encoder = self._complete_encoder().to_dict()
         self._check_feature_layer()
         super().__post_init__(**kwargs)
+        head = "DragonflyForConditionalGeneration"
+        self.auto_map = remote_code.auto_map(
+            AutoConfig="DragonflyConfig",
+            AutoModel="DragonflyModel",
+            AutoModelForImageTextToText=head,
+            AutoModelForMultimodalLM=head,
+        )
 
     @property
     def spec(self) -> EncoderSpec:

@@ -18,7 +18,7 @@ from transformers.processing_utils import ImagesKwargs
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_image
-from dragonfly.models import released
+from dragonfly.models import released, remote_code
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS
 from dragonfly.vision.layout import Box, Size, SubImageLayout, level_counts, make_layout
@@ -49,7 +49,7 @@ STEPS = ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb")
 FIXED = ("preset", "released_images", "size", *STEPS)
 
 
-class DragonflyImageProcessor(PilBackend):
+class DragonflyImageProcessor(remote_code.SavesItsShim, PilBackend):
     """Cuts images into sub-images.
 
     Returns per call:
@@ -96,6 +96,7 @@ class DragonflyImageProcessor(PilBackend):
         side = spec_of(kwargs["encoder"]).resolution
         kwargs["size"] = {"height": side, "width": side}
         super().__init__(**kwargs)
+        self.auto_map = remote_code.auto_map(AutoImageProcessor="DragonflyImageProcessor")
 
     @property
     def spec(self) -> EncoderSpec:

@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils.generic import TransformersKwargs, can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
-from dragonfly.models import checkpoints
+from dragonfly.models import checkpoints, remote_code
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
@@ -50,7 +50,7 @@ HEAD = r"^lm_head\."
 Encoded = tuple[Views, LevelCounts]  # of one image
 
 
-class DragonflyPreTrainedModel(PreTrainedModel):
+class DragonflyPreTrainedModel(remote_code.SavesItsShim, PreTrainedModel):
     config_class = DragonflyConfig
     config: DragonflyConfig
     base_model_prefix = "model"

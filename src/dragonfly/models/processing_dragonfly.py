@@ -13,7 +13,7 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
-from dragonfly.models import released
+from dragonfly.models import released, remote_code
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
 from dragonfly.turns import image_questions
@@ -37,7 +37,7 @@ class DragonflyProcessorKwargs(ProcessingKwargs, total=False):
     _defaults = {}  # noqa: RUF012  # pyright: ignore[reportGeneralTypeIssues]
 
 
-class DragonflyProcessor(ProcessorMixin):
+class DragonflyProcessor(remote_code.SavesItsShim, ProcessorMixin):
     """Joins a `DragonflyImageProcessor` and a tokenizer.
 
     Args:
@@ -66,6 +66,7 @@ class DragonflyProcessor(ProcessorMixin):
         self.separator_token_id = _single_id(tokenizer, separator_token)
         template = chat_template or default_chat_template(image_token, block_first)
         super().__init__(image_processor, tokenizer, chat_template=template, **kwargs)
+        self.auto_map = remote_code.auto_map(AutoProcessor="DragonflyProcessor")
 
     def __call__(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As transformers; under policy `question` also `question_ids` and `question_mask`, (num_images, length) both."""
