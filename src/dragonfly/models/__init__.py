@@ -26,6 +26,7 @@ AutoModelForMultimodalLM.register(DragonflyConfig, DragonflyForConditionalGenera
 AutoImageProcessor.register(DragonflyConfig, image_processor_classes={"pil": DragonflyImageProcessor}, exist_ok=True)
 AutoProcessor.register(DragonflyConfig, DragonflyProcessor, exist_ok=True)
 # `transformers serve` looks for a model type in these tables, not in the Auto classes.
+modeling_auto.MODEL_MAPPING_NAMES["dragonfly"] = DragonflyModel.__name__
 modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES["dragonfly"] = DragonflyForConditionalGeneration.__name__
 modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES["dragonfly"] = DragonflyForConditionalGeneration.__name__
 register_checkpoint_conversion_mapping("DragonflyForConditionalGeneration", WEIGHT_RENAMES, overwrite=True)

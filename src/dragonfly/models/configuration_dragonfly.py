@@ -19,7 +19,7 @@ from dragonfly.vision.spec import EncoderSpec, spec_of
 from dragonfly.vision.towers import PREFIX_TOKENS
 
 
-class DragonflyConfig(remote_code.SavesItsShim, PreTrainedConfig):
+class DragonflyConfig(PreTrainedConfig):
     """Configuration of a Dragonfly model.
 
     Args:
@@ -71,6 +71,13 @@ class DragonflyConfig(remote_code.SavesItsShim, PreTrainedConfig):
             AutoModelForMultimodalLM=head,
         )
 
+    register_for_auto_class = remote_code.keeps_its_shim
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+        """As transformers, with the shim that loads it where this package was not imported."""
+        remote_code.write_shim(save_directory)
+        return super().save_pretrained(save_directory, *args, **kwargs)
+
     @property
     def spec(self) -> EncoderSpec:
         """The encoder configuration as an object."""
@@ -117,15 +124,15 @@ class DragonflyConfig(remote_code.SavesItsShim, PreTrainedConfig):
     def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
         cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any
     ) -> Any:
-        # The folder is needed to find the tower that a released config.json names; Auto classes pass it the same way.
-        kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))
+        # The folder is needed to find the tower that a released config.json names; it is no part of the configuration.
+        kwargs["folder"] = str(pretrained_model_name_or_path)
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        preset = kwargs.pop("preset", None)
+        preset, folder = kwargs.pop("preset", None), kwargs.pop("folder", None)
         if released.is_released(config_dict):
-            config_dict = released.translate_config(config_dict, kwargs.get("name_or_path"), preset)
+            config_dict = released.translate_config(config_dict, folder or kwargs.get("name_or_path"), preset)
         if preset is not None:
             config_dict = {**config_dict, "preset": preset, "encoder": None}
         return super().from_dict(config_dict, **kwargs)

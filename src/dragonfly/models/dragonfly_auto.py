@@ -1,7 +1,7 @@
 """The classes of a Dragonfly model, which come with the package dragonfly-vlm.
 
-A copy of this file lies beside saved weights, where transformers looks for a model's own code (`trust_remote_code=True`). It holds
-none: it imports the installed package, and importing that registers the classes with transformers.
+A copy of this file lies beside saved weights, where transformers looks for a model's own code (`trust_remote_code=True`). It
+holds none: it imports the installed package, and importing that registers the classes with transformers.
 """
 
 try:  # transformers does not look into a try block for packages to demand, and would name the wrong one

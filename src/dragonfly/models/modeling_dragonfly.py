@@ -18,6 +18,7 @@ from transformers.utils.generic import TransformersKwargs, can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
 from dragonfly.models import checkpoints, remote_code
+from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
@@ -50,19 +51,19 @@ HEAD = r"^lm_head\."
 Encoded = tuple[Views, LevelCounts]  # of one image
 
 
-class DragonflyPreTrainedModel(remote_code.SavesItsShim, PreTrainedModel):
+class DragonflyPreTrainedModel(PreTrainedModel):
     config_class = DragonflyConfig
     config: DragonflyConfig
     base_model_prefix = "model"
     input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _skip_keys_device_placement = ["past_key_values", "cache"]  # noqa: RUF012
-    _keep_in_fp32_modules_strict = {"mean_embedding"}  # noqa: RUF012
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
+    register_for_auto_class = remote_code.keeps_its_shim
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -115,6 +116,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         self.spec = config.spec
         for name, module in optional_modules(self.spec, config.get_text_config().hidden_size).items():
             setattr(self, name, module)
+        self._keep_in_fp32_modules_strict = {"mean_embedding"} if hasattr(self, "mean_embedding") else None
         # Full checkpoints carry the tower's unused top and a head; what other policies use may lie beside, and may be new.
         self._keys_to_ignore_on_load_unexpected = [
             *unused_weights(config.vision_config, layers),
@@ -178,7 +180,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         Raises:
             ValueError: for an unknown keyword argument.
         """
-        _refuse_unknown(kwargs)
+        refuse_unknown(kwargs, TransformersKwargs.__annotations__, "get_image_features")
         question = self.embed_questions(question_ids, question_mask)
         views = Views(pixel_values, sub_image_regions, sub_image_positions, None, question, evidence_high)
         if num_sub_images is not None:
@@ -423,10 +425,3 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             selection_loss=outputs.selection_loss,
             **{CACHE: getattr(outputs, CACHE)},
         )
-
-
-def _refuse_unknown(kwargs: dict[str, Any]) -> None:
-    """What is neither ours nor a vision tower's would be passed over there."""
-    unknown = sorted(set(kwargs) - set(TransformersKwargs.__annotations__))
-    if unknown:
-        raise ValueError(f"get_image_features takes no {', '.join(unknown)}; give what the image processor returns")

@@ -14,10 +14,11 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
 from dragonfly.models import released, remote_code
+from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
+from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImageProcessorKwargs
 from dragonfly.turns import image_questions
-from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS, reads_question
+from dragonfly.vision.inputs import EVIDENCE_POLICIES, input_names, reads_question
 from dragonfly.vision.layout import SubImageLayout
 from dragonfly.vision.presets import get_preset
 
@@ -32,12 +33,12 @@ class DragonflyTextKwargs(TextKwargs, total=False):
 
 class DragonflyProcessorKwargs(ProcessingKwargs, total=False):
     text_kwargs: DragonflyTextKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
-    images_kwargs: DragonflyImagesKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
+    images_kwargs: DragonflyImageProcessorKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
     # transformers before 5.23 reads this attribute; a TypedDict does not inherit it.
     _defaults = {}  # noqa: RUF012  # pyright: ignore[reportGeneralTypeIssues]
 
 
-class DragonflyProcessor(remote_code.SavesItsShim, ProcessorMixin):
+class DragonflyProcessor(ProcessorMixin):
     """Joins a `DragonflyImageProcessor` and a tokenizer.
 
     Args:
@@ -64,16 +65,38 @@ class DragonflyProcessor(remote_code.SavesItsShim, ProcessorMixin):
         self.image_token, self.separator_token, self.block_first = image_token, separator_token, block_first
         self.image_token_id = _single_id(tokenizer, image_token)
         self.separator_token_id = _single_id(tokenizer, separator_token)
+        self.image_token_ids = [self.image_token_id, self.separator_token_id]  # what `mm_token_type_ids` marks: the whole block
         template = chat_template or default_chat_template(image_token, block_first)
         super().__init__(image_processor, tokenizer, chat_template=template, **kwargs)
         self.auto_map = remote_code.auto_map(AutoProcessor="DragonflyProcessor")
 
+    register_for_auto_class = remote_code.keeps_its_shim
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+        """As transformers, with the shim that loads it where this package was not imported."""
+        remote_code.write_shim(save_directory)
+        return super().save_pretrained(save_directory, *args, **kwargs)
+
     def __call__(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As transformers; under policy `question` also `question_ids` and `question_mask`, (num_images, length) both."""
+        """As transformers; under policy `question` also `question_ids` and `question_mask`, (num_images, length) both.
+
+        Raises:
+            ValueError: for an unknown keyword argument, videos or audio.
+        """
+        self._refuse_unknown(kwargs)
         output = super().__call__(images, text, *args, **kwargs)
         if self.asks and text is not None and not _is_empty([] if images is None else images):
             output.update(self.question_inputs(self.questions(images, text), kwargs.get("return_tensors")))
         return output
+
+    def _refuse_unknown(self, kwargs: dict[str, Any]) -> None:
+        known = {"common_kwargs", "return_metadata", "videos", "audio", *DragonflyProcessorKwargs.__annotations__}
+        for group in DragonflyProcessorKwargs.__annotations__.values():
+            known.update(getattr(group, "__annotations__", ()))
+        refuse_unknown(kwargs, known, type(self).__name__)
+        for name in ("videos", "audio"):
+            if kwargs.get(name) is not None:
+                raise ValueError(f"{name} given, and this model reads images and text alone; leave it out")
 
     @property
     def asks(self) -> bool:
@@ -119,7 +142,7 @@ class DragonflyProcessor(remote_code.SavesItsShim, ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return [*self.tokenizer.model_input_names, *(one.name for one in IMAGE_INPUTS)]
+        return [*self.tokenizer.model_input_names, *input_names(self.image_processor.spec)]
 
     def _get_num_multimodal_tokens(self, image_sizes: Sequence[tuple[int, int]] | None = None, **kwargs: Any) -> MultiModalData:
         """Prompt tokens (separators included) and rows of `pixel_values` of images of (height, width); no pixels needed."""
@@ -130,9 +153,11 @@ class DragonflyProcessor(remote_code.SavesItsShim, ProcessorMixin):
 
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As transformers; under `block_first` each row becomes images, BOS, text (and EOS where asked for)."""
-        images, text, videos, audio = super().prepare_inputs_layout(
-            images=None if _is_empty(images) else images, text=text, **kwargs
-        )
+        images = None if _is_empty(images) else images
+        if images is not None:
+            switches = {**kwargs, **(kwargs.get("images_kwargs") or {})}
+            images = self.image_processor.fetch_images(images, switches.get("urls"), switches.get("raw_base64"))
+        images, text, videos, audio = super().prepare_inputs_layout(images=images, text=text, **kwargs)
         if text is None:
             return images, text, videos, audio
         if not self.block_first:
@@ -158,6 +183,8 @@ class DragonflyProcessor(remote_code.SavesItsShim, ProcessorMixin):
 
     def _cut(self, text: str, limit: int) -> str:
         """The longest beginning of at most `limit` tokens. No merge crosses a token's edge, so its ids stay the same."""
+        if limit < 1:
+            return ""
         offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         return text if len(offsets) <= limit else text[: offsets[limit - 1][1]]
 
@@ -168,7 +195,8 @@ class DragonflyProcessor(remote_code.SavesItsShim, ProcessorMixin):
             raise ValueError("add_end_of_text belongs to released weights (block_first); the chat template ends turns itself")
         if self.block_first:  # BOS is written and the text is cut already; the tokenizer must do neither again
             options.update(add_special_tokens=False, truncation=False)
-            options.pop("max_length", None)
+            if options.get("padding") != "max_length":
+                options.pop("max_length", None)
         return merged
 
     @classmethod

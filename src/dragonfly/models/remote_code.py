@@ -19,15 +19,12 @@ def auto_map(**classes: str) -> dict[str, str]:
     return {auto: f"{SHIM.stem}.{name}" for auto, name in classes.items()}
 
 
-class SavesItsShim:
-    """A class that writes the shim wherever it is saved; first among the bases."""
+def write_shim(folder: str | Path) -> None:
+    """Put the shim beside what is saved in `folder`."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    write_text(Path(folder) / SHIM.name, SHIM.read_text(encoding="utf-8"))
 
-    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
-        Path(save_directory).mkdir(parents=True, exist_ok=True)
-        write_text(Path(save_directory) / SHIM.name, SHIM.read_text(encoding="utf-8"))
-        parent: Any = super()
-        return parent.save_pretrained(save_directory, *args, **kwargs)
 
-    @classmethod
-    def register_for_auto_class(cls, auto_class: Any = None) -> None:
-        """Nothing: transformers would copy a file of this package, and what that imports, in place of the shim."""
+@classmethod
+def keeps_its_shim(cls: Any, auto_class: Any = None) -> None:
+    """In place of `register_for_auto_class`: with that, saving would copy a file of this package over the shim's place."""
