@@ -262,7 +262,7 @@ RAW = base64.b64encode(png(tiny.image())).decode()
 
 def test_urls_are_fetched_only_where_that_is_switched_on(web: list[str], tmp_path: Path) -> None:
     expected = pixels(image_processor(), tiny.image())
-    with pytest.raises(ValueError, match="fetching is off.*set urls to 'public'"):
+    with pytest.raises(ValueError, match=r"fetching is off.*set urls to 'public'"):
         image_processor()(URL)
     assert not web
     assert torch.equal(pixels(image_processor(), URL, urls="public"), expected)

@@ -143,7 +143,10 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
     features, positions = views.features, views.positions
     if counts.high > counts.kept:
         if views.codes is None:
-            raise ValueError(MISSING.format("selection", "sub_image_regions"))
+            raise ValueError(
+                f"{MISSING.format('selection', 'sub_image_regions')}; a trainer that does not forward it may forward "
+                "image_position_ids: AutoProcessor.from_pretrained(..., regions_name='image_position_ids')"
+            )
         indices = views.selected
         if indices is None:
             selection, losses = _select(views, counts, spec, modules)

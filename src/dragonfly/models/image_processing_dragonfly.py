@@ -41,6 +41,8 @@ class DragonflyImageProcessorKwargs(ImagesKwargs, total=False):
     evidence: per image the boxes that hold the answer, in source pixels (`oracle`; learning `question`).
     urls: "public" fetches http(s) URLs, from public addresses only and within `imaging`'s limits; "refuse" (default) does not.
     raw_base64: take a string of base64 for an image; by default only data URLs are.
+    regions_name: return `sub_image_regions` as "image_position_ids", for trainers that forward a fixed list of names (TRL's
+        GRPO and RLOO); never saved.
     """
 
     preset: str | None
@@ -49,6 +51,7 @@ class DragonflyImageProcessorKwargs(ImagesKwargs, total=False):
     evidence: list[Any] | None
     urls: Literal["refuse", "public"] | None
     raw_base64: bool | None
+    regions_name: Literal["sub_image_regions", "image_position_ids"] | None
 
 
 # Settings that decide what the model sees: fixed when the image processor is made, so that no call departs from it unnoticed.
@@ -93,6 +96,7 @@ class DragonflyImageProcessor(PilBackend):
     evidence = None
     urls = "refuse"
     raw_base64 = False
+    regions_name = "sub_image_regions"
 
     if TYPE_CHECKING:  # transformers' own signature does not list an image processor's options
 
@@ -132,6 +136,9 @@ class DragonflyImageProcessor(PilBackend):
     def image_policy(self) -> Any:
         """How images are decoded: as `imaging.RELEASED_POLICY` for released weights, else as `imaging.DEFAULT_POLICY`."""
         return replace(RELEASED_POLICY if self.released_images else DEFAULT_POLICY, urls=self.urls)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in super().to_dict().items() if name != "regions_name"}
 
     def layout(self, size: Size) -> SubImageLayout:
         """The layout of an image of (height, width)."""
@@ -188,6 +195,7 @@ class DragonflyImageProcessor(PilBackend):
         encoder: dict[str, Any] | None = None,
         evidence: Sequence[Sequence[Box]] | None = None,
         return_tensors: Any = None,
+        regions_name: str | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         spec = spec_of(encoder or {})
@@ -216,6 +224,8 @@ class DragonflyImageProcessor(PilBackend):
         if "selected_high" in wanted:
             data["selected_high"] = [np.array(keep, dtype=np.int64) for keep in kept]
         data = {one.name: _stack(data[one.name], one.pad) for one in IMAGE_INPUTS if one.name in data} | {"layouts": layouts}
+        if regions_name == "image_position_ids":
+            data[regions_name] = data.pop("sub_image_regions")
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["layouts"])
 
     def get_number_of_image_tokens(self, height: int, width: int) -> int:

@@ -45,7 +45,7 @@ from dragonfly.models.outputs import (
 )
 from dragonfly.models.query_projection import QueryProjection, embed_questions
 from dragonfly.models.tower import build_tower, unused_weights
-from dragonfly.vision.layout import level_counts
+from dragonfly.vision.layout import PADDING, level_counts
 
 HEAD = r"^lm_head\."
 Encoded = tuple[Views, LevelCounts]  # of one image
@@ -158,6 +158,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
+        image_position_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyImageFeatures:
         """Encode images up to the language model's embeddings.
@@ -171,6 +172,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             sub_image_positions: (num_images, num_sub_images, 3) level, row and column, for a learned position.
             question_ids, question_mask: (num_images, length) what each image is asked, for policy `question`.
             evidence_high: (num_images, high) areas shared with the answer's boxes; gives `selection_loss` under that policy.
+            image_position_ids: `sub_image_regions` by a name that TRL's trainers by reward forward; says `num_sub_images` too.
             kwargs: what transformers' towers take, such as `output_hidden_states`.
 
         Returns:
@@ -181,6 +183,10 @@ class DragonflyModel(DragonflyPreTrainedModel):
             ValueError: for an unknown keyword argument.
         """
         refuse_unknown(kwargs, TransformersKwargs.__annotations__, "get_image_features")
+        if image_position_ids is not None:
+            sub_image_regions = image_position_ids
+            if level_counts(self.spec) is None:
+                num_sub_images = (image_position_ids != PADDING).sum(dim=1)
         question = self.embed_questions(question_ids, question_mask)
         views = Views(pixel_values, sub_image_regions, sub_image_positions, None, question, evidence_high)
         if num_sub_images is not None:
@@ -304,6 +310,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
+        image_position_ids: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyModelOutputWithPast:
@@ -329,6 +336,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
                 question_ids,
                 question_mask,
                 evidence_high,
+                image_position_ids,
                 return_dict=True,
             )
         features = None
@@ -391,6 +399,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
+        image_position_ids: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
@@ -408,6 +417,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             question_ids=question_ids,
             question_mask=question_mask,
             evidence_high=evidence_high,
+            image_position_ids=image_position_ids,
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
