@@ -1,5 +1,6 @@
 #!/bin/sh
-# Run the tests of models/ and vision/ under the oldest transformers that pyproject.toml allows.
+# Run the tests of models/ and vision/ under the oldest transformers that pyproject.toml allows, and exchange saved models with the
+# newest (that of .venv, or of the interpreter NEWEST).
 #
 # usage: scripts/test_floor.sh [FOLDER] [PYTEST ARGUMENTS...]
 #
@@ -23,4 +24,13 @@ if ! "$python" -c "import transformers, sys; sys.exit(transformers.__version__ !
     $pip --constraint "$folder/others.lock" torch==2.13.0 "transformers==$floor" accelerate pillow numpy pydantic pyyaml typer rich \
         jinja2 jaxtyping filelock beartype pytest hypothesis
 fi
-PYTHONPATH=src exec "$python" -m pytest -p no:cacheprovider tests/models tests/vision "$@"
+PYTHONPATH=src "$python" -m pytest -p no:cacheprovider tests/models tests/vision "$@"
+
+# What one version saves, the other loads.
+newest=${NEWEST:-.venv/bin/python}
+rm -rf "$folder/newest" "$folder/oldest"
+export PYTHONPATH=src:. TRANSFORMERS_VERBOSITY=error
+"$newest" scripts/cross_versions.py save "$folder/newest"
+"$python" scripts/cross_versions.py load "$folder/newest"
+"$python" scripts/cross_versions.py save "$folder/oldest"
+"$newest" scripts/cross_versions.py load "$folder/oldest"

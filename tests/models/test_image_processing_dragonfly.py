@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor
 
+from dragonfly.imaging import load
 from dragonfly.models import PRESETS, DragonflyImageProcessor
 from dragonfly.vision.layout import PADDING, make_layout
 from dragonfly.vision.selection import select_before_tower
@@ -236,3 +238,81 @@ def test_what_is_no_image_is_one_line(source: Any, words: str) -> None:
 def test_layout_is_made_once() -> None:
     processor = image_processor()
     assert processor(tiny.image())["layouts"][0] == make_layout((64, 96), processor.spec)
+
+
+# where images may come from
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was asked of the internet, which answers with one image."""
+    asked: list[str] = []
+
+    def fetch(url: str, policy: Any) -> bytes:
+        asked.append(url)
+        return png(tiny.image())
+
+    monkeypatch.setattr(load, "fetch", fetch)
+    return asked
+
+
+URL = "https://example.org/image.png"
+RAW = base64.b64encode(png(tiny.image())).decode()
+
+
+def test_urls_are_fetched_only_where_that_is_switched_on(web: list[str], tmp_path: Path) -> None:
+    expected = pixels(image_processor(), tiny.image())
+    with pytest.raises(ValueError, match=r"fetching is off.*set urls to 'public'"):
+        image_processor()(URL)
+    assert not web
+    assert torch.equal(pixels(image_processor(), URL, urls="public"), expected)
+    DragonflyImageProcessor(encoder=tiny.config("v1").encoder, urls="public").save_pretrained(tmp_path)
+    for cls in (DragonflyImageProcessor, AutoImageProcessor):
+        assert torch.equal(pixels(cls.from_pretrained(tmp_path), URL), expected)
+        with pytest.raises(ValueError, match="fetching is off"):
+            cls.from_pretrained(tmp_path)(URL, urls="refuse")
+    assert web == [URL] * 3
+
+
+def test_addresses_of_a_private_network_are_refused_all_the_same() -> None:
+    with pytest.raises(ValueError, match="not public"):
+        image_processor()("http://127.0.0.1:9/a.png", urls="public")
+
+
+@pytest.mark.parametrize("raw", [RAW, "\n".join(RAW[at : at + 76] for at in range(0, len(RAW), 76)), "A" * 5_000_000])
+def test_raw_base64_is_read_only_where_that_is_switched_on(raw: str) -> None:
+    with pytest.raises(ValueError, match=r"characters of base64 .* raw_base64=True") as caught:
+        image_processor()(raw)
+    assert len(str(caught.value)) < 200
+    if raw.startswith("A"):
+        with pytest.raises(ValueError, match="not") as caught:
+            image_processor()(raw, raw_base64=True)
+        assert len(str(caught.value)) < 200
+        return
+    expected = pixels(image_processor(), tiny.image())
+    assert torch.equal(pixels(image_processor(), raw, raw_base64=True), expected)
+    always = DragonflyImageProcessor(encoder=tiny.config("v1").encoder, raw_base64=True)
+    assert torch.equal(pixels(always, raw), expected)
+
+
+def test_no_message_repeats_a_path_without_end() -> None:
+    with pytest.raises(ValueError) as caught:
+        image_processor()("/no/such/" + "x." * 10**6)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ulrs": "public"}, "takes no argument 'ulrs'; did you mean urls"),
+        ({"encodr": {}}, "did you mean encoder"),
+        ({"zzz": 1}, "leave it out"),
+        ({"do_center_crop": True}, "of no use"),
+        ({"urls": "all"}, "'public'"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        DragonflyImageProcessor(**options)
+    with pytest.raises(ValueError, match=words):
+        image_processor()(tiny.image(), **options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoProcessor
 
+from dragonfly.imaging import load
 from dragonfly.models import DragonflyProcessor
 from tests import tiny
 
@@ -160,3 +163,44 @@ def test_block_first_end_of_text_and_cut() -> None:
     assert cut == [[*block("v1-released"), BOS, *letters(of, "abc")]]
     with pytest.raises(ValueError, match=r"add_end_of_text belongs to released weights"):
         processor()(text="a", add_end_of_text=True)
+
+
+# chat content
+
+
+def test_a_chat_takes_addresses_where_that_is_switched_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    tiny.image().save(buffer, "PNG")
+    monkeypatch.setattr(load, "fetch", lambda url, policy: buffer.getvalue())
+    raw = base64.b64encode(buffer.getvalue()).decode()
+
+    def chat(part: dict[str, Any], of: Any, **options: Any) -> torch.Tensor:
+        messages = [{"role": "user", "content": [{"type": "image", **part}, {"type": "text", "text": "what?"}]}]
+        wanted: Any = {"tokenize": True, "return_dict": True, "return_tensors": "pt", "processor_kwargs": options}
+        return of.apply_chat_template(messages, **wanted)["pixel_values"]
+
+    expected = chat({"image": tiny.image()}, processor())
+    processor().save_pretrained(tmp_path)
+    for part, words, switch in (
+        ({"url": "https://example.org/a.png"}, "fetching is off", {"urls": "public"}),
+        ({"base64": raw}, "raw_base64=True", {"raw_base64": True}),
+    ):
+        with pytest.raises(ValueError, match=words):
+            chat(part, processor())
+        assert torch.equal(chat(part, processor(), **switch), expected)
+        assert torch.equal(chat(part, processor(), images_kwargs=switch), expected)
+        assert torch.equal(chat(part, AutoProcessor.from_pretrained(tmp_path, **switch)), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"paddding": True}, "did you mean padding"),
+        ({"images_kwarg": {}}, "did you mean images_kwargs"),
+        ({"audios": ["a.wav"]}, "did you mean audio"),
+        ({"audio": ["a.wav"]}, "images and text alone"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        processor()(text="<image>a", images=tiny.image(), **options)

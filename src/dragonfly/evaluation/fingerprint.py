@@ -9,7 +9,7 @@ import torch
 from dragonfly.inference import Engine
 
 _SAMPLES = 256  # values read of each tensor: any training step changes some of them
-_NOT_THE_MODEL = ("_name_or_path", "transformers_version")  # where it lies and what reads it
+_NOT_THE_MODEL = ("_name_or_path", "transformers_version", "auto_map")  # where it lies and what reads it
 
 
 @torch.inference_mode()

@@ -92,7 +92,7 @@ def _name(source: Any) -> str:
     if isinstance(source, str) and (match := _URL.match(source)):
         return f"{source[:40].partition(',')[0]}" if match[1].lower() == "data" else display_url(source)
     if isinstance(source, str | Path):
-        return one_line(str(source)) or "''"
+        return one_line(str(source)[:200]) or "''"
     return "PIL image" if isinstance(source, Image.Image) else type(source).__name__
 
 

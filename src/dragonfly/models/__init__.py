@@ -10,6 +10,7 @@ from transformers import (
     AutoProcessor,
 )
 from transformers.conversion_mapping import register_checkpoint_conversion_mapping
+from transformers.models.auto import modeling_auto
 
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
@@ -24,6 +25,10 @@ AutoModelForImageTextToText.register(DragonflyConfig, DragonflyForConditionalGen
 AutoModelForMultimodalLM.register(DragonflyConfig, DragonflyForConditionalGeneration, exist_ok=True)
 AutoImageProcessor.register(DragonflyConfig, image_processor_classes={"pil": DragonflyImageProcessor}, exist_ok=True)
 AutoProcessor.register(DragonflyConfig, DragonflyProcessor, exist_ok=True)
+# `transformers serve` looks for a model type in these tables, not in the Auto classes.
+modeling_auto.MODEL_MAPPING_NAMES["dragonfly"] = DragonflyModel.__name__
+modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES["dragonfly"] = DragonflyForConditionalGeneration.__name__
+modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES["dragonfly"] = DragonflyForConditionalGeneration.__name__
 register_checkpoint_conversion_mapping("DragonflyForConditionalGeneration", WEIGHT_RENAMES, overwrite=True)
 register_checkpoint_conversion_mapping("DragonflyModel", BASE_WEIGHT_RENAMES, overwrite=True)
 

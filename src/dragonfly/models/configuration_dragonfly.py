@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
-from dragonfly.models import released
+from dragonfly.models import released, remote_code
 from dragonfly.models.head import has_bias
 from dragonfly.models.tower import num_prefix_tokens, tower_config, tower_geometry
 from dragonfly.vision.presets import get_preset
@@ -68,6 +68,20 @@ class DragonflyConfig(PreTrainedConfig):
         self.encoder = self._complete_encoder().to_dict()
         self._check_feature_layer()
         super().__post_init__(**kwargs)
+        head = "DragonflyForConditionalGeneration"
+        self.auto_map = remote_code.auto_map(
+            AutoConfig="DragonflyConfig",
+            AutoModel="DragonflyModel",
+            AutoModelForImageTextToText=head,
+            AutoModelForMultimodalLM=head,
+        )
+
+    register_for_auto_class = remote_code.keeps_its_shim
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+        """As transformers, with the shim that loads it where this package was not imported."""
+        remote_code.write_shim(save_directory)
+        return super().save_pretrained(save_directory, *args, **kwargs)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -131,15 +145,15 @@ class DragonflyConfig(PreTrainedConfig):
     def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
         cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any
     ) -> Any:
-        # The folder is needed to find the tower that a released config.json names; Auto classes pass it the same way.
-        kwargs.setdefault("name_or_path", str(pretrained_model_name_or_path))
+        # The folder is needed to find the tower that a released config.json names; it is no part of the configuration.
+        kwargs["folder"] = str(pretrained_model_name_or_path)
         return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        preset = kwargs.pop("preset", None)
+        preset, folder = kwargs.pop("preset", None), kwargs.pop("folder", None)
         if released.is_released(config_dict):
-            config_dict = released.translate_config(config_dict, kwargs.get("name_or_path"), preset)
+            config_dict = released.translate_config(config_dict, folder or kwargs.get("name_or_path"), preset)
         if preset is not None:
             config_dict = {**config_dict, "preset": preset, "encoder": None}
         return super().from_dict(config_dict, **kwargs)

@@ -143,7 +143,10 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
     features, positions = views.features, views.positions
     if counts.high > counts.kept:
         if views.codes is None:
-            raise ValueError(MISSING.format("selection", "sub_image_regions"))
+            raise ValueError(
+                f"{MISSING.format('selection', 'sub_image_regions')}; a trainer that does not forward it may forward "
+                "image_position_ids: AutoProcessor.from_pretrained(..., regions_name='image_position_ids')"
+            )
         indices = views.selected
         if indices is None:
             selection, losses = _select(views, counts, spec, modules)
@@ -169,14 +172,15 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
     return Connected(torch.cat(parts, dim=1), selection, losses)
 
 
-def image_features(done: list[Connected], tokens: list[Tensor], selection: Any) -> DragonflyImageFeatures:
-    """The output of all images; the loss is the mean over those that have evidence."""
+def image_features(done: list[Connected], tokens: list[Tensor], selection: Any, **tower: Any) -> DragonflyImageFeatures:
+    """The output of all images, with what the tower gave (`outputs.by_image`); the loss is the mean over those with evidence."""
     pairs = [one.losses for one in done if one.losses is not None]
     loss = None
     if pairs:
         losses, known = (torch.cat(values) for values in zip(*pairs, strict=True))
         loss = (losses * known).sum() / known.sum().clamp(min=1)
-    return DragonflyImageFeatures(pooler_output=tokens, selection=selection, selection_loss=loss)  # pyright: ignore[reportArgumentType]
+    values: Any = tokens
+    return DragonflyImageFeatures(pooler_output=values, selection=selection, selection_loss=loss, **tower)
 
 
 def keep_high(values: Tensor, indices: Tensor, counts: LevelCounts) -> Tensor:

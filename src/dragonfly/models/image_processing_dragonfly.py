@@ -5,9 +5,11 @@ Every image comes through `imaging`, whatever its form, so its limits hold for c
 need no tower run here: what they drop is neither cut nor encoded.
 """
 
+import re
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -18,10 +20,11 @@ from transformers.processing_utils import ImagesKwargs
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_image
-from dragonfly.models import released
+from dragonfly.models import released, remote_code
+from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS
-from dragonfly.vision.layout import Box, Size, SubImageLayout, level_counts, make_layout
+from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS, input_names
+from dragonfly.vision.layout import Box, Size, SubImageLayout, make_layout
 from dragonfly.vision.presets import PRESETS, get_preset
 from dragonfly.vision.scoring import evidence_areas
 from dragonfly.vision.selection import select_before_tower
@@ -29,24 +32,38 @@ from dragonfly.vision.spec import EncoderSpec, spec_of
 from dragonfly.vision.tiling import Canvases, canvases, crop, normalise, residual
 
 
-class DragonflyImagesKwargs(ImagesKwargs, total=False):
+class DragonflyImageProcessorKwargs(ImagesKwargs, total=False):
     """Options beyond the usual ones; `evidence` is given per call, the others are saved.
 
     preset: name of a preset; gives `encoder` and the image policy where these are not given.
     encoder: dictionary form of `vision.EncoderSpec`.
     released_images: treat odd images as the released code did (no EXIF orientation, alpha dropped, 16 bits saturated).
     evidence: per image the boxes that hold the answer, in source pixels (`oracle`; learning `question`).
+    urls: "public" fetches http(s) URLs, from public addresses only and within `imaging`'s limits; "refuse" (default) does not.
+    raw_base64: take a string of base64 for an image; by default only data URLs are.
+    regions_name: return `sub_image_regions` as "image_position_ids", for trainers that forward a fixed list of names (TRL's
+        GRPO and RLOO); never saved.
     """
 
     preset: str | None
     encoder: dict[str, Any] | None
     released_images: bool | None
     evidence: list[Any] | None
+    urls: Literal["refuse", "public"] | None
+    raw_base64: bool | None
+    regions_name: Literal["sub_image_regions", "image_position_ids"] | None
 
 
 # Settings that decide what the model sees: fixed when the image processor is made, so that no call departs from it unnoticed.
 STEPS = ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb")
 FIXED = ("preset", "released_images", "size", *STEPS)
+# Options of other image processors that this one has no use for.
+UNUSED = ("do_center_crop", "do_pad", "crop_size", "pad_size", "image_seq_length")
+# What a saved image processor holds beside its options.
+SAVED = ("auto_map", "image_processor_type", "processor_class")
+
+BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+BASE64_IMAGES = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkq", "TU0A")  # JPEG, PNG, GIF, WebP, TIFF
 
 
 class DragonflyImageProcessor(PilBackend):
@@ -63,7 +80,7 @@ class DragonflyImageProcessor(PilBackend):
         layouts: list of `SubImageLayout`, one per image; the processor uses and drops it.
     """
 
-    valid_kwargs = DragonflyImagesKwargs
+    valid_kwargs = DragonflyImageProcessorKwargs
     model_input_names = [one.name for one in IMAGE_INPUTS if one.maker == "image_processor"]  # noqa: RUF012
     resample = Image.Resampling.BICUBIC
     image_mean = OPENAI_CLIP_MEAN
@@ -77,12 +94,17 @@ class DragonflyImageProcessor(PilBackend):
     encoder = None
     released_images = None
     evidence = None
+    urls = "refuse"
+    raw_base64 = False
+    regions_name = "sub_image_regions"
 
     if TYPE_CHECKING:  # transformers' own signature does not list an image processor's options
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
     def __init__(self, **kwargs: Any) -> None:
+        refuse_unknown(kwargs, (*self.valid_kwargs.__annotations__, *SAVED), type(self).__name__)
+        _refuse_unused(kwargs)
         if kwargs.get("encoder") is None:
             kwargs["encoder"] = get_preset(kwargs.get("preset") or "v1").spec.to_dict()
         if kwargs.get("released_images") is None:
@@ -96,6 +118,14 @@ class DragonflyImageProcessor(PilBackend):
         side = spec_of(kwargs["encoder"]).resolution
         kwargs["size"] = {"height": side, "width": side}
         super().__init__(**kwargs)
+        self.auto_map = remote_code.auto_map(AutoImageProcessor="DragonflyImageProcessor")
+
+    register_for_auto_class = remote_code.keeps_its_shim
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+        """As transformers, with the shim that loads it where this package was not imported."""
+        remote_code.write_shim(save_directory)
+        return super().save_pretrained(save_directory, *args, **kwargs)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -104,15 +134,20 @@ class DragonflyImageProcessor(PilBackend):
 
     @property
     def image_policy(self) -> Any:
-        """How images are decoded: `imaging.RELEASED_POLICY` for released weights, else `imaging.DEFAULT_POLICY`."""
-        return RELEASED_POLICY if self.released_images else DEFAULT_POLICY
+        """How images are decoded: as `imaging.RELEASED_POLICY` for released weights, else as `imaging.DEFAULT_POLICY`."""
+        return replace(RELEASED_POLICY if self.released_images else DEFAULT_POLICY, urls=self.urls)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in super().to_dict().items() if name != "regions_name"}
 
     def layout(self, size: Size) -> SubImageLayout:
         """The layout of an image of (height, width)."""
         return make_layout(size, self.spec)
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> Any:
-        """As transformers; a setting that a call cannot change raises a ValueError instead of being passed over."""
+        """As transformers; what a call cannot change, or nobody knows, raises a ValueError instead of being passed over."""
+        refuse_unknown(kwargs, (*self.valid_kwargs.__annotations__, "image_like_kwargs"), type(self).__name__)
+        _refuse_unused(kwargs)
         for name in FIXED:
             value, own = kwargs.get(name), getattr(self, name)
             if value is not None and value != (dict(own) if name == "size" else own):
@@ -122,18 +157,30 @@ class DragonflyImageProcessor(PilBackend):
                 )
         return super().preprocess(images, *args, **kwargs)
 
-    def fetch_images(self, image_url_or_urls: Any) -> Any:
-        """Paths, URLs, data URIs, bytes, arrays or images, nested or not, as RGB images through `imaging`."""
+    def fetch_images(self, image_url_or_urls: Any, urls: str | None = None, raw_base64: bool | None = None) -> Any:
+        """Paths, data URLs, bytes, arrays or images, nested or not, as RGB images through `imaging`.
+
+        Args:
+            urls, raw_base64: overrule the options of these names for this call.
+        """
         if isinstance(image_url_or_urls, list | tuple):
-            return [self.fetch_images(item) for item in image_url_or_urls]
+            return [self.fetch_images(item, urls, raw_base64) for item in image_url_or_urls]
         source = image_url_or_urls
+        if isinstance(source, str):
+            source = _without_raw_base64(source, self.raw_base64 if raw_base64 is None else raw_base64)
         if hasattr(source, "detach"):  # a torch tensor
             source = source.detach().cpu().numpy()
         if isinstance(source, np.ndarray) and source.ndim == 4:  # a batch
             return [self.fetch_images(item) for item in source]
         if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[0] in (1, 3, 4) and source.shape[2] > 4:
             source = np.moveaxis(source, 0, -1)  # channels first, as transformers' own processors accept
-        return load_image(source, self.image_policy).image
+        policy = self.image_policy if urls is None else replace(self.image_policy, urls=urls)
+        return load_image(source, policy).image
+
+    def _prepare_image_like_inputs(
+        self, images: Any, *args: Any, urls: str | None = None, raw_base64: bool | None = None, **kwargs: Any
+    ) -> list[Any]:
+        return super()._prepare_image_like_inputs(self.fetch_images(images, urls, raw_base64), *args, **kwargs)
 
     def process_image(self, image: Any, *args: Any, **kwargs: Any) -> Image.Image:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.fetch_images(image)  # the very object, where `fetch_images` has seen it before
@@ -148,6 +195,7 @@ class DragonflyImageProcessor(PilBackend):
         encoder: dict[str, Any] | None = None,
         evidence: Sequence[Sequence[Box]] | None = None,
         return_tensors: Any = None,
+        regions_name: str | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         spec = spec_of(encoder or {})
@@ -164,17 +212,20 @@ class DragonflyImageProcessor(PilBackend):
             kept.append(keep)
         codes = [_kept_rows(layout.codes, layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
         data: dict[str, Any] = {"pixel_values": rows, "sub_image_regions": codes}
-        if spec.position == "learned":
+        wanted = input_names(spec)
+        if "sub_image_positions" in wanted:
             places = [_kept_rows(layout.positions, layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
             data["sub_image_positions"] = places
         if spec.selection.policy == "question" and evidence is not None:
             areas = [evidence_areas(layout.level_boxes("high"), truth) for layout, truth in zip(layouts, boxes, strict=True)]
             data["evidence_high"] = [np.array(row, dtype=np.float32) for row in areas]
-        if level_counts(spec) is None:
+        if "num_sub_images" in wanted:
             data["num_sub_images"] = [np.array(len(row), dtype=np.int64) for row in rows]
-        if spec.selection.early:
+        if "selected_high" in wanted:
             data["selected_high"] = [np.array(keep, dtype=np.int64) for keep in kept]
         data = {one.name: _stack(data[one.name], one.pad) for one in IMAGE_INPUTS if one.name in data} | {"layouts": layouts}
+        if regions_name == "image_position_ids":
+            data[regions_name] = data.pop("sub_image_regions")
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["layouts"])
 
     def get_number_of_image_tokens(self, height: int, width: int) -> int:
@@ -200,6 +251,31 @@ class DragonflyImageProcessor(PilBackend):
         elif preset is not None:
             values |= {"preset": preset, "encoder": None, "released_images": None}
         return values, kwargs
+
+
+def _refuse_unused(kwargs: dict[str, Any]) -> None:
+    for name in UNUSED:
+        if kwargs.get(name):
+            raise ValueError(f"{name}={kwargs[name]!r:.60} is of no use: sub-images are cut from the whole image; leave it out")
+    if kwargs.get("urls") not in (None, "refuse", "public"):
+        raise ValueError(f"urls={kwargs['urls']!r:.60} is not known; use 'public' to fetch public http(s) addresses, or 'refuse'")
+
+
+def _without_raw_base64(source: str, accept: bool) -> str:
+    """A string of base64 as a data URL, if that is accepted; other strings as they are.
+
+    A path is not mistaken for one: base64 has no dot, and begins as the formats of images do or is longer than any path.
+    """
+    start = source[:1024].lstrip()
+    begins = start.startswith(BASE64_IMAGES) and len(source) >= 40
+    if not (begins or len(source) > 4096) or not BASE64.fullmatch(source):
+        return source
+    if not accept:
+        raise ValueError(
+            f"a string of {len(source):,} characters of base64 is not read as an image unless raw_base64=True; "
+            "or give a data URL: 'data:image/png;base64,...'"
+        )
+    return f"data:image/any;base64,{''.join(source.split())}"
 
 
 def _evidence_boxes(evidence: Any, images: int, spec: EncoderSpec) -> Sequence[Sequence[Box]]:

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
-from transformers.cache_utils import Cache
-from transformers.utils.generic import can_return_tuple
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils.generic import TransformersKwargs, can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
 from dragonfly.files import usual_permissions
-from dragonfly.models import checkpoints, head
+from dragonfly.models import checkpoints, head, remote_code
+from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
@@ -36,10 +37,17 @@ from dragonfly.models.connector import (
     reduced,
 )
 from dragonfly.models.mean_embedding import MeanEmbedding
-from dragonfly.models.outputs import DragonflyCausalLMOutputWithPast, DragonflyImageFeatures, DragonflyModelOutputWithPast
+from dragonfly.models.outputs import (
+    CACHE,
+    DragonflyCausalLMOutputWithPast,
+    DragonflyImageFeatures,
+    DragonflyModelOutputWithPast,
+    by_image,
+    joined,
+)
 from dragonfly.models.query_projection import QueryProjection, embed_questions
 from dragonfly.models.tower import build_tower, unused_weights
-from dragonfly.vision.layout import level_counts
+from dragonfly.vision.layout import PADDING, level_counts
 
 HEAD = r"^lm_head\."
 Encoded = tuple[Views, LevelCounts]  # of one image
@@ -51,13 +59,13 @@ class DragonflyPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
-    _keep_in_fp32_modules_strict = {"mean_embedding"}  # noqa: RUF012
+    _skip_keys_device_placement = ["past_key_values", "cache"]  # noqa: RUF012
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
+    register_for_auto_class = remote_code.keeps_its_shim
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -115,6 +123,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         self.spec = config.spec
         for name, module in optional_modules(self.spec, width).items():
             setattr(self, name, module)
+        self._keep_in_fp32_modules_strict = {"mean_embedding"} if hasattr(self, "mean_embedding") else None
         # Full checkpoints carry the tower's unused top and a head; what other policies use may lie beside, and may be new.
         self._keys_to_ignore_on_load_unexpected = [
             *unused_weights(config.vision_config, layers),
@@ -131,11 +140,15 @@ class DragonflyModel(DragonflyPreTrainedModel):
         self.language_model.set_input_embeddings(value)
 
     def encode(self, sub_images: Tensor) -> Tensor:
-        """Run the tower over (n, 3, R, R) sub-images, at most `config.encoder_batch` at once: (n, tokens, hidden)."""
+        """Run the tower over (n, 3, R, R) sub-images: (n, tokens, hidden)."""
+        last: Any = self.run_tower(sub_images).last_hidden_state
+        return last
+
+    def run_tower(self, sub_images: Tensor, **kwargs: Any) -> BaseModelOutput:
+        """The tower's output over (n, 3, R, R) sub-images, at most `config.encoder_batch` of them at once."""
         dtype = next(self.vision_tower.parameters()).dtype
         batches = sub_images.to(dtype).split(self.config.encoder_batch or len(sub_images))
-        outputs = [self.vision_tower(pixel_values=batch).last_hidden_state for batch in batches]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return joined([self.vision_tower(pixel_values=batch, return_dict=True, **kwargs) for batch in batches])
 
     def embed_sub_images(self, sub_images: Tensor) -> Tensor:
         """The mean projected token of each of (n, 3, R, R) sub-images: (n, hidden)."""
@@ -152,6 +165,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
+        image_position_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> DragonflyImageFeatures:
         """Encode images up to the language model's embeddings.
@@ -165,23 +179,37 @@ class DragonflyModel(DragonflyPreTrainedModel):
             sub_image_positions: (num_images, num_sub_images, 3) level, row and column, for a learned position.
             question_ids, question_mask: (num_images, length) what each image is asked, for policy `question`.
             evidence_high: (num_images, high) areas shared with the answer's boxes; gives `selection_loss` under that policy.
+            image_position_ids: `sub_image_regions` by a name that TRL's trainers by reward forward; says `num_sub_images` too.
+            kwargs: what transformers' towers take, such as `output_hidden_states`.
 
         Returns:
             `pooler_output`: list with one (features, hidden) tensor per image; `selection`: `vision.Selection`, a list with
             one per image where images differ in number, or None if the model chose nothing.
+
+        Raises:
+            ValueError: for an unknown keyword argument.
         """
+        refuse_unknown(kwargs, TransformersKwargs.__annotations__, "get_image_features")
+        if image_position_ids is not None:
+            sub_image_regions = image_position_ids
+            if level_counts(self.spec) is None:
+                num_sub_images = (image_position_ids != PADDING).sum(dim=1)
         question = self.embed_questions(question_ids, question_mask)
         views = Views(pixel_values, sub_image_regions, sub_image_positions, None, question, evidence_high)
         if num_sub_images is not None:
-            done = [self.connect(*one) for one in self.encode_views(views, num_sub_images, selected_high)]
-            return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done])
+            images = self._views_of_images(views, num_sub_images, selected_high)
+            images, output = self._encode_images(images, **kwargs)
+            done = [self.connect(*one) for one in images]
+            tower = by_image(output, [one.features.shape[1] for one, _ in images])
+            return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done], **tower)
         counts = self._level_counts(pixel_values.shape[1])
         if selected_high is not None:
             check_selected(selected_high, (pixel_values.shape[0], counts.kept))
             views, counts = self._with_choice(views, selected_high, counts)
-        encoded = self.encode(views.features.flatten(0, 1)).unflatten(0, views.features.shape[:2])
-        connected = self.connect(replace(views, features=encoded), counts)
-        return image_features([connected], list(connected.tokens.unbind()), connected.selection)
+        number, sub_images = views.features.shape[:2]
+        tower = by_image(self.run_tower(views.features.flatten(0, 1), **kwargs), [sub_images] * number)
+        connected = self.connect(replace(views, features=tower["last_hidden_state"]), counts)
+        return image_features([connected], list(connected.tokens.unbind()), connected.selection, **tower)
 
     def embed_questions(self, ids: Tensor | None, mask: Tensor | None) -> Tensor | None:
         """What each image is asked as a vector, where the policy wants to know: (num_images, hidden)."""
@@ -227,6 +255,19 @@ class DragonflyModel(DragonflyPreTrainedModel):
             views: `features` holds the pixels, (num_images, num_sub_images, 3, R, R).
             num_sub_images, selected: as in `get_image_features`.
         """
+        return self._encode_images(self._views_of_images(views, num_sub_images, selected))[0]
+
+    def _encode_images(self, images: list[Encoded], **kwargs: Any) -> tuple[list[Encoded], BaseModelOutput]:
+        """One pass of the tower over all sub-images; also what it gave beside the features."""
+        rows = [one.features[0] for one, _ in images]
+        output = self.run_tower(torch.cat(rows), **kwargs)
+        last: Any = output.last_hidden_state
+        encoded = last.split([len(row) for row in rows])
+        done = [(replace(one, features=features[None]), count) for (one, count), features in zip(images, encoded, strict=True)]
+        return done, output
+
+    def _views_of_images(self, views: Views, num_sub_images: Tensor | None, selected: Tensor | None) -> list[Encoded]:
+        """Images one by one, not encoded yet, without what a choice handed in leaves out."""
         if views.codes is None:
             raise ValueError(MISSING.format("num_sub_images", "sub_image_regions"))
         numbers = [views.features.shape[1]] * len(views.features) if num_sub_images is None else num_sub_images.tolist()
@@ -238,11 +279,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             for index, count in enumerate(counts):
                 chosen = selected[index][None, : count.kept]
                 images[index], counts[index] = self._with_choice(images[index], chosen, count)
-        rows = [one.features[0] for one in images]
-        encoded = self.encode(torch.cat(rows)).split([len(row) for row in rows])
-        return [
-            (replace(one, features=features[None]), count) for one, features, count in zip(images, encoded, counts, strict=True)
-        ]
+        return list(zip(images, counts, strict=True))
 
     def get_placeholder_mask(self, input_ids: Tensor | None, inputs_embeds: Tensor, image_features: Tensor) -> Tensor:
         """(batch, length, 1) mask of the placeholders, checked against the number of features.
@@ -272,7 +309,6 @@ class DragonflyModel(DragonflyPreTrainedModel):
         pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         sub_image_regions: Tensor | None = None,
         num_sub_images: Tensor | None = None,
@@ -281,13 +317,15 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
+        image_position_ids: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyModelOutputWithPast:
         """Ids (batch, length) and images -> hidden states (batch, length, hidden).
 
         Images stand in the order of their placeholder blocks, row after row; rows without images bring none.
-        `mm_encoder_outputs={"image": get_image_features(...)}` takes the place of `pixel_values`.
+        `mm_encoder_outputs={"image": get_image_features(...)}` takes the place of `pixel_values`. The rest goes to the language
+        model: so does the key-value cache, which transformers 5.24 calls `cache` and earlier ones `past_key_values`.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
@@ -305,6 +343,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
                 question_ids,
                 question_mask,
                 evidence_high,
+                image_position_ids,
                 return_dict=True,
             )
         features = None
@@ -315,19 +354,18 @@ class DragonflyModel(DragonflyPreTrainedModel):
         arguments = {
             "attention_mask": attention_mask,
             "position_ids": position_ids,
-            "past_key_values": past_key_values,
             "inputs_embeds": embeds,
             **kwargs,
         }
         outputs = self.language_model(**head.fitting(arguments, self._language_arguments))
         return DragonflyModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,
-            past_key_values=getattr(outputs, "past_key_values", None),
             hidden_states=outputs.hidden_states,
             attentions=getattr(outputs, "attentions", None),
             image_hidden_states=features,
             selection_loss=getattr(encoded, "selection_loss", None),
             router_logits=getattr(outputs, "router_logits", None),
+            **{CACHE: getattr(outputs, CACHE, None)},
         )
 
 
@@ -363,7 +401,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         pixel_values: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
@@ -374,6 +411,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         evidence_high: Tensor | None = None,
+        image_position_ids: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> DragonflyCausalLMOutputWithPast:
@@ -391,7 +429,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             pixel_values=pixel_values,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             sub_image_regions=sub_image_regions,
             num_sub_images=num_sub_images,
@@ -400,6 +437,7 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
             question_ids=question_ids,
             question_mask=question_mask,
             evidence_high=evidence_high,
+            image_position_ids=image_position_ids,
             mm_encoder_outputs=mm_encoder_outputs,
             **({"output_router_logits": True} if routed else {}),
             **kwargs,
@@ -416,11 +454,11 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         return DragonflyCausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
             selection_loss=outputs.selection_loss,
             aux_loss=balance,
             router_logits=outputs.router_logits,
+            **{CACHE: getattr(outputs, CACHE)},
         )

@@ -14,10 +14,11 @@ from jinja2 import TemplateError
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
-from dragonfly.models import released
+from dragonfly.models import released, remote_code
+from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.chat_templates import chat_template_for, default_of, project_template
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
-from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
+from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImageProcessorKwargs
 from dragonfly.turns import (
     Marks,
     Render,
@@ -30,7 +31,7 @@ from dragonfly.turns import (
     text_questions,
     tokens_in,
 )
-from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS, reads_question
+from dragonfly.vision.inputs import EVIDENCE_POLICIES, input_names, reads_question
 from dragonfly.vision.layout import SubImageLayout
 from dragonfly.vision.presets import get_preset
 
@@ -54,7 +55,7 @@ class DragonflyTextKwargs(TextKwargs, total=False):
 
 class DragonflyProcessorKwargs(ProcessingKwargs, total=False):
     text_kwargs: DragonflyTextKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
-    images_kwargs: DragonflyImagesKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
+    images_kwargs: DragonflyImageProcessorKwargs  # pyright: ignore[reportIncompatibleVariableOverride]
     # transformers before 5.23 reads this attribute; a TypedDict does not inherit it.
     _defaults = {}  # noqa: RUF012  # pyright: ignore[reportGeneralTypeIssues]
 
@@ -88,11 +89,20 @@ class DragonflyProcessor(ProcessorMixin):
         self.image_token, self.separator_token, self.block_first = image_token, separator_token, block_first
         self.image_token_id = _single_id(tokenizer, image_token)
         self.separator_token_id = _single_id(tokenizer, separator_token)
+        self.image_token_ids = [self.image_token_id, self.separator_token_id]  # what `mm_token_type_ids` marks: the whole block
         template = chat_template or chat_template_for(tokenizer, image_token, block_first)
         if tokenizer.pad_token is None and tokenizer.eos_token is not None:
             tokenizer.pad_token = tokenizer.eos_token
         self._marks: dict[str, Marks] = {}
         super().__init__(image_processor, tokenizer, chat_template=template, **kwargs)
+        self.auto_map = remote_code.auto_map(AutoProcessor="DragonflyProcessor")
+
+    register_for_auto_class = remote_code.keeps_its_shim
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+        """As transformers, with the shim that loads it where this package was not imported."""
+        remote_code.write_shim(save_directory)
+        return super().save_pretrained(save_directory, *args, **kwargs)
 
     def __call__(
         self, images: Any = None, text: Any = None, *args: Any, questions: Sequence[str] | None = None, **kwargs: Any
@@ -101,7 +111,11 @@ class DragonflyProcessor(ProcessorMixin):
 
         `questions` is what each image is asked; without it, the user's words are looked for in the text. BOS is not added to
         rows that begin with it.
+
+        Raises:
+            ValueError: for an unknown keyword argument, videos or audio.
         """
+        self._refuse_unknown(kwargs)
         if text is not None and not self.block_first and self.writes_bos([text] if isinstance(text, str) else text):
             kwargs.setdefault("add_special_tokens", False)
         output = super().__call__(images, text, *args, **kwargs)
@@ -200,6 +214,15 @@ class DragonflyProcessor(ProcessorMixin):
             spans = [(start + front, end + front) for start, end in spans]
         return moved(spans, [(place["span"], place["new_span"]) for place in places])
 
+    def _refuse_unknown(self, kwargs: dict[str, Any]) -> None:
+        known = {"common_kwargs", "return_metadata", "videos", "audio", *DragonflyProcessorKwargs.__annotations__}
+        for group in DragonflyProcessorKwargs.__annotations__.values():
+            known.update(getattr(group, "__annotations__", ()))
+        refuse_unknown(kwargs, known, type(self).__name__)
+        for name in ("videos", "audio"):
+            if kwargs.get(name) is not None:
+                raise ValueError(f"{name} given, and this model reads images and text alone; leave it out")
+
     @property
     def asks(self) -> bool:
         """Whether the choice of sub-images depends on the question."""
@@ -245,7 +268,7 @@ class DragonflyProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return [*self.tokenizer.model_input_names, *(one.name for one in IMAGE_INPUTS)]
+        return [*self.tokenizer.model_input_names, *input_names(self.image_processor.spec)]
 
     def _get_num_multimodal_tokens(self, image_sizes: Sequence[tuple[int, int]] | None = None, **kwargs: Any) -> MultiModalData:
         """Prompt tokens (separators included) and rows of `pixel_values` of images of (height, width); no pixels needed."""
@@ -256,9 +279,11 @@ class DragonflyProcessor(ProcessorMixin):
 
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As transformers; under `block_first` each row becomes images, BOS, text (and EOS where asked for)."""
-        images, text, videos, audio = super().prepare_inputs_layout(
-            images=None if _is_empty(images) else images, text=text, **kwargs
-        )
+        images = None if _is_empty(images) else images
+        if images is not None:
+            switches = {**kwargs, **(kwargs.get("images_kwargs") or {})}
+            images = self.image_processor.fetch_images(images, switches.get("urls"), switches.get("raw_base64"))
+        images, text, videos, audio = super().prepare_inputs_layout(images=images, text=text, **kwargs)
         if text is None:
             return images, text, videos, audio
         if not self.block_first:
@@ -284,6 +309,8 @@ class DragonflyProcessor(ProcessorMixin):
 
     def _cut(self, text: str, limit: int) -> str:
         """The longest beginning of at most `limit` tokens. No merge crosses a token's edge, so its ids stay the same."""
+        if limit < 1:
+            return ""
         offsets = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         return text if len(offsets) <= limit else text[: offsets[limit - 1][1]]
 
@@ -294,7 +321,8 @@ class DragonflyProcessor(ProcessorMixin):
             raise ValueError("add_end_of_text belongs to released weights (block_first); the chat template ends turns itself")
         if self.block_first:  # BOS is written and the text is cut already; the tokenizer must do neither again
             options.update(add_special_tokens=False, truncation=False)
-            options.pop("max_length", None)
+            if options.get("padding") != "max_length":
+                options.pop("max_length", None)
         return merged
 
     @classmethod
