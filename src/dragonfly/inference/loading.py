@@ -20,9 +20,9 @@ from transformers import AutoProcessor
 from transformers.utils import logging as transformers_logging
 
 from dragonfly.config import Config, nearest
-from dragonfly.files import ORIGIN
 from dragonfly.inference.engine import Engine
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
+from dragonfly.models.origin import DESCRIPTIONS, WEIGHTS, read_origin
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderChanges
@@ -31,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FLOAT32_BELOW = 4 * 2**30  # bytes of weights; on a CPU bfloat16 is slow, and a larger model may not fit in float32
-WEIGHTS = (".safetensors", ".bin")
-DESCRIPTIONS = ["*.json", "*.jinja", "*.model", "*.txt"]
-
 
 ModelOverrides = create_model(
     "ModelOverrides", __base__=EncoderChanges, preset=(str | None, None), encoder_batch=(PositiveInt | None, None)
@@ -198,7 +195,6 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
         "language_model": built.model.language_model,
     }
     layout = make_layout((1000, 1000), config.spec)
-    origin = path / ORIGIN
     return {
         "model": str(model or "nano (bundled)"),
         "preset": config.preset or "its own encoder",
@@ -210,7 +206,7 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
         "selection": config.spec.to_dict()["selection"],
         "weights_mib": round(sum(file.stat().st_size for file in weight_files(path)) / 2**20, 1),
         "dtype": str(config.dtype or "float32").removeprefix("torch."),
-        "origin": json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else None,
+        "origin": read_origin(path),
     }
 
 
@@ -255,7 +251,7 @@ def _download(name: str, weights: bool) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ValueError(f"no model directory '{name}'; give a directory with a config.json, or a hub name such as 'owner/model'")
     try:
-        return Path(snapshot_download(name, allow_patterns=[*DESCRIPTIONS, *(f"*{end}" for end in WEIGHTS if weights)]))
+        return Path(snapshot_download(name, allow_patterns=[f"*{end}" for end in (*DESCRIPTIONS, *(WEIGHTS if weights else ()))]))
     except (OSError, ValueError, RuntimeError) as error:  # offline, unknown, gated, ill-formed: the hub's own classes
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(

@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
-from dragonfly.models import checkpoints
+from dragonfly.models import checkpoints, origin
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
     MISSING,
@@ -93,7 +93,8 @@ class DragonflyPreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory: Any, *args: Any, save_original_format: bool = False, **kwargs: Any) -> None:
         """As transformers, but under our own tensor names even if the checkpoint was read under others."""
-        super().save_pretrained(save_directory, *args, save_original_format=save_original_format, **kwargs)
+        with origin.kept_true(save_directory, writes=bool(args[0] if args else kwargs.get("is_main_process", True))):
+            super().save_pretrained(save_directory, *args, save_original_format=save_original_format, **kwargs)
 
 
 class DragonflyModel(DragonflyPreTrainedModel):

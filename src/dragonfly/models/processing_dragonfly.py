@@ -13,7 +13,7 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
-from dragonfly.models import released
+from dragonfly.models import origin, released
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
 from dragonfly.turns import image_questions
@@ -169,6 +169,11 @@ class DragonflyProcessor(ProcessorMixin):
             options.update(add_special_tokens=False, truncation=False)
             options.pop("max_length", None)
         return merged
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
+        """As transformers; the record of a directory that has one (`dragonfly.json`) then names the new files."""
+        with origin.kept_true(save_directory, origin.DESCRIPTIONS):
+            return super().save_pretrained(save_directory, *args, **kwargs)
 
     @classmethod
     def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path: Any, processor_dict: Any = None, **kwargs: Any) -> Any:

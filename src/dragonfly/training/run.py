@@ -18,7 +18,8 @@ from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from dragonfly.config import dump
-from dragonfly.files import ORIGIN, result_header, write_json, write_text
+from dragonfly.files import ORIGIN, result_header, write_text
+from dragonfly.models.origin import write_origin
 
 from . import checkpoints
 from .arguments import training_arguments
@@ -163,7 +164,7 @@ def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, 
     if trainer.args.should_save:
         for name in ("training_args.bin", "README.md"):  # a pickle, and PEFT's empty form; recipe.yaml says it better
             (output / name).unlink(missing_ok=True)
-        write_json(output / ORIGIN, about)
+        write_origin(output, about)
 
 
 def _use_cache(model: Any, value: bool) -> None:
