@@ -1,7 +1,7 @@
 """`dragonfly.json`: how a model directory was made, and the size and hash of each of its files. Read and written here alone.
 
-Its `schema` numbers the meaning of its keys. A record of an older schema is upgraded in memory when it is read, never on the disk;
-one of a newer schema is refused in a line that names the version that wrote it. docs/models.md lists the keys and the rule.
+Its `schema` numbers the meaning of its keys. A record of an older schema is upgraded in memory when it is read, never on the
+disk; one of a newer schema is refused in a line that names the version that wrote it. docs/models.md tells of keys and rule.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def read_origin(folder: Path) -> Record | None:
 
 @contextmanager
 def kept_true(directory: str | Path, kinds: Sequence[str] = (*WEIGHTS, *DESCRIPTIONS), writes: bool = True) -> Generator[None]:
-    """While files of `kinds` are saved over those of a directory that has a record: it is read first, and names the new ones after.
+    """While files of `kinds` are saved into a directory that has a record: it is read first, and names the new files after.
 
     A directory without a record gets none: whoever finishes a model writes it. `writes`: False on all processes but one.
     """
