@@ -231,15 +231,21 @@ def locate(model: str | Path | None, *, weights: bool = True) -> Path:
     Raises:
         ValueError: one line that says what is missing.
     """
-    path = bundled_model() if model is None else Path(model)
-    if not os.path.isfile(path / "config.json"):  # noqa: PTH113 - Path.is_file raises on a name that is too long
-        if model is None:
-            raise ValueError("this installation has no bundled model; name one: --model DIRECTORY")
-        if os.path.exists(path):  # noqa: PTH110
-            raise ValueError(f"'{model}' is no model directory: it has no config.json")
-        path = _download(str(model), weights)
-    _check_directory(path, weights)
+    path = find_directory(model, weights=weights)
+    check_directory(path, weights)
     return path
+
+
+def find_directory(model: str | Path | None, *, weights: bool = True) -> Path:
+    """The directory of a model, whatever else it holds than a config.json. Arguments and errors as `locate`."""
+    path = bundled_model() if model is None else Path(model)
+    if os.path.isfile(path / "config.json"):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+        return path
+    if model is None:
+        raise ValueError("this installation has no bundled model; name one: --model DIRECTORY")
+    if os.path.exists(path):  # noqa: PTH110
+        raise ValueError(f"'{model}' is no model directory: it has no config.json")
+    return _download(str(model), weights)
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -262,7 +268,7 @@ def _download(name: str, weights: bool) -> Path:
         ) from None
 
 
-def _check_directory(path: Path, weights: bool) -> None:
+def check_directory(path: Path, weights: bool) -> None:
     """Refuse what transformers would take for something else, or refuse in many lines."""
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
