@@ -8,14 +8,14 @@ soups"). Configuration, processor and tokenizer are the second's. ValueError whe
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from dragonfly.files import ORIGIN, atomic_directory, write_json
+from dragonfly.files import ORIGIN, atomic_directory
+from dragonfly.models.origin import read_origin, write_origin
 
 WEIGHTS = "model.safetensors"
 OTHERS = ("*.json", "*.jinja")
@@ -32,9 +32,9 @@ def average(first: Path, second: Path, target: Path) -> None:
         for file in (file for pattern in OTHERS for file in second.glob(pattern) if file.name not in OF_THE_RUN):
             shutil.copy(file, folder / file.name)
         save_file(mean, folder / WEIGHTS, metadata={"format": "pt"})
-        origin = json.loads((second / ORIGIN).read_text(encoding="utf-8"))
+        origin = read_origin(second) or {}
         origin.pop("stages", None)  # the history is then told from both
-        write_json(folder / ORIGIN, {**origin, "averaged": [str(first), str(second)]})
+        write_origin(folder, {**origin, "averaged": [str(first), str(second)]})
 
 
 if __name__ == "__main__":

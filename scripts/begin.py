@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dragonfly.files import write_json
+from dragonfly.models.origin import write_origin
 from dragonfly.research.curriculum import HOOKS
 from dragonfly.training import Recipe
 from dragonfly.training.build import build_model, build_processor
@@ -18,4 +18,4 @@ if __name__ == "__main__":
     processor = build_processor(recipe)
     build_model(recipe, processor).save_pretrained(sys.argv[2])
     processor.save_pretrained(sys.argv[2])
-    write_json(Path(sys.argv[2]) / "dragonfly.json", {"begun_from": recipe.init_from.checkpoint, "for": recipe.name})
+    write_origin(Path(sys.argv[2]), {"begun_from": recipe.init_from.checkpoint, "for": recipe.name})

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from transformers import AutoProcessor
 
-from dragonfly.files import write_json
 from dragonfly.models import DragonflyForConditionalGeneration
+from dragonfly.models.origin import write_origin
 from dragonfly.research.curriculum.patch_ocr_head import CLASSES, WEIGHTS
 
 KEPT = ("recipe", "data", "commit", "dirty", "date", "versions", "hardware")
@@ -61,7 +61,7 @@ def export(stage: Path, target: Path, note: str = "") -> None:
                 shutil.copy(stage / extra, folder / extra)
         origin = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
         record = {**origin, "made_by": "make nano", **({"note": note} if note else {}), "stages": history(stage)}
-        write_json(folder / "dragonfly.json", record)
+        write_origin(folder, record)
         target.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():
             shutil.move(str(file), str(target / file.name))

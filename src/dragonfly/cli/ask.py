@@ -50,6 +50,8 @@ def ask(
     stop: common.Stop = None,
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
+    quantize: common.Quantize = None,
+    device_map: common.DeviceMap = None,
     set: common.Overrides = None,
 ) -> int:
     options = {
@@ -59,7 +61,7 @@ def ask(
         "seed": seed,
         "stop": tuple(stop or ()),
     }
-    loading: dict[str, Any] = {"model": model, "device": device, "dtype": dtype, "overrides": set or ()}
+    loading = common.loading(model, device, dtype, quantize, device_map, set)
     if batch is not None:
         if words:
             raise ValueError("--batch reads its questions from the file; leave the question and the images out")

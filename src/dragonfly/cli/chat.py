@@ -30,6 +30,8 @@ def chat(
     seed: common.Seed = 0,
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
+    quantize: common.Quantize = None,
+    device_map: common.DeviceMap = None,
     set: common.Overrides = None,
 ) -> int:
     from dragonfly.imaging import LoadedImage, load_image
@@ -39,7 +41,7 @@ def chat(
     Options.of(**options)
     loaded = [load_image(image) for image in images or []]
     common.say_what_answers(model, len(images or []))
-    conversation = load(model, device=device, dtype=dtype, overrides=set or ()).chat(loaded, system=system)
+    conversation = load(**common.loading(model, device, dtype, quantize, device_map, set)).chat(loaded, system=system)
     waiting: list[LoadedImage] = []
     noted = 0
     while line := _read_line():

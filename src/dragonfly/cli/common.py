@@ -20,6 +20,13 @@ Overrides = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Quantize = Annotated[
+    str | None, typer.Option(metavar="int8|int4", help="Language model in 8 or 4 bits (measured on CPU; on GPUs not tested).")
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(metavar="auto", help="Spread the model over all GPUs, then the CPU; overrules --device (GPUs not tested)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 MaxNewTokens = Annotated[int, typer.Option(help="Longest answer in tokens.")]
 Temperature = Annotated[float, typer.Option(help="0 answers greedily; above 0 samples.")]
@@ -27,6 +34,25 @@ TopP = Annotated[float, typer.Option(help="Sample from the most probable tokens 
 Seed = Annotated[int, typer.Option(help="Seed of the sampling.")]
 Stop = Annotated[list[str] | None, typer.Option(help="End the answer before this text. Repeatable.")]
 System = Annotated[str | None, typer.Option(help="System message.")]
+
+
+def loading(
+    model: str | None,
+    device: str,
+    dtype: str,
+    quantize: str | None,
+    device_map: str | None,
+    overrides: Sequence[str] | None,
+) -> dict[str, Any]:
+    """The options of a command that asks a model, as `dragonfly.load` takes them."""
+    return {
+        "model": model,
+        "device": device,
+        "dtype": dtype,
+        "quantization": quantize,
+        "device_map": device_map,
+        "overrides": overrides or (),
+    }
 
 
 def say(message: str) -> None:

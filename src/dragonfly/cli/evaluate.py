@@ -60,6 +60,8 @@ def evaluate(
     json: common.Json = False,
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
+    quantize: common.Quantize = None,
+    device_map: common.DeviceMap = None,
     set: common.Overrides = None,
 ) -> int:
     from dragonfly.evaluation import Settings, Shard, check_judge, describe_model, load_questions, run
@@ -80,7 +82,7 @@ def evaluate(
     if part is None:
         check_judge(settings, grader)
     work = load_questions(settings)  # faults of tasks and data show before the model is loaded
-    engine = load(model, device=device, dtype=dtype, overrides=set or ())
+    engine = load(**common.loading(model, device, dtype, quantize, device_map, set))
     folder = out or Path(f"eval-{Path(engine.name).name}")
     known = describe_model(engine)
     if part is not None:

@@ -71,8 +71,9 @@ class Engine:
 
     @property
     def device(self) -> torch.device:
-        weight: Any = self.model.get_input_embeddings().weight
-        return weight.device
+        """Where inputs go: where the embeddings lie, or are brought to where they wait elsewhere (a device map)."""
+        embeddings: Any = self.model.get_input_embeddings()
+        return torch.device(embeddings._hf_hook.execution_device) if embeddings.weight.is_meta else embeddings.weight.device
 
     def ask(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Answer:
         """Answer one question about any number of images.

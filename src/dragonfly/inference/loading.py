@@ -20,9 +20,10 @@ from transformers import AutoProcessor
 from transformers.utils import logging as transformers_logging
 
 from dragonfly.config import Config, nearest
-from dragonfly.files import ORIGIN
 from dragonfly.inference.engine import Engine
+from dragonfly.inference.quantization import check_device_map, leave_misfits, quantization_config
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
+from dragonfly.models.origin import DESCRIPTIONS, WEIGHTS, read_origin
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderChanges
@@ -31,9 +32,6 @@ logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FLOAT32_BELOW = 4 * 2**30  # bytes of weights; on a CPU bfloat16 is slow, and a larger model may not fit in float32
-WEIGHTS = (".safetensors", ".bin")
-DESCRIPTIONS = ["*.json", "*.jinja", "*.model", "*.txt"]
-
 
 ModelOverrides = create_model(
     "ModelOverrides", __base__=EncoderChanges, preset=(str | None, None), encoder_batch=(PositiveInt | None, None)
@@ -56,10 +54,10 @@ def load(
         model: a directory (ours, or in the released format) or a name on the Hugging Face hub; None for the bundled model.
         device: `auto` (CUDA, then MPS, then CPU) or a torch device.
         dtype: `auto`, `float32`, `bfloat16` or `float16`. `auto` is the checkpoint's own on an accelerator; on a CPU float32
-            for checkpoints below 4 GiB, the checkpoint's own above.
-        quantization: None, `int8` (weights only, by torchao), or a transformers quantisation configuration. The vision tower
-            and the projector are left as they are.
-        device_map: as in transformers; overrules `device`.
+            for checkpoints below 4 GiB, the checkpoint's own above; bfloat16 under int4, whose kernel is slow in float32.
+        quantization: None, `int8` or `int4` (the language model's weights; `inference/quantization.py`), or a transformers
+            quantisation configuration.
+        device_map: as in transformers (`auto` spreads the model over all GPUs, then the CPU); overrules `device`.
         overrides: `key=value` strings such as `model.selection.policy=detail`.
 
     Raises:
@@ -67,7 +65,12 @@ def load(
     """
     changes = read_overrides(overrides)
     target, number = _device(device), _dtype(dtype)
+    quantizer = quantization_config(quantization, target)
+    if quantizer is not None and device_map is None and target.type != "cpu":
+        device_map = {"": target}  # quantised there: in full the model may not fit into this machine's memory
+    check_device_map(device_map)
     path = locate(model)
+    _warn_of_record(path)
     settings = {"preset": changes["preset"]} if "preset" in changes else {}
     with _one_line(path), no_progress_bars():
         config = DragonflyConfig.from_pretrained(path, **settings)
@@ -75,12 +78,14 @@ def load(
         apply_overrides(config, processor, changes)
         if config.spec != processor.image_processor.spec:
             raise ValueError(f"'{path}' has a processor made for another encoder than its model; save both together")
+        if quantization == "int4" and target.type == "cpu":
+            leave_misfits(quantizer, config.text_config)
         built = DragonflyForConditionalGeneration.from_pretrained(
             path,
             config=config,
-            dtype=_auto_dtype(path, target) if number is None else number,
+            dtype=_auto_dtype(path, target, quantization) if number is None else number,
             device_map=device_map,
-            quantization_config=_quantization(quantization),
+            quantization_config=quantizer,
         )
     if processor.asks:
         if model is not None:  # nobody means to serve the bundled model
@@ -165,25 +170,19 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype | None:
     return DTYPES[dtype]
 
 
-def _auto_dtype(path: Path, device: torch.device) -> torch.dtype | str:
+def _auto_dtype(path: Path, device: torch.device, quantization: Any) -> torch.dtype | str:
+    if device.type == "cpu" and quantization == "int4":
+        return torch.bfloat16
     small = sum(file.stat().st_size for file in weight_files(path)) < FLOAT32_BELOW
     return torch.float32 if device.type == "cpu" and small else "auto"
 
 
-def _quantization(quantization: Any) -> Any:
-    if quantization is None or not isinstance(quantization, str):
-        return quantization
-    if quantization != "int8":
-        raise ValueError(f"quantization: {nearest(quantization, ('int8',))}; or pass a transformers quantisation configuration")
+def _warn_of_record(path: Path) -> None:
+    """A record of a newer schema, or a damaged one, does not keep a model from answering."""
     try:
-        from torchao.quantization import Int8WeightOnlyConfig  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ValueError("quantization 'int8' needs torchao; install it: pip install torchao") from error
-    from transformers import TorchAoConfig
-
-    return TorchAoConfig(
-        Int8WeightOnlyConfig(), modules_to_not_convert=["model.vision_tower", "model.multi_modal_projector", "lm_head"]
-    )
+        read_origin(path)
+    except ValueError as error:
+        logger.warning("%s", error)
 
 
 def describe(model: str | Path | None = None) -> dict[str, Any]:
@@ -240,15 +239,21 @@ def locate(model: str | Path | None, *, weights: bool = True) -> Path:
     Raises:
         ValueError: one line that says what is missing.
     """
-    path = bundled_model() if model is None else Path(model)
-    if not os.path.isfile(path / "config.json"):  # noqa: PTH113 - Path.is_file raises on a name that is too long
-        if model is None:
-            raise ValueError("this installation has no bundled model; name one: --model DIRECTORY")
-        if os.path.exists(path):  # noqa: PTH110
-            raise ValueError(f"'{model}' is no model directory: it has no config.json")
-        path = _download(str(model), weights)
-    _check_directory(path, weights)
+    path = find_directory(model, weights=weights)
+    check_directory(path, weights)
     return path
+
+
+def find_directory(model: str | Path | None, *, weights: bool = True) -> Path:
+    """The directory of a model, whatever else it holds than a config.json. Arguments and errors as `locate`."""
+    path = bundled_model() if model is None else Path(model)
+    if os.path.isfile(path / "config.json"):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+        return path
+    if model is None:
+        raise ValueError("this installation has no bundled model; name one: --model DIRECTORY")
+    if os.path.exists(path):  # noqa: PTH110
+        raise ValueError(f"'{model}' is no model directory: it has no config.json")
+    return _download(str(model), weights)
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -262,7 +267,7 @@ def _download(name: str, weights: bool) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ValueError(f"no model directory '{name}'; give a directory with a config.json, or a hub name such as 'owner/model'")
     try:
-        return Path(snapshot_download(name, allow_patterns=[*DESCRIPTIONS, *(f"*{end}" for end in WEIGHTS if weights)]))
+        return Path(snapshot_download(name, allow_patterns=[f"*{end}" for end in (*DESCRIPTIONS, *(WEIGHTS if weights else ()))]))
     except (OSError, ValueError, RuntimeError) as error:  # offline, unknown, gated, ill-formed: the hub's own classes
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
@@ -271,7 +276,7 @@ def _download(name: str, weights: bool) -> Path:
         ) from None
 
 
-def _check_directory(path: Path, weights: bool) -> None:
+def check_directory(path: Path, weights: bool) -> None:
     """Refuse what transformers would take for something else, or refuse in many lines."""
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))

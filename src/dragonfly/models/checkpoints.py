@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
-from dragonfly import __version__
-from dragonfly.files import ORIGIN, atomic_directory, result_header, sha256, write_json
+from dragonfly.files import atomic_directory, result_header, sha256
 from dragonfly.models import released
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import OPTIONAL, optional_modules
+from dragonfly.models.origin import write_origin
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # In the order in which transformers looks for weights; only the first kind that is there is read.
@@ -128,7 +128,7 @@ def convert(src: str | Path, dst: str | Path, *, preset: str | None = None, dtyp
         processor = DragonflyProcessor.from_pretrained(src, preset=preset)
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
-        write_json(folder / ORIGIN, _record(src, weights, model.config.preset))
+        write_origin(folder, _record(src, weights, model.config.preset))
         report = Converted(
             source=str(src),
             target=str(dst),
@@ -159,7 +159,6 @@ def _dtype(dtype: str | torch.dtype | None) -> str | torch.dtype:
 def _record(src: Path, weights: list[Path], preset: str | None) -> dict[str, Any]:
     header = result_header()
     return {
-        "version": __version__,
         "preset": preset,
         "source": src.resolve().name,  # the name alone: where it lay on this machine is nobody else's business
         "source_sha256": {file.name: sha256(file) for file in weights},

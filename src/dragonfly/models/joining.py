@@ -29,8 +29,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from dragonfly import __version__
-from dragonfly.files import ORIGIN, atomic_directory, result_header, write_json
+from dragonfly.files import atomic_directory, result_header
 from dragonfly.models import checkpoints
 from dragonfly.models.chat_templates import joined_chat_template
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
@@ -38,6 +37,7 @@ from dragonfly.models.connector import optional_modules
 from dragonfly.models.head import embedding_width
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
 from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration
+from dragonfly.models.origin import write_origin
 from dragonfly.models.probe import hold_to_original, one_line, refusal
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
 from dragonfly.models.released import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
@@ -92,7 +92,7 @@ def new(
         model = joined_model(parts, processor, preset=preset, seed=seed, dtype=checkpoints.DTYPES.get(dtype, "auto"))
         model.save_pretrained(made)
         processor.save_pretrained(made)
-        write_json(made / ORIGIN, _record(parts, preset, seed))
+        write_origin(made, _record(parts, preset, seed))
     return model
 
 
@@ -106,7 +106,6 @@ def _record(parts: Parts, preset: str, seed: int) -> dict[str, Any]:
     header = result_header()
     names = {"tower": parts.tower, "language_model": parts.language_model}
     return {
-        "version": __version__,
         "preset": preset,
         # of a directory the name alone: where it lay on this machine is nobody else's business
         "joined": {key: Path(name).name if Path(name).exists() else name for key, name in names.items()},

@@ -19,7 +19,7 @@ from transformers.utils.generic import TransformersKwargs, can_return_tuple
 from transformers.utils.import_utils import torch_compilable_check
 
 from dragonfly.files import usual_permissions
-from dragonfly.models import checkpoints, head, remote_code
+from dragonfly.models import checkpoints, head, origin, remote_code
 from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
@@ -103,7 +103,8 @@ class DragonflyPreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory: Any, *args: Any, save_original_format: bool = False, **kwargs: Any) -> None:
         """As transformers, but under our own tensor names even if the checkpoint was read under others."""
-        super().save_pretrained(save_directory, *args, save_original_format=save_original_format, **kwargs)
+        with origin.kept_true(save_directory, writes=bool(args[0] if args else kwargs.get("is_main_process", True))):
+            super().save_pretrained(save_directory, *args, save_original_format=save_original_format, **kwargs)
         usual_permissions(Path(save_directory))
 
 

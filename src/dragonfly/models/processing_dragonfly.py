@@ -14,7 +14,7 @@ from jinja2 import TemplateError
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
-from dragonfly.models import released, remote_code
+from dragonfly.models import origin, released, remote_code
 from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.chat_templates import chat_template_for, default_of, project_template
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
@@ -100,9 +100,13 @@ class DragonflyProcessor(ProcessorMixin):
     register_for_auto_class = remote_code.keeps_its_shim
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
-        """As transformers, with the shim that loads it where this package was not imported."""
+        """As transformers, with the shim that loads it where this package was not imported.
+
+        The record of a directory that has one (`dragonfly.json`) then names the new files.
+        """
         remote_code.write_shim(save_directory)
-        return super().save_pretrained(save_directory, *args, **kwargs)
+        with origin.kept_true(save_directory, origin.DESCRIPTIONS):
+            return super().save_pretrained(save_directory, *args, **kwargs)
 
     def __call__(
         self, images: Any = None, text: Any = None, *args: Any, questions: Sequence[str] | None = None, **kwargs: Any

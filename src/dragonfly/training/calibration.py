@@ -7,7 +7,6 @@ lends a mean to a model that has none, while a study asks it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from typing import Any
 import torch
 
 from dragonfly.data import ImageRef, Sample, read
-from dragonfly.files import ORIGIN, atomic_directory, result_header, write_json
+from dragonfly.files import atomic_directory, result_header
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine, load
 from dragonfly.inference.loading import locate
 from dragonfly.models.mean_embedding import MeanEmbedding
+from dragonfly.models.origin import read_origin, write_origin
 
 from .query_calibration import Learned, learn_query_projection, read_located
 
@@ -139,7 +139,7 @@ def calibrate_model(
             done = calibrate(engine, (image.source for image in sources))
         engine.model.save_pretrained(folder)
         engine.processor.save_pretrained(folder)
-        write_json(folder / ORIGIN, _origin(model, done))
+        write_origin(folder, _origin(model, done))
     return done
 
 
@@ -155,8 +155,7 @@ def distinct_images(rows: Iterable[Any]) -> Iterator[ImageRef]:
 
 def _origin(model: str | None, done: Calibration | Learned) -> dict[str, Any]:
     """The origin of the model, and what was done to it."""
-    file = locate(model, weights=False) / ORIGIN
-    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    before = read_origin(locate(model, weights=False)) or {}
     header = result_header()
     what = {"model": model, **vars(done), **{key: header[key] for key in ("date", "commit", "versions")}}
     return {**before, "calibration": what}

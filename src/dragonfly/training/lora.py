@@ -5,14 +5,14 @@ Promises that an adapter is merged only into the very weights that it was traine
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoProcessor
 
-from dragonfly.files import ORIGIN, atomic_directory, sha256, write_json
+from dragonfly.files import ORIGIN, atomic_directory, sha256
 from dragonfly.models import DragonflyForConditionalGeneration
+from dragonfly.models.origin import read_origin, write_origin
 
 from .recipe import Lora
 
@@ -68,15 +68,12 @@ def merge(adapter: str | Path, target: str | Path, base: str | Path | None = Non
             parameter.data = parameter.data.to(merged.config.dtype)  # adapters are float32, whatever the base is
         merged.save_pretrained(folder)
         AutoProcessor.from_pretrained(adapter).save_pretrained(folder)
-        write_json(folder / ORIGIN, {**about, "merged_from": str(adapter)})
+        write_origin(folder, {**about, "merged_from": str(adapter)})
     return Path(target)
 
 
 def _origin(adapter: Path) -> dict[str, Any]:
-    try:
-        about = json.loads((adapter / ORIGIN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        about = {}
+    about = read_origin(adapter) or {}
     if not {"path", "sha256"} <= about.get("base", {}).keys():
         raise ValueError(f"{adapter} is no adapter of `dragonfly train`: its {ORIGIN} names no base")
     return about

@@ -20,7 +20,8 @@ from transformers import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from dragonfly.config import dump
-from dragonfly.files import ORIGIN, full_disk_named, lock, result_header, usual_permissions, write_json, write_text
+from dragonfly.files import ORIGIN, full_disk_named, lock, result_header, usual_permissions, write_text
+from dragonfly.models.origin import write_origin
 
 from . import checkpoints
 from .arguments import training_arguments
@@ -178,7 +179,7 @@ def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, 
         for name in ("training_args.bin", "README.md"):  # a pickle, and PEFT's empty form; recipe.yaml says it better
             (output / name).unlink(missing_ok=True)
         usual_permissions(output)
-        write_json(output / ORIGIN, about)
+        write_origin(output, about)
 
 
 def _use_cache(model: Any, value: bool) -> None:
