@@ -105,7 +105,7 @@ def tiny_decoder(kind: str) -> PreTrainedConfig:
 def test_language_model_flops_are_what_torch_counts(kind: str) -> None:
     config = tiny_decoder(kind)
     costs = plan(PRESETS["low-only"].spec, (480, 640), None, config, text_tokens=13)
-    model = AutoModelForCausalLM.from_config(config)  # with storage: GPT-2 looks at a number
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")  # with storage: GPT-2 looks at a number
     ids = torch.zeros(1, costs.prompt_tokens, dtype=torch.long)
     prefill, output = counted(model, ids, use_cache=True, logits_to_keep=1)
     step, _ = counted(model, ids[:, :1], past_key_values=output.past_key_values, logits_to_keep=1)

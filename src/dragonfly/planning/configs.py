@@ -40,9 +40,10 @@ def read_config(name: str | Path, known: Mapping[str, ConfigValues], what: str) 
     if not path.is_file():
         path = _downloaded(str(name))
     if path is None:
+        seen = f"unknown {what} {nearest(str(name), known)}" if known else f"there is no {what} '{name}'"
         raise ValueError(
-            f"unknown {what} {nearest(str(name), known)}; or give the path of a config.json, of its directory, or the name of "
-            "a model that was downloaded from the hub before"
+            f"{seen}; or give the path of a config.json, of its directory, or the name of a model that was downloaded from the "
+            "hub before"
         )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -99,7 +100,7 @@ def completed(values: ConfigValues, required: tuple[str, ...]) -> dict[str, Any]
     own = {key: value for key, value in values.items() if key != "model_type"}
     try:
         named = canonical(AutoConfig.for_model(kind, **own).to_dict())
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # of its own and of huggingface_hub's classes
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"transformers cannot read a configuration of type '{kind}': {reason}") from None
     if missing := [key for key in required if named.get(key) is None]:
