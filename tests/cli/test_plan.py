@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dragonfly.planning import Training, plan_training
 from dragonfly.planning.model import ModelSize
-from tests.cli.conftest import Run, refused
+from tests.cli.conftest import Run
+from tests.cli.test_ask import refused
 
 
 def test_a_card_and_a_budget(run: Run) -> None:

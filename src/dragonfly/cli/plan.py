@@ -55,9 +55,11 @@ def plan(
 
       dragonfly plan --preset v2 --quantize int4 --budget 24GB
 
-      dragonfly plan --preset v1 --train --zero 1 --devices 8 --device H100 --checkpointing --samples 1.2e6
+      dragonfly plan --train --zero 1 --devices 8 --device H100 --samples 1.2e6
 
-      dragonfly plan --recipe qlora --language-model ./Qwen3-8B --tower ./siglip --device L4
+      dragonfly plan --tower ./siglip --language-model ./qwen3 --device L4
+
+      dragonfly plan ./my-model --recipe qlora --budget 24GB
     """
     from dragonfly.planning import Answers, Training, fit, parse_bytes, plan_inference, plan_training
 
