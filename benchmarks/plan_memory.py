@@ -4,7 +4,7 @@ Run: nice -n 15 python benchmarks/plan_memory.py [--sizes small medium large] [-
 
 Measured is the highest resident memory (VmHWM of /proc/self/status) above what the interpreter held after importing all that the
 work takes up. Models are random, of CLIP's and Llama's architecture, in float32; they are saved and then loaded as a user's
-would be. Training is `dragonfly train`'s own `run` for two steps, of which the second has the optimiser's state. The image and the text are the same in every row.
+would be. Training is two steps of `dragonfly train`; the second has the optimiser's state. Image and text are always the same.
 """
 
 from __future__ import annotations
@@ -48,15 +48,22 @@ SIZES: dict[str, dict[str, Any]] = {
 SIZE, NEW_TOKENS, QUESTION = (768, 1024), 16, "What is written in the third line of this page? "
 
 
+def config_of(name: str) -> Any:
+    """The configuration of a model of this size."""
+    from tests import tiny
+
+    chosen = SIZES[name]
+    head = {**tiny.config().text_config.to_dict(), "num_key_value_heads": 4, "head_dim": 64, "vocab_size": chosen["vocab"]}
+    return tiny.config(chosen["preset"], vision_config={**TOWER, **chosen["tower"]}, text_config={**head, **chosen["head"]})
+
+
 def make(name: str, folder: Path) -> None:
     """Save a random model of this size, an image, and rows to train on."""
     from tests import tiny
 
     from dragonfly.models import DragonflyForConditionalGeneration
 
-    chosen = SIZES[name]
-    head = {**tiny.config().text_config.to_dict(), "num_key_value_heads": 4, "head_dim": 64, "vocab_size": chosen["vocab"]}
-    config = tiny.config(chosen["preset"], vision_config={**TOWER, **chosen["tower"]}, text_config={**head, **chosen["head"]})
+    config = config_of(name)
     DragonflyForConditionalGeneration(config).save_pretrained(folder / "model")
     tiny.processor(config).save_pretrained(folder / "model")
     tiny.image(SIZE[1], SIZE[0]).save(folder / "image.png")
@@ -140,21 +147,26 @@ def child(*arguments: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def plan_of(model: Any, work: str, batch: int, tokens: int) -> Any:
+    """The plan of what was measured: `tokens` positions, the image's among them."""
+    from dragonfly.planning import Answers, Training, plan_inference, plan_training
+
+    text = tokens - plan_inference(model, Answers(SIZE)).cost.num_image_tokens
+    if work == "answer":
+        return plan_inference(model, Answers(SIZE, text_tokens=text, new_tokens=NEW_TOKENS, dtype="float32"))
+    return plan_training(model, Training(SIZE, batch=batch, text_tokens=text, precision="float32"))
+
+
 def compare(name: str, folder: Path) -> list[dict[str, Any]]:
     """One row each of an answer and of training: planned, measured, and planned over measured."""
-    from dragonfly.planning import Answers, ModelSize, Training, plan_inference, plan_training
+    from dragonfly.planning import ModelSize
 
     child("make", name, str(folder))
     model, batch = ModelSize.of_checkpoint(folder / "model"), SIZES[name]["batch"]
     rows: list[dict[str, Any]] = []
     for work in ("answer", "train"):
         found = child(work, str(folder), str(batch))
-        text = found["tokens"] - plan_inference(model, Answers(SIZE)).cost.num_image_tokens
-        if work == "answer":
-            asked = Answers(SIZE, text_tokens=text, new_tokens=NEW_TOKENS, dtype="float32")
-            planned = plan_inference(model, asked)
-        else:
-            planned = plan_training(model, Training(SIZE, batch=batch, text_tokens=text, precision="float32"))
+        planned = plan_of(model, work, batch, found["tokens"])
         measured = found["peak"] - found["before"]
         rows.append(
             {

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import runpy
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +36,7 @@ from dragonfly.planning.families import FAMILIES
 from dragonfly.planning.training_memory import lora_elements
 from dragonfly.vision.towers import CLIP_BASE, CLIP_LARGE, KNOWN_TOWERS
 
+ROOT = Path(__file__).parents[1]
 TOKENS, HIDDEN, INNER = 96, 64, 304
 NUMBERS = {"float32": FLOAT32, "autocast": AUTOCAST, "bfloat16": BFLOAT16}
 LLAMA = KNOWN_LANGUAGE_MODELS["meta-llama/Llama-3.1-8B-Instruct"]
@@ -263,6 +268,20 @@ def test_what_fits_a_budget_is_the_largest(work: Any) -> None:
     assert "v1" in kept.presets and "baseline-3" not in kept.presets
     nothing = fit(v1, work, 10**9, context)
     assert (nothing.largest_batch, nothing.presets, nothing.largest_keep) == (0, (), 0)
+
+
+def test_the_peak_is_within_15_percent_of_what_was_measured() -> None:
+    """Of today's formulas, on the machine and sizes of the committed result file."""
+    benchmark = runpy.run_path(str(ROOT / "benchmarks" / "plan_memory.py"))
+    rows = json.loads((ROOT / "benchmarks" / "results" / "plan_memory.json").read_text(encoding="utf-8"))["rows"]
+    assert {(row["size"], row["work"]) for row in rows} == set(product(benchmark["SIZES"], ("answer", "train")))
+    for row in rows:
+        config = benchmark["config_of"](row["size"])
+        size = ModelSize.from_configs(
+            config.vision_config.to_dict(), config.text_config.to_dict(), encoder=config.encoder, feature_layer=-2
+        )
+        planned = benchmark["plan_of"](size, row["work"], row["batch"], row["tokens"]).memory.peak
+        assert planned == pytest.approx(row["measured_bytes"], rel=0.15), (row["size"], row["work"])
 
 
 def test_every_family_and_precision_has_a_plan() -> None:

@@ -10,6 +10,16 @@ from dragonfly.planning.model import ModelSize
 from tests.cli.conftest import Run
 from tests.cli.test_ask import refused
 
+VALUES = {
+    "name": "planned",
+    "trainable": ["language_model"],
+    "data": {"train": [{"name": "rows", "path": "rows.json"}]},
+    "optim": {"learning_rate": 1e-3},
+    "batch": {"global_size": 2},
+    "steps": 2,
+    "output": "out",
+}
+
 
 def test_a_card_and_a_budget(run: Run) -> None:
     text = run("plan", "--preset", "v1", "--device", "rtx-4090", "--budget", "24GB").out
@@ -48,7 +58,18 @@ def test_a_model_and_a_recipe(run: Run, saved_model: Path) -> None:
     assert (staged["work"]["sharding"], staged["work"]["accumulation"], list(staged["trained"])) == ("zero1", 2, ["vision_tower"])
 
 
+def test_a_recipes_encoder_is_planned(run: Run, saved_model: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    changes = {"preset": "v1", "selection": {"keep": 1}}
+    recipe.write_text(json.dumps({**VALUES, "init_from": {"checkpoint": str(saved_model)}, "model": changes}), encoding="utf-8")
+    own = json.loads(run("plan", "--recipe", recipe, "--json").out)
+    assert (own["num_kept"], own["work"]["trainable"]) == (1 + 4 + 4, ["language_model"])
+    recipe.write_text(json.dumps({**VALUES, "objective": "text", "init_from": {"checkpoint": "nano"}}), encoding="utf-8")
+    refused(run("plan", "--recipe", recipe), "objective 'text' has no images")
+
+
 def test_what_it_refuses(run: Run, saved_model: Path) -> None:
+    refused(run("plan", "--recipe", "nano/read"), "which makes the model; name it")
     refused(run("plan", saved_model, "--tower", "x"), "MODEL has its own tower and language model")
     refused(run("plan", "--recipe", "qlora"), "there is no model 'runs/general-stage2-v1'", "config.json")
     refused(run("plan", "--device", "cpu"), "machines of the kind 'cpu' differ", "--peak-tflops N")

@@ -71,7 +71,7 @@ def plan(
         raise ValueError("--zero and --fsdp both share out the optimiser's state; give one")
     if recipe is not None:
         chosen = _read_recipe(recipe)
-        source = _model(model, preset or chosen.model.preset, tower, language_model, chosen)
+        source = _model_of_recipe(chosen, model, preset, tower, language_model)
         work, epochs = Training(**_of_recipe(chosen, wanted, devices)), chosen.epochs or epochs
         planned = plan_training(source, work, device=card, utilisation=utilisation, samples=samples, epochs=epochs)
     elif train:
@@ -144,7 +144,7 @@ def _of_recipe(recipe: Any, wanted: dict[str, Any], devices: int) -> dict[str, A
     }
 
 
-def _model(model: str | None, preset: str | None, tower: str | None, language_model: str | None, recipe: Any = None) -> Any:
+def _model(model: str | None, preset: str | None, tower: str | None, language_model: str | None) -> Any:
     """What the options name: a Dragonfly model, or a tower and a language model under a preset."""
     from dragonfly.planning import ModelSize
     from dragonfly.planning.configs import read_config
@@ -154,9 +154,6 @@ def _model(model: str | None, preset: str | None, tower: str | None, language_mo
 
     if model is not None and (tower or language_model):
         raise ValueError("MODEL has its own tower and language model; leave --tower and --language-model out, or MODEL")
-    if recipe is not None and model is None and not (tower or language_model):
-        start = recipe.init_from
-        model, tower, language_model = start.checkpoint, start.tower, start.language_model
     if model is not None:
         found = ModelSize.of_checkpoint(_bundled() if model == "nano" else model)
         return found.with_preset(preset) if preset else found
@@ -165,6 +162,23 @@ def _model(model: str | None, preset: str | None, tower: str | None, language_mo
     return ModelSize.from_configs(
         own, read_config(language_model or LANGUAGE_MODEL, KNOWN_LANGUAGE_MODELS, "language model"), preset=name
     )
+
+
+def _model_of_recipe(recipe: Any, model: str | None, preset: str | None, tower: str | None, language_model: str | None) -> Any:
+    """A recipe's own beginning with its changes to the encoder, or what the options name in its place."""
+    from dragonfly.training.build import encoder_for
+    from dragonfly.vision.spec import spec_of
+
+    start = recipe.init_from
+    if not recipe.objective_hook.images:
+        raise ValueError(f"objective '{recipe.objective.name}' has no images, and a plan is of images; plan another recipe")
+    if model is None and not (tower or language_model):
+        if start.initializer is not None:
+            raise ValueError(f"the recipe begins with '{start.initializer}', which makes the model; name it: MODEL, or --tower")
+        model, tower, language_model = start.checkpoint, start.tower, start.language_model
+    found = _model(model, preset or recipe.model.preset, tower, language_model)
+    options = recipe.model.model_copy(update={"preset": None})  # which is in it already
+    return found.with_spec(spec_of(encoder_for(options, found.spec.to_dict())))
 
 
 def _bundled() -> str:

@@ -31,18 +31,19 @@ def trained_elements(model: ModelSize, work: Training) -> dict[str, int]:
 
 
 def through_language_model(work: Training) -> bool:
-    """Whether gradients pass through the language model's layers: more than the head is trained."""
-    return work.lora_rank is not None or bool(work.trained - {"lm_head"})
+    """Whether gradients pass through the language model's layers: not to its head, nor to what learns from the choice alone."""
+    return work.lora_rank is not None or bool(work.trained - {"lm_head", "query_projection"})
 
 
 @dataclass(frozen=True)
 class _Held:
-    """What one device holds of the model in a step; `gradients` by part."""
+    """What one device holds of the model in a step; `gradients` by part, `upcast` their share in float32 for the masters."""
 
     weights: int
     optimiser: int
     gradients: dict[str, int]
     buffers: int
+    upcast: int
 
     def moment(self, *parts: str, whole: bool = False) -> Moment:
         """With the gradients of these parts there (`whole`: of all)."""
@@ -71,7 +72,7 @@ def _held(model: ModelSize, work: Training) -> _Held:
         buffers = numbers.stream * min(BUCKET, count) * (2 if sharding == "zero2" else 1)
     elif sharding == "none" and devices > 1:
         buffers = sum(gradient.values())  # DistributedDataParallel reduces copies of them
-    return _Held(weights, (8 + masters) * count // of_state, gradient, buffers)
+    return _Held(weights, (8 + masters) * count // of_state, gradient, buffers, masters * count // of_state)
 
 
 def _gathered(model: ModelSize, number: int) -> int:
@@ -164,7 +165,7 @@ def training_memory(model: ModelSize, cost: Cost, work: Training) -> Memory:
                 **recomputed,
                 "gradient of the embeddings": embeddings,
             },
-            "optimiser's step": {**held.moment(whole=True), **pixels},
+            "optimiser's step": {**held.moment(whole=True), **pixels, "gradients in float32": held.upcast},
         }
     )
 
