@@ -16,19 +16,19 @@ from dragonfly.inference.loading import locate
 from dragonfly.models import DragonflyConfig
 from dragonfly.models.tower import build_tower, tower_config
 from dragonfly.planning import (
-    GATED_DECODERS,
-    LANGUAGE_MODELS,
     LanguageModelSize,
     TowerSize,
     language_model_size,
     plan,
     projected_rows,
 )
-from dragonfly.vision import EncoderSpec, LevelSpec, make_layout
+from dragonfly.planning.families import FAMILIES
+from dragonfly.vision import make_layout
 from dragonfly.vision.presets import PRESETS
 from dragonfly.vision.towers import CLIP_BASE, CLIP_LARGE, KNOWN_TOWERS
 from tests import tiny
 
+FORMULAS = sorted(set(FAMILIES) - {"mixtral", "qwen3_moe"})  # experts are counted in test_planning_sizes.py
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 TOKENS = {  # (sub-images kept, tokens to the language model with separators)
     "low-only": (1, 51),
@@ -96,23 +96,25 @@ def test_the_bundled_models_tower_costs_what_torch_counts() -> None:
 
 def tiny_decoder(kind: str) -> PreTrainedConfig:
     sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 128}
-    return AutoConfig.for_model(kind, num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2, **sizes)
+    names = {"opt": {"ffn_dim": 96}, "gpt2": {"n_inner": 96}}.get(kind, {})
+    heads = {} if kind in ("opt", "gpt2", "gpt_neox") else {"num_key_value_heads": 2}
+    return AutoConfig.for_model(kind, pad_token_id=0, bos_token_id=1, eos_token_id=2, **sizes, **names, **heads)
 
 
-@pytest.mark.parametrize("kind", GATED_DECODERS)
+@pytest.mark.parametrize("kind", FORMULAS)
 def test_language_model_flops_are_what_torch_counts(kind: str) -> None:
     config = tiny_decoder(kind)
     costs = plan(PRESETS["low-only"].spec, (480, 640), None, config, text_tokens=13)
-    model = on_meta(config, AutoModelForCausalLM)
-    ids = torch.zeros(1, costs.prompt_tokens, dtype=torch.long, device="meta")
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")  # with storage: GPT-2 looks at a number
+    ids = torch.zeros(1, costs.prompt_tokens, dtype=torch.long)
     prefill, output = counted(model, ids, use_cache=True, logits_to_keep=1)
     step, _ = counted(model, ids[:, :1], past_key_values=output.past_key_values, logits_to_keep=1)
     assert (costs.prefill_flops, costs.flops_per_generated_token) == (prefill, step)
-    assert costs.language_model_parameters == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.01)
+    assert costs.language_model_parameters == sum(p.numel() for p in model.parameters())
 
 
 def test_llama_8b_is_counted_exactly_at_v1s_prompt() -> None:
-    size = LANGUAGE_MODELS[LLAMA]
+    size = language_model_size(LLAMA)
     config = AutoConfig.for_model(
         "llama",
         hidden_size=size.hidden_size,
@@ -220,7 +222,7 @@ def test_a_level_left_out_costs_nothing() -> None:
 def test_a_language_model_is_read_from_its_directory(tmp_path: Any) -> None:
     config = tiny_decoder("llama")
     config.save_pretrained(tmp_path)
-    expected = LanguageModelSize(64, 96, 2, 4, 2, 16, 128)
+    expected = LanguageModelSize(64, 96, 2, 4, 2, 16, 128, layer_vectors=128, other=64)
     assert language_model_size(tmp_path) == language_model_size(str(tmp_path / "config.json")) == expected
     nested = tmp_path / "nested.json"
     nested.write_text(json.dumps({"model_type": "dragonfly", "text_config": config.to_dict()}), encoding="utf-8")
@@ -235,21 +237,15 @@ def test_mistakes_are_named(tmp_path: Any) -> None:
         plan(v1, (5, 5), text_tokens=-1)
     with pytest.raises(ValueError, match="image_size 336 is not the encoder's 224"):
         plan(v1, (5, 5), tower_config(KNOWN_TOWERS[CLIP_LARGE]))
-    with pytest.raises(ValueError, match=r"type 'dinov2'.*no intermediate_size"):
-        plan(
-            EncoderSpec(resolution=224, patch_size=14, num_prefix_tokens=1, low=LevelSpec(grids=((1, 1),))),
-            (5, 5),
-            AutoConfig.for_model("dinov2"),
-        )
     with pytest.raises(ValueError, match=r"did you mean 'meta-llama/Llama-3.1-8B-Instruct'\?; or give the path"):
         plan(v1, (5, 5), None, "meta-llama/Llama-3.1-8B-Instrukt")
-    with pytest.raises(ValueError, match=r"type 'gpt2'.*pass a LanguageModelSize"):
-        plan(v1, (5, 5), None, AutoConfig.for_model("gpt2"))
+    with pytest.raises(ValueError, match=r"type 'bloom'.*pass a LanguageModelSize"):
+        plan(v1, (5, 5), None, AutoConfig.for_model("bloom"))
     broken = tmp_path / "config.json"
     for text in ("{", "[]", "{}"):
         broken.write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match=r"config.json is not a model's config.json"):
             plan(v1, (5, 5), None, tmp_path)
-    broken.write_text('{"model_type": "gpt2"}', encoding="utf-8")
-    with pytest.raises(ValueError, match="cannot count a language model of type 'gpt2'"):
+    broken.write_text('{"model_type": "bloom"}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"cannot count the FLOPs of a language model of type 'bloom'"):
         plan(v1, (5, 5), None, broken)

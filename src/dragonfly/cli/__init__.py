@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, report, synth, train
+from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, plan, report, synth, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -31,7 +31,7 @@ for command in (
     ask.ask,
     chat.chat,
     inspect.zoom,
-    inspect.plan,
+    plan.plan,
     inspect.presets,
     models.info,
     models.new,

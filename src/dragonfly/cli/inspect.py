@@ -1,4 +1,4 @@
-"""`dragonfly zoom`, `plan` and `presets`: what an image becomes, and what that costs."""
+"""`dragonfly zoom` and `presets`: what an image becomes."""
 
 from __future__ import annotations
 
@@ -94,61 +94,6 @@ def draw_answer(image: Any, layout: Any, selection: Any, path: Path, title: str)
     kept = [item.index for item in selection if item.kept]
     scores = [item.score for item in selection] if selection and selection[0].score is not None else None
     common.save_image(draw_zoom(image, layout, kept, scores, title=title), path)
-
-
-def plan(
-    preset: Annotated[str, typer.Option(help="Name of a preset; see `dragonfly presets`.")],
-    image: Annotated[str, typer.Option(metavar="WxH", help="Size of the image, such as 1024x768.")],
-    language_model: Annotated[
-        str, typer.Option(help="A known name, or the path of a config.json.")
-    ] = "meta-llama/Meta-Llama-3-8B-Instruct",
-    text_tokens: Annotated[int, typer.Option(help="Tokens of the prompt besides the image.")] = 64,
-    json: common.Json = False,
-) -> int:
-    """
-    Tokens, encoder passes and FLOPs of a preset on an image, without any weights.
-
-    Examples:
-
-      dragonfly plan --preset v1 --image 1024x768
-
-      dragonfly plan --preset v2 --image 2480x3508 --json
-    """
-    from dragonfly.planning import plan as cost_of
-    from dragonfly.vision.presets import get_preset
-    from dragonfly.vision.towers import KNOWN_TOWERS
-
-    chosen = get_preset(preset)
-    cost = cost_of(chosen.spec, common.parse_size(image), KNOWN_TOWERS[chosen.tower], language_model, text_tokens)
-    if json:
-        common.print_json({"preset": preset, "tower": chosen.tower, "language_model": language_model, **cost.to_dict()})
-        return 0
-    _print_plan(preset, chosen.tower, language_model, cost)
-    return 0
-
-
-def _print_plan(preset: str, tower: str, language_model: str, cost: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    levels = Table("level", "grid (rows x cols)", "sub-images", "encoded", "kept", "tokens each")
-    for level in cost.levels:
-        rows, cols = level.grid
-        levels.add_row(level.name, f"{rows} x {cols}", *map(str, (level.sub_images, level.encoded, level.kept, level.tokens)))
-    console = Console()
-    console.print(f"{preset}: {tower} -> {language_model}")
-    console.print(levels)
-    facts = {
-        "encoder passes": f"{cost.num_encoded:,}",
-        "image tokens, separators included": f"{cost.num_image_tokens:,}",
-        "prompt tokens": f"{cost.prompt_tokens:,}",
-        "vision tower": f"{cost.tower_flops / 1e9:,.1f} GFLOP",
-        "projector": f"{cost.projector_flops / 1e9:,.1f} GFLOP",
-        "language model, prompt": f"{cost.prefill_flops / 1e9:,.1f} GFLOP",
-        "language model, each new token": f"{cost.flops_per_generated_token / 1e9:,.1f} GFLOP",
-    }
-    for name, value in facts.items():
-        console.print(f"  {name:<36} {value}")
 
 
 def presets(json: common.Json = False) -> int:

@@ -189,13 +189,12 @@ def describe(model: str | Path | None = None) -> dict[str, Any]:
     """What a model directory holds, from its configuration alone: parts, encoder, tokens per image, size, origin."""
     path = locate(model, weights=False)
     config = DragonflyConfig.from_pretrained(path)
-    origin = path / ORIGIN
     return {
         "model": str(model or "nano (bundled)"),
         **describe_config(config),
         "weights_mib": round(sum(file.stat().st_size for file in weight_files(path)) / 2**20, 1),
         "dtype": str(config.dtype or "float32").removeprefix("torch."),
-        "origin": json.loads(origin.read_text(encoding="utf-8")) if origin.is_file() else None,
+        "origin": read_origin(path),
     }
 
 
