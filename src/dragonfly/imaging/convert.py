@@ -74,7 +74,7 @@ def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
 
     def on_white(strip: Image.Image) -> Image.Image:
         nonlocal blended
-        strip = strip.convert("RGBA")
+        strip = strip if strip.mode == "RGBA" else strip.convert("RGBA")
         if strip.getchannel("A").getextrema() == (255, 255):
             return strip.convert("RGB")
         blended = True

@@ -80,7 +80,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
     (0, b"\x1f\x8b", "gzip"),
 )
 
-_HEADER_COUNTS = ("PNG", "WEBP", "AVIF")
 
 
 def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
@@ -98,8 +97,9 @@ def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
         check_pixels(image.size, policy)
         if kind == "TIFF" and orientation(image) != 1:
             notes.append(f"turned by TIFF orientation {orientation(image)}")  # by Pillow while loading, in any policy
+        frames = _frame_notes(image, data, kind)
         image.load()
-        return image, _frame_notes(data, kind) + notes
+        return image, frames + notes
 
 
 def _opened(data: bytes, kind: str, policy: ImagePolicy) -> tuple[ImageFile.ImageFile, list[str]]:
@@ -128,24 +128,17 @@ def _kind(data: bytes) -> str | None:
     return next((name for offset, magic, name in _SIGNATURES if data.startswith(magic, offset)), None)
 
 
-def _frame_notes(data: bytes, kind: str) -> list[str]:
-    """Says that there are more frames, from a second handle because looking ahead moves the first.
+def _frame_notes(image: Any, data: bytes, kind: str) -> list[str]:
+    """Says that there are more frames: how many where the header says so, and in a GIF of not too many blocks.
 
-    Counts them where the header does, and in a GIF of not too many blocks. Walking a TIFF's pages can be made to take hours.
+    Walking a TIFF's pages can be made to take hours.
     """
-    if kind in ("JPEG", "BMP", "PPM"):
-        return []
     if kind == "GIF":
         count = gif_frames(data)
         return [] if count in (0, 1) else [f"animated GIF: first of {count or 'several'} frames"]
-    try:
-        image: Any = _OPENERS[kind](io.BytesIO(data))
-        if not getattr(image, "is_animated", False):
-            return []
-        several = f"first of {image.n_frames} frames" if kind in _HEADER_COUNTS else "first of several frames"
-    except Exception:  # a damaged second frame is no fault of the first
+    if not getattr(image, "is_animated", False):
         return []
-    return ["TIFF of several pages: first page"] if kind == "TIFF" else [f"animated {kind}: {several}"]
+    return ["TIFF of several pages: first page"] if kind == "TIFF" else [f"animated {kind}: first of {image.n_frames} frames"]
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class ImagePolicy:
     timeout: float = 10.0
     isolate: bool = False
     cpu_seconds: int = 10
-    memory: int = 2**30
+    memory: int = 3 * 2**29
 
 
 class ImageError(ValueError):
