@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow mutants lint lock structure clean
+.PHONY: demo nano test test-slow mutants robustness lint lock structure clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -29,6 +29,10 @@ test-slow: $(VENV)/.dev
 # How many of 300 small faults the tests notice. Reported, never a gate.
 mutants: $(VENV)/.dev
 	$(BIN)/python benchmarks/mutants.py
+
+# How hostile input ends: mutated images, small files that ask for much. Counts by kind, into benchmarks/results/robustness.json.
+robustness: $(VENV)/.dev
+	$(BIN)/python benchmarks/robustness.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -110,7 +110,7 @@ def bombs(share: float) -> dict[str, Any]:
         for name, make in list(BOMBS.items())[:: max(1, round(1 / share))]:
             path.write_bytes(make())
             run = subprocess.run([sys.executable, __file__, "--one", str(path)], capture_output=True, text=True, check=False)
-            seen = json.loads(run.stdout) if run.returncode == 0 else {"outcome": f"died {run.returncode}"}
+            seen: dict[str, Any] = json.loads(run.stdout) if run.returncode == 0 else {"outcome": f"died {run.returncode}"}
             rows[name] = {
                 "bytes": path.stat().st_size,
                 "outcome": "loaded" if seen["outcome"] == "noted" else seen["outcome"],

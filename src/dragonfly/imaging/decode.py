@@ -81,7 +81,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
 )
 
 
-
 def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
     """The first frame, loaded, and notes on the file. Raises ImageError."""
     if not data:

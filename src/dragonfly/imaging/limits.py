@@ -19,6 +19,7 @@ MAX_TAGS = 2_000
 MAX_TAG_VALUES = 2**17
 MAX_STRIP_SCANS = 4
 MAX_HEADER = 2**16
+_ZEROS = bytes(32)  # arithmetic coding ends in none, unlike that of WebP, where 873 zeros were seen at the end of a good file
 MAX_SLOW_VALUES = 2**21
 """Values that Pillow reads one by one in Python: plain PNM, PNM of an odd depth, run lengths of a BMP."""
 
@@ -114,6 +115,13 @@ def _webp(data: bytes, policy: ImagePolicy) -> None:
 def _avif(data: bytes, policy: ImagePolicy) -> None:
     for match in re.finditer(b"ispe....(........)", data[: 2**20], re.DOTALL):  # of the image, its tiles and its alpha
         check_pixels(struct.unpack(">II", match[1]), policy)
+    position = 0
+    while position + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        end = position + length if length >= 8 else len(data)
+        if name == b"mdat" and data.endswith(_ZEROS, 0, end):
+            raise ImageError("is a damaged or truncated AVIF file (zeros for data at its end); copy or export it again")
+        position = end
 
 
 def _bmp(data: bytes, policy: ImagePolicy) -> None:
