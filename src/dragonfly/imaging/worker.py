@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from PIL import Image
 
+from dragonfly.imaging.fetch import one_line
 from dragonfly.imaging.pixels import Pixels, from_bytes
 from dragonfly.imaging.policy import ImageError, ImagePolicy
 
@@ -68,7 +69,7 @@ def _received(stream: IO[bytes], policy: ImagePolicy) -> Pixels | None:
     try:
         answer: Any = json.loads(stream.readline(_MAX_ANSWER))
         if "error" in answer:
-            raise ImageError(str(answer["error"]))
+            raise ImageError(one_line(str(answer["error"])))
         width, height = int(answer["width"]), int(answer["height"])
         if not 0 < width * height <= policy.max_pixels:
             return None
@@ -76,7 +77,7 @@ def _received(stream: IO[bytes], policy: ImagePolicy) -> Pixels | None:
         for top in range(0, height, _ROWS):
             rows = min(_ROWS, height - top)
             image.paste(Image.frombytes("RGB", (width, rows), stream.read(3 * width * rows)), (0, top))
-        return Pixels(image, str(answer["mode"]), [str(note) for note in answer["notes"]])
+        return Pixels(image, one_line(str(answer["mode"])), [one_line(str(note)) for note in answer["notes"]])
     except ImageError:
         raise
     except (ValueError, KeyError, TypeError):
@@ -114,9 +115,9 @@ def _bound(policy: ImagePolicy) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime + 1) + policy.cpu_seconds
     for kind, limit in (
-        (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_AS, pages * resource.getpagesize() + policy.memory),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # the first ends it by a signal that says why
