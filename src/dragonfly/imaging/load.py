@@ -1,7 +1,7 @@
 """`load_image`: any source becomes a `LoadedImage`.
 
 Knows where bytes come from (path, URL, data URL, memory) and in which order the steps run: bytes within the limit,
-size within the limit, decode, RGB, upright. What was loaded under the same policy is handed back as it is, so an image is
+size within the limit, decode, RGB, upright. What was loaded under a policy of the same pixels is handed back, so an image is
 decoded once however many callers ask for it.
 """
 
@@ -70,7 +70,8 @@ def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> LoadedIm
     of a PIL image the frame it stands at. Raises ValueError, one line that begins with the image's name.
     """
     if isinstance(source, LoadedImage):
-        return source if source.policy == policy else load_image(source.origin, policy)
+        fits = source.policy.serves(policy) and source.image.width * source.image.height <= policy.max_pixels
+        return source if fits else load_image(source.origin, policy)
     if getattr(source, _LOADED, None) == policy and getattr(source, "mode", None) == "RGB":  # upright, without metadata
         loaded = cast(Image.Image, source)
         return LoadedImage(loaded, "PIL image", "RGB", None, (), policy, source)

@@ -31,6 +31,14 @@ class ImagePolicy:
     cpu_seconds: int = 10
     memory: int = 3 * 2**29
 
+    def serves(self, wanted: ImagePolicy) -> bool:
+        """Whether pixels that were let in under this policy are those that `wanted` gives, its limit on pixels aside.
+
+        So that what was decoded apart, or fetched, is not decoded here or fetched again by a caller with other limits.
+        """
+        alike = (self.orient, self.alpha, self.sixteen_bit) == (wanted.orient, wanted.alpha, wanted.sixteen_bit)
+        return alike and self.missing_data in ("refuse", wanted.missing_data)
+
 
 class ImageError(ValueError):
     """A refusal in our own words, as a predicate ("is empty ..."): `load_image` puts the image's name before it.
