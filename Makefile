@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow mutants compatibility lint lock structure clean
+.PHONY: demo nano test test-slow mutants robustness compatibility lint lock structure clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -33,6 +33,10 @@ mutants: $(VENV)/.dev
 # Vision towers and language models that can be joined; writes docs/compatibility.md.
 compatibility: $(VENV)/.dev
 	$(BIN)/python benchmarks/compatibility.py
+
+# How hostile input ends: mutated images, small files that ask for much. Counts by kind, into benchmarks/results/robustness.json.
+robustness: $(VENV)/.dev
+	$(BIN)/python benchmarks/robustness.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -69,6 +71,23 @@ def server() -> Iterator[str]:
         thread.join()
 
 
+@pytest.fixture(autouse=True)
+def nothing_leaves_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test of addresses may dial or look up anything outside: neither by a fault of ours nor of a test."""
+    connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        assert ipaddress.ip_address(address[0]).is_loopback, address
+        connect(self, address)
+
+    def guarded_lookup(host: str, *arguments: Any, **options: Any) -> list[Any]:
+        assert re.fullmatch(r"localhost|[0-9a-fx.:]+", host), host
+        return getaddrinfo(host, *arguments, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_lookup)
+
+
 @pytest.fixture
 def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "is_public_address", lambda address: address == "127.0.0.1")
@@ -98,13 +117,31 @@ def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
         "2001:0:0:0:0:0:80ff:fffe",
+        "192.88.99.1",
+        "192.0.0.8",
+        "198.18.0.1",
+        "fec0::1",
+        "3fff::1",
+        "5f00::1",
+        "100::1",
+        "64:ff9b::a01:203",
+        "64:ff9b::808:808",
+        "64:ff9b:1::808:808",
+        "2002:a01:203::1",
+        "2001:0:4136:e378:8000:63bf:f5fe:fdfc",
+        "2606:4700::5efe:10.1.2.3",
+        "2606:4700::200:5efe:8.8.8.8",
+        "::ffff:0:10.0.0.1",
+        "::10.0.0.1",
     ],
 )
 def test_addresses_that_are_not_public(address: str) -> None:
     assert not fetch.is_public_address(address)
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700:4700::1111"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "8.8.8.8", "2606:4700:4700::1111", "2001:4860:4860::8888", "2a00:1450:4001:82b::200e"]
+)
 def test_addresses_that_are_public(address: str) -> None:
     assert fetch.is_public_address(address)
 
@@ -186,6 +223,23 @@ def test_a_server_that_never_finishes_is_left(server: str) -> None:
         load_image(server + "/dripping", ImagePolicy(urls="public", timeout=0.2))
 
 
+def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def silent(*_: Any, **__: Any) -> list[Any]:
+        asked.set()
+        answered.wait(30)
+        raise socket.gaierror("Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    try:
+        with pytest.raises(ValueError, match=r"did not arrive within 0\.2 seconds; download it and give the path"):
+            load_image("http://slow.example/a.png", ImagePolicy(urls="public", timeout=0.2))
+        assert asked.is_set() and not answered.is_set()
+    finally:
+        answered.set()
+
+
 @pytest.mark.usefixtures("here_is_public")
 def test_https_to_a_server_without_it_is_one_line(server: str) -> None:
     with pytest.raises(ValueError, match=r"cannot be fetched \(.*\); download it and give the path$"):
@@ -197,6 +251,7 @@ def test_https_to_a_server_without_it_is_one_line(server: str) -> None:
     [
         ("http:///a.png", r"names no host"),
         ("http://[::1/a.png", r"is not a valid URL"),
+        ("http://host:0/a.png", r"^http://host/a\.png names port 0, which nothing answers on"),
         ("http://host:99999/a.png", r"^http://host/a\.png is not a valid URL \(Port out of range"),
         ("http://me:secret@host/a.png", r"^http://host/a\.png holds a user name or password, which is not accepted"),
         (f"http://{'a' * 70}.example/a.png", r"names a host that cannot be resolved"),

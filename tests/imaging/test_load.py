@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dragonfly.imaging import RELEASED_POLICY, ImagePolicy, load_image
+from dragonfly.imaging import RELEASED_POLICY, ImagePolicy, load, load_image
 from tests.imaging.images import encoded, exif, rgb
 
 DATA = encoded(rgb(), "PNG")
@@ -181,6 +181,24 @@ def test_urls_that_are_refused(source: str, fault: str) -> None:
 def test_other_objects_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^NoneType is not a path, URL, bytes, PIL image or numpy array"):
         load_image(None)  # pyright: ignore[reportArgumentType]
+
+
+def test_what_was_loaded_under_other_limits_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    apart = load_image(DATA, ImagePolicy(isolate=True, max_bytes=2**20))
+    monkeypatch.setattr(load, "from_bytes", lambda *_: pytest.fail("decoded here"))
+    assert load_image(apart) is apart
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="over the limit of 100"):
+        load_image(apart, ImagePolicy(max_pixels=100))
+
+
+def test_what_was_loaded_without_a_look_for_missing_data_is_looked_at_where_that_is_asked() -> None:
+    whole = encoded(rgb(40, 40), "JPEG")
+    cut = load_image(whole[: len(whole) - 400] + b"\xff\xd9", ImagePolicy(missing_data="ignore"))
+    with pytest.raises(ValueError, match="damaged or truncated JPEG"):
+        load_image(cut)
+    looked_at = load_image(whole)
+    assert load_image(looked_at, ImagePolicy(missing_data="note")) is looked_at
 
 
 def test_the_room_loads_neither_torch_nor_transformers() -> None:

@@ -7,24 +7,16 @@ empty image's noise would fill the range. Colour profiles are not applied. Does 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
 from dragonfly.imaging.policy import ImageError, ImagePolicy
 
+_STRIP = 2**22  # pixels that are converted at a time: what is held beside the image is small, whatever its size
 _TO_EIGHT_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
-ORIENTATION_TAG = 0x0112
-_TURNS = {  # EXIF 2.3, section 4.6.4 A: where the stored row 0 and column 0 belong
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def to_rgb(image: Image.Image, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
@@ -56,39 +48,47 @@ def _scaled(image: Image.Image, notes: list[str], transparent: Any) -> Image.Ima
     """Grey of more than eight bits as an `L` image; `transparent` is the stored grey that stands for nothing."""
     if image.mode == "F":
         raise ImageError("holds floating-point grey, which has no agreed range; save it as 8 or 16 bits")
-    values = np.asarray(image)
     if image.mode == "I":
-        low, high = int(values.min()), int(values.max())
+        low, high = cast(tuple[int, int], image.getextrema())
         if low < 0 or high > 65535:
             raise ImageError(f"holds grey values from {low} to {high}, beyond 16 bits; choose a window and save it as 8 bits")
         if high <= 255 and image.format != "PPM":  # Pillow spreads every deep PGM over 16 bits, however dark
             notes.append("32-bit grey with values up to 255 taken as 8 bits")
-            return Image.fromarray(values.astype(np.uint8))
+            return _in_strips(image, "L", lambda strip: Image.fromarray(np.asarray(strip).astype(np.uint8)))
     notes.append("16-bit grey scaled to 8 bits")
-    grey = _TO_EIGHT_BITS[values]
     if isinstance(transparent, int):
         notes.append("transparent grey set to white")
-        grey[values == transparent] = 255
-    return Image.fromarray(grey)
+
+    def scaled(strip: Image.Image) -> Image.Image:
+        values = np.asarray(strip)
+        grey = _TO_EIGHT_BITS[values]
+        if isinstance(transparent, int):
+            grey[values == transparent] = 255
+        return Image.fromarray(grey)
+
+    return _in_strips(image, "L", scaled)
 
 
 def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:
-    image = image.convert("RGBA")
-    if image.getchannel("A").getextrema() == (255, 255):
-        return image.convert("RGB")
-    notes.append("alpha blended on white")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    blended = False
+
+    def on_white(strip: Image.Image) -> Image.Image:
+        nonlocal blended
+        strip = strip if strip.mode == "RGBA" else strip.convert("RGBA")
+        if strip.getchannel("A").getextrema() == (255, 255):
+            return strip.convert("RGB")
+        blended = True
+        return Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB")
+
+    rgb = _in_strips(image, "RGB", on_white)
+    if blended:
+        notes.append("alpha blended on white")
+    return rgb
 
 
-def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none or it is unreadable."""
-    try:
-        value: Any = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:  # hostile EXIF breaks Pillow's parser in many ways, and the pixels are still good
-        return 1
-    return value if value in _TURNS else 1
-
-
-def turned(image: Image.Image, orientation: int) -> Image.Image:
-    """The image upright, as `PIL.ImageOps.exif_transpose` turns it."""
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+def _in_strips(image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    rows = max(1, _STRIP // max(1, image.width))
+    result = Image.new(mode, image.size)
+    for top in range(0, image.height, rows):
+        result.paste(convert(image.crop((0, top, image.width, min(top + rows, image.height)))), (0, top))
+    return result

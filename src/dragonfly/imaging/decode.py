@@ -29,8 +29,10 @@ from PIL import (
     features,
 )
 
-from dragonfly.imaging.convert import orientation
-from dragonfly.imaging.policy import ImageError, ImagePolicy
+from dragonfly.imaging.jpeg import missing_data, read_jpeg
+from dragonfly.imaging.limits import check_header, gif_frames
+from dragonfly.imaging.orient import orientation
+from dragonfly.imaging.policy import ImageError, ImagePolicy, check_pixels
 
 _Opener = Callable[[io.BytesIO], ImageFile.ImageFile]
 
@@ -78,9 +80,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
     (0, b"\x1f\x8b", "gzip"),
 )
 
-_HEADER_COUNTS = ("PNG", "WEBP", "AVIF")
-_GIF_COUNTED_BYTES = 4 * 2**20
-
 
 def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
     """The first frame, loaded, and notes on the file. Raises ImageError."""
@@ -93,23 +92,30 @@ def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
     if kind not in _OPENERS:
         raise ImageError(f"is {kind}, which is not accepted; save it as PNG ({accepted})")
     with readable(f"a damaged or truncated {kind} file"):
-        image = _OPENERS[kind](io.BytesIO(data))
+        image, notes = _opened(data, kind, policy)
         check_pixels(image.size, policy)
-        notes: list[str] = []
         if kind == "TIFF" and orientation(image) != 1:
             notes.append(f"turned by TIFF orientation {orientation(image)}")  # by Pillow while loading, in any policy
+        frames = _frame_notes(image, data, kind)
         image.load()
-        return image, _frame_notes(data, kind) + notes
+        return image, frames + notes
 
 
-def check_pixels(size: tuple[int, int], policy: ImagePolicy) -> None:
-    """Raise ImageError if `size` (width, height: PIL's order) is over the limit. Looks at no pixel."""
-    width, height = size
-    if width * height > policy.max_pixels:
-        raise ImageError(
-            f"has {width} x {height} = {width * height:,} pixels, over the limit of {policy.max_pixels:,}; "
-            "make it smaller (or in Python, if you trust it, raise ImagePolicy.max_pixels)"
-        )
+def _opened(data: bytes, kind: str, policy: ImagePolicy) -> tuple[ImageFile.ImageFile, list[str]]:
+    """The image, not yet loaded, after every check that needs no pixels of Pillow's; and notes on what is odd."""
+    check_header(kind, data, policy)
+    if kind != "JPEG":
+        return _OPENERS[kind](io.BytesIO(data)), []
+    jpeg = read_jpeg(data, policy)
+    fault, note = missing_data(jpeg) if policy.missing_data != "ignore" else ("", "")
+    if fault and policy.missing_data == "refuse":
+        raise ImageError(f"is a damaged or truncated JPEG file ({fault:.200}); copy or export it again")
+    # Where data is known to be missing, or known to be complete, Pillow need not see how the file ends.
+    is_closed = jpeg.is_ended or policy.missing_data != "ignore"
+    image = _OPENERS[kind](io.BytesIO(jpeg.pixels(b"\xff\xd9" if is_closed else b"")))
+    image.info.update(jpeg.info)
+    notes = [f"JPEG with missing data ({fault:.200}): grey or torn where it is missing"] if fault else [note] if note else []
+    return image, notes
 
 
 def _kind(data: bytes) -> str | None:
@@ -121,21 +127,17 @@ def _kind(data: bytes) -> str | None:
     return next((name for offset, magic, name in _SIGNATURES if data.startswith(magic, offset)), None)
 
 
-def _frame_notes(data: bytes, kind: str) -> list[str]:
-    """Says that there are more frames, from a second handle because looking ahead moves the first.
+def _frame_notes(image: Any, data: bytes, kind: str) -> list[str]:
+    """Says that there are more frames: how many where the header says so, and in a GIF of not too many blocks.
 
-    Counts them where the header does, and in a GIF that is short enough to walk through. Walking a TIFF's pages can be
-    made to take hours.
+    Walking a TIFF's pages can be made to take hours.
     """
-    try:
-        image: Any = _OPENERS[kind](io.BytesIO(data))
-        if not getattr(image, "is_animated", False):
-            return []
-        counted = kind in _HEADER_COUNTS or (kind == "GIF" and len(data) <= _GIF_COUNTED_BYTES)
-        several = f"first of {image.n_frames} frames" if counted else "first of several frames"
-    except Exception:  # a damaged second frame is no fault of the first
+    if kind == "GIF":
+        count = gif_frames(data)
+        return [] if count in (0, 1) else [f"animated GIF: first of {count or 'several'} frames"]
+    if not getattr(image, "is_animated", False):
         return []
-    return ["TIFF of several pages: first page"] if kind == "TIFF" else [f"animated {kind}: {several}"]
+    return ["TIFF of several pages: first page"] if kind == "TIFF" else [f"animated {kind}: first of {image.n_frames} frames"]
 
 
 @contextmanager
@@ -148,7 +150,9 @@ def readable(what: str) -> Generator[None]:
         raise
     except Image.DecompressionBombError as error:  # some decoders ask Pillow's global limit themselves
         raise ImageError(f"has more pixels than Pillow allows ({error!s:.200}); make it smaller") from None
-    except Exception as error:  # OSError, SyntaxError, struct.error, MemoryError, KeyError, zlib.error, ...
+    except MemoryError:
+        raise ImageError("needs more memory than this process may use; make it smaller") from None
+    except Exception as error:  # OSError, SyntaxError, struct.error, KeyError, zlib.error, ...
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"is {what} ({reason:.200}); copy or export it again") from None
 

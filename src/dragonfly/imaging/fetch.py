@@ -1,8 +1,8 @@
 """Bytes of an image on the public internet, without becoming a way into a private network.
 
 Promises: the address that was checked is the address that is connected to, so a name that resolves differently the
-second time gains nothing; every redirect is checked again; size and time are bounded. Proxies, cookies and credentials
-are not used. Does not know images.
+second time gains nothing; every redirect is checked again; size and time are bounded, name resolution included. Proxies,
+cookies and credentials are not used. Does not know images.
 """
 
 from __future__ import annotations
@@ -21,6 +21,19 @@ from dragonfly.imaging.policy import ImageError, ImagePolicy
 
 _MAX_REDIRECTS = 5
 _CHUNK = 2**16
+# The special-purpose registries of IANA, and what RFC 7526 withdrew (192.88.99.0/24).
+_NOT_PUBLIC_4 = [
+    ipaddress.IPv4Network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+        *("192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+        "224.0.0.0/3",
+    )
+]
+_UNICAST_6 = ipaddress.IPv6Network("2000::/3")  # all that is given out; the rest is private, link-local, wrapped or unused
+_NOT_PUBLIC_6 = [
+    ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3ffe::/16", "3fff::/20")
+]
 
 
 def fetch(url: str, policy: ImagePolicy) -> bytes:
@@ -56,11 +69,15 @@ def one_line(text: str) -> str:
 
 
 def is_public_address(address: str) -> bool:
-    """False for private, loopback, link-local, multicast and reserved addresses, and IPv6 that wraps an IPv4 one."""
+    """Whether `address` is of the public internet, by our own list: Python's knowledge of it differs between versions.
+
+    IPv6 that carries an IPv4 address (mapped, 6to4, Teredo, NAT64, ISATAP) is refused whatever it carries.
+    """
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour or ip.teredo):
-        return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+    if isinstance(ip, ipaddress.IPv4Address):
+        return not any(ip in network for network in _NOT_PUBLIC_4)
+    is_isatap = (int(ip) >> 32) & 0xFDFF_FFFF == 0x0000_5EFE  # RFC 5214, section 6.1
+    return ip in _UNICAST_6 and not is_isatap and not any(ip in network for network in _NOT_PUBLIC_6)
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,8 @@ class _Target:
             raise ImageError("names no host; check it")
         if parts.username is not None or parts.password is not None:
             raise ImageError("holds a user name or password, which is not accepted; download it and give the path")
+        if port == 0:
+            raise ImageError("names port 0, which nothing answers on; check it")
         secure = parts.scheme == "https"
         path = quote(urlunsplit(("", "", parts.path or "/", parts.query, "")), safe="/?%:@!$&'()*+,;=~")
         return cls(secure, host, port or (443 if secure else 80), path)
@@ -93,24 +112,45 @@ class _Redirect:
     location: str
 
 
-def _checked_address(target: _Target) -> str:
+def _checked_address(target: _Target, deadline: float) -> str:
     """One address of the host, all of which must be public: a name with one private address is not to be trusted."""
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise ImageError("names a host that cannot be resolved; check it") from None
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = _resolved(target, deadline)
     if not addresses or not all(map(is_public_address, addresses)):
         # The address itself is not shown: a served model must not answer questions about its network.
         raise ImageError("leads to an address that is not public (private, loopback, link-local or reserved)")
     return addresses[0]
 
 
+def _resolved(target: _Target, deadline: float) -> list[str]:
+    """Asks in a thread, which a slow name server holds up instead of us: the system's resolver has no time limit of its own."""
+    found: list[str] = []
+    faults: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            entries = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+            found.extend(str(entry[4][0]) for entry in entries)
+        except Exception as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(max(0.0, deadline - time.monotonic()))
+    if thread.is_alive():
+        raise TimeoutError
+    if faults:
+        if isinstance(faults[0], OSError | UnicodeError):
+            raise ImageError("names a host that cannot be resolved; check it") from None
+        raise faults[0]
+    return found
+
+
 def _get(target: _Target, deadline: float, policy: ImagePolicy) -> bytes | _Redirect:
+    address = _checked_address(target, deadline)
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
-    sock = socket.create_connection((_checked_address(target), target.port), timeout=left)
+    sock = socket.create_connection((address, target.port), timeout=left)
     connection = (HTTPSConnection if target.secure else HTTPConnection)(target.host, target.port)
     connection.sock = sock  # so that http.client resolves nothing itself
     with closing(connection):

@@ -1,7 +1,7 @@
 """`load_image`: any source becomes a `LoadedImage`.
 
 Knows where bytes come from (path, URL, data URL, memory) and in which order the steps run: bytes within the limit,
-size within the limit, decode, RGB, upright. What was loaded under the same policy is handed back as it is, so an image is
+size within the limit, decode, RGB, upright. What was loaded under a policy of the same pixels is handed back, so an image is
 decoded once however many callers ask for it.
 """
 
@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dragonfly.files import sha256
-from dragonfly.imaging.convert import ORIENTATION_TAG, orientation, to_rgb, turned
-from dragonfly.imaging.decode import check_pixels, decode, readable
+from dragonfly.imaging.decode import readable
 from dragonfly.imaging.fetch import display_url, fetch, one_line
-from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy
+from dragonfly.imaging.orient import orientation
+from dragonfly.imaging.pixels import Pixels, from_bytes, from_image
+from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy, check_pixels
 
 _LOADED = "dragonfly_policy"  # attribute of the pixels that were loaded here: the policy they were loaded under
 
@@ -69,23 +70,18 @@ def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> LoadedIm
     of a PIL image the frame it stands at. Raises ValueError, one line that begins with the image's name.
     """
     if isinstance(source, LoadedImage):
-        return source if source.policy == policy else load_image(source.origin, policy)
+        fits = source.policy.serves(policy) and source.image.width * source.image.height <= policy.max_pixels
+        return source if fits else load_image(source.origin, policy)
     if getattr(source, _LOADED, None) == policy and getattr(source, "mode", None) == "RGB":  # upright, without metadata
-        pixels = cast(Image.Image, source)
-        return LoadedImage(pixels, "PIL image", "RGB", None, (), policy, source)
+        loaded = cast(Image.Image, source)
+        return LoadedImage(loaded, "PIL image", "RGB", None, (), policy, source)
     name = _name(source)
     try:
-        image, digest, notes = _opened(source, policy)
-        with readable("an image that cannot be converted to RGB"):
-            mode, exif = image.mode, orientation(image) if policy.orient else 1
-            rgb, more = to_rgb(image, policy)
-            rgb = turned(rgb, exif)
+        pixels, digest = _pixels(source, policy)
     except ImageError as error:
         raise ValueError(f"{name} {error}") from None
-    rgb.info.clear()
-    setattr(rgb, _LOADED, policy)
-    notes += more + ([f"turned by EXIF orientation {exif}"] if exif != 1 else [])
-    return LoadedImage(rgb, name, mode, digest, tuple(notes), policy, source)
+    setattr(pixels.image, _LOADED, policy)
+    return LoadedImage(pixels.image, name, pixels.mode, digest, tuple(pixels.notes), policy, source)
 
 
 def _name(source: Any) -> str:
@@ -96,17 +92,17 @@ def _name(source: Any) -> str:
     return "PIL image" if isinstance(source, Image.Image) else type(source).__name__
 
 
-def _opened(source: Any, policy: ImagePolicy) -> tuple[Image.Image, str | None, list[str]]:
-    """A loaded image of any mode that is ours to change, the hash of its bytes, and notes."""
+def _pixels(source: Any, policy: ImagePolicy) -> tuple[Pixels, str | None]:
+    """Upright RGB, and the hash of the encoded bytes."""
     if isinstance(source, np.ndarray):
-        return _from_array(cast(NDArray[Any], source), policy), None, []
+        return from_image(_from_array(cast(NDArray[Any], source), policy), 1, policy, []), None
     if isinstance(source, Image.Image):
         check_pixels(source.size, policy)
         with readable("an image that cannot be loaded"):
             image = source.copy()  # loads it; later changes to the caller's image do not reach ours
             # Only now: Pillow turns a TIFF while loading it, and a copy forgets EXIF that the caller has edited.
-            image.getexif()[ORIENTATION_TAG] = orientation(source)
-        return image, None, []
+            turn = orientation(source)
+        return from_image(image, turn, policy, []), None
     if isinstance(source, str | Path):
         data = _bytes_from(source, policy)
     elif isinstance(source, bytes):
@@ -114,8 +110,11 @@ def _opened(source: Any, policy: ImagePolicy) -> tuple[Image.Image, str | None, 
     else:
         raise ImageError("is not a path, URL, bytes, PIL image or numpy array; give one of these")
     _check_bytes(len(data), policy)
-    image, notes = decode(data, policy)
-    return image, sha256(data), notes
+    if policy.isolate:
+        from dragonfly.imaging.worker import isolated
+
+        return isolated(data, policy), sha256(data)
+    return from_bytes(data, policy), sha256(data)
 
 
 def _check_bytes(count: int, policy: ImagePolicy) -> None:

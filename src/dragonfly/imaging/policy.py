@@ -10,20 +10,34 @@ from typing import Literal
 class ImagePolicy:
     """Limits and conversions for `load_image`.
 
-    `max_pixels` width x height, checked before anything is decoded (the default is where Pillow itself refuses).
-    `max_bytes` size of the encoded image. `orient` turn by the EXIF orientation. `alpha` "white": blend on white;
-    "drop": keep the stored colours. `sixteen_bit` "scale": 0..65535 becomes 0..255; "saturate": Pillow's conversion,
-    which cuts at 255. `urls` "refuse", or "public": fetch http(s) from public addresses only. `timeout` seconds for
-    one fetch, redirects included, name resolution excluded.
+    `max_pixels` width x height, checked before anything is decoded (the default, 2**26, leaves a process of 2 GiB alive).
+    `max_bytes` size of the encoded image. `missing_data` of a JPEG: "refuse" the image; "note" it and show grey there;
+    "ignore": do not look, which saves a second reading of trusted data. `orient` turn by the EXIF orientation. `alpha`
+    "white": blend on white; "drop": keep the stored colours. `sixteen_bit` "scale": 0..65535 becomes 0..255; "saturate":
+    Pillow's conversion, which cuts at 255. `urls` "refuse", or "public": fetch http(s) from public addresses only.
+    `timeout` seconds for one fetch, redirects and name resolution included. `isolate` decode bytes, files and URLs in a
+    process of their own, one for each image, that may use `cpu_seconds` and `memory` bytes: for images from strangers.
     """
 
-    max_pixels: int = 178_956_970
+    max_pixels: int = 2**26
     max_bytes: int = 256 * 2**20
+    missing_data: Literal["refuse", "note", "ignore"] = "refuse"
     orient: bool = True
     alpha: Literal["white", "drop"] = "white"
     sixteen_bit: Literal["scale", "saturate"] = "scale"
     urls: Literal["refuse", "public"] = "refuse"
     timeout: float = 10.0
+    isolate: bool = False
+    cpu_seconds: int = 10
+    memory: int = 3 * 2**29
+
+    def serves(self, wanted: ImagePolicy) -> bool:
+        """Whether pixels that were let in under this policy are those that `wanted` gives, its limit on pixels aside.
+
+        So that what was decoded apart, or fetched, is not decoded here or fetched again by a caller with other limits.
+        """
+        alike = (self.orient, self.alpha, self.sixteen_bit) == (wanted.orient, wanted.alpha, wanted.sixteen_bit)
+        return alike and self.missing_data in ("refuse", wanted.missing_data)
 
 
 class ImageError(ValueError):
@@ -31,6 +45,16 @@ class ImageError(ValueError):
 
     Told apart from the ValueErrors of Pillow's decoders, whose words need explaining.
     """
+
+
+def check_pixels(size: tuple[int, int], policy: ImagePolicy) -> None:
+    """Raise ImageError if `size` (width, height: PIL's order) is over the limit. Looks at no pixel."""
+    width, height = size
+    if width * height > policy.max_pixels:
+        raise ImageError(
+            f"has {width} x {height} = {width * height:,} pixels, over the limit of {policy.max_pixels:,}; "
+            "make it smaller (or in Python, if you trust it, raise ImagePolicy.max_pixels)"
+        )
 
 
 DEFAULT_POLICY = ImagePolicy()

@@ -1,0 +1,181 @@
+"""How the program takes hostile input: counts of outcomes by kind, into benchmarks/results/robustness.json.
+
+Run: python benchmarks/robustness.py [PART ...] [--share 0.1] [--output benchmarks/results/robustness.json]
+
+A part is a function of a share (1: all of it; less: a rehearsal) that returns what is written under its name; parts that are
+not run keep what the file says of them. Outcomes of an image: "refused" (one line, ValueError), "equal" (loaded with the pixels
+of the undamaged file), "noted" (loaded, and a note says that something is odd), "different" (loaded with other pixels and no
+word: the damage makes another valid file, or the format has nothing to tell it by), "traceback", and, beside these, how many
+took more than two seconds of processor time or 1 GiB above the image's own size (4 bytes a pixel).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT), str(ROOT / "src")]
+
+from hostile.bombs import BOMBS, encoded  # noqa: E402
+from hostile.mutations import MUTATIONS, photo, seeds  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from dragonfly.files import result_header, write_json  # noqa: E402
+from dragonfly.imaging import ImagePolicy, load_image  # noqa: E402
+
+PER_SEED = 45  # of each mutation
+CPU_SECONDS, EXTRA_BYTES = 2.0, 2**30
+HARD_SECONDS = 60
+
+
+def outcome(data: bytes, whole: bytes | None) -> dict[str, Any]:
+    """What loading `data` comes to; `whole` are the pixels of the undamaged file."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before, start, pixels, message = _peak(), time.process_time(), 0, ""
+    try:
+        image = load_image(data)
+    except ValueError as error:
+        message = str(error)
+        result = "refused" if message.isprintable() and type(error) is ValueError else "traceback"
+    except BaseException as error:
+        result, message = "traceback", f"{type(error).__name__}: {error}"
+    else:
+        pixels = image.size[0] * image.size[1]
+        equal = whole is not None and image.image.tobytes() == whole
+        result = "equal" if equal else "noted" if whole is None or any(map(_tells, image.notes)) else "different"
+    seconds = time.process_time() - start
+    extra = max(0, _peak() - before - 4 * pixels)
+    return {"outcome": result, "seconds": seconds, "extra_bytes": extra, "message": message}
+
+
+def _peak() -> int:
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+
+def _tells(note: str) -> bool:
+    return "missing" in note or "stray" in note
+
+
+def mutated(share: float) -> dict[str, Any]:
+    """Files of every format, changed in five ways with seeded dice."""
+    counts: dict[str, Counter[str]] = {}
+    slowest, largest, faults = 0.0, 0, []
+    for name, data in seeds().items():
+        whole = load_image(data).image.tobytes()
+        for kind, mutate in MUTATIONS.items():
+            dice = random.Random(f"{name} {kind}")
+            count = counts.setdefault(f"{name.partition(':')[0]}, {kind}", Counter())
+            for _ in range(max(1, round(PER_SEED * share))):
+                changed = mutate(data, dice)
+                if changed == data:
+                    continue
+                seen = outcome(changed, whole)
+                count[seen["outcome"]] += 1
+                count["over 2 s"] += seen["seconds"] > CPU_SECONDS
+                count["over 1 GiB"] += seen["extra_bytes"] > EXTRA_BYTES
+                slowest, largest = max(slowest, seen["seconds"]), max(largest, seen["extra_bytes"])
+                if seen["outcome"] == "traceback":
+                    faults.append(f"{name}, {kind}: {seen['message']}")
+    return {
+        "images": sum(
+            sum(count[key] for key in ("refused", "equal", "noted", "different", "traceback")) for count in counts.values()
+        ),
+        "total": dict(sorted(sum(counts.values(), Counter()).items())),
+        "by_kind": {kind: dict(sorted((+count).items())) for kind, count in counts.items()},
+        "slowest_s": round(slowest, 3),
+        "largest_extra_mib": largest >> 20,
+        "faults": faults,
+    }
+
+
+def bombs(share: float) -> dict[str, Any]:
+    """Each in a process of its own, so that its peak of memory is its own."""
+    rows: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bomb"
+        for name, make in list(BOMBS.items())[:: max(1, round(1 / share))]:
+            path.write_bytes(make())
+            run = subprocess.run([sys.executable, __file__, "--one", str(path)], capture_output=True, text=True, check=False)
+            seen: dict[str, Any] = json.loads(run.stdout) if run.returncode == 0 else {"outcome": f"died {run.returncode}"}
+            rows[name] = {
+                "bytes": path.stat().st_size,
+                "outcome": "loaded" if seen["outcome"] == "noted" else seen["outcome"],
+                "cpu_s": round(seen.get("seconds", HARD_SECONDS), 2),
+                "extra_mib": seen.get("extra_bytes", 0) >> 20,
+                **({"message": seen["message"][:160]} if seen.get("message") else {}),
+            }
+    return {
+        "bombs": len(rows),
+        "total": dict(sorted(Counter(row["outcome"] for row in rows.values()).items())),
+        "over_2_s": sorted(name for name, row in rows.items() if row["cpu_s"] > CPU_SECONDS),
+        "over_1_gib": sorted(name for name, row in rows.items() if row["extra_mib"] << 20 > EXTRA_BYTES),
+        "by_bomb": rows,
+    }
+
+
+def one(path: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (HARD_SECONDS, HARD_SECONDS))
+    print(json.dumps(outcome(path.read_bytes(), None)))
+
+
+def second_reading(share: float) -> dict[str, Any]:
+    """What looking for missing data costs: processor milliseconds of loading a JPEG of 12 megapixels, with and without."""
+    rounds = max(1, round(7 * share))
+    rows: dict[str, Any] = {}
+    for name, options in {"baseline": {}, "progressive": {"progressive": True}}.items():
+        data = encoded(photo(0, 4000, 3000), "JPEG", **options)
+        times: dict[str, list[float]] = {"refuse": [], "ignore": [], "Pillow alone": []}
+        for _ in range(rounds):
+            for way, taken in times.items():
+                start = time.process_time()
+                if way == "Pillow alone":
+                    Image.open(io.BytesIO(data)).convert("RGB")
+                else:
+                    load_image(data, ImagePolicy(missing_data="refuse" if way == "refuse" else "ignore"))
+                taken.append(1000 * (time.process_time() - start))
+        rows[name] = {"bytes": len(data)} | {f"{way}_ms": round(statistics.median(taken), 1) for way, taken in times.items()}
+    start = time.perf_counter()
+    load_image(encoded(photo(), "PNG"), ImagePolicy(isolate=True))
+    return {**rows, "isolate_start_s": round(time.perf_counter() - start, 2), "load_average": os.getloadavg()[0]}
+
+
+PARTS: dict[str, Callable[[float], dict[str, Any]]] = {
+    "mutated_images": mutated,
+    "image_bombs": bombs,
+    "jpeg_second_reading": second_reading,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "robustness.json")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        return one(options.one)
+    known: dict[str, Any] = json.loads(options.output.read_text())["parts"] if options.output.exists() else {}
+    for name in options.parts or PARTS:
+        result = PARTS[name](options.share)
+        known[name] = {"measured": result_header(), "share": options.share, **result}
+        write_json(options.output, {"benchmark": "robustness", "parts": known})
+        print(name, json.dumps({key: value for key, value in result.items() if not key.startswith("by_")}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The steps between bytes and upright RGB pixels, in their order; run here or in a process of their own (`worker.py`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from dragonfly.imaging.convert import to_rgb
+from dragonfly.imaging.decode import decode, readable
+from dragonfly.imaging.orient import orientation_of, turned
+from dragonfly.imaging.policy import ImagePolicy
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """`image` RGB, upright, without metadata. `mode` PIL's mode before conversion. `notes` what was done."""
+
+    image: Image.Image
+    mode: str
+    notes: list[str]
+
+
+def from_bytes(data: bytes, policy: ImagePolicy) -> Pixels:
+    """Raises ImageError."""
+    image, notes = decode(data, policy)
+    return from_image(image, orientation_of(image.info), policy, notes)
+
+
+def from_image(image: Image.Image, exif: int, policy: ImagePolicy, notes: list[str]) -> Pixels:
+    """Of a loaded image that is ours to change, stored under EXIF orientation `exif`. Raises ImageError."""
+    with readable("an image that cannot be converted to RGB"):
+        mode, exif = image.mode, exif if policy.orient else 1
+        rgb, more = to_rgb(image, policy)
+        rgb = turned(rgb, exif)
+    rgb.info.clear()
+    return Pixels(rgb, mode, notes + more + ([f"turned by EXIF orientation {exif}"] if exif != 1 else []))
