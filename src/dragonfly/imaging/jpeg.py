@@ -16,6 +16,7 @@ import simplejpeg  # pyright: ignore[reportMissingTypeStubs]
 from dragonfly.imaging.policy import ImageError, ImagePolicy, check_pixels
 
 MAX_SEGMENTS = 10_000
+MAX_TABLES = 2**20  # bytes; a scan's own are a few hundred
 MAX_SCAN_WORK = 320_000_000
 """Coefficients that all scans together may visit: about two seconds, twice what ten scans over 20 megapixels need."""
 
@@ -59,7 +60,7 @@ def read_jpeg(data: bytes, policy: ImagePolicy) -> Jpeg:
     """One walk over the markers. Raises ImageError for too many pixels, segments or scans."""
     info: dict[str, Any] = {}
     frame, parts = _Frame(), [(0, 2, False)]
-    position, in_scan, is_ended, count = 2, False, False, 0
+    position, in_scan, is_ended, count, tables = 2, False, False, 0, 0
     while match := _MARKER.search(data, position):
         marker, start = data[match.end() - 1], match.start()
         if in_scan:
@@ -74,6 +75,9 @@ def read_jpeg(data: bytes, policy: ImagePolicy) -> Jpeg:
         body = data[start + 4 : position]
         if marker not in _METADATA:
             parts.append((start, position, False))
+            tables += len(body)
+            if tables > MAX_TABLES:
+                raise ImageError(f"holds more than {MAX_TABLES:,} bytes of tables; save it again")
         elif body.startswith(_COLOURS.get(marker, b"\0no")):
             parts.append((start, position, True))
         _remember(info, marker, body)

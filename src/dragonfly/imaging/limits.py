@@ -20,7 +20,7 @@ MAX_TAG_VALUES = 2**17
 MAX_STRIP_SCANS = 4
 MAX_HEADER = 2**16
 _ZEROS = bytes(32)  # arithmetic coding ends in none, unlike that of WebP, where 873 zeros were seen at the end of a good file
-MAX_SLOW_VALUES = 2**21
+MAX_SLOW_VALUES = 3 * 2**19
 """Values that Pillow reads one by one in Python: plain PNM, PNM of an odd depth, run lengths of a BMP."""
 
 
@@ -130,7 +130,8 @@ def _bmp(data: bytes, policy: ImagePolicy) -> None:
     width, height, compression = *struct.unpack_from("<ii", data, 18), int.from_bytes(data[30:34], "little")
     check_pixels((abs(width), abs(height)), policy)
     if compression in (1, 2):
-        _check_slow(max(abs(width * height) if compression == 2 else 0, len(data)), "run lengths")
+        pixels = abs(width * height)  # of four bits, each is one step; of eight, those that a line leaves out
+        _check_slow(max(pixels if compression == 2 else pixels // 4, len(data)), "run lengths")
 
 
 _TOKEN = re.compile(rb"(?:[ \t\r\n\v\f]|#[^\r\n]*[\r\n])*([^ \t\r\n\v\f#]+)")
