@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental import _config as fx_config
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
@@ -83,7 +84,10 @@ class PassOn(nn.Module):
 
 
 class _FullGrid(TorchDispatchMode):
-    """Answers True where a tower asks a tensor without storage for a truth: whether its mask, all ones, has no holes."""
+    """Answers True where a tower asks a tensor without storage for a truth: whether its mask, all ones, has no holes.
+
+    For the same reason the run assumes that all of a mask is chosen where a tower indexes by it (Idefics3 before 5.23).
+    """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta and args[0].dtype == torch.bool:
@@ -107,7 +111,7 @@ def _structure_of(kind: type[PreTrainedConfig], text: str) -> TowerStructure:
     layers = _layers_of(tower, config.num_hidden_layers)
     cut_layers(tower, layers, 1)  # the others are like it
     try:
-        with _FullGrid():
+        with _FullGrid(), fx_config.patch(meta_nonzero_assume_all_nonzero=True):
             above = _modules_above(tower, layers, pixels)
             take_off(tower, above)
             output, last = _run(tower, layers, pixels)

@@ -6,7 +6,6 @@ the two to each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 CLIP_BASE = "openai/clip-vit-base-patch32"
@@ -60,8 +59,8 @@ PREFIX_TOKENS = {
 
 def square_side(value: Any) -> int | None:
     """The side of a square that a configuration gives as one number or as one per axis; None if it is no square."""
-    axes = [value] if isinstance(value, int) else list(value) if isinstance(value, Sequence) else []
-    return int(axes[0]) if axes and all(isinstance(axis, int) and axis == axes[0] for axis in axes) else None
+    axes: Any = value if isinstance(value, list | tuple) else [value]
+    return axes[0] if axes and all(isinstance(axis, int) and axis == axes[0] for axis in axes) else None
 
 
 # Families with more tokens before their patches than CLS and `num_register_tokens`: all of them stand before.

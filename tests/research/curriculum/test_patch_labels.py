@@ -55,6 +55,18 @@ def test_a_patch_says_the_characters_whose_centres_lie_in_it() -> None:
     assert not patch_labels(layout, spec, [], Classes((), "atx", 2, 0))[:, 1:].any()  # an empty page is no fault
 
 
+def test_what_no_patch_sees_asks_nothing() -> None:
+    """4 patches of 8 take 32 of 38 pixels: what lies in the strip right and below them is nobody's."""
+    spec = tiny.config("low-only").spec.with_changes(resolution=38)
+    layout = make_layout((38, 38), spec)
+    marks = [TextAnnotation((24.0, 0.0, 32.0, 8.0), "dot"), TextAnnotation((32.0, 32.0, 38.0, 38.0), "dot")]
+    says = patch_labels(layout, spec, marks, Classes(("dot",), "", 0, 0))[0, 1:, 0].view(4, 4).tolist()
+    assert says == [[0, 0, 0, 1], [0] * 4, [0] * 4, [0] * 4]
+    letters = [TextAnnotation((x, 2.0, x + 6.0, 10.0), letter, "char") for x, letter in ((24.0, "t"), (32.0, "a"))]
+    near = patch_labels(layout, spec, letters, Classes((), "at", 1, 0))[0, 1:, 1].view(4, 4).tolist()
+    assert near == [[0, 0, 0, 2], [0] * 4, [0] * 4, [0] * 4]
+
+
 def test_a_bound_patch_also_says_what_its_word_belongs_to() -> None:
     spec = tiny.config("low-only").spec
     layout = make_layout((64, 64), spec)  # one sub-image, its patches 16 source pixels wide
