@@ -226,7 +226,8 @@ def _decoder(name: str, original: Any) -> Any:
     """The language model without its head; that of a vision-language model, without its tower. ValueError if there is none."""
     text = original.config.get_text_config()
     decoder = original.base_model if text is original.config else original.get_decoder()
-    decoder = original.get_decoder() if decoder is original else decoder
+    if decoder is original:  # Llama 4 names its parts otherwise than it says
+        decoder = getattr(original, "model", original)
     if getattr(decoder, "config", None) is None or decoder.config.model_type != text.model_type:
         raise refusal(name, original, "no language model can be told from the rest of it")
     if not isinstance(original.get_output_embeddings(), nn.Linear):
