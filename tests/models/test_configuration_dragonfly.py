@@ -10,7 +10,7 @@ from transformers import AutoConfig, CLIPVisionConfig, LlamaConfig
 
 from dragonfly.models import PRESETS, DragonflyConfig
 from dragonfly.models.released import translate_config
-from dragonfly.models.tower import num_prefix_tokens, tower_config
+from dragonfly.models.tower import tower_config
 from dragonfly.vision.towers import KNOWN_TOWERS
 from tests import tiny
 
@@ -80,12 +80,6 @@ def test_an_encoder_for_another_tower_is_one_clear_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_wrong_number_of_prefix_tokens() -> None:
-    encoder = {**(tiny.config().encoder or {}), "num_prefix_tokens": 1}
-    with pytest.raises(ValueError, match=r"expects 1 tokens before the patch tokens.*'siglip_vision_model' gives 0"):
-        tiny.config(tower="siglip", encoder=encoder)
-
-
 def test_unknown_encoder_key_names_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"encoder key 'grid_rul'.*did you mean 'grid_rule'"):
         tiny.config(encoder={"grid_rul": "aspect"})
@@ -105,18 +99,6 @@ def test_feature_layer_counts_the_layers_below(layer: int, built: int) -> None:
 def test_feature_layer_out_of_bounds(layer: int) -> None:
     with pytest.raises(ValueError, match=f"vision_feature_layer {layer} is outside a tower of 3 layers; use 1 to 3, or -3 to -1"):
         tiny.config(vision_feature_layer=layer)
-
-
-def test_an_unknown_tower_type_must_say_its_prefix_tokens() -> None:
-    other = AutoConfig.for_model("beit", image_size=32, patch_size=8)
-    with pytest.raises(ValueError, match=r"vision tower of type 'beit' is not known here.*num_prefix_tokens"):
-        num_prefix_tokens(other)
-    settings = tiny.config(vision_config=other, encoder={"num_prefix_tokens": 1})
-    assert settings.spec.num_prefix_tokens == 1 and settings.spec.resolution == 32
-
-
-def test_register_tokens_are_prefix_tokens() -> None:
-    assert num_prefix_tokens(AutoConfig.for_model("dinov2_with_registers", num_register_tokens=4)) == 5
 
 
 def released(tmp_path: Path, image_encoder: str = "openai/clip-vit-base-patch32") -> Path:

@@ -55,6 +55,8 @@ def test_counts_by_hand() -> None:
     assert (V2.patch_side, V2.tokens("low"), V2.tokens("mid"), V2.tokens("high")) == (24, 577, 37, 37)
     siglip = SPECS["siglip"]
     assert (siglip.patch_side, siglip.tokens("low"), siglip.tokens("mid")) == (24, 576, 36)
+    so400m = V1.with_changes(resolution=384, patch_size=14, num_prefix_tokens=0)  # 27 patches take 378 of 384 pixels
+    assert (so400m.patch_side, so400m.tokens("low")) == (27, 729)
     assert V1.num_kept_high(4, 24) == 12
     assert SPECS["v1-global"].num_kept_high(4, 24) == 12
     assert V1.num_kept_high(4, 0) == 0
@@ -103,7 +105,7 @@ def test_levels_can_be_left_out() -> None:
         ({"mid": {"grids": [[2, 2]], "pool": 4}}, r"mid\.pool 4 does not divide the 7 x 7 patch grid; use one of \[1, 7\]"),
         ({"low": {"grids": [[1, 1]], "pool": 0}}, r"low\.pool 0 does not divide the 7 x 7 patch grid"),
         ({"low": {"grids": [[1, 1], [2, 2]]}}, r"low is one view and takes one grid, got \[\(1, 1\), \(2, 2\)\]"),
-        ({"patch_size": 33}, r"patch_size 33 does not divide resolution 224"),
+        ({"patch_size": 225}, r"patch_size 225 is more than resolution 224"),
         ({"patch_size": 0}, r"must be at least 1 and num_prefix_tokens at least 0, got 224, 0 and 1"),
         ({"num_prefix_tokens": -1}, r"must be at least 1 and num_prefix_tokens at least 0, got 224, 32 and -1"),
         ({"max_enlargement": 0.0}, r"max_enlargement must be positive and needs a low level"),

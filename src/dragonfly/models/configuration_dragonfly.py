@@ -14,10 +14,9 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from dragonfly.models import released
 from dragonfly.models.head import has_bias
-from dragonfly.models.tower import num_prefix_tokens, tower_config
+from dragonfly.models.tower import num_prefix_tokens, tower_config, tower_geometry
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderSpec, spec_of
-from dragonfly.vision.towers import PREFIX_TOKENS
 
 
 class DragonflyConfig(PreTrainedConfig):
@@ -91,26 +90,34 @@ class DragonflyConfig(PreTrainedConfig):
 
     def _complete_encoder(self) -> EncoderSpec:
         """The encoder configuration with the tower's own geometry, checked against it."""
-        vision = self.vision_config
-        values = dict(self.encoder) if self.encoder else get_preset(self.preset or "v1").spec.to_dict()
-        values.setdefault("resolution", vision.image_size)
-        values.setdefault("patch_size", vision.patch_size)
-        if "num_prefix_tokens" not in values:
-            values["num_prefix_tokens"] = num_prefix_tokens(vision)
         if not self.encoder:
-            values = fit_to_tower(values, vision)
+            values = fit_to_tower(get_preset(self.preset or "v1").spec.to_dict(), self.vision_config)
+        else:
+            values = dict(self.encoder)
+        resolution, patch_size = tower_geometry(self.vision_config)
+        values = {"resolution": resolution, "patch_size": patch_size, **values}
+        if "num_prefix_tokens" not in values:
+            values["num_prefix_tokens"] = num_prefix_tokens(self.vision_config)
         spec = spec_of(values)
-        if (spec.resolution, spec.patch_size) != (vision.image_size, vision.patch_size):
+        if (spec.resolution, spec.patch_size) != (resolution, patch_size):
             raise ValueError(
                 f"the encoder is for sub-images of {spec.resolution} px with patches of {spec.patch_size} px, the vision tower "
-                f"for {vision.image_size} px with {vision.patch_size} px; choose a preset made for this tower"
-            )
-        if vision.model_type in PREFIX_TOKENS and spec.num_prefix_tokens != num_prefix_tokens(vision):
-            raise ValueError(
-                f"the encoder expects {spec.num_prefix_tokens} tokens before the patch tokens, a tower of type "
-                f"'{vision.model_type}' gives {num_prefix_tokens(vision)}; leave num_prefix_tokens out"
+                f"for {resolution} px with {patch_size} px; choose a preset made for this tower"
             )
         return spec
+
+    def check_tower(self) -> None:
+        """Compare a stored encoder with what the tower does when it runs; the model asks for it when it is built.
+
+        Raises:
+            ValueError: if the tower does not fit, or gives another number of tokens before its patches.
+        """
+        expected, given = self.spec.num_prefix_tokens, num_prefix_tokens(self.vision_config)
+        if expected != given:
+            raise ValueError(
+                f"the encoder expects {expected} tokens before the patch tokens, a tower of type "
+                f"'{self.vision_config.model_type}' gives {given}; leave num_prefix_tokens out"
+            )
 
     def _check_feature_layer(self) -> None:
         layers = self.vision_config.num_hidden_layers
@@ -143,9 +150,6 @@ def fit_to_tower(values: dict[str, Any], vision: PreTrainedConfig) -> dict[str, 
 
     A pool window that does not divide the other tower's patch grid is left for `EncoderSpec` to refuse.
     """
-    geometry = {
-        "resolution": vision.image_size,
-        "patch_size": vision.patch_size,
-        "num_prefix_tokens": num_prefix_tokens(vision),
-    }
+    resolution, patch_size = tower_geometry(vision)
+    geometry = {"resolution": resolution, "patch_size": patch_size, "num_prefix_tokens": num_prefix_tokens(vision)}
     return {**values, **geometry}

@@ -23,7 +23,6 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     AutoConfig,
-    AutoModel,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoTokenizer,
@@ -42,6 +41,7 @@ from dragonfly.models.probe import hold_to_original, one_line, refusal
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
 from dragonfly.models.released import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
 from dragonfly.models.tower import tower_config
+from dragonfly.models.tower_files import fill_tower, tower_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def joined_processor(
     """
     tokenizer, image_token, separator_token = _tokenizer(parts)
     return DragonflyProcessor(
-        DragonflyImageProcessor(encoder=encoder, preset=preset),
+        DragonflyImageProcessor(encoder=encoder, preset=preset, **tower_pixels(located(parts.tower))),
         tokenizer,
         chat_template=chat_template or tokenizer.chat_template,
         image_token=image_token,
@@ -182,7 +182,7 @@ def joined_model(
     if type(model.model.language_model) is not type(decoder):
         raise refusal(parts.language_model, original, f"its {type(decoder).__name__} is no model that AutoModel builds")
     model.model.language_model, model.lm_head = decoder, output
-    _put_tower(model, parts.tower, original.dtype)
+    fill_tower(model.model.vision_tower, located(parts.tower), original.dtype)
     width = embedding_width(config.text_config)
     for name, module in optional_modules(config.spec, width).items():
         setattr(model.model, name, module if name == "mean_embedding" else module.to(original.dtype))
@@ -253,27 +253,6 @@ def _grow_vocabulary(original: Any, size: int) -> None:
     with torch.no_grad():
         for tensor in grown.values():
             tensor[known:] = tensor[:known].float().mean(dim=0).to(tensor.dtype)
-
-
-def _put_tower(model: DragonflyForConditionalGeneration, name: str, dtype: torch.dtype) -> None:
-    """Copy the weights below the feature layer; buffers that a checkpoint does not hold are made anew."""
-    tower = model.model.vision_tower
-    tower.to_empty(device="cpu").to(dtype)
-    whole, info = AutoModel.from_pretrained(located(name), dtype=dtype, output_loading_info=True)
-    loaded, built = _inner(whole), _inner(tower)
-    weights = {**loaded.state_dict(), **dict(loaded.named_buffers())}
-    tensors = {**dict(built.named_parameters()), **dict(built.named_buffers())}
-    invented = {key.removeprefix("vision_model.") for key in info["missing_keys"]}
-    if missing := [key for key in tensors if key not in weights or key in invented]:
-        raise ValueError(f"tower {name!r} lacks {missing[0]} and {len(missing) - 1} more tensors; is it a vision tower?")
-    with torch.no_grad():
-        for key, tensor in tensors.items():
-            tensor.copy_(weights[key])
-
-
-def _inner(tower: nn.Module) -> nn.Module:
-    """The encoder itself where a whole CLIP or SigLIP model, or a wrapper, was loaded."""
-    return getattr(tower, "vision_model", tower)
 
 
 def _init_projector(projector: nn.Linear, seed: int, deviation: float) -> None:

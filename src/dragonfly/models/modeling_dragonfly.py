@@ -101,6 +101,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
 
     def __init__(self, config: DragonflyConfig) -> None:
         super().__init__(config)
+        config.check_tower()
         layers = config.num_tower_layers
         self.vision_tower = build_tower(config.vision_config, layers)
         width = head.embedding_width(config.get_text_config())

@@ -130,7 +130,8 @@ class EncoderSpec(_Spec):
 
     Args:
         resolution: side of a sub-image in pixels (R).
-        patch_size: side of a vision-transformer patch in pixels; divides `resolution`.
+        patch_size: side of a vision-transformer patch in pixels. Where it does not divide `resolution`, the patches leave out
+            a strip at the right and at the bottom of every sub-image, as the towers themselves do (SigLIP SO400M: 384 and 14).
         num_prefix_tokens: tokens before the patch tokens (1 for a tower with CLS, 0 for SigLIP); never pooled.
         low, mid, high: the levels; a missing one is not encoded.
         partners: for each mid grid the high grids it may be joined with, in tie order; None chooses the two freely.
@@ -167,7 +168,7 @@ class EncoderSpec(_Spec):
 
     @property
     def patch_side(self) -> int:
-        """Patches along one side of a sub-image."""
+        """Whole patches along one side of a sub-image."""
         return self.resolution // self.patch_size
 
     @property
@@ -304,8 +305,10 @@ def _check_geometry(spec: EncoderSpec) -> None:
             "resolution and patch_size must be at least 1 and num_prefix_tokens at least 0, got "
             f"{spec.resolution}, {spec.patch_size} and {spec.num_prefix_tokens}"
         )
-    if spec.resolution % spec.patch_size:
-        raise ValueError(f"patch_size {spec.patch_size} does not divide resolution {spec.resolution}")
+    if spec.patch_size > spec.resolution:
+        raise ValueError(
+            f"patch_size {spec.patch_size} is more than resolution {spec.resolution}; a sub-image holds one patch or more"
+        )
     if spec.max_enlargement is not None and (spec.low is None or spec.max_enlargement <= 0):
         raise ValueError(
             f"max_enlargement must be positive and needs a low level, which is never left out; got "

@@ -31,12 +31,12 @@ def patch_labels(
     words = [annotation for annotation in text_annotations if annotation.kind == "word"]
     named = [annotation for annotation in text_annotations if annotation.kind not in ("word", "char")]
     if named:
-        cover, place = _cover(boxes, _areas(named), side).max(dim=0)  # (sub_images, side, side)
+        cover, place = _cover(boxes, _areas(named), spec).max(dim=0)  # (sub_images, side, side)
         classes_at = torch.tensor([1 + classes.names.index(annotation.label) for annotation in named])[place]
         labels[..., 0] = torch.where(cover > LEAST_COVER, classes_at, labels[..., 0])
         _bind(labels, boxes, named, cover, place, spec, classes, smallest)
     if words and classes.slots:
-        cover, place = _cover(boxes, _areas(words), side).max(dim=0)
+        cover, place = _cover(boxes, _areas(words), spec).max(dim=0)
         classes_at = torch.tensor([classes.classes(annotation.label, classes.slots) for annotation in words])[place]
         readable = _readable(boxes, _areas(words), spec.resolution, smallest)  # (text_annotations, sub_images)
         classes_at[~readable[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
@@ -88,8 +88,9 @@ def _locate(
         (areas[:, None, :2] + areas[:, None, 2:]) / 2 - boxes[:, :2]
     ) / sizes  # (text_annotations, sub_images, x and y), 0 to 1 inside
     heights = (areas[:, 3] - areas[:, 1])[:, None] * spec.resolution / sizes[:, 1]
-    inside = ((places >= 0) & (places < 1)).all(dim=-1)
-    cells = (places * spec.patch_side).long()
+    places = places * (spec.resolution / spec.patch_size)  # in patches
+    inside = ((places >= 0) & (places < spec.patch_side)).all(dim=-1)
+    cells = places.long()
     chosen, subs = inside.nonzero().unbind(1)
     # A small letter is lower than the capitals that `smallest` speaks of.
     readable = (heights >= 0.6 * smallest)[chosen, subs].tolist()
@@ -110,9 +111,9 @@ def _areas(text_annotations: Sequence[TextAnnotation]) -> Tensor:
     return torch.tensor([annotation.box for annotation in text_annotations], dtype=torch.float64).reshape(-1, 4)
 
 
-def _cover(boxes: Tensor, text_annotations: Tensor, side: int) -> Tensor:
+def _cover(boxes: Tensor, text_annotations: Tensor, spec: EncoderSpec) -> Tensor:
     """The share of every patch that each annotation covers: (text_annotations, sub_images, side, side)."""
-    steps = torch.arange(side + 1, dtype=torch.float64) / side
+    steps = torch.arange(spec.patch_side + 1, dtype=torch.float64) / (spec.resolution / spec.patch_size)
     xs = boxes[:, 0:1] + (boxes[:, 2:3] - boxes[:, 0:1]) * steps  # (sub_images, side + 1)
     ys = boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * steps
     across = (
