@@ -40,7 +40,7 @@ from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneratio
 from dragonfly.models.probe import hold_to_original, one_line, refusal
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
 from dragonfly.models.released import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
-from dragonfly.models.tower import tower_config
+from dragonfly.models.tower import tower_config, tower_geometry
 from dragonfly.models.tower_files import fill_tower, tower_pixels
 
 logger = logging.getLogger(__name__)
@@ -115,12 +115,9 @@ def _record(parts: Parts, preset: str, seed: int) -> dict[str, Any]:
 
 
 def read_tower_config(parts: Parts) -> PreTrainedConfig:
-    """The tower's configuration; a whole CLIP or SigLIP model gives its vision half."""
+    """The tower's configuration; a whole model gives its vision part. ValueError if it is no vision transformer."""
     config = tower_config(_read_config("tower", parts.tower))
-    if missing := [name for name in ("image_size", "patch_size", "num_hidden_layers") if getattr(config, name, None) is None]:
-        raise ValueError(
-            f"tower {parts.tower!r} ({config.model_type}) is no vision transformer: no {missing[0]} in its configuration"
-        )
+    tower_geometry(config)  # refuses what is no vision transformer, in its own words
     return config
 
 
