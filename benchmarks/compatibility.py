@@ -20,37 +20,15 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 import torch  # noqa: E402
-from tests import tiny  # noqa: E402
+from tests import tiny, towers  # noqa: E402
 from tests.models import families  # noqa: E402
 from tests.models.test_families import FAST, answers_agree, loss_falls, save, text  # noqa: E402
-from transformers import AutoModel  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 from dragonfly.files import result_header, write_json, write_text  # noqa: E402
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration  # noqa: E402
 from dragonfly.models.joining import Parts, joined_model, joined_processor, read_tower_config  # noqa: E402
 
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_attention_heads": 2,
-    "num_hidden_layers": 3,
-    "image_size": 32,
-    "patch_size": 8,
-}
-TOWERS: dict[str, dict[str, Any]] = {
-    "CLIP": {"model_type": "clip_vision_model"},
-    "MetaCLIP 2": {"model_type": "metaclip_2_vision_model"},
-    "SigLIP, SigLIP 2 (fixed)": {"model_type": "siglip_vision_model"},
-    "SigLIP, floor division": {"model_type": "siglip_vision_model", "image_size": 35},
-    "DINOv2": {"model_type": "dinov2"},
-    "DINOv2 registers": {"model_type": "dinov2_with_registers"},
-    "DINOv3": {"model_type": "dinov3_vit"},
-    "ViT": {"model_type": "vit"},
-    "AIMv2": {"model_type": "aimv2_vision_model"},
-    "Idefics3's": {"model_type": "idefics3_vision"},
-    "InternViT": {"model_type": "internvl_vision", "image_size": [32, 32], "patch_size": [8, 8]},
-}
 CHECKS = [
     "logits on text are the original's (largest difference in the table), and so is the loss, an auxiliary loss included",
     "greedy answers are the original's: in a batch padded on the left, from the cache and without it, up to the end of the turn",
@@ -122,26 +100,21 @@ def check_pair(tower: Path, language_model: Path) -> str:
 
 
 def make_towers(folder: Path) -> dict[str, Path | str]:
-    """Directories of tiny towers; of one that cannot be made, why."""
+    """Directories of tiny towers; of one that this transformers does not have, so."""
     made: dict[str, Path | str] = {}
-    for index, (name, values) in enumerate(TOWERS.items()):
-        try:
-            from transformers import AutoConfig
-
-            torch.manual_seed(0)
-            given = {**SIZES, **values}
-            model = AutoModel.from_config(AutoConfig.for_model(given.pop("model_type"), **given))
-            model.save_pretrained(folder / str(index))
+    for index, name in enumerate(towers.TOWERS):
+        if towers.known(name):
+            towers.whole(towers.config(name)).save_pretrained(folder / str(index))
             made[name] = folder / str(index)
-        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-            made[name] = reason(error)
+        else:
+            made[name] = "not in this transformers"
     return made
 
 
 def measure(folder: Path) -> dict[str, Any]:
     """The whole result, without its header."""
-    towers = make_towers(folder)
-    first = next(iter(towers.values()))
+    places = make_towers(folder)
+    first = next(iter(places.values()))
     assert isinstance(first, Path), first
     models: dict[str, Any] = {}
     pairs: dict[str, dict[str, str]] = {}
@@ -151,7 +124,7 @@ def measure(folder: Path) -> dict[str, Any]:
         print(name, models[name], flush=True)
         if name in FAST:
             pairs[name] = {
-                label: check_pair(tower, place) if isinstance(tower, Path) else tower for label, tower in towers.items()
+                label: check_pair(tower, place) if isinstance(tower, Path) else tower for label, tower in places.items()
             }
             print("  ", {key: value for key, value in pairs[name].items() if value != "joined"}, flush=True)
     return {"checks": CHECKS, "unchecked": UNCHECKED, "language_models": models, "pairs": pairs}
@@ -162,10 +135,10 @@ def render(result: dict[str, Any]) -> str:
     models, pairs = result["language_models"], result["pairs"]
     kept = {name: facts for name, facts in models.items() if "refused" not in facts}
     refused = {name: facts["refused"] for name, facts in models.items() if "refused" in facts}
-    towers = list(next(iter(pairs.values())))
+    columns = list(next(iter(pairs.values())))
     failed = {
         tower: {reason for row in pairs.values() if (reason := row[tower]) != "joined"}
-        for tower in towers
+        for tower in columns
         if any(row[tower] != "joined" for row in pairs.values())
     }
     lines = [
@@ -178,11 +151,11 @@ def render(result: dict[str, Any]) -> str:
         f"Checked with transformers {result['versions']['transformers']} and torch {result['versions']['torch']}, tiny random "
         "weights, on a CPU. Each language model:",
         "",
-        *(f"- {line};" for line in result["checks"]),
+        *(f"- {line}" for line in result["checks"]),
         "",
         "Never checked here:",
         "",
-        *(f"- {line};" for line in result["unchecked"]),
+        *(f"- {line}" for line in result["unchecked"]),
         "",
         "Joining repeats the first check on your own weights, and refuses in one line what it cannot keep.",
         "",
@@ -208,10 +181,10 @@ def render(result: dict[str, Any]) -> str:
         "Every tower with one language model of each kind. `+`: joined, and the gradient of an image's loss reaches projector",
         "and tower; `-`: refused.",
         "",
-        f"| | {' | '.join(towers)} |",
-        f"| --- |{' --- |' * len(towers)}",
+        f"| | {' | '.join(columns)} |",
+        f"| --- |{' --- |' * len(columns)}",
         *(
-            f"| `{name}` | {' | '.join('+' if row[tower] == 'joined' else '-' for tower in towers)} |"
+            f"| `{name}` | {' | '.join('+' if row[tower] == 'joined' else '-' for tower in columns)} |"
             for name, row in pairs.items()
         ),
         "",

@@ -15,7 +15,9 @@ from tests import tiny
 from tests.models import families
 
 REFUSED = {
+    "mamba": "returns no past_key_values",
     "mamba2": "returns no past_key_values",
+    "recurrent_gemma": "returns no past_key_values",
     "bert": "its logits on text would differ by",
     "falcon_h1": "its logits on text would differ by",  # it multiplies embeddings in its forward, only those that it looks up
     "gemma3n_text": "its logits on text would differ by",  # every layer reads the ids again

@@ -63,7 +63,7 @@ def auxiliary_loss(language_model: nn.Module, router_logits: Any, attention_mask
 
     Args:
         router_logits: one (tokens, experts) tensor per layer.
-        attention_mask: (batch, length) or None.
+        attention_mask: (batch, length), whose padding then counts for nothing; any other form of mask is not looked at.
 
     Raises:
         ValueError: if the family computes the loss from more than its number of experts and how many a token takes.
@@ -77,6 +77,8 @@ def auxiliary_loss(language_model: nn.Module, router_logits: Any, attention_mask
             f"the auxiliary loss of a language model of type '{text.model_type}' is not known here; "
             "set output_router_logits=False in its configuration"
         )
+    if attention_mask is not None and attention_mask.ndim != 2:
+        attention_mask = None
     if hasattr(text, "ffn_config"):  # DBRX
         experts, taken = text.ffn_config.moe_num_experts, text.ffn_config.moe_top_k
         return balance(router_logits, experts, taken, attention_mask), float(text.ffn_config.moe_loss_weight)

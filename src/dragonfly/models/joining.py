@@ -41,7 +41,7 @@ from dragonfly.models.origin import write_origin
 from dragonfly.models.probe import hold_to_original, one_line, refusal
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
 from dragonfly.models.released import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
-from dragonfly.models.tower import tower_config
+from dragonfly.models.tower import tower_config, tower_geometry
 from dragonfly.models.tower_files import fill_tower, tower_pixels
 
 logger = logging.getLogger(__name__)
@@ -115,12 +115,9 @@ def _record(parts: Parts, preset: str, seed: int) -> dict[str, Any]:
 
 
 def read_tower_config(parts: Parts) -> PreTrainedConfig:
-    """The tower's configuration; a whole CLIP or SigLIP model gives its vision half."""
+    """The tower's configuration; a whole model gives its vision part. ValueError if it is no vision transformer."""
     config = tower_config(_read_config("tower", parts.tower))
-    if missing := [name for name in ("image_size", "patch_size", "num_hidden_layers") if getattr(config, name, None) is None]:
-        raise ValueError(
-            f"tower {parts.tower!r} ({config.model_type}) is no vision transformer: no {missing[0]} in its configuration"
-        )
+    tower_geometry(config)  # refuses what is no vision transformer, in its own words
     return config
 
 
@@ -232,7 +229,8 @@ def _decoder(name: str, original: Any) -> Any:
     """The language model without its head; that of a vision-language model, without its tower. ValueError if there is none."""
     text = original.config.get_text_config()
     decoder = original.base_model if text is original.config else original.get_decoder()
-    decoder = original.get_decoder() if decoder is original else decoder
+    if decoder is original:  # Llama 4 names its parts otherwise than it says
+        decoder = getattr(original, "model", original)
     if getattr(decoder, "config", None) is None or decoder.config.model_type != text.model_type:
         raise refusal(name, original, "no language model can be told from the rest of it")
     if not isinstance(original.get_output_embeddings(), nn.Linear):
