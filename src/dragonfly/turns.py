@@ -68,8 +68,8 @@ def read_marks(render: Render, controls: Sequence[str], eos: str | None = None) 
         raise ValueError("the chat template adds nothing for add_generation_prompt, so it does not say where an answer begins")
     if header not in between:
         raise ValueError(
-            f"the chat template asks for an answer with {_shown(header, last=True)} but writes {_shown(between, last=True)} before "
-            "one: what is trained would not be what generation is given; use another chat template"
+            f"the chat template asks for an answer with {_shown(header, last=True)} but writes {_shown(between, last=True)} "
+            "before one: what is trained would not be what generation is given; use another chat template"
         )
     found = [(after.index(token), -len(token), token) for token in controls if token.strip() and token in after]
     if not found:
