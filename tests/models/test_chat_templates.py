@@ -215,3 +215,16 @@ def test_questions_are_the_words_of_the_messages() -> None:
     assert asked == ["What is this?\nWhere?", "there?"]
     text = made.apply_chat_template(TALK, add_generation_prompt=False)
     assert made.questions([tiny.image(), tiny.image()], [text]) == asked
+
+
+def test_a_template_that_begins_to_think_is_told_not_to() -> None:
+    thought = "{{- '<think>\\n' if enable_thinking | default(true) else '' -}}"
+    thinks = CHATML.replace("assistant\\n' -}}{%- endif", "assistant\\n' -}}" + thought + "{%- endif")
+    made = processor(FAMILIES["chatml"], thinks)
+    assert trained(made, TALK)[1] == ["A kite é<|im_end|>", "No\n\nYes<|im_end|>"]
+    asked = made.apply_chat_template(TALK[:1], add_generation_prompt=True)
+    assert asked.endswith("<|im_start|>assistant\n")
+    assert made.apply_chat_template(TALK[:1], add_generation_prompt=True, enable_thinking=True) == asked + "<think>\n"
+    always = CHATML.replace("assistant\\n' -}}{%- endif", "assistant\\n<think>' -}}{%- endif")
+    with pytest.raises(ValueError, match=r"asks for an answer with '.*<think>' but writes '.*assistant\\n' before one"):
+        trained(processor(FAMILIES["chatml"], always), TALK)

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
+from dragonfly.turns import Message, Render, read_marks
+
 PROJECT = Path(__file__).with_name("chat_template.jinja")
 CONTENT = Path(__file__).with_name("message_content.jinja")
 
 GIVEN = "--chat-template FILE, or init_from.chat_template=FILE in a recipe"
+THINKING = ("enable_thinking", "thinking")
+"""Variables by which templates are told whether the model thinks before it answers."""
 
 _FIRST, _SECOND = "\U000f0d02", "\U000f0d03"  # private use: no template and no text has them
 
@@ -38,7 +43,7 @@ def chat_template_for(tokenizer: Any, image_token: str, block_first: bool = Fals
     if block_first and given is None:
         return project_template(image_token, block_first)
     if own is not None:
-        return _with_images(tokenizer, own, image_token)
+        return _without_thinking(tokenizer, _with_images(tokenizer, own, image_token), image_token)
     template = project_template(image_token, block_first)
     known = tokenizer.get_vocab()
     return template if all(token in known for token in re.findall(r"<\|\w+\|>", template)) else None
@@ -74,6 +79,38 @@ def project_template(image_token: str, block_first: bool) -> str:
 def default_of(template: str | dict[str, str] | None) -> str | None:
     """A tokenizer's or processor's template; of several named ones, the default."""
     return template.get("default") if isinstance(template, dict) else template
+
+
+def control_tokens(tokenizer: Any) -> set[str]:
+    """The tokenizer's special and added tokens."""
+    return {*map(str, tokenizer.added_tokens_decoder.values()), *tokenizer.all_special_tokens}
+
+
+def _without_thinking(tokenizer: Any, template: str, image_token: str) -> str:
+    """The template itself, or where it gives generation a thought to begin and writes answers without one: with thinking off.
+
+    Off by default only: a caller's own value is kept.
+    """
+    controls = sorted(control_tokens(tokenizer) - {image_token})
+    for name in (None, *THINKING):
+        off = f"{{%- if {name} is not defined -%}}{{%- set {name} = false -%}}{{%- endif -%}}{{{{- '' }}}}" if name else ""
+        try:
+            read_marks(_renderer(tokenizer, off + template), controls)
+        except ValueError:
+            continue
+        return off + template
+    return template  # refused where answers are trained or generated, with the reason
+
+
+def _renderer(tokenizer: Any, template: str) -> Render:
+    def render(messages: Sequence[Message], prompt: bool) -> str:
+        options: dict[str, Any] = {"chat_template": template, "tokenize": False, "add_generation_prompt": prompt}
+        try:
+            return tokenizer.apply_chat_template(list(messages), **options)
+        except (TemplateError, TypeError) as error:
+            raise ValueError(str(error)) from None
+
+    return render
 
 
 def _with_images(tokenizer: Any, own: str, image_token: str) -> str:

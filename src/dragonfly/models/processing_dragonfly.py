@@ -16,7 +16,7 @@ from transformers.processing_utils import MultiModalData, ProcessingKwargs, Proc
 
 from dragonfly.models import origin, released, remote_code
 from dragonfly.models.arguments import refuse_unknown
-from dragonfly.models.chat_templates import chat_template_for, default_of, project_template
+from dragonfly.models.chat_templates import chat_template_for, control_tokens, default_of, project_template
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImageProcessorKwargs
 from dragonfly.turns import (
@@ -168,16 +168,10 @@ class DragonflyProcessor(ProcessorMixin):
         """What the chat template writes around words. ValueError if answers do not end in a control token of the tokenizer."""
         key = repr((chat_template or self.chat_template, options))
         if key not in self._marks:
-            self._marks[key] = read_marks(
-                self._renderer(chat_template, options), sorted(self.control_tokens), self.tokenizer.eos_token
-            )
+            controls = control_tokens(self.tokenizer) - {self.image_token, self.separator_token}
+            render = self._renderer(chat_template, options)
+            self._marks[key] = read_marks(render, sorted(controls), self.tokenizer.eos_token)
         return self._marks[key]
-
-    @property
-    def control_tokens(self) -> set[str]:
-        """The tokenizer's special and added tokens but the two of an image's block."""
-        added = {str(token) for token in self.tokenizer.added_tokens_decoder.values()}
-        return {*added, *self.tokenizer.all_special_tokens} - {self.image_token, self.separator_token}
 
     def stop_ids(self, generation_config: Any = None) -> list[int]:
         """Ids at which an answer ends: the chat template's end of turn, the tokenizer's EOS, and those of a generation config.
