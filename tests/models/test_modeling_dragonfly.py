@@ -105,6 +105,8 @@ def test_image_features_carry_what_the_tower_gave() -> None:
     images = {key: inputs[key] for key in ("pixel_values", "sub_image_regions")}
     plain = model.get_image_features(**images)
     assert plain.hidden_states is None and plain.attentions is None
+    values = model.get_image_features(**images, return_dict=False)
+    assert isinstance(values, tuple) and torch.equal(values[0], plain.last_hidden_state)
     sub_images = inputs["pixel_values"].flatten(0, 1)
     close(plain.last_hidden_state.flatten(0, 1), model.model.encode(sub_images))
     model.set_attn_implementation("eager")
@@ -115,8 +117,6 @@ def test_image_features_carry_what_the_tower_gave() -> None:
         close(whole.hidden_states[-1], plain.last_hidden_state)
         assert whole.attentions[0].shape == (2, 29, 2, 17, 17)
         close(whole.attentions[0].sum(-1), torch.ones(2, 29, 2, 17))
-    features = model.get_image_features(**images, return_dict=False)
-    assert isinstance(features, tuple) and torch.equal(features[0], plain.last_hidden_state)
 
 
 def test_image_features_of_uneven_images_are_filled_up() -> None:
