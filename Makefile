@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow mutants robustness compatibility lint lock structure clean
+.PHONY: demo nano test test-slow mutants mixins robustness compatibility lint lock structure clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -24,7 +24,7 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow
-	scripts/test_floor.sh build/floor -q -m "not slow"
+	NEWEST=$(BIN)/python scripts/test_floor.sh build/floor -q -m "not slow"
 
 # How many of 300 small faults the tests notice. Reported, never a gate.
 mutants: $(VENV)/.dev
@@ -37,6 +37,10 @@ compatibility: $(VENV)/.dev
 # How hostile input ends: mutated images, small files that ask for much. Counts by kind, into benchmarks/results/robustness.json.
 robustness: $(VENV)/.dev
 	$(BIN)/python benchmarks/robustness.py
+
+# transformers' own test mixins on our classes, from the source distribution of the installed version: no failure without a reason.
+mixins: $(VENV)/.dev
+	$(BIN)/python benchmarks/mixins.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

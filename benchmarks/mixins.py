@@ -35,7 +35,19 @@ STUBS = {  # below hf_tests/
     "../fetch_hub_objects_for_ci.py": "def url_to_local_path(url):\n    return __file__.replace('.py', '.png')\n",
 }
 
-EXCEPTIONS: dict[str, str] = {}
+STRICT = "a checkpoint that lacks tensors is refused by name; strict=False patches it as transformers does"
+FIXED = (
+    "sub-images are always cut, rescaled, normalised and RGB; do_*=False is refused, where it would change what the model sees"
+)
+EXCEPTIONS = {
+    "test_correct_missing_keys": STRICT,
+    "test_model_weights_reload_no_missing_tied_weights": STRICT,
+    "test_reverse_loading_mapping": "what was read under the released names is saved under ours, so the renaming is not reversed",
+    "test_call_numpy_4_channels": FIXED,
+    "test_image_processor_from_dict_with_kwargs_has_attributes": FIXED,
+    "test_save_load_pretrained_additional_features": FIXED,
+    "test_new_models_require_torchvision_backend": "Pillow and numpy alone cut images, so that no version of torchvision matters",
+}
 """Name of a test -> why its failure is meant."""
 
 

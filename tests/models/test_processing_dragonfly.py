@@ -165,6 +165,28 @@ def test_block_first_end_of_text_and_cut() -> None:
         processor()(text="a", add_end_of_text=True)
 
 
+def test_block_first_pads_to_a_length() -> None:
+    of = processor("v1-released", block_first=True)
+    row = [*block("v1-released"), BOS, *letters(of, "ab")]
+    out = of(text="ab", images=tiny.image(), padding="max_length", max_length=len(row) + 5, padding_side="right")
+    assert out["input_ids"] == [[*row, *[EOT] * 5]] and sum(out["attention_mask"][0]) == len(row)
+    assert ids(of, "ab", tiny.image(), padding=True, max_length=len(row) + 5) == [row]
+
+
+def test_block_first_cut_to_nothing_leaves_the_block() -> None:
+    of = processor("v1-released", block_first=True)
+    assert ids(of, "abcdefgh", tiny.image(), truncation=True, max_length=2) == [block("v1-released")]
+
+
+def test_names_of_inputs_are_those_of_a_call() -> None:
+    """For each encoder, since transformers' loaders and trainers ask for them."""
+    for changes in ({}, {"selection": {"policy": "question", "scope": "image", "keep": 4}}, {"position": "learned"}):
+        encoder = {**(tiny.config().encoder or {}), **changes}
+        for capped in (None, 1.0):
+            of = tiny.processor(tiny.config(encoder={**encoder, "max_enlargement": capped}))
+            assert set(of(text="<image>what?", images=tiny.image())) == set(of.model_input_names), (changes, capped)
+
+
 # chat content
 
 
