@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, report, synth, train
+from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, push, report, synth, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -35,6 +35,7 @@ for command in (
     inspect.presets,
     models.info,
     doctor.doctor,
+    push.push,
     models.convert,
     evaluate.rescore,
     report.report,
