@@ -90,6 +90,16 @@ def test_the_figure_can_be_drawn_again(tmp_path: Path) -> None:
     assert script["TARGET"].stat().st_size < 200_000
 
 
+def test_the_quantisation_table_is_its_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "quantization.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    assert f"On {result['questions']} questions of nano's test set" in text
+    for name, one in result["weights"].items():
+        exact, low, high = (f"{100 * value:.1f}" for value in (one["exact"], *one["interval"]))
+        row = f"| {name} | {exact} % ({low} to {high}) | {100 * one['same_as_float32']:.1f} % | {one['matrix_bytes']:,} |"
+        assert row in text
+
+
 def test_the_fine_tunes_numbers_are_those_of_its_result_file() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "vqa_rad_finetune.json").read_text(encoding="utf-8"))["evaluation"]
     rows = re.findall(

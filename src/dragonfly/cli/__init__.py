@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, plan, report, synth, train
+from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, plan, push, report, synth, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -36,6 +36,7 @@ for command in (
     models.info,
     models.new,
     doctor.doctor,
+    push.push,
     models.convert,
     evaluate.rescore,
     report.report,

@@ -30,8 +30,41 @@ def train(recipe: RecipeName, changes: Changes = None) -> int:
 
     chosen = Recipe.load(recipe, changes or (), hooks=HOOKS)
     common.log_to_terminal()
-    common.say(f"{chosen.name}: {run(chosen)}")
+    common.say(f"{chosen.name}: {run(chosen, _score_of(chosen))}")
     return 0
+
+
+def _score_of(recipe: Any) -> Any:
+    """What `recipe.best` means: a function of a model and its processor; None where it asks for none. Reads the task's questions.
+
+    The run of each score is written to a temporary folder: `dragonfly eval` of the finished model says more.
+    """
+    best = recipe.best
+    if best is None:
+        return None
+    from tempfile import TemporaryDirectory
+
+    from dragonfly.evaluation import Settings, check_judge, evaluate, load_questions
+    from dragonfly.inference import Engine
+    from dragonfly.training.run import model_of
+
+    settings = Settings(tasks=(best.task,), data=best.data, limit=best.limit, with_baselines=False)
+    check_judge(settings, None)
+    work = load_questions(settings)  # a fault of the task shows before the training
+    known = [metric.name for metric in work[0][0].metrics]
+    if best.metric is not None and best.metric not in known:
+        raise ValueError(f"best.metric: task {best.task!r} has no metric {best.metric!r}; it has {', '.join(known)}")
+
+    def score(model: Any, processor: Any) -> float:
+        engine = Engine(model_of(model).eval(), processor)
+        with TemporaryDirectory() as folder:
+            found = evaluate(engine, {}, settings, work, Path(folder) / "run")["tasks"][best.task]["scores"]
+        name = best.metric or next(iter(found), None)
+        if name not in found:
+            raise ValueError(f"best.metric: {name!r} applies to none of the questions; it has {', '.join(found) or 'none'}")
+        return found[name]["value"]
+
+    return score
 
 
 @inspect_app.command("data")

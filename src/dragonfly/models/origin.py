@@ -20,7 +20,7 @@ SCHEMA = 2
 
 WEIGHTS = (".safetensors", ".bin")
 DESCRIPTIONS = (".json", ".jinja", ".model", ".txt")
-OF_THE_RUN = {ORIGIN, "run.json"}  # about the model, no part of it
+OF_THE_RUN = {ORIGIN, "run.json", "best.json"}  # about the model, no part of it
 
 Record = dict[str, Any]
 

@@ -200,6 +200,20 @@ class Save(Config):
     keep: int = Field(default=2, gt=0)
 
 
+class Best(Config):
+    """The artefact is the checkpoint with the best `metric` of `task` (names of `dragonfly eval`), not the last.
+
+    `metric`: None for the task's first. `every`: steps between scores, a multiple of `save.every`; None for every checkpoint.
+    `limit`: the first questions alone; `data` as in `dragonfly eval --data`.
+    """
+
+    task: str
+    metric: str | None = None
+    every: int | None = Field(default=None, gt=0)
+    limit: int | None = Field(default=None, gt=0)
+    data: str | None = None
+
+
 class Log(Config):
     """`every`: steps between log lines."""
 
@@ -245,6 +259,7 @@ class Recipe(Config):
     lora: Lora | None = None
     deepspeed: str | None = None
     save: Save = Save()
+    best: Best | None = None
     log: Log = Log()
     seed: int = Field(default=0, ge=0)
     peak_flops: float | None = Field(default=None, gt=0)
@@ -300,6 +315,7 @@ class Recipe(Config):
             *self._module_faults(),
             *self._objective_faults(),
             *self._lora_faults(),
+            *self._best_faults(),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -342,6 +358,17 @@ class Recipe(Config):
         if full := sorted({"language_model", "lm_head"} & self.modules):
             faults.append(f"lora adapts the language model, so trainable may not name {', '.join(full)}")
         return faults
+
+    def _best_faults(self) -> list[str]:
+        if self.best is None:
+            return []
+        if self.save.every is None:
+            return ["best is looked for among checkpoints; give save.every"]
+        if self.best.every is not None and self.best.every % self.save.every:
+            return [
+                f"best.every {self.best.every} is no multiple of save.every {self.save.every}; a score belongs to a checkpoint"
+            ]
+        return []
 
 
 @cache

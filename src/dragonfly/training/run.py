@@ -25,6 +25,7 @@ from dragonfly.models.origin import write_origin
 
 from . import checkpoints
 from .arguments import training_arguments
+from .best import BestCheckpoint, Score, take_best
 from .build import build_model, build_processor, warn_of_stale_query_projection
 from .callbacks import Progress, Record, StopOnSignal
 from .label_audit import audit_labels
@@ -42,18 +43,20 @@ FREE_TO_CHANGE = {"log", "save", "peak_flops", "output"}
 """What a resumed run may have otherwise than before: none of it changes a number."""
 
 
-def run(recipe: Recipe) -> Path:
+def run(recipe: Recipe, score: Score | None = None) -> Path:
     """Train a stage and return its model directory (`recipe.output`); for LoRA, the adapter's.
 
-    Stopped by SIGTERM or Ctrl-C it returns the checkpoint instead; the same call resumes from there. `InUse` where another
-    process trains into the folder.
+    Stopped by SIGTERM or Ctrl-C it returns the checkpoint instead; the same call resumes from there. `score` is what `recipe.best`
+    means; `dragonfly train` hands it in. `InUse` where another process trains into the folder.
     """
+    if recipe.best is not None and score is None:
+        raise ValueError("the recipe asks for the best checkpoint by a task; run it with `dragonfly train`, or pass score=")
     first = os.environ.get("RANK", "0") == "0"  # the others of a distributed run are no rivals
     with lock(recipe.output) if first else nullcontext():
-        return _run(recipe)
+        return _run(recipe, score)
 
 
-def _run(recipe: Recipe) -> Path:
+def _run(recipe: Recipe, score: Score | None) -> Path:
     transformers_logging.disable_progress_bar()
     output = Path(recipe.output)
     last = resumable(recipe, output)
@@ -77,6 +80,11 @@ def _run(recipe: Recipe) -> Path:
     if recipe.lora is not None:
         about["base"] = {"path": recipe.init_from.checkpoint, "sha256": base_hash(recipe.init_from.checkpoint or "")}
     stop = StopOnSignal()
+    callbacks = [stop, Progress(), Record(recipe, about, arguments.world_size), *setup.callbacks]
+    if recipe.best is not None and score is not None:
+        if setup.module is not model:
+            raise ValueError(f"best asks the model questions, and objective {recipe.objective.name!r} trains another module")
+        callbacks.append(BestCheckpoint(output, model, processor, score, recipe.best.every))
     trainer = StageTrainer(
         recipe=recipe,
         setup=setup,
@@ -84,7 +92,7 @@ def _run(recipe: Recipe) -> Path:
         start=start,
         flops=Flops.of_model(model_of(model), counts) if setup.module is model else None,
         processing_class=processor,
-        callbacks=[stop, Progress(), Record(recipe, about, arguments.world_size), *setup.callbacks],
+        callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)  # takes the bar's place when that is off; ours is on
     if arguments.should_save:
@@ -176,6 +184,8 @@ def _export(trainer: StageTrainer, model: Any, processor: Any, about: dict[str, 
         setup.save(output)
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
+        if trainer.recipe.best is not None:
+            about["best"] = {"task": trainer.recipe.best.task, "metric": trainer.recipe.best.metric, **take_best(output)}
         for name in ("training_args.bin", "README.md"):  # a pickle, and PEFT's empty form; recipe.yaml says it better
             (output / name).unlink(missing_ok=True)
         usual_permissions(output)
