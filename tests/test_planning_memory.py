@@ -6,7 +6,6 @@ import json
 import runpy
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +275,7 @@ def test_the_peak_is_within_15_percent_of_what_was_measured() -> None:
     """Of today's formulas, on the machine and sizes of the committed result file."""
     benchmark = runpy.run_path(str(ROOT / "benchmarks" / "plan_memory.py"))
     rows = json.loads((ROOT / "benchmarks" / "results" / "plan_memory.json").read_text(encoding="utf-8"))["rows"]
-    assert {(row["size"], row["work"]) for row in rows} == set(product(benchmark["SIZES"], ("answer", "train")))
+    table = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
     for row in rows:
         config = benchmark["config_of"](row["size"])
         size = ModelSize.from_configs(
@@ -284,6 +283,7 @@ def test_the_peak_is_within_15_percent_of_what_was_measured() -> None:
         )
         planned = benchmark["plan_of"](size, row["work"], row["batch"], row["tokens"]).memory.peak
         assert planned == pytest.approx(row["measured_bytes"], rel=0.15), (row["size"], row["work"])
+        assert benchmark["table_row"](row) in table
 
 
 def test_every_family_and_precision_has_a_plan() -> None:
