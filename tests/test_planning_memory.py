@@ -306,6 +306,7 @@ def test_every_family_and_precision_has_a_plan() -> None:
 def test_mistakes_are_one_line() -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"batch": 0}, "batch must be at least 1, got 0"),
+        ({"lora_rank": 0, "trainable": ()}, "lora_rank must be at least 1, got 0"),
         ({"sharding": "zero4"}, "sharding: 'zero4' is not one of: none, zero1"),
         ({"precision": "float16"}, "precision: 'float16' is not one of: float32, bfloat16"),
         ({"trainable": ("projector",)}, "trainable: 'projector' is not one of.*multi_modal_projector"),
@@ -320,6 +321,8 @@ def test_mistakes_are_one_line() -> None:
         Answers(quantize="int3")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"utilisation is a share above 0 and at most 1, got 40"):
         plan_inference(model(), Answers(), utilisation=40)
+    with pytest.raises(ValueError, match=r"samples and epochs must be above 0, got -1 and 1\.0"):
+        plan_training(model(), Training(), samples=-1)
     with pytest.raises(ValueError, match=r"device: 'H1000' is not one of: .*did you mean 'H100'"):
         get_device("H1000")
     with pytest.raises(ValueError, match="memory '24' is not a number with a unit, such as 24GB"):

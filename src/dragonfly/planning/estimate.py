@@ -153,9 +153,11 @@ def plan_training(
         samples, epochs: rows of a run, and how often each is taken; without `samples` no hours.
 
     Raises:
-        ValueError: for a share outside 0 to 1, or an image that is empty.
+        ValueError: for a share outside 0 to 1, an image that is empty, or a run of nothing.
     """
     _check_share(utilisation=utilisation)
+    if (samples is not None and samples <= 0) or epochs <= 0:
+        raise ValueError(f"samples and epochs must be above 0, got {samples} and {epochs}")
     cost = cost_of(model, work.image_size, work.text_tokens)
     memory, time = training_memory(model, cost, work), None
     flops = training_flops(model, cost, work)
