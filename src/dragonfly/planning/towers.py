@@ -96,7 +96,7 @@ class TowerSize:
 
 def tower_values(config: PreTrainedConfig | Mapping[str, Any]) -> dict[str, Any]:
     """A tower's configuration as a dictionary with all that its size follows from."""
-    values = dict(config) if isinstance(config, Mapping) else config.to_dict()
+    values = dict(config) if isinstance(config, Mapping) else {**config.to_dict(), "model_type": config.model_type}
     values = part(values, "vision_config")
     kind = str(values.get("model_type"))
     values["model_type"] = KINDS.get(kind, kind)
