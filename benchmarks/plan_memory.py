@@ -184,8 +184,15 @@ def compare(name: str, folder: Path) -> list[dict[str, Any]]:
                 "moments": {key: sum(held.values()) for key, held in planned.memory.moments.items()},
             }
         )
-        print(f"{name:<8} {work:<8} planned {planned.memory.peak / 1e6:8.1f} MB, measured {measured / 1e6:8.1f} MB", flush=True)
+        print(table_row(rows[-1]), flush=True)
     return rows
+
+
+def table_row(row: dict[str, Any]) -> str:
+    """A row of docs/planning.md's table."""
+    numbers = [f"{row[key] / 1e6:,.0f} MB" for key in ("planned_bytes", "measured_bytes")]
+    what = f"{row['parameters'] / 1e6:.0f}M parameters, {row['tokens']} tokens, batch {row['batch']}"
+    return f"| {row['size']} | {row['work']} | {what} | {' | '.join(numbers)} | {row['planned_over_measured']:.2f} |"
 
 
 def main() -> None:

@@ -90,6 +90,14 @@ def test_keys_that_config_json_leaves_out_are_the_familys_own() -> None:
     assert tower_values(vision)["model_type"] == "clip_vision_model"
 
 
+def test_a_towers_sides_may_be_written_as_a_pair() -> None:
+    values = AutoConfig.for_model("vit").to_dict()
+    pair = {**values, "image_size": [224, 224], "patch_size": [16, 16]}
+    assert TowerSize.from_config(pair) == TowerSize.from_config(values)
+    with pytest.raises(ValueError, match=r"image_size is \[224, 448\]; sub-images and patches are square"):
+        TowerSize.from_config({**values, "image_size": [224, 448]})
+
+
 def test_windows_bound_the_cache() -> None:
     mistral = LanguageModelSize.from_config(AutoConfig.for_model("mistral", sliding_window=100, num_hidden_layers=2))
     assert mistral.cache_elements(1000) == mistral.cache_elements(100) == 2 * 8 * 128 * 2 * 100

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """config.json of a tower, a language model or a Dragonfly model, found and read as plain JSON: no torch, no network."""
 
 from __future__ import annotations

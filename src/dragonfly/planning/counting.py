@@ -31,8 +31,8 @@ def counted_language_model(values: Mapping[str, Any]) -> dict[str, Any]:
     layers, heads, hidden = values["num_hidden_layers"], values["num_attention_heads"], values["hidden_size"]
     inner: Any = model.base_model
     inside = {id(p): p for name, p in inner.named_parameters() if any(step.isdigit() for step in name.split("."))}
-    embeddings, head = model.get_input_embeddings().weight, model.get_output_embeddings()
-    tied = head is None or head.weight is embeddings or bool(values.get("tie_word_embeddings"))
+    embeddings, head = model.get_input_embeddings().weight, getattr(model.get_output_embeddings(), "weight", None)
+    tied = head is None or head is embeddings or bool(values.get("tie_word_embeddings"))
     matrices = sum(p.numel() for p in inside.values() if p.ndim == 2)
     experts = sum(p.numel() for p in inside.values() if p.ndim > 2)
     number = values.get("num_experts") or values.get("n_routed_experts") or 0
@@ -40,7 +40,7 @@ def counted_language_model(values: Mapping[str, Any]) -> dict[str, Any]:
     vectors = sum(p.numel() for p in inside.values() if p.ndim < 2)
     # Tied or not, the head and the embeddings are counted by vocabulary and hidden size.
     outside = sum(p.numel() for p in {id(p): p for p in model.parameters()}.values()) - matrices - experts - vectors
-    outside -= embeddings.numel() + (0 if tied else head.weight.numel())
+    outside -= embeddings.numel() + (0 if tied or head is None else head.numel())
     passed = matrices + round(experts * active)
     idle = matrices + experts - passed  # held and not passed: counted with what is outside of layers
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from dragonfly.planning.cost import Cost, plan
 from dragonfly.planning.devices import Device
@@ -46,8 +46,11 @@ class TrainingTime:
     hours: float | None
 
 
+Time = TypeVar("Time", AnswerTime, TrainingTime)
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[Time]):
     """What was planned, and what it needs of one device.
 
     Args:
@@ -69,7 +72,7 @@ class Plan:
     device: Device | None
     utilisation: float
     bandwidth_utilisation: float
-    time: AnswerTime | TrainingTime | None
+    time: Time | None
     notes: tuple[str, ...]
 
     @property
@@ -117,7 +120,7 @@ def plan_inference(
     device: Device | None = None,
     utilisation: float = UTILISATION,
     bandwidth_utilisation: float = BANDWIDTH_UTILISATION,
-) -> Plan:
+) -> Plan[AnswerTime]:
     """Memory of answering questions, and on a device the time.
 
     Raises:
@@ -139,7 +142,7 @@ def plan_training(
     utilisation: float = UTILISATION,
     samples: float | None = None,
     epochs: float = 1.0,
-) -> Plan:
+) -> Plan[TrainingTime]:
     """Memory of a training step on one device, and the time of a step and of a run.
 
     Args:
@@ -150,9 +153,11 @@ def plan_training(
         samples, epochs: rows of a run, and how often each is taken; without `samples` no hours.
 
     Raises:
-        ValueError: for a share outside 0 to 1, or an image that is empty.
+        ValueError: for a share outside 0 to 1, an image that is empty, or a run of nothing.
     """
     _check_share(utilisation=utilisation)
+    if (samples is not None and samples <= 0) or epochs <= 0:
+        raise ValueError(f"samples and epochs must be above 0, got {samples} and {epochs}")
     cost = cost_of(model, work.image_size, work.text_tokens)
     memory, time = training_memory(model, cost, work), None
     flops = training_flops(model, cost, work)

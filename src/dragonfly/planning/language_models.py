@@ -68,8 +68,11 @@ class LanguageModelSize:
         Raises:
             ValueError: if the family is not known here and `count` is not set, or transformers does not know it either.
         """
-        values = dict(config) if isinstance(config, Mapping) else config.get_text_config().to_dict()
-        values = part(values, "text_config")
+        if isinstance(config, Mapping):
+            values = part(config, "text_config")
+        else:
+            text = config.get_text_config()
+            values = {**text.to_dict(), "model_type": text.model_type}
         kind = _TEXT_KINDS.get(str(values.get("model_type")), str(values.get("model_type")))
         values["model_type"] = kind
         if kind in FAMILIES and not _unusual(values):

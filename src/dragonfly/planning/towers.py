@@ -96,11 +96,17 @@ class TowerSize:
 
 def tower_values(config: PreTrainedConfig | Mapping[str, Any]) -> dict[str, Any]:
     """A tower's configuration as a dictionary with all that its size follows from."""
-    values = dict(config) if isinstance(config, Mapping) else config.to_dict()
+    values = dict(config) if isinstance(config, Mapping) else {**config.to_dict(), "model_type": config.model_type}
     values = part(values, "vision_config")
     kind = str(values.get("model_type"))
     values["model_type"] = KINDS.get(kind, kind)
-    return completed(values, (*SIZES, *(("intermediate_size",) if "mlp_ratio" not in values else ())))
+    named = completed(values, (*SIZES, *(("intermediate_size",) if "mlp_ratio" not in values else ())))
+    for name in ("image_size", "patch_size"):  # InternViT writes [448, 448]
+        sides = named[name] if isinstance(named[name], list | tuple) else [named[name]]
+        if len(set(sides)) != 1:
+            raise ValueError(f"the vision tower's {name} is {list(sides)}; sub-images and patches are square")
+        named[name] = sides[0]
+    return named
 
 
 def read_tower(name: str | Path) -> dict[str, Any]:

@@ -91,6 +91,7 @@ class Training:
         _check_words(sharding=(self.sharding, Sharding), attention=(self.attention, Attention))
         _check_words(precision=(self.precision, Literal["float32", "bfloat16"]))
         _check_counts(batch=self.batch, accumulation=self.accumulation, devices=self.devices)
+        _check_counts(lora_rank=1 if self.lora_rank is None else self.lora_rank)
         for name in self.trainable:
             if name.partition(".")[0] not in PARTS:
                 raise ValueError(f"trainable: {nearest(name, PARTS)}")
