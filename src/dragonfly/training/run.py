@@ -46,8 +46,8 @@ FREE_TO_CHANGE = {"log", "save", "peak_flops", "output"}
 def run(recipe: Recipe, score: Score | None = None) -> Path:
     """Train a stage and return its model directory (`recipe.output`); for LoRA, the adapter's.
 
-    Stopped by SIGTERM or Ctrl-C it returns the checkpoint instead; the same call resumes from there. `score` is what `recipe.best`
-    means; `dragonfly train` hands it in. `InUse` where another process trains into the folder.
+    Stopped by SIGTERM or Ctrl-C it returns the checkpoint instead; the same call resumes from there. `score` is what
+    `recipe.best` means; `dragonfly train` hands it in. `InUse` where another process trains into the folder.
     """
     if recipe.best is not None and score is None:
         raise ValueError("the recipe asks for the best checkpoint by a task; run it with `dragonfly train`, or pass score=")
