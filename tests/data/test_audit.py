@@ -1,12 +1,12 @@
 """The audit passes what is right and catches each silent mistake when it is put back on purpose."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from dragonfly.data import IGNORE_INDEX, Collator, ImageRef, TurnTokens, audit, audit_batch, encode, show, to_messages
-from dragonfly.data import turn_tokens as find_marks
+from dragonfly.data import IGNORE_INDEX, Collator, ImageRef, answer_marks, audit, audit_batch, encode, show, to_messages
 
 from .fakes import TEMPLATE, image, make_processor, sample
 
@@ -24,7 +24,7 @@ def known(processor: Any) -> dict[str, Any]:
     return {
         "image_token_id": processor.image_token_id,
         "separator_token_id": processor.separator_token_id,
-        "marks": find_marks(processor),
+        "marks": answer_marks(processor),
     }
 
 
@@ -35,11 +35,11 @@ def example(processor: Any) -> Example:
 
 
 def test_marks_are_told_from_the_template(processor: Any) -> None:
-    marks = find_marks(processor)
-    assert processor.tokenizer.decode(marks.opens) == "<|start|>assistant<|stop|>"
-    assert marks.closes == (processor.tokenizer.convert_tokens_to_ids("<|eot|>"),)
-    with pytest.raises(ValueError, match="adds no answer header"):
-        find_marks(make_processor(TEMPLATE.replace("add_generation_prompt", "false")))
+    marks = answer_marks(processor)
+    assert marks.header == "<|eot|><|start|>assistant<|stop|>"
+    assert marks.stops == {processor.tokenizer.convert_tokens_to_ids("<|eot|>")}
+    with pytest.raises(ValueError, match=r"ends an answer with '\[end\]', where generation cannot stop"):
+        answer_marks(make_processor(TEMPLATE.replace("<|eot|>", "[end]")))
 
 
 def test_a_right_example_has_no_faults(processor: Any, example: Example, known: dict[str, Any]) -> None:
@@ -187,14 +187,21 @@ def test_batches(processor: Any, example: Example, known: dict[str, Any], side: 
     assert audit_batch(batch, promised[:1], **known) == ["rows: 2 in the batch, 1 expected"]
 
 
-def test_a_template_may_write_more_after_its_end_of_turn(known: dict[str, Any]) -> None:
-    marks = TurnTokens(opens=(1,), closes=(2, 3))
-    row = {"input_ids": torch.tensor([1, 5, 2, 3]), "labels": torch.tensor([-100, 5, 2, -100])}
-    assert audit(row, **{**known, "marks": marks}) == []
-    row["labels"] = torch.tensor([-100, 5, 2, 3])
-    assert audit(row, **{**known, "marks": marks}) == []
-    row["labels"] = torch.tensor([-100, 5, -100, -100])
-    assert audit(row, **{**known, "marks": marks})[0].startswith("turn end unsupervised")
+def test_an_answer_ends_in_a_token_at_which_generation_stops(processor: Any, example: Example, known: dict[str, Any]) -> None:
+    other = replace(known["marks"], stops=frozenset({processor.tokenizer.convert_tokens_to_ids("<|stop|>")}))
+    faults = audit(example, num_image_tokens=[12, 8], **{**known, "marks": other})
+    assert [fault.partition(":")[0] for fault in faults] == ["turn end unsupervised"] * 2
+    whole = encode(processor, to_messages(sample("a", "b")), [], train_on="all")
+    assert audit(whole, train_on="all", **{**known, "marks": other})[0].startswith("turn end unsupervised")
+
+
+def test_blanks_after_the_end_belong_to_no_answer(processor: Any) -> None:
+    spaced = make_processor(TEMPLATE.replace("<|eot|>{% endgeneration", "<|eot|>\n{% endgeneration"))
+    ids = {"image_token_id": spaced.image_token_id, "separator_token_id": spaced.separator_token_id}
+    known = {**ids, "marks": answer_marks(spaced)}
+    messages = to_messages(sample("a", "b"))
+    assert audit(encode(spaced, messages, [], train_on="all"), train_on="all", **known) == []
+    assert audit(encode(spaced, messages, []), **known)[0].startswith("turn end unsupervised")
 
 
 def test_show_colours_every_token(processor: Any, example: Example) -> None:

@@ -44,6 +44,20 @@ def test_a_mixed_batch_equals_one_by_one(engine: Engine, images: list[Image.Imag
     assert all(same(a, b) for a, b in zip(engine.ask_batch(rows, batch_size=3, **LONG), batch, strict=True))
 
 
+def test_what_the_template_writes_before_an_answer_is_no_part_of_it(engine: Engine, images: list[Image.Image], say: Say) -> None:
+    template = engine.processor.chat_template.replace(
+        "{%- generation -%}", '{%- generation -%}{{- "[no\nthought]" if loop.last -}}'
+    )
+    other = Engine(engine.model, tiny.processor(chat_template=template))
+    with say("[no\nthought]It is red."):
+        assert other.ask(images[0], "What?", max_new_tokens=30).text == "It is red."
+    with say("[no\nthought]It is red."):
+        stream = other.stream(images[0], "What?", max_new_tokens=30)
+        assert "".join(stream) == "It is red." == stream.answer.text  # pyright: ignore[reportOptionalMemberAccess]
+    with say("red [no\nthought]"):
+        assert other.ask(images[0], "What?", max_new_tokens=30).text == "red [no\nthought]"
+
+
 def test_confidence_is_the_geometric_mean_of_the_models_probabilities(engine: Engine, images: list[Image.Image]) -> None:
     answer = engine.ask(images[0], "What is it?", max_new_tokens=7)
     content: Any = [{"type": "image", "image": images[0]}, {"type": "text", "text": "What is it?"}]

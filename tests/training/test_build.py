@@ -3,12 +3,17 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
+from dragonfly.data import read
+from dragonfly.inference import Engine
 from dragonfly.models import DragonflyForConditionalGeneration
 from dragonfly.training.build import build_model, build_processor, encoder_for
+from dragonfly.training.label_audit import audit_labels
 from dragonfly.training.modules import count_modules, freeze
 from dragonfly.training.recipe import InitFrom, ModelOptions, Recipe
 from tests import tiny
+from tests.templates import CHATML, FAMILIES, tokenizer
 from tests.training import small
 
 
@@ -101,3 +106,55 @@ def test_a_tower_that_is_none_is_told_by_name(tmp_path: Path) -> None:
     missing = recipe.init_from.model_copy(update={"tower": "/nowhere/tower"})
     with pytest.raises(ValueError, match="no model directory '/nowhere/tower'"):
         build_processor(recipe.model_copy(update={"init_from": missing}))
+
+
+def chatml_parts(folder: Path, template: str | None = CHATML) -> dict[str, str]:
+    """A language model whose tokenizer has a ChatML template, or none, and an end of turn that is not its EOS."""
+    base = small.parts(folder)
+    text = tokenizer(FAMILIES["chatml, other eos"], template)
+    if template is None:
+        text.chat_template = None
+    settings = tiny.config(head="qwen2").text_config
+    settings.update({"vocab_size": len(text) + 3, "eos_token_id": text.eos_token_id, "pad_token_id": None, "bos_token_id": None})
+    AutoModelForCausalLM.from_config(settings).save_pretrained(base["language_model"])
+    text.save_pretrained(base["language_model"])
+    return base
+
+
+def test_a_language_model_keeps_its_template_its_end_of_turn_and_its_pad(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(small.values(tmp_path, init_from=chatml_parts(tmp_path), model={"preset": "low-only"}))
+    processor = build_processor(recipe)
+    assert processor.chat_template is not None and processor.chat_template.endswith(CHATML)
+    rows = [row for row in read(small.rows(tmp_path / "data")) if not hasattr(row, "reason")]
+    report = audit_labels(recipe, {"rows": rows}, processor)  # pyright: ignore[reportArgumentType]
+    assert report["rows"]["rows"] == 4 and report["rows"]["trained"] > 0
+    model = build_model(recipe, processor)
+    ends = sorted(processor.tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"]))
+    assert processor.tokenizer.pad_token == "<|endoftext|>"
+    model.save_pretrained(tmp_path / "saved")
+    processor.save_pretrained(tmp_path / "saved")
+    saved = DragonflyForConditionalGeneration.from_pretrained(tmp_path / "saved").eval()
+    assert saved.generation_config.eos_token_id == ends
+    assert saved.generation_config.pad_token_id == processor.tokenizer.pad_token_id
+    engine = Engine(saved, type(processor).from_pretrained(tmp_path / "saved"))
+    assert engine.end_ids == ends
+    assert engine.ask(tiny.image(), "what?", max_new_tokens=2).prompt_tokens > 17  # those of the image
+
+
+def test_a_base_model_needs_a_chat_template(tmp_path: Path) -> None:
+    base = chatml_parts(tmp_path, None)
+    with pytest.raises(ValueError, match=r"has no chat template.*init_from.chat_template=FILE"):
+        build_processor(Recipe.model_validate(small.values(tmp_path, init_from=base, model={"preset": "low-only"})))
+    (tmp_path / "chatml.jinja").write_text(CHATML)
+    named = {**base, "chat_template": str(tmp_path / "chatml.jinja")}
+    processor = build_processor(Recipe.model_validate(small.values(tmp_path, init_from=named, model={"preset": "low-only"})))
+    assert processor.turn_marks().end == "<|im_end|>"
+    with pytest.raises(ValueError, match="chat_template belong to tower"):
+        InitFrom.model_validate({"checkpoint": "x", "chat_template": "y"})
+
+
+def test_labels_that_no_generation_would_stop_at_are_refused(tmp_path: Path) -> None:
+    base = chatml_parts(tmp_path, CHATML.replace("<|im_end|>", "<|stop|>"))
+    recipe = Recipe.model_validate(small.values(tmp_path, init_from=base, model={"preset": "low-only"}))
+    with pytest.raises(ValueError, match=r"ends an answer with '<\|stop\|>\\n', where generation cannot stop"):
+        audit_labels(recipe, {}, build_processor(recipe))

@@ -59,13 +59,12 @@ def new(
     from dragonfly.inference.loading import describe_config, no_progress_bars
     from dragonfly.models import joining
 
-    parts = joining.Parts(tower, language_model)
+    parts = joining.Parts(tower, language_model, chat_template=None if chat_template is None else str(chat_template))
     if out is None:
         _print_facts(describe_config(joining.planned_config(parts, preset)), json)
         return 0
-    template = None if chat_template is None else _read(chat_template)
     with no_progress_bars():
-        model = joining.new(parts, preset, out, chat_template=template, dtype=dtype, seed=seed)
+        model = joining.new(parts, preset, out, dtype=dtype, seed=seed)
     _print_facts({"model": str(out), **describe_config(model.config)}, json)
     common.say(f"the projector is new and knows no image yet; train it: dragonfly train STAGE init_from.checkpoint={out}")
     return 0
@@ -101,13 +100,6 @@ def _print_facts(facts: dict[str, Any], json: bool) -> None:
         return
     for name, value in facts.items():
         typer.echo(f"{name.replace('_', ' '):<22} {_plain(value)}")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"--chat-template {path} cannot be read as text ({error})") from None
 
 
 def _plain(value: Any) -> str:

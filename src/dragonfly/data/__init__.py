@@ -1,6 +1,6 @@
 """Records and labels: from anyone's data to batches that a model can be trained on. Knows no model class."""
 
-from .audit import TurnTokens, audit, audit_batch, show, turn_tokens
+from .audit import AnswerMarks, answer_marks, audit, audit_batch, show
 from .batch import Collator
 from .dataset import EncodedDataset, image_size, row_random
 from .encoding import IGNORE_INDEX, encode, image_mask, supervise
@@ -14,6 +14,7 @@ from .sample import ImageRef, Message, Part, Sample, to_messages, validate
 __all__ = [
     "FORMATS",
     "IGNORE_INDEX",
+    "AnswerMarks",
     "BadRow",
     "BadSample",
     "Collator",
@@ -25,7 +26,7 @@ __all__ = [
     "Part",
     "Place",
     "Sample",
-    "TurnTokens",
+    "answer_marks",
     "audit",
     "audit_batch",
     "check_bad",
@@ -40,7 +41,6 @@ __all__ = [
     "show",
     "supervise",
     "to_messages",
-    "turn_tokens",
     "validate",
     "write_manifest",
 ]

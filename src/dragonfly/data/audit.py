@@ -1,11 +1,12 @@
 """A look at finished examples before an hour of training is spent: `audit` finds silent labelling mistakes, `show` prints one.
 
-Judges from the example alone, without the code that made its labels: where answers open and close comes from `turn_tokens`,
+Judges from the example alone, without the code that made its labels: where answers open and end comes from `answer_marks`,
 rendered apart. Knows the token ids that it is given and nothing of any model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,33 +14,36 @@ import torch
 from rich.text import Text
 from torch import Tensor
 
+from dragonfly.turns import read_marks
+
 from .encoding import IGNORE_INDEX, image_mask, runs
 
 STYLES = {"image": "blue", "prompt": "default", "trained": "bold green", "pad": "dim"}
 
 
 @dataclass(frozen=True)
-class TurnTokens:
-    """The token ids that open an answer (its header) and those that close it (the end of turn)."""
+class AnswerMarks:
+    """What stands around an answer: the text of its header, without blanks, and the ids at which generation stops."""
 
-    opens: tuple[int, ...]
-    closes: tuple[int, ...]
-
-
-def turn_tokens(processor: Any) -> TurnTokens:
-    """How the processor's chat template opens and closes an answer, derived from renderings of a small conversation."""
-    question = [{"role": "user", "content": [{"type": "text", "text": "question"}]}]
-    answer = {"role": "assistant", "content": [{"type": "text", "text": "reply"}]}
-    asked = processor.apply_chat_template(question, tokenize=False)
-    opened = processor.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
-    whole = processor.apply_chat_template([*question, answer], tokenize=False)
-    if not opened.startswith(asked) or opened == asked or "reply" not in whole:
-        raise ValueError("the chat template adds no answer header for add_generation_prompt; audits need one")
-    return TurnTokens(_ids(processor, opened.removeprefix(asked)), _ids(processor, whole.rpartition("reply")[2]))
+    header: str
+    stops: frozenset[int]
+    decode: Callable[[Sequence[int]], str]
 
 
-def _ids(processor: Any, text: str) -> tuple[int, ...]:
-    return tuple(processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+def answer_marks(processor: Any) -> AnswerMarks:
+    """How the processor's chat template opens and ends an answer, read from renderings of small conversations.
+
+    ValueError if the template ends answers in no control token of the tokenizer: generation could not stop.
+    """
+    tokenizer = processor.tokenizer
+
+    def render(messages: Sequence[Mapping[str, Any]], prompt: bool) -> str:
+        return processor.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
+
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+    marks = read_marks(render, sorted({*added, *tokenizer.all_special_tokens} - {processor.image_token}), tokenizer.eos_token)
+    stops = {tokenizer.convert_tokens_to_ids(marks.end), tokenizer.eos_token_id} - {None}
+    return AnswerMarks(_without_blanks(marks.header), frozenset(stops), partial(tokenizer.decode, skip_special_tokens=False))
 
 
 def audit(
@@ -47,7 +51,7 @@ def audit(
     *,
     image_token_id: int,
     separator_token_id: int | None,
-    marks: TurnTokens,
+    marks: AnswerMarks,
     train_on: str = "assistant",
     num_image_tokens: Sequence[int] | None = None,
 ) -> list[str]:
@@ -70,7 +74,7 @@ def audit_batch(
     *,
     image_token_id: int,
     separator_token_id: int | None,
-    marks: TurnTokens,
+    marks: AnswerMarks,
     train_on: str = "assistant",
 ) -> list[str]:
     """The faults of a collated batch, each with its row; `num_image_tokens` holds for each row what `audit` takes."""
@@ -86,7 +90,7 @@ def audit_batch(
 
 
 def _row_faults(
-    example: Mapping[str, Any], image_token_id: int, separator_token_id: int | None, marks: TurnTokens, train_on: str
+    example: Mapping[str, Any], image_token_id: int, separator_token_id: int | None, marks: AnswerMarks, train_on: str
 ) -> tuple[list[str], int]:
     """The faults of one row's labels, and how many image tokens it has."""
     ids, labels = torch.as_tensor(example["input_ids"]), torch.as_tensor(example["labels"])
@@ -121,26 +125,28 @@ def _dropped(rows: int, images: int) -> list[str]:
     return [] if rows == images else [f"images dropped: {rows} rows of pixel_values for {images} images"]
 
 
-def _turn_faults(ids: Tensor, trained: Tensor, images: Tensor, marks: TurnTokens, train_on: str) -> list[str]:
-    """A trained stretch begins after an answer's header (unless all is trained) and ends with its end of turn.
+def _turn_faults(ids: Tensor, trained: Tensor, images: Tensor, marks: AnswerMarks, train_on: str) -> list[str]:
+    """A trained stretch begins after an answer's header (unless all is trained) and ends in a token at which generation stops.
 
-    Images belong to the stretch that they touch: a question behind an image is still a question.
+    Images belong to the stretch that they touch: a question behind an image is still a question. Where all is trained, blanks
+    may follow.
     """
     faults = []
     for start, end in runs(trained | images):
         if not trained[start:end].any():
             continue
-        header = tuple(ids[max(0, start - len(marks.opens)) : start].tolist())
-        if train_on == "assistant" and header != marks.opens:
+        before = marks.decode(ids[max(0, start - len(marks.header) - 8) : start].tolist())
+        if train_on == "assistant" and not _without_blanks(before).endswith(marks.header):
             faults.append(f"question supervised: the labels from token {start} do not begin after an answer's header")
-        if not _closed(tuple(ids[start:end].tolist()), marks.closes):
-            faults.append(f"turn end unsupervised: the labels up to token {end} do not include the end of turn")
+        stops = [at for at in range(start, end) if int(ids[at]) in marks.stops]
+        rest = ids[stops[-1] + 1 : end].tolist() if stops else []
+        if not stops or (rest and (train_on == "assistant" or _without_blanks(marks.decode(rest)))):
+            faults.append(f"turn end unsupervised: the labels up to token {end} do not end where generation stops")
     return faults
 
 
-def _closed(trained: tuple[int, ...], closes: tuple[int, ...]) -> bool:
-    """Whether the stretch ends in the end of turn; what a template writes after its first mark may stay untrained."""
-    return any(trained[-length:] == closes[:length] for length in range(1, len(closes) + 1))
+def _without_blanks(text: str) -> str:
+    return "".join(text.split())
 
 
 def show(processor: Any, example: Mapping[str, Any]) -> Text:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dragonfly.turns import TurnError
+
 from .errors import BadSample
 
 IGNORE_INDEX = -100
@@ -34,11 +36,12 @@ def encode(
 
     Returns input_ids, attention_mask and labels, each (tokens,); the processor's per-image tensors, one row per
     image; and `num_truncated`, the trailing question-and-answer turns left out for `max_length`. Messages are those
-    of `to_messages`, `images` their loaded_images in order. `assistant` trains the chat template's generation spans, end of
-    turn included; `all` trains what follows the first begin-of-text token, as the released models were trained.
+    of `to_messages`, `images` their loaded_images in order. `assistant` trains what the processor's assistant mask covers: the
+    answers, end of turn included; `all` trains what follows the first begin-of-text token, as the released models were trained.
     `evidence` is the sample's (boxes per answer, on the first image); the processor is given that of the turns that stay,
     where it says that it wants any.
-    `BadSample`: too-long when the first turn does not fit, control-token when a text holds one of the tokenizer's.
+    `BadSample`: chat-template when the template refuses the conversation or its answers cannot be found, too-long when the first
+    turn does not fit, control-token when a text holds one of the tokenizer's.
     """
     if train_on not in ("assistant", "all"):
         raise ValueError(f"train_on is {train_on!r}; accepted: assistant, all")
@@ -48,14 +51,17 @@ def encode(
     if getattr(processor, "wants_evidence", False) and images:
         boxes = [box for turn in evidence[:answers] for box in turn]
         options["evidence"] = [boxes, *[[] for _ in images[1:]]]
-    output = processor.apply_chat_template(
-        _filled(messages, images),
-        tokenize=True,
-        return_dict=True,
-        return_assistant_tokens_mask=True,
-        return_tensors="pt",
-        processor_kwargs=options,
-    )
+    try:
+        output = processor.apply_chat_template(
+            _filled(messages, images),
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+            return_tensors="pt",
+            processor_kwargs=options,
+        )
+    except TurnError as error:
+        raise BadSample("chat-template", str(error)) from None
     example = {key: value[0] if key in SEQUENCE_KEYS else value for key, value in output.items()}
     assistant = torch.as_tensor(example.pop("assistant_masks")).bool()
     ends = [end for _, end in runs(assistant)]

@@ -65,7 +65,8 @@ class Engine:
         self.model, self.processor, self.name = model, processor, name
         self.tokenizer = processor.tokenizer
         self.cache = EncodedCache()
-        self.end_ids = _end_ids(model, self.tokenizer)
+        self.end_ids = processor.stop_ids(model.generation_config)
+        self._lead = self._lead_text()
 
     @property
     def device(self) -> torch.device:
@@ -211,14 +212,15 @@ class Engine:
         ]
 
     def prompt(self, conversations: list[list[dict[str, Any]]], images: list[list[EncodedImage]]) -> Any:
-        """Ids of the conversations, left-padded. The chat template writes BOS itself."""
+        """Ids of the conversations, left-padded, with one BOS: the chat template's, else the tokenizer's."""
         for message in (message for turns in conversations for message in turns):
             if token := control_token_in(self.processor, _text_of(message)):
                 raise ValueError(f"the text contains '{token}', which is a control token of the model; write it another way")
         texts = [self.processor.apply_chat_template(turns, add_generation_prompt=True) for turns in conversations]
         blocks = [self.processor.placeholders(image.layout) for row in images for image in row]
+        add = not (self.processor.block_first or self.processor.writes_bos(texts))
         texts, _ = self.processor.get_text_with_replacements(texts, blocks)
-        prompt = self.tokenizer(texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
+        prompt = self.tokenizer(texts, add_special_tokens=add, padding=True, padding_side="left", return_tensors="pt")
         limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and prompt["input_ids"].shape[1] >= limit:
             raise ValueError(
@@ -297,9 +299,15 @@ class Engine:
             ids, logprobs = ids[:end], logprobs[:end]
         return ids, logprobs, text, stopped
 
+    def _lead_text(self) -> str:
+        """What the chat template writes between header and answer, such as an empty think block: no part of an answer's text."""
+        ids = self.tokenizer(self.processor.turn_marks().lead, add_special_tokens=False)["input_ids"]
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
     def _text(self, ids: list[int], stop: tuple[str, ...]) -> tuple[str, bool]:
         """Decoded ids up to the earliest stop string, and whether there was one."""
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)  # pyright: ignore[reportAssignmentType]
+        text = "" if self._lead.startswith(text) else text.removeprefix(self._lead)
         found = [text.index(mark) for mark in stop if mark in text]
         return (text[: min(found)], True) if found else (text, False)
 
@@ -348,11 +356,3 @@ def conversation_of(row: Row, images: int) -> list[dict[str, Any]]:
 
 def _named_notes(image: Any) -> tuple[str, ...]:
     return tuple(f"{image.source}: {note}" for note in image.notes)
-
-
-def _end_ids(model: DragonflyForConditionalGeneration, tokenizer: Any) -> list[int]:
-    """Ids that end an answer: the model's own, the tokenizer's EOS, and the chat template's end of turn."""
-    own = model.generation_config.eos_token_id if model.generation_config else None
-    ids = list(own) if isinstance(own, list | tuple) else [own]
-    ids += [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|eot_id|>")]
-    return sorted({index for index in ids if index is not None and index != tokenizer.unk_token_id})

@@ -32,6 +32,7 @@ from transformers import (
 from dragonfly import __version__
 from dragonfly.files import ORIGIN, atomic_directory, result_header, write_json
 from dragonfly.models import checkpoints
+from dragonfly.models.chat_templates import joined_chat_template
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import optional_modules
 from dragonfly.models.head import embedding_width
@@ -53,12 +54,14 @@ class Parts:
     Args:
         tower, language_model: directories, or names on the hub.
         image_token, separator_token: tokens that the tokenizer has, or that it is given; None for the usual ones.
+        chat_template: a Jinja file in place of the tokenizer's own chat template.
     """
 
     tower: str
     language_model: str
     image_token: str | None = None
     separator_token: str | None = None
+    chat_template: str | None = None
 
 
 def new(
@@ -66,7 +69,6 @@ def new(
     preset: str,
     folder: str | Path,
     *,
-    chat_template: str | None = None,
     dtype: str = "auto",
     seed: int = 0,
 ) -> DragonflyForConditionalGeneration:
@@ -75,7 +77,6 @@ def new(
     Args:
         preset: its grids, levels and policy; the geometry is the tower's.
         folder: a new directory; may exist only if it is empty.
-        chat_template: Jinja text in place of the tokenizer's own.
         dtype: of the weights (float32, bfloat16, float16); `auto` for the language model's own.
         seed: of the projector.
 
@@ -87,12 +88,21 @@ def new(
         raise ValueError(f"unknown dtype '{dtype}'; use auto or one of {', '.join(checkpoints.DTYPES)}")
     with atomic_directory(folder) as made:
         encoder = DragonflyConfig(vision_config=read_tower_config(parts), preset=preset).encoder
-        processor = joined_processor(parts, encoder or {}, preset, chat_template)
+        processor = joined_processor(parts, encoder or {}, preset)
         model = joined_model(parts, processor, preset=preset, seed=seed, dtype=checkpoints.DTYPES.get(dtype, "auto"))
+        stop_at_turns(model.generation_config, processor)
         model.save_pretrained(made)
         processor.save_pretrained(made)
         write_json(made / ORIGIN, _record(parts, preset, seed))
     return model
+
+
+def stop_at_turns(generation_config: Any, processor: DragonflyProcessor) -> None:
+    """Let plain `generate` stop where an answer ends, and pad; saved with the model."""
+    ends = processor.stop_ids(generation_config)
+    generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+    if generation_config.pad_token_id is None:
+        generation_config.pad_token_id = processor.tokenizer.pad_token_id
 
 
 def planned_config(parts: Parts, preset: str) -> DragonflyConfig:
@@ -121,21 +131,18 @@ def read_tower_config(parts: Parts) -> PreTrainedConfig:
     return config
 
 
-def joined_processor(
-    parts: Parts, encoder: dict[str, Any], preset: str | None = None, chat_template: str | None = None
-) -> DragonflyProcessor:
+def joined_processor(parts: Parts, encoder: dict[str, Any], preset: str | None = None) -> DragonflyProcessor:
     """The processor of the joined model: enough to look at data, without any weights.
 
     Args:
         encoder: dictionary form of `vision.EncoderSpec`, with the tower's geometry.
         preset: the name to record.
-        chat_template: Jinja text in place of the tokenizer's own.
     """
     tokenizer, image_token, separator_token = _tokenizer(parts)
     return DragonflyProcessor(
         DragonflyImageProcessor(encoder=encoder, preset=preset, **tower_pixels(located(parts.tower))),
         tokenizer,
-        chat_template=chat_template or tokenizer.chat_template,
+        chat_template=joined_chat_template(tokenizer, image_token, parts.chat_template),
         image_token=image_token,
         separator_token=separator_token,
     )
@@ -269,8 +276,6 @@ def _tokenizer(parts: Parts) -> tuple[Any, str, str]:
         raise ValueError(
             f"language model {parts.language_model!r} has no tokenizer that can be read ({one_line(error)})"
         ) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
     known = tokenizer.get_vocab()
     chosen = []
     for named, reserved, added in (

@@ -5,23 +5,45 @@ Two places for an image's block of placeholders: where the conversation puts it,
 before BOS. In the second case the processor writes BOS itself.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jinja2 import TemplateError
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin, TextKwargs
 
 from dragonfly.models import released
+from dragonfly.models.chat_templates import chat_template_for, control_tokens, default_of, project_template
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImagesKwargs
-from dragonfly.turns import image_questions
+from dragonfly.turns import (
+    Marks,
+    Render,
+    Span,
+    TurnError,
+    answer_spans,
+    conversation_questions,
+    moved,
+    read_marks,
+    text_questions,
+    tokens_in,
+)
 from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS, reads_question
 from dragonfly.vision.layout import SubImageLayout
 from dragonfly.vision.presets import get_preset
 
-TEMPLATE_FILE = Path(__file__).with_name("chat_template.jinja")
+# Arguments of `apply_chat_template` that do not reach the template.
+_NOT_OF_TEMPLATE = (
+    "add_generation_prompt",
+    "continue_final_message",
+    "return_assistant_tokens_mask",
+    "return_dict",
+    "return_tensors",
+    "sanitize_control_tokens",
+    "tokenize",
+)
 
 
 class DragonflyTextKwargs(TextKwargs, total=False):
@@ -39,6 +61,8 @@ class DragonflyProcessorKwargs(ProcessingKwargs, total=False):
 
 class DragonflyProcessor(ProcessorMixin):
     """Joins a `DragonflyImageProcessor` and a tokenizer.
+
+    Without `chat_template`, a tokenizer's own is used as it is (`chat_template_for`); without a pad token, padding is EOS.
 
     Args:
         image_token: the placeholder; in text it stands once per image, in the ids once per feature.
@@ -64,15 +88,111 @@ class DragonflyProcessor(ProcessorMixin):
         self.image_token, self.separator_token, self.block_first = image_token, separator_token, block_first
         self.image_token_id = _single_id(tokenizer, image_token)
         self.separator_token_id = _single_id(tokenizer, separator_token)
-        template = chat_template or default_chat_template(image_token, block_first)
+        template = chat_template or chat_template_for(tokenizer, image_token, block_first)
+        if tokenizer.pad_token is None and tokenizer.eos_token is not None:
+            tokenizer.pad_token = tokenizer.eos_token
+        self._marks: dict[str, Marks] = {}
         super().__init__(image_processor, tokenizer, chat_template=template, **kwargs)
 
-    def __call__(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As transformers; under policy `question` also `question_ids` and `question_mask`, (num_images, length) both."""
+    def __call__(
+        self, images: Any = None, text: Any = None, *args: Any, questions: Sequence[str] | None = None, **kwargs: Any
+    ) -> Any:
+        """As transformers; under policy `question` also `question_ids` and `question_mask`, (num_images, length) both.
+
+        `questions` is what each image is asked; without it, the user's words are looked for in the text. BOS is not added to
+        rows that begin with it.
+        """
+        if text is not None and not self.block_first and self.writes_bos([text] if isinstance(text, str) else text):
+            kwargs.setdefault("add_special_tokens", False)
         output = super().__call__(images, text, *args, **kwargs)
         if self.asks and text is not None and not _is_empty([] if images is None else images):
-            output.update(self.question_inputs(self.questions(images, text), kwargs.get("return_tensors")))
+            asked = self.questions(images, text) if questions is None else questions
+            output.update(self.question_inputs(asked, kwargs.get("return_tensors")))
         return output
+
+    def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **options: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As transformers, with the assistant mask and the questions of policy `question` taken from the messages.
+
+        The mask is 1 on what generation has to produce: each answer with its end of turn, under any template, with
+        `{% generation %}` marks in it or without (`turns.answer_spans`); marks that say otherwise are not followed. ValueError
+        where the template refuses the conversation, or its answers cannot be found.
+        """
+        inputs = dict(options.pop("processor_kwargs", None) or {})
+        batched = _is_batch(conversation)
+        rows = conversation if batched else [conversation]
+        if options.get("tokenize") and self.asks and not inputs.get("images"):
+            last_only = bool(options.get("add_generation_prompt"))
+            asked = [conversation_questions(row, self.image_token, last_only) for row in rows]
+            inputs.setdefault("questions", [question for row in asked for question in row])
+        # Options that mark nothing: transformers refuses them together with the mask.
+        plain = options.get("continue_final_message") or options.get("sanitize_control_tokens")
+        if plain or not (options.get("tokenize") and options.get("return_dict") and options.get("return_assistant_tokens_mask")):
+            return self._templated(conversation, chat_template, processor_kwargs=inputs, **options)
+        options.pop("return_assistant_tokens_mask")
+        found = [self.answers(row, chat_template, **options) for row in rows]
+        inputs.update(return_offsets_mapping=True, return_text_replacement_offsets=True)
+        output = self._templated(conversation, chat_template, processor_kwargs=inputs, **options)
+        offsets, replaced = output.pop("offset_mapping"), output.pop("text_replacement_offsets", None) or [[]] * len(rows)
+        spans = [self._spans_in_ids(*row, places) for row, places in zip(found, replaced, strict=True)]
+        output["assistant_masks"] = [tokens_in(row, own) for row, own in zip(_lists(offsets), spans, strict=True)]
+        tensors = options.get("return_tensors", inputs.get("return_tensors"))
+        return output.convert_to_tensors(tensor_type=None if tensors == "auto" else tensors)
+
+    def answers(
+        self, messages: Sequence[Mapping[str, Any]], chat_template: str | None = None, **options: Any
+    ) -> tuple[str, list[Span]]:
+        """A conversation's text and the [start, end) of its answers in it; see `turns.answer_spans`."""
+        options = {name: value for name, value in options.items() if name not in _NOT_OF_TEMPLATE}
+        render = self._renderer(chat_template, options)
+        return answer_spans(render, messages, self.turn_marks(chat_template, **options))
+
+    def turn_marks(self, chat_template: str | None = None, **options: Any) -> Marks:
+        """What the chat template writes around words. ValueError if answers do not end in a control token of the tokenizer."""
+        key = repr((chat_template or self.chat_template, options))
+        if key not in self._marks:
+            controls = control_tokens(self.tokenizer) - {self.image_token, self.separator_token}
+            render = self._renderer(chat_template, options)
+            self._marks[key] = read_marks(render, sorted(controls), self.tokenizer.eos_token)
+        return self._marks[key]
+
+    def stop_ids(self, generation_config: Any = None) -> list[int]:
+        """Ids at which an answer ends: the chat template's end of turn, the tokenizer's EOS, and those of a generation config.
+
+        ValueError if the template has no end of turn among the tokenizer's ids.
+        """
+        own = generation_config.eos_token_id if generation_config is not None else None
+        ids = [*(own if isinstance(own, list | tuple) else [own]), self.tokenizer.eos_token_id]
+        if default_of(self.chat_template) is not None:
+            ids.append(self.tokenizer.convert_tokens_to_ids(self.turn_marks().end))
+        return sorted({index for index in ids if index is not None})
+
+    def writes_bos(self, texts: Sequence[str]) -> bool:
+        """Whether all texts begin with BOS, so that the tokenizer must not add one."""
+        bos = self.tokenizer.bos_token
+        return bos is not None and len(texts) > 0 and all(text.startswith(bos) for text in texts)
+
+    def _templated(self, conversation: Any, chat_template: str | None, **options: Any) -> Any:
+        try:
+            return super().apply_chat_template(conversation, chat_template, **options)
+        except TemplateError as error:
+            raise TurnError(f"the chat template refuses the conversation: {error}") from error
+
+    def _renderer(self, chat_template: str | None, options: Mapping[str, Any]) -> Render:
+        def render(messages: Sequence[Mapping[str, Any]], prompt: bool) -> str:
+            return self._templated(list(messages), chat_template, add_generation_prompt=prompt, **options)
+
+        return render
+
+    def _spans_in_ids(self, text: str, spans: list[Span], places: Sequence[Mapping[str, Any]]) -> list[Span]:
+        """The spans of a rendered text in the text that was tokenized, where images are blocks of placeholders."""
+        if self.block_first:
+            token, bos = self.image_token, self.tokenizer.bos_token or ""
+            bare = text.replace(token, "")
+            gone = [(match, match + len(token)) for match in _all(text, token)]
+            spans = moved(spans, [(old, (0, old[1] - (at + 1) * len(token))) for at, old in enumerate(gone)])
+            front = len(token) * len(places) + (0 if bos and bare.startswith(bos) else len(bos))
+            spans = [(start + front, end + front) for start, end in spans]
+        return moved(spans, [(place["span"], place["new_span"]) for place in places])
 
     @property
     def asks(self) -> bool:
@@ -86,14 +206,15 @@ class DragonflyProcessor(ProcessorMixin):
         return spec.selects and spec.selection.policy in EVIDENCE_POLICIES
 
     def questions(self, images: Any, text: Any) -> list[str]:
-        """What each image is asked, in the order of the images; see `image_questions`."""
+        """What each image is asked, in the order of the images, as the text says; see `text_questions`."""
         rows = [text] if isinstance(text, str) else list(text)
         bos = self.tokenizer.bos_token or ""
         special = [token for token in self.tokenizer.all_special_tokens if token not in (bos, self.image_token)]
+        marks = self.turn_marks() if default_of(self.chat_template) is not None else None
         return [
             question
             for row, loaded_images in zip(rows, _images_per_row(images, rows, self.image_token), strict=True)
-            for question in image_questions(row.replace(bos, "") if bos else row, self.image_token, loaded_images, special)
+            for question in text_questions(row, self.image_token, loaded_images, marks, special, bos)
         ]
 
     def question_inputs(self, questions: Sequence[str], return_tensors: str | None = "pt") -> BatchFeature:
@@ -191,14 +312,9 @@ class DragonflyProcessor(ProcessorMixin):
         if released.read_released(str(pretrained_model_name_or_path)) is not None:
             values = released.translate_processor(values)
         if preset is not None and values.get("block_first", False) != get_preset(preset).released:
-            values = {**values, "block_first": get_preset(preset).released, "chat_template": None}
+            template = project_template(values.get("image_token", "<image>"), get_preset(preset).released)
+            values = {**values, "block_first": get_preset(preset).released, "chat_template": template}
         return values, kwargs
-
-
-def default_chat_template(image_token: str, block_first: bool) -> str:
-    """The project's chat template for a placeholder and a place of the images."""
-    head = f'{{%- set image_token = "{image_token}" -%}}{{%- set block_first = {str(block_first).lower()} -%}}\n'
-    return head + TEMPLATE_FILE.read_text(encoding="utf-8")
 
 
 def _single_id(tokenizer: Any, token: str) -> int:
@@ -211,6 +327,21 @@ def _single_id(tokenizer: Any, token: str) -> int:
             f"(image_token=..., separator_token=...), such as '{released.RELEASED_IMAGE_TOKEN}'"
         )
     return index
+
+
+def _is_batch(conversation: Any) -> bool:
+    """Whether it is several conversations, as transformers tells it."""
+    first = conversation[0] if isinstance(conversation, list | tuple) and conversation else None
+    return isinstance(first, list | tuple) or hasattr(first, "content")
+
+
+def _lists(rows: Any) -> Any:
+    return rows.tolist() if hasattr(rows, "tolist") else rows
+
+
+def _all(text: str, token: str) -> list[int]:
+    """Where the token begins, each time."""
+    return [match.start() for match in re.finditer(re.escape(token), text)]
 
 
 def _is_empty(images: Any) -> bool:

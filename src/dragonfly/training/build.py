@@ -16,7 +16,7 @@ from transformers import AutoProcessor, PreTrainedConfig
 from dragonfly.config import Config
 from dragonfly.inference.loading import bundled_model
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
-from dragonfly.models.joining import Parts, joined_model, joined_processor, located, read_tower_config
+from dragonfly.models.joining import Parts, joined_model, joined_processor, located, read_tower_config, stop_at_turns
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import GEOMETRY, EncoderSpec
 
@@ -62,6 +62,7 @@ def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForCo
     else:
         model = _joined_model(recipe, processor)
     model.config.encoder_batch = None  # all ranks must call the tower equally often
+    stop_at_turns(model.generation_config, processor)
     return model
 
 
@@ -162,7 +163,13 @@ def _joined_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyFor
 
 
 def _parts(source: InitFrom) -> Parts:
-    return Parts(existing(source.tower or ""), existing(source.language_model or ""), source.image_token, source.separator_token)
+    return Parts(
+        existing(source.tower or ""),
+        existing(source.language_model or ""),
+        source.image_token,
+        source.separator_token,
+        source.chat_template,
+    )
 
 
 def existing(name: str) -> str:

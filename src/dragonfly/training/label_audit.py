@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragonfly.data import BadSample, Sample, audit, audit_batch, image_size, turn_tokens
+from dragonfly.data import BadSample, Sample, answer_marks, audit, audit_batch, image_size
 
 from .recipe import Recipe
 
@@ -20,7 +20,7 @@ def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], proces
     """
     if recipe.objective_hook.examples is None:
         return {}
-    marks, faults, report = turn_tokens(processor), [], {}
+    marks, faults, report = answer_marks(processor), [], {}
     for name, rows in sources.items():
         examples, promised = _encoded_rows(recipe, rows, processor)
         options: dict[str, Any] = {

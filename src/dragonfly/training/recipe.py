@@ -40,7 +40,8 @@ class InitFrom(Config):
     """Where the weights come from: a `checkpoint`, a `tower` and a `language_model` with a new projector, or an initializer.
 
     Checkpoint, tower and language model are directories or hub names. `image_token` and `separator_token` name tokens of a
-    language model's tokenizer; where it has none to spare, they are added.
+    language model's tokenizer; where it has none to spare, they are added. `chat_template` is a Jinja file, for a language model
+    whose tokenizer has none, or to use another.
     """
 
     checkpoint: str | None = None
@@ -48,6 +49,7 @@ class InitFrom(Config):
     language_model: str | None = None
     image_token: str | None = None
     separator_token: str | None = None
+    chat_template: str | None = None
 
     @property
     def initializer(self) -> str | None:
@@ -68,8 +70,10 @@ class InitFrom(Config):
         if len(given) != (2 if pair else 1) or pair == 1:
             listed = f"{', '.join(names)}{',' if len(names) > 1 else ''} or tower and language_model"
             raise ValueError(f"give one of {listed}; given: {', '.join(given) or 'none of them'}")
-        if not pair and (self.image_token or self.separator_token):
-            raise ValueError("image_token and separator_token belong to tower + language_model; a checkpoint has its own")
+        if not pair and (self.image_token or self.separator_token or self.chat_template):
+            raise ValueError(
+                "image_token, separator_token and chat_template belong to tower + language_model; a checkpoint has its own"
+            )
         return self
 
 

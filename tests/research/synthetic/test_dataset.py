@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dragonfly.data import EncodedDataset, Manifest, audit, grouped, turn_tokens
+from dragonfly.data import EncodedDataset, Manifest, answer_marks, audit, grouped
 from dragonfly.research.synthetic import ABSENT, SPECS, DatasetOptions, make_image, write_dataset
 from dragonfly.research.synthetic import dataset as dataset_module
 from dragonfly.research.synthetic.dataset import make_views
@@ -60,7 +60,7 @@ def test_a_packed_page_trains_with_clean_labels(nano: Path) -> None:
         example,
         image_token_id=processor.image_token_id,
         separator_token_id=processor.separator_token_id,
-        marks=turn_tokens(processor),
+        marks=answer_marks(processor),
     )
     assert faults == []
     assert sum(message.role == "assistant" for message in rows[0].messages) == 8

@@ -22,6 +22,7 @@ from dragonfly.data import IGNORE_INDEX, BadSample, Collator, EncodedDataset, Mi
 from dragonfly.training import Objective, Recipe, TrainingSetup
 from dragonfly.training.modules import MODULES
 from dragonfly.training.objective import answer_setup, encoded
+from dragonfly.turns import tokens_in
 
 from .attention_supervision import (
     AttentionSupervision,
@@ -115,14 +116,9 @@ def _one_turn_each(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
 
 def _rendered(processor: Any, turn: Turn) -> tuple[list[int], list[int]]:
     """Ids of a turn, an image being one placeholder, and which of them are the answer's."""
-    output = processor.tokenizer.apply_chat_template(
-        turn,
-        chat_template=processor.chat_template,
-        tokenize=True,
-        return_dict=True,
-        return_assistant_tokens_mask=True,
-    )
-    return list(output["input_ids"]), list(output["assistant_masks"])
+    text, spans = processor.answers(turn)
+    output = processor.tokenizer(text, add_special_tokens=not processor.writes_bos([text]), return_offsets_mapping=True)
+    return list(output["input_ids"]), tokens_in(output["offset_mapping"], spans)
 
 
 def _common(rows: Sequence[tuple[list[int], list[int]]]) -> int:
