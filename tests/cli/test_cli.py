@@ -214,11 +214,11 @@ def test_new_joins_what_it_is_given_and_plan_writes_nothing(run: Run, tmp_path: 
     facts = json.loads(made.out)
     assert facts.pop("model") == str(tmp_path / "new") and facts == planned
     template = tmp_path / "template.jinja"
-    template.write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    template.write_text("{# mine #}" + (tmp_path / "new" / "chat_template.jinja").read_text())
     assert run(*given, "-o", tmp_path / "told", "--chat-template", template).code == 0
-    assert (tmp_path / "told" / "chat_template.jinja").read_text() == template.read_text()
+    assert "{# mine #}" in (tmp_path / "told" / "chat_template.jinja").read_text()
     refused(run(*given), "give -o DIRECTORY to write a model, or --plan")
     refused(run(*given, "-o", tmp_path / "new"), "exists and is not empty")
-    refused(run(*given, "-o", tmp_path / "other", "--chat-template", tmp_path / "none"), "cannot be read as text")
+    refused(run(*given, "-o", tmp_path / "other", "--chat-template", tmp_path / "none"), "cannot be read")
     refused(run(*given, "-o", tmp_path / "other", "--dtype", "int3"), "unknown dtype 'int3'")
     assert not (tmp_path / "other").exists()

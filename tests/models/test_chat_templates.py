@@ -185,7 +185,7 @@ def test_which_template_a_tokenizer_gets(tmp_path: Any) -> None:
     assert chat_template_for(bare, "<image>") is None
     with pytest.raises(ValueError, match=r"has no chat template.*init_from.chat_template=FILE"):
         joined_chat_template(bare, "<image>", None)
-    with pytest.raises(ValueError, match=r"cannot read '.*nothing.jinja' \(FileNotFoundError\)"):
+    with pytest.raises(ValueError, match=r"chat template '.*nothing.jinja' cannot be read \(FileNotFoundError\)"):
         joined_chat_template(bare, "<image>", str(tmp_path / "nothing.jinja"))
     (tmp_path / "own.jinja").write_text(CHATML)
     named = joined_chat_template(bare, "<image>", str(tmp_path / "own.jinja"))

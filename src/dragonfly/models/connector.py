@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyImageFeatures
 from dragonfly.models.query_projection import QueryProjection, evidence_losses
-from dragonfly.vision.layout import LOW, MID
+from dragonfly.vision.layout import LOW, MID, level_counts
 from dragonfly.vision.pooling import mean_pool
 from dragonfly.vision.scoring import question_scores
 from dragonfly.vision.selection import Selection, SelectionInputs, select
@@ -66,6 +66,25 @@ class LevelCounts:
         low, mid = codes.count(LOW), codes.count(MID)
         high = len(codes) - low - mid
         return cls(low, mid, high, min(high, spec.num_kept_high(mid, high)))
+
+    @classmethod
+    def of_number(cls, num_sub_images: int, spec: EncoderSpec) -> Self:
+        """Split an image's number of sub-images into levels, from the configuration alone (no tensor is read)."""
+        counts = level_counts(spec)
+        if counts is None:
+            raise ValueError("images differ in their number of sub-images under this encoder; pass num_sub_images")
+        high = num_sub_images - counts["low"] - counts["mid"]
+        kept = spec.num_kept_high(counts["mid"], counts["high"])
+        if high not in (counts["high"], kept):
+            raise ValueError(
+                f"pixel_values has {num_sub_images} sub-images per image; this encoder makes {sum(counts.values())} "
+                f"(or {counts['low'] + counts['mid'] + kept} after selection); use the model's own image processor"
+            )
+        if high < counts["high"] and spec.selection.pooled_remainder:
+            raise ValueError(
+                f"selection.pooled_remainder pools what is not kept, and pixel_values holds the {high} kept high ones alone"
+            )
+        return cls(counts["low"], counts["mid"], high, kept)
 
 
 @dataclass(frozen=True)

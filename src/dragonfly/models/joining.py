@@ -96,6 +96,14 @@ def new(
     return model
 
 
+def stop_at_turns(generation_config: Any, processor: DragonflyProcessor) -> None:
+    """Let plain `generate` stop where an answer ends, and pad; saved with the model."""
+    ends = processor.stop_ids(generation_config)
+    generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+    if generation_config.pad_token_id is None:
+        generation_config.pad_token_id = processor.tokenizer.pad_token_id
+
+
 def planned_config(parts: Parts, preset: str) -> DragonflyConfig:
     """What the joined model's configuration would be, from those of its parts: no weights, no tokenizer, no new tokens yet."""
     text = _read_config("language model", parts.language_model)

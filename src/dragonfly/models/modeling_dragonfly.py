@@ -47,7 +47,7 @@ from dragonfly.models.outputs import (
 )
 from dragonfly.models.query_projection import QueryProjection, embed_questions
 from dragonfly.models.tower import build_tower, unused_weights
-from dragonfly.vision.layout import PADDING, level_counts
+from dragonfly.vision.layout import PADDING
 
 HEAD = r"^lm_head\."
 Encoded = tuple[Views, LevelCounts]  # of one image
@@ -203,7 +203,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             done = [self.connect(*one) for one in images]
             tower = by_image(output, [one.features.shape[1] for one, _ in images])
             return image_features(done, [one.tokens[0] for one in done], [one.selection for one in done], **tower)
-        counts = self._level_counts(pixel_values.shape[1])
+        counts = LevelCounts.of_number(pixel_values.shape[1], self.spec)
         if selected_high is not None:
             check_selected(selected_high, (pixel_values.shape[0], counts.kept))
             views, counts = self._with_choice(views, selected_high, counts)
@@ -230,24 +230,6 @@ class DragonflyModel(DragonflyPreTrainedModel):
         if self.spec.selection.pooled_remainder:
             return replace(views, selected=selected), counts
         return reduced(views, selected, counts)
-
-    def _level_counts(self, num_sub_images: int) -> LevelCounts:
-        """Split an image's number of sub-images into levels, from the configuration alone (no tensor is read)."""
-        counts = level_counts(self.spec)
-        if counts is None:
-            raise ValueError("images differ in their number of sub-images under this encoder; pass num_sub_images")
-        high = num_sub_images - counts["low"] - counts["mid"]
-        kept = self.spec.num_kept_high(counts["mid"], counts["high"])
-        if high not in (counts["high"], kept):
-            raise ValueError(
-                f"pixel_values has {num_sub_images} sub-images per image; this encoder makes {sum(counts.values())} "
-                f"(or {counts['low'] + counts['mid'] + kept} after selection); use the model's own image processor"
-            )
-        if high < counts["high"] and self.spec.selection.pooled_remainder:
-            raise ValueError(
-                f"selection.pooled_remainder pools what is not kept, and pixel_values holds the {high} kept high ones alone"
-            )
-        return LevelCounts(counts["low"], counts["mid"], high, kept)
 
     def encode_views(self, views: Views, num_sub_images: Tensor | None = None, selected: Tensor | None = None) -> list[Encoded]:
         """Images one by one, after one pass of the tower over all: what `connect` takes, for any question, any number of times.
@@ -352,13 +334,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
             features = torch.cat(list(encoded.pooler_output)).to(embeds.device, embeds.dtype)
             mask = self.get_placeholder_mask(input_ids, embeds, features)
             embeds = embeds.masked_scatter(mask, features)
-        arguments = {
-            "attention_mask": attention_mask,
-            "position_ids": position_ids,
-            "inputs_embeds": embeds,
-            **kwargs,
-        }
-        outputs = self.language_model(**head.fitting(arguments, self._language_arguments))
+        given = {"attention_mask": attention_mask, "position_ids": position_ids, "inputs_embeds": embeds}
+        outputs = self.language_model(**head.fitting({**given, **kwargs}, self._language_arguments))
         return DragonflyModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,
             hidden_states=outputs.hidden_states,
