@@ -71,7 +71,7 @@ def test_answers_are_trained_to_where_generation_stops(made: DragonflyProcessor,
     ends = [end if end is None else end.removesuffix("<|END_RESPONSE|>") for end in ends]
     said = [end if end is None or index < len(ends) - 1 else end.removeprefix(family.lead) for index, end in enumerate(ends)]
     assert [text and text.strip() for text in said] == [answer.strip() for answer in answers]
-    ids = {"image_token_id": made.image_token_id, "separator_token_id": made.separator_token_id}
+    ids: dict[str, Any] = {"image_token_id": made.image_token_id, "separator_token_id": made.separator_token_id}
     assert audit(example, marks=answer_marks(made), **ids) == []
     assert made.tokenizer.convert_tokens_to_ids(family.end) in made.stop_ids()
     assert made.turn_marks().lead == family.lead
