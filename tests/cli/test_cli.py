@@ -27,7 +27,7 @@ from tests.cli.conftest import Run
 from tests.cli.test_ask import refused
 from tests.imaging.images import encoded, exif
 
-COMMANDS = ("ask", "chat", "zoom", "plan", "presets", "info", "convert")
+COMMANDS = ("ask", "chat", "zoom", "plan", "presets", "info", "doctor", "convert", "push")
 
 
 def test_version_and_bare_call(run: Run) -> None:
