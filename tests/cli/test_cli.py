@@ -28,7 +28,7 @@ from tests.cli.test_ask import refused
 from tests.imaging.images import encoded, exif
 from tests.training import small
 
-COMMANDS = ("ask", "chat", "zoom", "plan", "presets", "info", "new", "convert")
+COMMANDS = ("ask", "chat", "zoom", "plan", "presets", "info", "new", "doctor", "convert", "push")
 
 
 def test_version_and_bare_call(run: Run) -> None:

@@ -197,14 +197,6 @@ def joined_model(
     return model
 
 
-def stop_at_turns(generation_config: Any, processor: DragonflyProcessor) -> None:
-    """Let plain `generate` stop where an answer ends, and pad; saved with the model."""
-    ends = processor.stop_ids(generation_config)
-    generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
-    if generation_config.pad_token_id is None:
-        generation_config.pad_token_id = processor.tokenizer.pad_token_id
-
-
 def _read_config(what: str, name: str) -> PreTrainedConfig:
     place = located(name)
     try:

@@ -47,7 +47,7 @@ from dragonfly.models.outputs import (
 )
 from dragonfly.models.query_projection import QueryProjection, embed_questions
 from dragonfly.models.tower import build_tower, unused_weights
-from dragonfly.vision.layout import PADDING
+from dragonfly.vision.layout import PADDING, level_counts
 
 HEAD = r"^lm_head\."
 Encoded = tuple[Views, LevelCounts]  # of one image
