@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers.models.auto import modeling_auto
 
 from dragonfly.models import DragonflyConfig, remote_code
 from tests import tiny
@@ -53,6 +54,12 @@ def test_a_trusted_model_is_saved_with_the_shim_and_nothing_of_ours(saved: Path)
     DragonflyConfig.register_for_auto_class()  # what transformers calls after loading by the shim
     AutoConfig.from_pretrained(saved).save_pretrained(saved / "again")
     assert [file.name for file in (saved / "again").glob("*.py")] == ["dragonfly_auto.py"]
+
+
+def test_tables_that_transformers_serve_reads() -> None:
+    for task in ("IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM"):
+        table = getattr(modeling_auto, f"MODEL_FOR_{task}_MAPPING_NAMES")
+        assert table["dragonfly"] == "DragonflyForConditionalGeneration"
 
 
 # A process that never imports this package itself; the finder stands for a machine that lacks it.

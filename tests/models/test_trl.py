@@ -66,6 +66,25 @@ def test_sft_by_path(tmp_path: Path) -> None:
     assert (tmp_path / "trained" / "dragonfly_auto.py").exists()
 
 
+def test_an_adapter_of_the_language_model_alone(tmp_path: Path) -> None:
+    from peft import LoraConfig, PeftModel
+    from trl import SFTConfig, SFTTrainer
+
+    path = save(tmp_path / "model")
+    data = rows(prompt=QUESTION, completion=[{"role": "assistant", "content": "a kite"}])
+    arguments = SFTConfig(str(tmp_path / "out"), **OPTIONS, max_length=None)
+    adapter: Any = LoraConfig(target_modules=r".*language_model.*\.(q|k|v|o)_proj", task_type="CAUSAL_LM")
+    trainer: Any = SFTTrainer(path, args=arguments, train_dataset=data, peft_config=adapter)
+    names = [name for name, weight in trainer.model.named_parameters() if weight.requires_grad]
+    assert len(names) == 16 and all("language_model" in name for name in names)
+    trainer.train()
+    trainer.save_model(str(tmp_path / "adapter"))
+    base = DragonflyForConditionalGeneration.from_pretrained(path)
+    merged: Any = PeftModel.from_pretrained(base, str(tmp_path / "adapter")).merge_and_unload()
+    inputs = AutoProcessor.from_pretrained(path)(text="<image>a", images=tiny.image(), return_tensors="pt")
+    torch.testing.assert_close(merged(**inputs).logits, trainer.model.eval()(**inputs).logits, atol=1e-4, rtol=1e-4)
+
+
 def test_dpo_without_a_reference_model(tmp_path: Path) -> None:
     from trl import DPOConfig, DPOTrainer
 

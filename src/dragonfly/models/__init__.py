@@ -25,10 +25,12 @@ AutoModelForImageTextToText.register(DragonflyConfig, DragonflyForConditionalGen
 AutoModelForMultimodalLM.register(DragonflyConfig, DragonflyForConditionalGeneration, exist_ok=True)
 AutoImageProcessor.register(DragonflyConfig, image_processor_classes={"pil": DragonflyImageProcessor}, exist_ok=True)
 AutoProcessor.register(DragonflyConfig, DragonflyProcessor, exist_ok=True)
-# `transformers serve` looks for a model type in these tables, not in the Auto classes.
-modeling_auto.MODEL_MAPPING_NAMES["dragonfly"] = DragonflyModel.__name__
-modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES["dragonfly"] = DragonflyForConditionalGeneration.__name__
-modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES["dragonfly"] = DragonflyForConditionalGeneration.__name__
+for table, cls in (  # `transformers serve` looks for a model type here, not in the Auto classes
+    ("MODEL_MAPPING_NAMES", DragonflyModel),
+    ("MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES", DragonflyForConditionalGeneration),
+    ("MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES", DragonflyForConditionalGeneration),
+):
+    getattr(modeling_auto, table)["dragonfly"] = cls.__name__
 register_checkpoint_conversion_mapping("DragonflyForConditionalGeneration", WEIGHT_RENAMES, overwrite=True)
 register_checkpoint_conversion_mapping("DragonflyModel", BASE_WEIGHT_RENAMES, overwrite=True)
 

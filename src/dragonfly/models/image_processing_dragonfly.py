@@ -165,9 +165,9 @@ class DragonflyImageProcessor(PilBackend):
         """
         if isinstance(image_url_or_urls, list | tuple):
             return [self.fetch_images(item, urls, raw_base64) for item in image_url_or_urls]
-        source = image_url_or_urls
-        if isinstance(source, str):
-            source = _without_raw_base64(source, self.raw_base64 if raw_base64 is None else raw_base64)
+        source: Any = image_url_or_urls
+        if isinstance(image_url_or_urls, str):
+            source = _without_raw_base64(image_url_or_urls, self.raw_base64 if raw_base64 is None else raw_base64)
         if hasattr(source, "detach"):  # a torch tensor
             source = source.detach().cpu().numpy()
         if isinstance(source, np.ndarray) and source.ndim == 4:  # a batch
