@@ -24,6 +24,8 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow
+	$(PIP) --no-deps --upgrade --target build/torchao torchao==0.18.0 # apart: transformers imports it wherever it is installed
+	PYTHONPATH=build/torchao $(BIN)/python -m pytest -q tests/inference/test_quantization.py
 	NEWEST=$(BIN)/python scripts/test_floor.sh build/floor -q -m "not slow"
 
 # How many of 300 small faults the tests notice. Reported, never a gate.
