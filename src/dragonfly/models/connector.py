@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyImageFeatures
 from dragonfly.models.query_projection import QueryProjection, evidence_losses
-from dragonfly.vision.layout import LOW, MID
+from dragonfly.vision.layout import LOW, MID, level_counts
 from dragonfly.vision.pooling import mean_pool
 from dragonfly.vision.scoring import question_scores
 from dragonfly.vision.selection import Selection, SelectionInputs, select
@@ -66,6 +66,25 @@ class LevelCounts:
         low, mid = codes.count(LOW), codes.count(MID)
         high = len(codes) - low - mid
         return cls(low, mid, high, min(high, spec.num_kept_high(mid, high)))
+
+    @classmethod
+    def of_number(cls, num_sub_images: int, spec: EncoderSpec) -> Self:
+        """Split an image's number of sub-images into levels, from the configuration alone (no tensor is read)."""
+        counts = level_counts(spec)
+        if counts is None:
+            raise ValueError("images differ in their number of sub-images under this encoder; pass num_sub_images")
+        high = num_sub_images - counts["low"] - counts["mid"]
+        kept = spec.num_kept_high(counts["mid"], counts["high"])
+        if high not in (counts["high"], kept):
+            raise ValueError(
+                f"pixel_values has {num_sub_images} sub-images per image; this encoder makes {sum(counts.values())} "
+                f"(or {counts['low'] + counts['mid'] + kept} after selection); use the model's own image processor"
+            )
+        if high < counts["high"] and spec.selection.pooled_remainder:
+            raise ValueError(
+                f"selection.pooled_remainder pools what is not kept, and pixel_values holds the {high} kept high ones alone"
+            )
+        return cls(counts["low"], counts["mid"], high, kept)
 
 
 @dataclass(frozen=True)
@@ -199,6 +218,33 @@ def reduced(views: Views, indices: Tensor, counts: LevelCounts) -> tuple[Views, 
     }
     changed: Any = replace(views, **kept)
     return changed, LevelCounts(counts.low, counts.mid, counts.kept, counts.kept)
+
+
+def with_choice(views: Views, selected: Tensor, counts: LevelCounts, spec: EncoderSpec) -> tuple[Views, LevelCounts]:
+    """A choice handed in: the others are left out, or, where a pooled remainder is kept, encoded all the same."""
+    if counts.high == counts.kept:
+        return views, counts
+    if spec.selection.pooled_remainder:
+        return replace(views, selected=selected), counts
+    return reduced(views, selected, counts)
+
+
+def views_of_images(
+    views: Views, num_sub_images: Tensor | None, selected: Tensor | None, spec: EncoderSpec
+) -> list[tuple[Views, LevelCounts]]:
+    """Images one by one, not encoded yet, without what a choice handed in leaves out."""
+    if views.codes is None:
+        raise ValueError(MISSING.format("num_sub_images", "sub_image_regions"))
+    numbers = [views.features.shape[1]] * len(views.features) if num_sub_images is None else num_sub_images.tolist()
+    images = [views.image(index, number) for index, number in enumerate(numbers)]
+    counts = [LevelCounts.of_codes(one.codes[0].tolist(), spec) for one in images if one.codes is not None]
+    if selected is not None:
+        width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
+        check_selected(selected[:, :width], (len(counts), width))
+        for index, count in enumerate(counts):
+            chosen = selected[index][None, : count.kept]
+            images[index], counts[index] = with_choice(images[index], chosen, count, spec)
+    return list(zip(images, counts, strict=True))
 
 
 def pooled_remainder(views: Views, indices: Tensor, counts: LevelCounts, spec: EncoderSpec) -> Tensor:
