@@ -220,6 +220,33 @@ def reduced(views: Views, indices: Tensor, counts: LevelCounts) -> tuple[Views, 
     return changed, LevelCounts(counts.low, counts.mid, counts.kept, counts.kept)
 
 
+def with_choice(views: Views, selected: Tensor, counts: LevelCounts, spec: EncoderSpec) -> tuple[Views, LevelCounts]:
+    """A choice handed in: the others are left out, or, where a pooled remainder is kept, encoded all the same."""
+    if counts.high == counts.kept:
+        return views, counts
+    if spec.selection.pooled_remainder:
+        return replace(views, selected=selected), counts
+    return reduced(views, selected, counts)
+
+
+def views_of_images(
+    views: Views, num_sub_images: Tensor | None, selected: Tensor | None, spec: EncoderSpec
+) -> list[tuple[Views, LevelCounts]]:
+    """Images one by one, not encoded yet, without what a choice handed in leaves out."""
+    if views.codes is None:
+        raise ValueError(MISSING.format("num_sub_images", "sub_image_regions"))
+    numbers = [views.features.shape[1]] * len(views.features) if num_sub_images is None else num_sub_images.tolist()
+    images = [views.image(index, number) for index, number in enumerate(numbers)]
+    counts = [LevelCounts.of_codes(one.codes[0].tolist(), spec) for one in images if one.codes is not None]
+    if selected is not None:
+        width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
+        check_selected(selected[:, :width], (len(counts), width))
+        for index, count in enumerate(counts):
+            chosen = selected[index][None, : count.kept]
+            images[index], counts[index] = with_choice(images[index], chosen, count, spec)
+    return list(zip(images, counts, strict=True))
+
+
 def pooled_remainder(views: Views, indices: Tensor, counts: LevelCounts, spec: EncoderSpec) -> Tensor:
     """What stands for the high sub-images that are not kept: (num_images, groups x pooled remainder, vision hidden).
 

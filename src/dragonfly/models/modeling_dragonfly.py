@@ -23,7 +23,6 @@ from dragonfly.models import checkpoints, head, origin, remote_code
 from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import (
-    MISSING,
     OPTIONAL,
     Connected,
     LevelCounts,
@@ -34,7 +33,8 @@ from dragonfly.models.connector import (
     connect,
     image_features,
     optional_modules,
-    reduced,
+    views_of_images,
+    with_choice,
 )
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import (
@@ -198,7 +198,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         question = self.embed_questions(question_ids, question_mask)
         views = Views(pixel_values, sub_image_regions, sub_image_positions, None, question, evidence_high)
         if num_sub_images is not None:
-            images = self._views_of_images(views, num_sub_images, selected_high)
+            images = views_of_images(views, num_sub_images, selected_high, self.spec)
             images, output = self._encode_images(images, **kwargs)
             done = [self.connect(*one) for one in images]
             tower = by_image(output, [one.features.shape[1] for one, _ in images])
@@ -206,7 +206,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         counts = LevelCounts.of_number(pixel_values.shape[1], self.spec)
         if selected_high is not None:
             check_selected(selected_high, (pixel_values.shape[0], counts.kept))
-            views, counts = self._with_choice(views, selected_high, counts)
+            views, counts = with_choice(views, selected_high, counts, self.spec)
         number, sub_images = views.features.shape[:2]
         tower = by_image(self.run_tower(views.features.flatten(0, 1), **kwargs), [sub_images] * number)
         connected = self.connect(replace(views, features=tower["last_hidden_state"]), counts)
@@ -223,14 +223,6 @@ class DragonflyModel(DragonflyPreTrainedModel):
         optional = {name: getattr(self, name, None) for name in OPTIONAL}
         return connect(views, counts, self.spec, Modules(self.multi_modal_projector, **optional))
 
-    def _with_choice(self, views: Views, selected: Tensor, counts: LevelCounts) -> tuple[Views, LevelCounts]:
-        """A choice handed in: the others are left out, or, where a pooled remainder is kept, encoded all the same."""
-        if counts.high == counts.kept:
-            return views, counts
-        if self.spec.selection.pooled_remainder:
-            return replace(views, selected=selected), counts
-        return reduced(views, selected, counts)
-
     def encode_views(self, views: Views, num_sub_images: Tensor | None = None, selected: Tensor | None = None) -> list[Encoded]:
         """Images one by one, after one pass of the tower over all: what `connect` takes, for any question, any number of times.
 
@@ -238,7 +230,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             views: `features` holds the pixels, (num_images, num_sub_images, 3, R, R).
             num_sub_images, selected: as in `get_image_features`.
         """
-        return self._encode_images(self._views_of_images(views, num_sub_images, selected))[0]
+        return self._encode_images(views_of_images(views, num_sub_images, selected, self.spec))[0]
 
     def _encode_images(self, images: list[Encoded], **kwargs: Any) -> tuple[list[Encoded], BaseModelOutput]:
         """One pass of the tower over all sub-images; also what it gave beside the features."""
@@ -248,21 +240,6 @@ class DragonflyModel(DragonflyPreTrainedModel):
         encoded = last.split([len(row) for row in rows])
         done = [(replace(one, features=features[None]), count) for (one, count), features in zip(images, encoded, strict=True)]
         return done, output
-
-    def _views_of_images(self, views: Views, num_sub_images: Tensor | None, selected: Tensor | None) -> list[Encoded]:
-        """Images one by one, not encoded yet, without what a choice handed in leaves out."""
-        if views.codes is None:
-            raise ValueError(MISSING.format("num_sub_images", "sub_image_regions"))
-        numbers = [views.features.shape[1]] * len(views.features) if num_sub_images is None else num_sub_images.tolist()
-        images = [views.image(index, number) for index, number in enumerate(numbers)]
-        counts = [LevelCounts.of_codes(one.codes[0].tolist(), self.spec) for one in images if one.codes is not None]
-        if selected is not None:
-            width = max(count.kept for count in counts)  # rows may be padded beyond it, for batch mates that are elsewhere
-            check_selected(selected[:, :width], (len(counts), width))
-            for index, count in enumerate(counts):
-                chosen = selected[index][None, : count.kept]
-                images[index], counts[index] = self._with_choice(images[index], chosen, count)
-        return list(zip(images, counts, strict=True))
 
     def get_placeholder_mask(self, input_ids: Tensor | None, inputs_embeds: Tensor, image_features: Tensor) -> Tensor:
         """(batch, length, 1) mask of the placeholders, checked against the number of features.

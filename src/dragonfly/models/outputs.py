@@ -78,8 +78,7 @@ def by_image(output: BaseModelOutput, numbers: Sequence[int]) -> dict[str, Any]:
     def rows(values: Tensor) -> Tensor:
         if len(set(numbers)) == 1:
             return values.view(len(numbers), numbers[0], *values.shape[1:])
-        images: Any = values.split(list(numbers))
-        return nn.utils.rnn.pad_sequence(images, batch_first=True)
+        return nn.utils.rnn.pad_sequence(list(torch.split(values, list(numbers))), batch_first=True)
 
     layers = {
         name: None if values is None else tuple(map(rows, values))

@@ -385,7 +385,10 @@ def _check_placeholders(images: Any, text: list[str], image_token: str) -> None:
     """One image for each placeholder; transformers before 5.23 does not check it."""
     found, given = sum(row.count(image_token) for row in text), 0 if images is None else len(_flat(images))
     if found != given:
-        raise ValueError(f"found {found} '{image_token}' in the text and {given} images; give one image for each")
+        raise ValueError(
+            f"found {found} '{image_token}' in the text and {given} images; the number of '{image_token}' tokens in the prompts "
+            "should be the same as the number of images, so give one image for each"
+        )
 
 
 def _flat(images: Any) -> list[Any]:
