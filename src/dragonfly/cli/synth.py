@@ -23,6 +23,9 @@ def synth(
     text_annotations: Annotated[
         bool, typer.Option("--text-annotations", help="One row per image, with every drawn character's box.")
     ] = False,
+    language: Annotated[
+        str | None, typer.Option(help="How questions are worded: plain or natural; as the spec says if not given.")
+    ] = None,
 ) -> int:
     """
     Draw a data set: images, questions, answers, and boxes of the evidence.
@@ -31,11 +34,13 @@ def synth(
 
       dragonfly synth --spec nano --split test --n 300 --seed 987 -o data/test
 
+      dragonfly synth --spec nano --language natural --n 20000 -o data/asked
+
       dragonfly synth --spec nano-crowded --n 20000 --seed 1 --text-annotations -o data/read
     """
     from dragonfly.research.synthetic.dataset import DatasetOptions, cores, write_dataset
 
-    plan = DatasetOptions(spec, split, n, seed, questions, text_annotations)  # pyright: ignore[reportArgumentType] - checked there
+    plan = DatasetOptions(spec, split, n, seed, questions, text_annotations, language)  # pyright: ignore[reportArgumentType] - checked there
     manifest = write_dataset(plan, output, workers=cores() if workers is None else workers)
     common.say(f"{n} pages: {manifest}")
     return 0

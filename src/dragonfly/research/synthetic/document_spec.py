@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 SPLITS = ("train", "dev", "test")
 
@@ -33,6 +34,7 @@ class SynthSpec:
         quality: range of the JPEG quality.
         close: cells of a page, a square number, that make a close-up image; 0 keeps whole pages.
         text: write the facts as lines of text, without an image.
+        language: `plain` asks in the few wordings of `phrases.py`, `natural` in those of the grammar.
     """
 
     name: str
@@ -53,6 +55,7 @@ class SynthSpec:
     quality: tuple[int, int] = (80, 95)
     close: int = 0
     text: bool = False
+    language: Literal["plain", "natural"] = "plain"
 
 
 _ALL = (
