@@ -26,6 +26,7 @@ from dragonfly.vision.layout import Box
 from .document import Drawn, make_image, row_random
 from .document_questions import Question, ask
 from .document_spec import SPECS, SPLITS, SynthSpec
+from .documents import make_document
 from .draw_context import TextAnnotation
 from .facts import FAMILIES, Fact, draw_family, make_facts
 
@@ -74,6 +75,8 @@ class DatasetOptions:
             raise ValueError(f"spec '{self.spec}' draws no images, so it has no text annotations; leave --text-annotations out")
         if self.language not in (None, "plain", "natural"):
             raise ValueError(f"language is '{self.language}'; accepted: plain, natural")
+        if self.language == "plain" and SPECS[self.spec].documents:
+            raise ValueError(f"spec '{self.spec}' is asked about in language natural alone; leave --language out")
 
     @property
     def drawn(self) -> SynthSpec:
@@ -223,6 +226,9 @@ def make_views(spec: SynthSpec, split: str, seed: int, index: int) -> list[View]
     """The views of an index: one, or all close-ups of its page."""
     if spec.text:
         return [_as_text(spec, split, seed, index)]
+    if spec.documents:
+        page = make_document(spec, split, seed, index)
+        return [View((page.image,), page.questions, page.text_annotations, page.family, page.template, page.quality)]
     drawn = make_image(spec, split, seed, index)
     if spec.close:
         return list(_close_ups(drawn, spec, split, row_random(spec, split, seed, index, "close")))

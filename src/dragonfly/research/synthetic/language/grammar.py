@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from . import set_forms, value_forms
+from . import owner_forms, set_forms, value_forms
 from .asks import CLAUSE_ASKS, ENDINGS, IMAGE_NOUNS, OPENERS, THING_ASKS
 from .slips import MISTYPED, cased, draw_case, draw_mark, mistype_some, respell
 from .value_forms import Form
@@ -27,10 +27,10 @@ FORMS: dict[str, Form] = {
     "company": value_forms.COMPANY,
     "cell": value_forms.CELL,
     "price": value_forms.PRICE,
-    "owner": value_forms.OWNER,
-    "cell owner": value_forms.CELL_OWNER,
-    "holds": value_forms.HOLDS,
-    "cell holds": value_forms.CELL_HOLDS,
+    "owner": owner_forms.OWNER,
+    "cell owner": owner_forms.CELL_OWNER,
+    "holds": owner_forms.HOLDS,
+    "cell holds": owner_forms.CELL_HOLDS,
     "larger": set_forms.LARGER,
     "smaller": set_forms.SMALLER,
     "most": set_forms.MOST,

@@ -100,7 +100,6 @@ COUNT = Form(
             "[this|the] {img} has how many {nouns}",
             "what number of {nouns} [is there|do you see|does it show]",
             "how many {nouns} [does it list|did they list|is it|in all|in total|altogether]",
-            "how many different {nouns} [are there|do you see]",
         ),
         ("how many {nouns} can you find", "the number of {nouns} is what"),
         (
