@@ -60,7 +60,7 @@ def _of(words: str) -> Value:
 
 
 def _word(rng: random.Random, split: str, _: int) -> str:
-    return content.of_split(split, lambda: content.invented(rng).capitalize())
+    return content.sample(rng, split)
 
 
 MONEY = {

@@ -78,6 +78,11 @@ def invented(rng: random.Random) -> str:
     return "".join(parts)
 
 
+def sample(rng: random.Random, split: str) -> str:
+    """An invented name of a thing."""
+    return of_split(split, lambda: invented(rng).capitalize())
+
+
 def shop(rng: random.Random, split: str) -> str:
     def make() -> str:
         first = rng.choice(WORDS["shop"]) if rng.random() < 0.55 else invented(rng).capitalize()

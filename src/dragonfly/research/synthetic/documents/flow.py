@@ -126,8 +126,8 @@ class Flow:
     def barcode(self, height: float) -> None:
         """Bars in the middle, with a number below at times."""
         width = self.width * self.rng.uniform(0.4, 0.8)
-        x = self.left + (self.width - width) / 2
-        end, thin = x + width, self.rng.choice((1, 2))
+        x, thin = round(self.left + (self.width - width) / 2), self.rng.choice((1, 2))
+        end = x + width
         while x < end:
             bar = thin * self.rng.randint(1, 4)
             self.sheet.draw.rectangle((x, self.y, x + bar - 1, self.y + height), fill=self.ink)

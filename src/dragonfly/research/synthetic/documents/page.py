@@ -78,7 +78,7 @@ KINDS: dict[str, Kind] = {
         1.2,
         tables.draw_table,
         tables.OPTIONS,
-        Topic("table", ("table", "sheet", "list"), row="row", rows="rows"),
+        Topic("table", ("table", "sheet", "list"), row="row", rows="rows", measures=()),
         {**_PAPER, "screen": 0.3},
     ),
     "chart": Kind(

@@ -26,8 +26,8 @@ def draw_panel(order: Order) -> Sheet:
     """A panel of 4 to 12 instruments in rows."""
     rng = order.rng
     front, letters, display, digits = _FRONTS[order.template["front"]]
-    columns, rows = rng.choice(((2, 2), (3, 2), (4, 2), (3, 3), (2, 3), (4, 3), (2, 4), (1, 5)))
-    cell_w, cell_h = rng.randint(150, 230), rng.randint(120, 200)
+    columns, rows = rng.choice(((2, 2), (3, 2), (4, 2), (3, 3), (2, 3), (4, 3), (2, 4)))
+    cell_w, cell_h = rng.randint(170, 230), rng.randint(120, 200)
     edge = rng.randint(16, 36)
     sheet = Sheet((columns * cell_w + 2 * edge, rows * cell_h + 2 * edge + 26), "RGB", front)
     face = draw_typeface(rng, order.source, ("sans", "mono"), rng.uniform(10.5, 14))

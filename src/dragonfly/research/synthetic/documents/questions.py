@@ -16,11 +16,12 @@ from dragonfly.vision.layout import Box
 
 from ..document_questions import ABSENT, Question
 from ..language import say
+from . import content
 from .concepts import Concept
 from .sheet import Entry, Run, Sheet, runs_box
 
-MOST = 24
-"""Questions on a page at most; of each kind a share."""
+WANTED = ("company", "date", "total")
+"""Concepts that people ask for first: two of three pages that have them are asked for each."""
 
 CELLS = ("cell", "price")
 _TOKEN = re.compile(r"[a-z0-9]+(?:[.,:/-][0-9]+)*")
@@ -35,7 +36,7 @@ class Topic:
         nouns: what people call it.
         entry, entries: what a key with its value is called.
         row, rows: what a row of its table is called.
-        measures: the columns that rows are compared by.
+        measures: the columns that rows are compared by; none are all.
         concepts: what its keys may mean.
     """
 
@@ -104,7 +105,7 @@ def _joined(text: str) -> str:
 
 
 def ask_document(rng: random.Random, sheet: Sheet, boxes: Sequence[Box], topic: Topic, split: str) -> tuple[Question, ...]:
-    """Questions about a page in random order, at most `MOST`; of two with the same words and different answers neither."""
+    """Questions about a page in random order; of two with the same words and different answers neither."""
     asker = Asker(rng, sheet, boxes, topic, split)
     found = [question for make in (_values, _owners, _absences, _yes_no, _comparisons, _counts) for question in make(asker)]
     answers: dict[str, set[str]] = {}
@@ -117,17 +118,13 @@ def ask_document(rng: random.Random, sheet: Sheet, boxes: Sequence[Box], topic: 
     return tuple(asked)
 
 
-def _pick(asker: Asker, fields: int, cells: int) -> list[Entry]:
-    """Entries to ask about: `fields` keys and `cells` cells, if the page has as many."""
-    return asker.some(asker.fields, fields) + asker.some(asker.cells, cells)
-
-
 def _values(asker: Asker) -> Iterator[Question]:
-    for entry in _pick(asker, 6, 3):
-        if entry.form in CELLS:
-            yield asker.question("read", entry.form, entry.value, [entry], row=_row(entry), col=entry.col)
-        else:
-            yield asker.question("read", entry.form, entry.value, [entry], key=asker.name(entry))
+    first = [entry for entry in asker.fields if entry.concept in WANTED and asker.rng.random() < 0.67]
+    others = [entry for entry in asker.fields if entry not in first]
+    for entry in (*first, *asker.some(others, 6 - len(first))):
+        yield asker.question("read", entry.form, entry.value, [entry], key=asker.name(entry))
+    for entry in asker.some(asker.cells, 3 if asker.fields else 6):
+        yield asker.question("read", entry.form, entry.value, [entry], row=_row(entry), col=entry.col)
 
 
 def _row(entry: Entry) -> str:
@@ -138,7 +135,7 @@ def _owners(asker: Asker) -> Iterator[Question]:
     topic = asker.topic
     fields = [entry for entry in asker.fields if entry.key and asker.once(entry)]
     cells = [entry for entry in asker.cells if asker.once(entry) and len(entry.value) > 1]
-    for entry in asker.some(fields, 5) + asker.some(cells, 3):
+    for entry in asker.some(fields, 5) + asker.some(cells, 3 if fields else 6):
         if entry.form in CELLS:
             yield asker.question(
                 "next to", "cell owner", entry.key, [entry], value=entry.value, col=entry.col, noun=topic.row, nouns=topic.rows
@@ -162,11 +159,25 @@ def _missing(asker: Asker) -> list[str]:
 def _absences(asker: Asker) -> Iterator[Question]:
     for name in _missing(asker)[2:5]:
         yield asker.question("absent", "value", ABSENT, key=name)
+    for entry in asker.some(asker.cells, 1 if asker.fields else 2):
+        yield asker.question("absent", entry.form, ABSENT, row=_other_row(asker, entry), col=entry.col)
     topic, fields = asker.topic, [entry for entry in asker.fields if entry.key and entry.form not in ("date", "time")]
     if fields:
         value = _other_digits(asker, asker.rng.choice(fields).value)
         if value:
             yield asker.question("absent", "owner", ABSENT, value=value, noun=topic.entry, nouns=topic.entries)
+
+
+def _other_row(asker: Asker, entry: Entry) -> str:
+    """The name of a row such as the table has, but which it has not."""
+    names = content.WORDS.get(f"rows {entry.concept}", ())
+    free = [name for name in names if not asker.mentioned(name)]
+    if free:
+        return asker.rng.choice(free).lower()
+    make = content.item if entry.concept == "item" else content.sample
+    while asker.mentioned(name := make(asker.rng, asker.split)):
+        pass
+    return name.lower()
 
 
 def _other_digits(asker: Asker, value: str) -> str:
@@ -186,6 +197,11 @@ def _yes_no(asker: Asker) -> Iterator[Question]:
         present = asker.name(entry)
         yield asker.question("yes/no", "present", "yes", [entry], key=present, an=_with_article(present))
         yield asker.question("yes/no", "present", "no", key=name, an=_with_article(name))
+    for entry in asker.some(asker.cells, 0 if keyed else 2):
+        for answer, name, about in (("yes", _row(entry), [entry]), ("no", _other_row(asker, entry), [])):
+            yield asker.question(
+                "yes/no", "present", answer, about, key=name, an=_with_article(name) if entry.concept == "item" else name
+            )
     for form, entries in (("holds", keyed), ("cell holds", asker.cells)):
         right, wrong = asker.some(entries, 1), asker.some(entries, 1)
         other = next((_wrong_value(asker, entry, entries) for entry in wrong), "")

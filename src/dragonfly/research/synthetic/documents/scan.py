@@ -53,23 +53,20 @@ def flat(size: tuple[int, int]) -> Bend:
 
 
 def draw_bend(rng: random.Random, size: tuple[int, int], tilt: float) -> Bend:
-    """A turn of up to about 1.5 degrees and, for a phone, corners that stray by `tilt` of the page's width."""
+    """A turn of up to 2 degrees and, for a phone, a lean that brings one edge nearer by about `tilt`; nothing is cut off."""
     width, height = size
     angle = math.radians(max(-2.0, min(2.0, rng.gauss(0, 0.6))))
-    border = round(tilt * width) + math.ceil(abs(math.sin(angle)) * height / 2 + abs(math.sin(angle)) * width / 2) * (tilt > 0)
+    shear = max(-0.008, min(0.008, rng.gauss(0, 0.003)))
+    border = math.ceil(tilt * max(size) + (abs(math.sin(angle)) + abs(shear)) * max(size) / 2) + 1
     out = width + 2 * border, height + 2 * border
     cos, sin = math.cos(angle), math.sin(angle)
-    turn = np.array([[cos, -sin + rng.gauss(0, 0.003), 0], [sin, cos, 0], [0, 0, 1]])
-    turn[:2, 2] = np.array(out) / 2 - turn[:2, :2] @ np.array(size) / 2
-    if not tilt:
-        return Bend(turn, out)
+    to_middle, back = np.eye(3), np.eye(3)
+    to_middle[:2, 2] = -width / 2, -height / 2
+    back[:2, 2] = out[0] / 2, out[1] / 2
+    turn = np.array([[cos, shear - sin, 0], [sin, cos, 0], [0, 0, 1]])
     lean = np.eye(3)
-    lean[2, :2] = rng.uniform(-tilt, tilt) / out[0] * 1.5, rng.uniform(-tilt, tilt) / out[1] * 1.5
-    moved = lean @ turn
-    middle = moved @ np.array([width / 2, height / 2, 1.0])
-    shift = np.eye(3)
-    shift[:2, 2] = np.array(out) / 2 - middle[:2] / middle[2]
-    return Bend(shift @ moved, out)
+    lean[2, :2] = rng.uniform(-tilt, tilt) / width, rng.uniform(-tilt, tilt) / height
+    return Bend(back @ lean @ turn @ to_middle, out)
 
 
 @cache
@@ -199,7 +196,7 @@ def _light(rng: random.Random, size: tuple[int, int], kind: str) -> Floats:
     if kind == "phone" and rng.random() < 0.4:  # the shadow of a hand, or of the phone
         across, down = (np.linspace(0, 1, side, dtype=np.float32) for side in size)
         dark, lean, place = (np.float32(rng.uniform(*bounds)) for bounds in ((15, 60), (-1, 1), (0.2, 0.9)))
-        shade: Floats = dark / (1 + np.exp((place - across * lean - down[:, None]) * 14))
+        shade = (dark / (1 + np.exp((place - across * lean - down[:, None]) * 14))).astype(np.float32)
         return field - shade
     return field
 

@@ -21,12 +21,12 @@ def names(flow: Flow, count: int) -> tuple[str, list[str]]:
     if noun == "sample":
         made: dict[str, None] = {}
         while len(made) < count:
-            made[content.of_split(flow.order.split, lambda: content.invented(flow.rng).capitalize())] = None
+            made[content.sample(flow.rng, flow.order.split)] = None
         return noun, list(made)
     options = _ROWS[noun]
     if noun == "month":
         first = flow.rng.randrange(len(options) - min(count, 11))
-        return noun, options[first : first + count]
+        return noun, list(options[first : first + count])
     return noun, flow.rng.sample(options, min(count, len(options)))
 
 

@@ -105,8 +105,11 @@ def typefaces(source: str) -> dict[str, tuple[Path, ...]]:
     }
 
 
-def count_typefaces(source: str) -> int:
-    return sum(map(len, typefaces(source).values()))
+def typefaces_note(source: str) -> str:
+    """How many typefaces were found; where they are few, what to install."""
+    count = sum(map(len, typefaces(source).values()))
+    few = f"; at least {WANTED} are better: on Debian install {PACKAGES}" if count < WANTED else ""
+    return f"{count} typefaces{few}"
 
 
 @dataclass(frozen=True)
