@@ -215,13 +215,10 @@ def test_a_folder_in_use_is_left_alone(nano: Path) -> None:
 
 
 def test_documents_train_an_ocr_head_and_are_asked_in_free_language(tmp_path: Path) -> None:
-    """The same bytes from any number of processes; rows that the patch classes can be made from; a language that rows name."""
-    plan = DatasetOptions("documents", "train", 34, 3, text_annotations=True)
-    write_dataset(plan, tmp_path / "one")
-    write_dataset(plan, tmp_path / "two", workers=2)
-    assert files(tmp_path / "one") == files(tmp_path / "two")
-    rows = list(Manifest.open(tmp_path / "one"))
-    assert len(rows) == 34 and all(row.meta["language"] == "natural" for row in rows)
+    """Rows that the patch classes can be made from, and that name their language."""
+    write_dataset(DatasetOptions("documents", "train", 6, 3, text_annotations=True), tmp_path / "documents")
+    rows = list(Manifest.open(tmp_path / "documents"))
+    assert len(rows) == 6 and all(row.meta["language"] == "natural" for row in rows)
     kinds = Counter(annotation["kind"] for row in rows for annotation in row.meta["text_annotations"])
     assert set(kinds) == {"char", "word", "line", "key", "value"}
     classes = find_classes(rows, 3, 8, bound=True)

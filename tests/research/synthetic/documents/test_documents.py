@@ -28,7 +28,7 @@ SPLITS = ("train", "dev", "test")
 
 
 @cache
-def drawn(kind: str, split: str = "train", count: int = 6) -> list[Document]:
+def drawn(kind: str, split: str = "train", count: int = 4) -> list[Document]:
     return [draw_kind(random.Random(f"{kind}/{index}"), kind, SPEC, split) for index in range(count)]
 
 
@@ -126,7 +126,7 @@ def test_yes_and_no_are_as_common_and_true(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_and_owners_are_unambiguous(kind: str) -> None:
-    for seed in range(8):
+    for seed in range(5):
         sheet = sheet_of(kind, seed)
         asker = Asker(random.Random(0), sheet, sheet.boxes, KINDS[kind].topic, "train")
         names = [name for entry in asker.fields for name in asker.names[id(entry)]]
@@ -156,11 +156,11 @@ def test_comparisons_follow_from_the_numbers(kind: str) -> None:
                         assert question.answer == pick(signed, key=lambda key: signed[key]), (question, signed)
                         found += 1
                     assert question.answer in {value.other for value in shown}
-    assert kind == "most" or found > 10
+    assert kind == "most" or found > 5
 
 
 def test_the_sums_of_a_receipt_are_right() -> None:
-    for seed in range(25):
+    for seed in range(15):
         rng = random.Random(seed)
         template = draw_template(rng, "receipt", KINDS["receipt"].options, "train")
         sheet = draw_receipt(Order(rng, "train", "bundled", template, rng.randrange(8), "."))

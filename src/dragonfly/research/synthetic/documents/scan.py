@@ -105,7 +105,7 @@ def scan(rng: random.Random, sheet: Sheet, how: Scan) -> tuple[Image.Image, Bend
     """The sheet as it was scanned, and how it was bent."""
     if how.kind == "screen":
         return sheet.image, flat(sheet.size)
-    image = _handled(rng, _printed(rng, sheet.image))
+    image = _handled(rng, _printed(rng, sheet.image)) if sheet.mode == "L" else sheet.image  # what is in colour left no printer
     bend, phone = flat(sheet.size), how.kind == "phone"
     if phone or rng.random() < 0.5:
         bend = draw_bend(rng, sheet.size, rng.uniform(0.01, 0.05) if phone else 0.0)
@@ -139,7 +139,7 @@ def _printed(rng: random.Random, image: Image.Image) -> Image.Image:
         pixels = np.maximum(pixels, np.roll(pixels, 1, axis=1) // 2 + 40)
     if rng.random() < 0.45:
         ink = _smooth(rng, image.size, rng.uniform(0.15, 0.8), 1.25, rng.randint(2, 6))
-        pixels = _faded(pixels, np.clip(ink, 0.12, 1.0))
+        pixels = _faded(pixels, np.clip(ink, 0.2, 1.0))
     if rng.random() < 0.12:  # a worn print head
         columns = np.array([rng.random() for _ in range(image.width)], dtype=np.float32)
         pixels = _faded(pixels, np.where(columns < rng.uniform(0.01, 0.06), 0.25, 1.0).astype(np.float32)[None, :])
@@ -147,12 +147,10 @@ def _printed(rng: random.Random, image: Image.Image) -> Image.Image:
 
 
 def _handled(rng: random.Random, image: Image.Image) -> Image.Image:
-    """The page as hands left it: ticks and rings of a pen, a stamp, punched holes, folds, a torn corner."""
+    """The page as hands left it: ticks and rings of a pen, scribbles, punched holes, folds, a torn corner."""
     draw, (width, height) = ImageDraw.Draw(image), image.size
-    grey = image.mode == "L"
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2))):
-        level = rng.randint(20, 130)
-        ink = level if grey else rng.choice(((level, level, level), (30, 40, 150), (150, 30, 40)))
+        ink = rng.randint(20, 130)
         x, y, reach = rng.uniform(0.1, 0.9) * width, rng.uniform(0.05, 0.95) * height, rng.uniform(0.03, 0.1) * width
         kind = rng.choice(("tick", "scribble", "ring", "hole", "fold", "fold", "corner"))
         if kind == "tick":
@@ -166,21 +164,14 @@ def _handled(rng: random.Random, image: Image.Image) -> Image.Image:
         elif kind == "ring":
             draw.ellipse((x - reach, y - reach * 0.4, x + reach, y + reach * 0.4), outline=ink, width=2)
         elif kind == "hole":
-            radius, dark = reach * 0.25, rng.randint(0, 90)
-            x = rng.uniform(0.01, 0.04) * width
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=dark if grey else (dark, dark, dark))
+            radius, x = reach * 0.25, rng.uniform(0.01, 0.04) * width
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=rng.randint(0, 90))
         elif kind == "fold":
-            level = rng.randint(175, 235)
-            draw.line(
-                [(0, y), (width, y + rng.uniform(-8, 8))], fill=level if grey else (level, level, level), width=rng.choice((1, 2))
-            )
+            draw.line([(0, y), (width, y + rng.uniform(-8, 8))], fill=rng.randint(175, 235), width=rng.choice((1, 2)))
         else:
-            cut, dark = reach * rng.uniform(0.3, 0.8), rng.randint(0, 60)
-            left, top = rng.random() < 0.5, rng.random() < 0.5
-            corner = (0 if left else width, 0 if top else height)
-            across, down = (cut if left else -cut), (cut if top else -cut)
-            points = [corner, (corner[0] + across, corner[1]), (corner[0], corner[1] + down)]
-            draw.polygon(points, fill=dark if grey else (dark, dark, dark))
+            cut, corner = reach * rng.uniform(0.3, 0.8), (rng.choice((0, width)), rng.choice((0, height)))
+            across, down = (cut if corner[0] == 0 else -cut), (cut if corner[1] == 0 else -cut)
+            draw.polygon([corner, (corner[0] + across, corner[1]), (corner[0], corner[1] + down)], fill=rng.randint(0, 60))
     return image
 
 
