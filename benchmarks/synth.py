@@ -1,4 +1,4 @@
-"""How fast data sets are drawn and written: pages and questions per second, for pages of 256x384 and of 512x768.
+"""How fast data sets are drawn and written: pages and questions per second, for cards of 256x384 and 512x768, and documents.
 
 Run: python benchmarks/synth.py [--workers 2] [--output benchmarks/results/synth.json]
 
@@ -24,18 +24,21 @@ import dragonfly.data  # noqa: E402 - so that its import is not measured
 from dragonfly.files import result_header, write_json  # noqa: E402
 from dragonfly.research.synthetic import SPECS, DatasetOptions, make_image, write_dataset  # noqa: E402
 from dragonfly.research.synthetic.dataset import cores  # noqa: E402
+from dragonfly.research.synthetic.documents import make_document  # noqa: E402
+from dragonfly.research.synthetic.documents.typefaces import typefaces_note  # noqa: E402
 
-PAGES = {"nano": 2000, "nano-crowded": 1000, "nano-close-1": 300, "nano-text": 4000, "fine": 500}
-TARGETS = {"nano": 150, "fine": 40}  # pages per second on two cores
+PAGES = {"nano": 2000, "nano-crowded": 1000, "nano-close-1": 300, "nano-text": 4000, "fine": 500, "documents": 300}
+TARGETS = {"nano": 150, "fine": 40, "documents": 40}  # pages per second on two cores
 
 
 def draw_ms(spec: str, count: int = 60) -> float:
     """Milliseconds of one core for a page and its JPEG file."""
-    for index in range(10):
-        make_image(SPECS[spec], "train", 1, index)  # fonts are opened once
+    make = make_document if SPECS[spec].documents else make_image
+    for index in range(100 if SPECS[spec].documents else 10):
+        make(SPECS[spec], "train", 1, index)  # fonts are opened once
     start = time.process_time()
     for index in range(count):
-        page = make_image(SPECS[spec], "train", 0, index)
+        page = make(SPECS[spec], "train", 0, index)
         page.image.save(io.BytesIO(), "JPEG", quality=page.quality)
     return (time.process_time() - start) / count * 1000
 
@@ -59,11 +62,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=cores())
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "synth.json")
+    parser.add_argument("--specs", nargs="+", choices=list(PAGES), default=list(PAGES), help="which of them to measure")
     parser.add_argument("--note", default="", help="what a reader should know of this run")
     options = parser.parse_args()
     load = [round(value, 2) for value in os.getloadavg()]
-    rows = {spec: measure(spec, options.workers) for spec in PAGES}
-    result = {**result_header(), "load_before": load, "note": options.note, "workers": options.workers, "specs": rows}
+    rows = {spec: measure(spec, options.workers) for spec in options.specs}
+    result = {
+        **result_header(),
+        "load_before": load,
+        "note": options.note,
+        "workers": options.workers,
+        "typefaces": typefaces_note("installed"),
+        "specs": rows,
+    }
     write_json(options.output, result)
     for spec, row in rows.items():
         print(f"{spec:<14}", *(f"{name} {value}" for name, value in row.items()))

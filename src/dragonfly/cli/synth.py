@@ -13,7 +13,7 @@ from dragonfly.cli import common
 def synth(
     output: Annotated[Path, typer.Option("--output", "-o", help="The new folder: manifest.json, shards, images.")],
     spec: Annotated[
-        str, typer.Option(help="What to draw: nano, fine, nano-crowded, nano-words, nano-close-{1,4,9}, nano-text.")
+        str, typer.Option(help="What to draw: nano, fine, documents, nano-crowded, nano-words, nano-close-{1,4,9}, nano-text.")
     ] = "nano",
     split: Annotated[str, typer.Option(help="train, dev or test: other values, page styles and wordings.")] = "train",
     n: Annotated[int, typer.Option("--n", help="Pages to draw, in every split; each gives many questions.")] = 1000,
@@ -23,6 +23,9 @@ def synth(
     text_annotations: Annotated[
         bool, typer.Option("--text-annotations", help="One row per image, with every drawn character's box.")
     ] = False,
+    language: Annotated[
+        str | None, typer.Option(help="How questions are worded: plain or natural; as the spec says if not given.")
+    ] = None,
 ) -> int:
     """
     Draw a data set: images, questions, answers, and boxes of the evidence.
@@ -31,11 +34,18 @@ def synth(
 
       dragonfly synth --spec nano --split test --n 300 --seed 987 -o data/test
 
+      dragonfly synth --spec nano --language natural --n 20000 -o data/asked
+
+      dragonfly synth --spec documents --n 20000 --seed 1 -o data/documents
+
       dragonfly synth --spec nano-crowded --n 20000 --seed 1 --text-annotations -o data/read
     """
     from dragonfly.research.synthetic.dataset import DatasetOptions, cores, write_dataset
+    from dragonfly.research.synthetic.documents.typefaces import typefaces_note
 
-    plan = DatasetOptions(spec, split, n, seed, questions, text_annotations)  # pyright: ignore[reportArgumentType] - checked there
+    plan = DatasetOptions(spec, split, n, seed, questions, text_annotations, language)  # pyright: ignore[reportArgumentType] - checked there
+    if plan.drawn.documents:
+        common.say(typefaces_note(plan.drawn.typefaces))
     manifest = write_dataset(plan, output, workers=cores() if workers is None else workers)
     common.say(f"{n} pages: {manifest}")
     return 0

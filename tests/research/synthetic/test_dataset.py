@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dragonfly.data import EncodedDataset, Manifest, answer_marks, audit, grouped
+from dragonfly.research.curriculum.text_annotations import find_classes
 from dragonfly.research.synthetic import ABSENT, SPECS, DatasetOptions, make_image, write_dataset
 from dragonfly.research.synthetic import dataset as dataset_module
 from dragonfly.research.synthetic.dataset import make_views
@@ -211,3 +212,29 @@ def test_a_folder_in_use_is_left_alone(nano: Path) -> None:
     with pytest.raises(ValueError, match="exists and is not empty"):
         write_dataset(DatasetOptions("nano", "train", 1, 0), nano)
     assert files(nano) == before
+
+
+def test_documents_train_an_ocr_head_and_are_asked_in_free_language(tmp_path: Path) -> None:
+    """Rows that the patch classes can be made from, and that name their language."""
+    write_dataset(DatasetOptions("documents", "train", 6, 3, text_annotations=True), tmp_path / "documents")
+    rows = list(Manifest.open(tmp_path / "documents"))
+    assert len(rows) == 6 and all(row.meta["language"] == "natural" for row in rows)
+    kinds = Counter(annotation["kind"] for row in rows for annotation in row.meta["text_annotations"])
+    assert set(kinds) == {"char", "word", "line", "key", "value"}
+    classes = find_classes(rows, 3, 8, bound=True)
+    assert classes.names == () and {"0", "e", "T", " "} <= set(classes.characters)
+    assert all(len(row.evidence) == 1 for row in rows)
+
+
+def test_the_language_of_cards_is_an_option(tmp_path: Path) -> None:
+    """The same pages in other words: owners are asked for as often as values."""
+    plain, natural = (
+        make_views(DatasetOptions("nano", "test", 9, 3, language=language).drawn, "test", 3, 4)[0]
+        for language in ("plain", "natural")
+    )
+    assert plain.images[0].tobytes() == natural.images[0].tobytes()
+    assert {question.text for question in plain.questions}.isdisjoint(question.text for question in natural.questions)
+    with pytest.raises(ValueError, match="language is 'french'; accepted: plain, natural"):
+        DatasetOptions("nano", "test", 1, 0, language="french")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="spec 'documents' is asked about in language natural alone"):
+        DatasetOptions("documents", "test", 1, 0, language="plain")

@@ -11,7 +11,7 @@ from dragonfly.data import IGNORE_INDEX
 from dragonfly.vision.layout import SubImageLayout
 from dragonfly.vision.spec import EncoderSpec
 
-from .text_annotations import NOTHING, Classes, TextAnnotation
+from .text_annotations import GROUPS, NOTHING, Classes, TextAnnotation
 
 LEAST_COVER = 0.1  # share of a patch that an annotation must cover to be its own
 WHOLE = 0.95  # share of a word that must lie in the sub-image: what is cut off cannot be read
@@ -29,7 +29,7 @@ def patch_labels(
     boxes = torch.tensor(layout.boxes, dtype=torch.float64)  # (sub_images, 4)
     labels = torch.full((len(boxes), side, side, columns), NOTHING)
     words = [annotation for annotation in text_annotations if annotation.kind == "word"]
-    named = [annotation for annotation in text_annotations if annotation.kind not in ("word", "char")]
+    named = [annotation for annotation in text_annotations if annotation.kind not in ("word", "char", *GROUPS)]
     if named:
         cover, place = _cover(boxes, _areas(named), spec).max(dim=0)  # (sub_images, side, side)
         classes_at = torch.tensor([1 + classes.names.index(annotation.label) for annotation in named])[place]

@@ -4,7 +4,8 @@ A sample's `meta["text_annotations"]` is a list of {"box": [left, top, right, bo
 Those of kind "word" are spelled: a patch says every character of the word that covers most of it, each in its own slot, so that
 one token holds a whole word. Those of kind "char" are located: a patch says the first few whose centres lie in it, which it can
 learn before it looks at its neighbours, and on which spelling builds. All others are named: one class for each label. Words and
-names may say what they belong to ("other", and "around", the box of both): a patch of a key then also says its value.
+names may say what they belong to ("other", and "around", the box of both): a patch of a key then also says its value. Those of
+kind "line", "key" and "value" group words, and are not asked of patches.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from typing import Any
 
 from dragonfly.data import Sample
 
+GROUPS = ("line", "key", "value")
+"""Kinds that group words; a patch says the words."""
+
 NOTHING = 0
 """The class of patches that no annotation covers, and of slots behind a word's end."""
 
 
 @dataclass(frozen=True)
 class TextAnnotation:
-    """Something drawn: its box in source pixels, what it says, and its kind: "word", "char", anything else is named."""
+    """Something drawn: its box in source pixels, what it says, and its kind: "word", "char", one of `GROUPS`, else a name."""
 
     box: tuple[float, float, float, float]
     label: str
@@ -74,12 +78,16 @@ class Classes:
 
 def find_classes(samples: Iterable[Sample], near: int, slots: int, bound: bool = False) -> Classes:
     """Every name and every character that occurs, in order; no columns for what never occurs."""
-    labels: dict[str, set[str]] = {"word": set(), "char": set(), "": set()}
+    labels: dict[str, set[str]] = {"word": set(), "char": set(), "": set(), "other": set()}
     for sample in samples:
         for annotation in text_annotations_of(sample):
+            if annotation.kind in GROUPS:
+                continue
             labels.get(annotation.kind, labels[""]).add(annotation.label)
-    characters = "".join(sorted(set("".join(labels["word"] | labels["char"]))))
+            labels["other"].add(annotation.other)
     names = tuple(sorted(labels[""]))
+    others = labels["other"].difference(names) if bound else set[str]()
+    characters = "".join(sorted(set("".join(labels["word"] | labels["char"] | others))))
     return Classes(names, characters, near if labels["char"] else 0, slots if labels["word"] else 0, bound)
 
 

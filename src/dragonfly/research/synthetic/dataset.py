@@ -26,6 +26,7 @@ from dragonfly.vision.layout import Box
 from .document import Drawn, make_image, row_random
 from .document_questions import Question, ask
 from .document_spec import SPECS, SPLITS, SynthSpec
+from .documents import make_document
 from .draw_context import TextAnnotation
 from .facts import FAMILIES, Fact, draw_family, make_facts
 
@@ -46,6 +47,7 @@ class DatasetOptions:
         seed: 0 or more.
         questions: `all` of an image, or `one-per-kind`.
         text_annotations: write one row per image, with its annotations, instead of one per question.
+        language: `plain` or `natural`; None is the specification's own.
     """
 
     spec: str
@@ -54,6 +56,7 @@ class DatasetOptions:
     seed: int
     questions: Literal["all", "one-per-kind"] = "all"
     text_annotations: bool = False
+    language: Literal["plain", "natural"] | None = None
 
     def __post_init__(self) -> None:
         if self.spec not in SPECS:
@@ -70,6 +73,16 @@ class DatasetOptions:
             raise ValueError(f"questions is '{self.questions}'; accepted: all, one-per-kind")
         if self.text_annotations and SPECS[self.spec].text:
             raise ValueError(f"spec '{self.spec}' draws no images, so it has no text annotations; leave --text-annotations out")
+        if self.language not in (None, "plain", "natural"):
+            raise ValueError(f"language is '{self.language}'; accepted: plain, natural")
+        if self.language == "plain" and SPECS[self.spec].documents:
+            raise ValueError(f"spec '{self.spec}' is asked about in language natural alone; leave --language out")
+
+    @property
+    def drawn(self) -> SynthSpec:
+        """The specification in the language that was asked for."""
+        spec = SPECS[self.spec]
+        return spec if self.language is None else replace(spec, language=self.language)
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,7 @@ def _rendered(plan: DatasetOptions, workers: int) -> Iterator[Iterator[_Rendered
 
 
 def _render(plan: DatasetOptions, index: int) -> _Rendered:
-    spec, files, views = SPECS[plan.spec], {}, []
+    spec, files, views = plan.drawn, {}, []
     for number, view in enumerate(make_views(spec, plan.split, plan.seed, index)):
         names = tuple(f"{index // _PER_FOLDER:05d}/{index:07d}-{number}-{place}.jpg" for place in range(len(view.images)))
         for name, image in zip(names, view.images, strict=True):
@@ -141,7 +154,7 @@ def _asked(plan: DatasetOptions, view: View) -> tuple[Question, ...]:
 
 def _samples(plan: DatasetOptions, rendered: Iterator[_Rendered], folder: Path, rows: Path) -> Iterator[Any]:
     """The rows in order; the images of an index are written before its rows are yielded."""
-    spec = SPECS[plan.spec]
+    spec = plan.drawn
     for index, item in enumerate(rendered):
         for name, content in item.files.items():
             path = folder / _FOLDER / name
@@ -165,6 +178,8 @@ def _rows(plan: DatasetOptions, spec: SynthSpec, name: str, loaded_images: list[
         "spec": spec.name,
         "licence": LICENCE,
     }
+    if spec.language == "natural":
+        common["language"] = spec.language
     source = f"synthetic/{spec.name}"
     if spec.text and plan.split == "train":
         messages = [turn for number, question in enumerate(view.questions) for turn in _turns(view, question, number == 0, 0)]
@@ -211,6 +226,9 @@ def make_views(spec: SynthSpec, split: str, seed: int, index: int) -> list[View]
     """The views of an index: one, or all close-ups of its page."""
     if spec.text:
         return [_as_text(spec, split, seed, index)]
+    if spec.documents:
+        page = make_document(spec, split, seed, index)
+        return [View((page.image,), page.questions, page.text_annotations, page.family, page.template, page.quality)]
     drawn = make_image(spec, split, seed, index)
     if spec.close:
         return list(_close_ups(drawn, spec, split, row_random(spec, split, seed, index, "close")))
@@ -225,7 +243,7 @@ def _as_text(spec: SynthSpec, split: str, seed: int, index: int) -> View:
     facts, absent = make_facts(rng, family, split, rng.randint(*spec.facts))
     capitals = not family.shapes and rng.random() < 0.5
     lines = [f"{fact.key.capitalize() if capitals else fact.key} {fact.value}" for fact in rng.sample(facts, len(facts))]
-    questions = ask(rng, facts, absent, family, split)
+    questions = ask(rng, facts, absent, family, split, language=spec.language)
     return View((), questions, (), name, "lines", records="\n".join([family.thing, *lines]))
 
 
@@ -241,7 +259,7 @@ def _close_ups(drawn: Drawn, spec: SynthSpec, split: str, rng: random.Random) ->
             continue
         known = {fact.key for fact in facts}
         absent = [*drawn.absent, *(fact.key for fact in drawn.facts if fact.key not in known)]
-        questions = ask(rng, facts, absent, family, split, whole=False)
+        questions = ask(rng, facts, absent, family, split, whole=False, language=spec.language)
         text_annotations = tuple(
             _moved(annotation, tile)
             for tile in tiles

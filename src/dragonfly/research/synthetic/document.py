@@ -84,7 +84,7 @@ def make_image(spec: SynthSpec, split: str, seed: int, index: int) -> Drawn:
         replace(annotation, box=moved(annotation.box), around=moved(annotation.around) if annotation.around else None)
         for annotation in page.text_annotations
     )
-    questions = ask(rng, facts, layout.absent, with_values(family, spec.values), split)
+    questions = ask(rng, facts, layout.absent, with_values(family, spec.values), split, language=spec.language)
     return Drawn(
         image, facts, text_annotations, questions, name, style.name, rng.randint(*spec.quality), layout.cells, layout.absent
     )

@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 
 from dragonfly.vision.layout import Box
 
 from .facts import Fact, Family, make_value, plural
+from .language import say
+from .language.grammar import expand
 from .phrases import PHRASES
 
 ABSENT = "not in the picture"
@@ -56,15 +57,34 @@ class Asker:
     absent: Sequence[str]
     family: Family
     split: str
+    language: str = "plain"
 
     def question(self, kind: str, form: str, answer: str, about: Sequence[Fact] = (), **words: str) -> Question:
         """A question in a random wording of its form; the facts that it is `about` are its evidence."""
-        text = self.rng.choice(WORDINGS[form].of(self.split)).format(**words)
+        if self.language == "natural":
+            text, words = self._natural(form, words)
+        else:
+            text = self.rng.choice(WORDINGS[form].of(self.split)).format(**words)
         boxes = [fact.box for fact in about if fact.box is not None]
         evidence = tuple(boxes) if len(boxes) == len(about) else ()
         detail = min(fact.detail_px for fact in about or self.facts)
-        named = tuple(dict.fromkeys(ARTICLE.sub("", word) for name, word in words.items() if name != "noun" and word in text))
-        return Question(kind, form, text[0].upper() + text[1:], answer, evidence, detail, named)
+        shown = text.lower()
+        named = tuple(
+            dict.fromkeys(ARTICLE.sub("", word) for name, word in words.items() if name != "noun" and word.lower() in shown)
+        )
+        return Question(
+            kind, form, text[0].upper() + text[1:] if self.language == "plain" else text, answer, evidence, detail, named
+        )
+
+    def _natural(self, form: str, words: dict[str, str]) -> tuple[str, dict[str, str]]:
+        """(question, its words as typed), in a wording of the grammar; every template finds the words it needs."""
+        asked = {name: word if name == "an" else ARTICLE.sub("", word) for name, word in words.items()}
+        if "an" in asked:
+            asked["key"] = ARTICLE.sub("", asked["an"])
+        if "noun" in asked:
+            asked["nouns"] = plural(asked["noun"])
+        spoken = say(self.rng, form, self.split, asked, (self.family.thing,))
+        return spoken.text, {name: word for name, word in spoken.words.items() if not (name == "nouns" and "noun" in asked)}
 
     def unseen_value(self) -> str:
         return make_value(self.rng, self.family, self.split, {fact.value for fact in self.facts})
@@ -74,10 +94,16 @@ class Asker:
 
 
 def ask(
-    rng: random.Random, facts: Sequence[Fact], absent: Sequence[str], family: Family, split: str, whole: bool = True
+    rng: random.Random,
+    facts: Sequence[Fact],
+    absent: Sequence[str],
+    family: Family,
+    split: str,
+    whole: bool = True,
+    language: str = "plain",
 ) -> tuple[Question, ...]:
     """All questions about the facts, in random order; without `whole`, none about the image as a whole."""
-    asker = Asker(rng, facts, absent, family, split)
+    asker = Asker(rng, facts, absent, family, split, language)
     makers: list[Callable[[Asker], Iterator[Question]]] = [_values, _owners, _absences, _comparisons, _yes_no, _looks]
     makers += [_counts, _description] if whole else []
     found = [question for make in makers for question in make(asker)]
@@ -104,7 +130,9 @@ def _owners(asker: Asker) -> Iterator[Question]:
     if asker.family.specks:
         return
     form = "owner of shapes" if asker.family.shapes else "owner"
-    for fact in asker.some(asker.facts, 1 + len(asker.facts) // 3):
+    # Asked in free language, the owner of a value is as common as the value of an owner: rare, it is taken for yes or no.
+    count = len(asker.facts) if asker.language == "natural" else 1 + len(asker.facts) // 3
+    for fact in asker.some(asker.facts, count):
         yield asker.question("next to", form, fact.key, [fact], value=fact.value, noun=asker.family.noun)
 
 
@@ -193,15 +221,7 @@ def _with_article(key: str, family: Family) -> str:
     return f"{'an' if key[0] in 'aeiou' else 'a'} {key}"
 
 
-CHOICE = re.compile(r"\[([^]]*)\]")
 THE = re.compile(r"\bthe ", re.IGNORECASE)
-
-
-def expand(pattern: str) -> tuple[str, ...]:
-    """All wordings of a pattern: `[a|b] c` gives `a c` and `b c`."""
-    parts = CHOICE.split(pattern)  # fixed text and choices, alternating
-    options = [part.split("|") if number % 2 else [part] for number, part in enumerate(parts)]
-    return tuple("".join(chosen) for chosen in product(*options))
 
 
 @dataclass(frozen=True)

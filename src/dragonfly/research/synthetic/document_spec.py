@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 SPLITS = ("train", "dev", "test")
 
@@ -33,6 +34,9 @@ class SynthSpec:
         quality: range of the JPEG quality.
         close: cells of a page, a square number, that make a close-up image; 0 keeps whole pages.
         text: write the facts as lines of text, without an image.
+        language: `plain` asks in the few wordings of `phrases.py`, `natural` in those of the grammar.
+        documents: draw pages as they look, with all that `documents/` knows, instead of cards.
+        typefaces: of documents: those of a list that the machine has, or the package's alone.
     """
 
     name: str
@@ -53,6 +57,9 @@ class SynthSpec:
     quality: tuple[int, int] = (80, 95)
     close: int = 0
     text: bool = False
+    language: Literal["plain", "natural"] = "plain"
+    documents: bool = False
+    typefaces: Literal["installed", "bundled"] = "bundled"
 
 
 _ALL = (
@@ -74,6 +81,13 @@ _ALL = (
         blur=0.7,
         light=40.0,
         quality=(55, 92),
+    ),
+    SynthSpec(
+        "documents",
+        "receipts, invoices, forms, tables, charts, panels and labels as they look, scanned or photographed, 11-24 px",
+        language="natural",
+        documents=True,
+        typefaces="installed",
     ),
     SynthSpec("nano-text", "the records of nano as lines of text, without images", text=True),
 )

@@ -34,14 +34,14 @@ class TextAnnotation:
     Args:
         box: its box in pixels.
         label: the character, the word, or the shape's name.
-        kind: `char`, `word` or `shape`.
-        other: of a word or shape of a fact, what it belongs to: the value of a key, or the key of a value.
+        kind: `char`, `word` or `shape`; on documents also `line`, `key` and `value`.
+        other: of a key, a value, or a word or shape of one, what it belongs to: the value of a key, or the key of a value.
         around: of a word or shape of a fact, the box of the whole fact.
     """
 
     box: Box
     label: str
-    kind: Literal["char", "word", "shape"]
+    kind: Literal["char", "word", "shape", "line", "key", "value"]
     other: str = ""
     around: Box | None = None
 
