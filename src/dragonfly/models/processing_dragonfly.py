@@ -19,6 +19,7 @@ from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.chat_templates import chat_template_for, control_tokens, default_of, project_template
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor, DragonflyImageProcessorKwargs
+from dragonfly.models.nested_images import check_placeholders, images_per_row, is_empty
 from dragonfly.turns import (
     Marks,
     Render,
@@ -123,7 +124,7 @@ class DragonflyProcessor(ProcessorMixin):
         if text is not None and not self.block_first and self.writes_bos([text] if isinstance(text, str) else text):
             kwargs.setdefault("add_special_tokens", False)
         output = super().__call__(images, text, *args, **kwargs)
-        if self.asks and text is not None and not _is_empty([] if images is None else images):
+        if self.asks and text is not None and not is_empty([] if images is None else images):
             asked = self.questions(images, text) if questions is None else questions
             output.update(self.question_inputs(asked, kwargs.get("return_tensors")))
         return output
@@ -240,7 +241,7 @@ class DragonflyProcessor(ProcessorMixin):
         marks = self.turn_marks() if default_of(self.chat_template) is not None else None
         return [
             question
-            for row, loaded_images in zip(rows, _images_per_row(images, rows, self.image_token), strict=True)
+            for row, loaded_images in zip(rows, images_per_row(images, rows, self.image_token), strict=True)
             for question in text_questions(row, self.image_token, loaded_images, marks, special, bos)
         ]
 
@@ -277,7 +278,7 @@ class DragonflyProcessor(ProcessorMixin):
 
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As transformers; under `block_first` each row becomes images, BOS, text (and EOS where asked for)."""
-        images = None if _is_empty(images) else images
+        images = None if is_empty(images) else images
         if images is not None:
             switches = {**kwargs, **(kwargs.get("images_kwargs") or {})}
             images = self.image_processor.fetch_images(images, switches.get("urls"), switches.get("raw_base64"))
@@ -286,11 +287,11 @@ class DragonflyProcessor(ProcessorMixin):
             return images, text, videos, audio
         if not self.block_first:
             if not kwargs.get("sanitize_control_tokens"):  # transformers then counts: only it knows what is the user's text
-                _check_placeholders(images, text, self.image_token)
+                check_placeholders(images, text, self.image_token)
             return images, text, videos, audio
         options = {**kwargs, **(kwargs.get("text_kwargs") or {})}
         limit = options.get("max_length") if options.get("truncation") else None
-        blocks = _images_per_row(images, text, self.image_token)
+        blocks = images_per_row(images, text, self.image_token)
         rows = [
             self._released_row(row, loaded_images, limit, bool(options.get("add_end_of_text")))
             for row, loaded_images in zip(text, blocks, strict=True)
@@ -374,42 +375,3 @@ def _lists(rows: Any) -> Any:
 def _all(text: str, token: str) -> list[int]:
     """Where the token begins, each time."""
     return [match.start() for match in re.finditer(re.escape(token), text)]
-
-
-def _is_empty(images: Any) -> bool:
-    """Whether a list holds no image at any depth: text alone."""
-    return isinstance(images, list | tuple) and all(_is_empty(item) for item in images)
-
-
-def _check_placeholders(images: Any, text: list[str], image_token: str) -> None:
-    """One image for each placeholder; transformers before 5.23 does not check it."""
-    found, given = sum(row.count(image_token) for row in text), 0 if images is None else len(_flat(images))
-    if found != given:
-        raise ValueError(
-            f"found {found} '{image_token}' in the text and {given} images; the number of '{image_token}' tokens in the prompts "
-            "should be the same as the number of images, so give one image for each"
-        )
-
-
-def _flat(images: Any) -> list[Any]:
-    if not isinstance(images, list | tuple):
-        return [images]
-    return [image for item in images for image in _flat(item)]
-
-
-def _images_per_row(images: Any, text: list[str], image_token: str) -> list[int]:
-    """How many images go before each row: as its placeholders say, else as `images` is nested, else one for each row."""
-    counts = [row.count(image_token) for row in text]
-    if images is None or any(counts):
-        return counts
-    if not isinstance(images, list | tuple):
-        images = [images]
-    if images and isinstance(images[0], list | tuple):
-        if len(images) != len(text):
-            raise ValueError(f"got images for {len(images)} rows and {len(text)} texts; give one list of images per text")
-        return [len(row) for row in images]
-    if len(text) == 1:
-        return [len(images)]
-    if len(images) != len(text):
-        raise ValueError(f"got {len(images)} images and {len(text)} texts; give one each, or nested lists")
-    return [1] * len(text)
