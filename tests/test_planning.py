@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrained
 
 from dragonfly.inference.loading import locate
 from dragonfly.models import DragonflyConfig
+from dragonfly.models.outputs import CACHE
 from dragonfly.models.tower import build_tower, tower_config
 from dragonfly.planning import (
     LanguageModelSize,
@@ -108,7 +109,7 @@ def test_language_model_flops_are_what_torch_counts(kind: str) -> None:
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")  # with storage: GPT-2 looks at a number
     ids = torch.zeros(1, costs.prompt_tokens, dtype=torch.long)
     prefill, output = counted(model, ids, use_cache=True, logits_to_keep=1)
-    step, _ = counted(model, ids[:, :1], past_key_values=output.past_key_values, logits_to_keep=1)
+    step, _ = counted(model, ids[:, :1], logits_to_keep=1, **{CACHE: output[CACHE]})
     assert (costs.prefill_flops, costs.flops_per_generated_token) == (prefill, step)
     assert costs.language_model_parameters == sum(p.numel() for p in model.parameters())
 

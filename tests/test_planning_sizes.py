@@ -144,6 +144,6 @@ def test_mistakes_are_one_line(tmp_path: Path) -> None:
         ModelSize.of_checkpoint(tmp_path)
     with pytest.raises(ValueError, match="transformers cannot read a configuration of type 'nosuch'"):
         LanguageModelSize.from_config({"model_type": "nosuch"}, count=True)
-    with pytest.raises(ValueError, match=r"vision tower of type 'beit' is not known here.*encoder of your own"):
-        ModelSize.from_configs(AutoConfig.for_model("beit").to_dict(), {"model_type": "llama"})
+    with pytest.raises(ValueError, match=r"vision tower of type 'nosuch' is not known here.*encoder of your own"):
+        ModelSize.from_configs({**AutoConfig.for_model("beit").to_dict(), "model_type": "nosuch"}, {"model_type": "llama"})
     assert language_model_size({"model_type": "llama"}).parameters == 6_738_415_616  # Llama-7B: transformers' defaults

@@ -23,7 +23,7 @@ def test_a_copy_elsewhere_is_the_same_model(saved_model: Path, tmp_path: Path) -
 def test_what_changes_answers_changes_the_fingerprint(saved_model: Path, tmp_path: Path) -> None:
     shutil.copytree(saved_model, tmp_path / "model")
     template = tmp_path / "model" / "chat_template.jinja"
-    template.write_text(template.read_text(encoding="utf-8") + "!", encoding="utf-8")
+    template.write_text("!" + template.read_text(encoding="utf-8"), encoding="utf-8")
     trained = load(saved_model, device="cpu")
     with torch.no_grad():
         for weight in trained.model.parameters():

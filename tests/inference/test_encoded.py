@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dragonfly.cli import run
-from dragonfly.imaging import decode, load
+from dragonfly.imaging import decode, pixels
 from dragonfly.inference import EncodedImage, Engine
 from dragonfly.inference import load as load_engine
 from dragonfly.inference.encoded import EncodedCache
@@ -105,7 +105,7 @@ def test_an_explained_and_drawn_answer_decodes_and_encodes_once(
 ) -> None:
     tiny.image().save(tmp_path / "a.png")
     decoded: list[int] = []
-    monkeypatch.setattr(load, "decode", lambda *args: decoded.append(1) or decode.decode(*args))
+    monkeypatch.setattr(pixels, "decode", lambda *args: decoded.append(1) or decode.decode(*args))
     monkeypatch.setattr("dragonfly.inference.load", lambda **_: engine, raising=False)
     code = run(["ask", str(tmp_path / "a.png"), "where?", "--why", "--zoom", str(tmp_path / "zoom.png"), "--max-new-tokens", "2"])
     assert code == 0 and (tmp_path / "zoom.png").is_file()

@@ -11,13 +11,15 @@ from transformers import AutoModel, Gemma3Config, Gemma3ForConditionalGeneration
 
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration
 from dragonfly.models.joining import Parts, joined_model, joined_processor
+from dragonfly.models.outputs import CACHE
 from tests import tiny
 from tests.models import families
 
+OLD = CACHE == "past_key_values"  # before transformers 5.24, state space models keep theirs under a name of its own
 REFUSED = {
-    "mamba": "returns no past_key_values",
-    "mamba2": "returns no past_key_values",
-    "recurrent_gemma": "returns no past_key_values",
+    "mamba": "returns no cache of keys and values" if OLD else "reads a padded row otherwise than alone",
+    **({"mamba2": "returns no cache of keys and values"} if OLD else {}),
+    "recurrent_gemma": "returns no cache of keys and values",
     "bert": "its logits on text would differ by",
     "falcon_h1": "its logits on text would differ by",  # it multiplies embeddings in its forward, only those that it looks up
     "gemma3n_text": "its logits on text would differ by",  # every layer reads the ids again

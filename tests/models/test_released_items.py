@@ -12,6 +12,7 @@ from transformers import DynamicCache
 
 from dragonfly.models import connector, get_preset
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
+from dragonfly.models.outputs import CACHE
 from dragonfly.vision.selection import SelectionInputs, select
 from tests import tiny
 
@@ -105,7 +106,7 @@ def test_images_count_beside_embeddings_an_empty_cache_and_tuples() -> None:
         rest = {name: value for name, value in inputs.items() if name != "input_ids"}
         embeds = model.get_input_embeddings()(inputs["input_ids"])
         assert torch.equal(model(**rest, inputs_embeds=embeds).logits, expected)
-        assert torch.equal(model(**inputs, past_key_values=DynamicCache()).logits, expected)
+        assert torch.equal(model(**inputs, **{CACHE: DynamicCache()}).logits, expected)
         assert torch.equal(model(**inputs, return_dict=False)[0], expected)
 
 

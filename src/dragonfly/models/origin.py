@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from dragonfly import __version__
 from dragonfly.files import ORIGIN, sha256, write_json
+from dragonfly.models.remote_code import SHIM
 
 SCHEMA = 2
 """1: no `schema`, no `files`, some older words. 2: both, and today's words."""
@@ -28,7 +29,9 @@ Record = dict[str, Any]
 def model_files(folder: Path) -> list[Path]:
     """What loading may read of a model directory, in order; a run's checkpoints and logs beside it are no part of the model."""
     kinds = (*WEIGHTS, *DESCRIPTIONS)
-    found = (file for file in folder.iterdir() if file.suffix in kinds and file.name not in OF_THE_RUN)
+    found = (
+        file for file in folder.iterdir() if (file.suffix in kinds or file.name == SHIM.name) and file.name not in OF_THE_RUN
+    )
     return sorted(file for file in found if file.is_file() and not file.name.startswith("."))
 
 
@@ -77,7 +80,7 @@ def kept_true(directory: str | Path, kinds: Sequence[str] = (*WEIGHTS, *DESCRIPT
     if record is not None:
         files = {file.name: file for file in model_files(Path(directory))}
         kept = {name: entry for name, entry in record["files"].items() if name in files}
-        made = {name: _entry(file) for name, file in files.items() if file.suffix in kinds}
+        made = {name: _entry(file) for name, file in files.items() if file.suffix in kinds or name == SHIM.name}
         _write(Path(directory), record, dict(sorted({**kept, **made}.items())))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dragonfly.models.head import wants_router_logits
+from dragonfly.models.outputs import CACHE
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 TOKENS = 8
@@ -23,7 +24,7 @@ HALF_TOLERANCE = 2e-2
 def hold_to_original(model: Any, original: Any, name: str, tokenizer: Any) -> None:
     """Compare logits of a few tokens: a batch of two, one padded on the left, then one more token from the cache.
 
-    Then what an image brings: embeddings of which no token has any.
+    Then what an image brings: embeddings of which no token has any. And whether a padded row is read as alone.
 
     Raises:
         ValueError: in one line, if logits differ, if no cache comes back, or if the language model cannot be called so.
@@ -36,14 +37,17 @@ def hold_to_original(model: Any, original: Any, name: str, tokenizer: Any) -> No
             ours, theirs = (_two_steps(one, ids, mask) for one in (model, original))
             embeddings = model.get_input_embeddings()(ids)
             model(inputs_embeds=embeddings.roll(1, dims=-1), attention_mask=mask)
+            apart = _padded_from_alone(model, ids, mask)
         except Exception as error:  # whatever a family raises on the usual arguments, its user reads one line
             raise refusal(name, original, f"it cannot be called as Dragonfly does ({one_line(error)})") from error
     if ours is None or theirs is None:
-        raise refusal(name, original, "it returns no past_key_values, so that every new token would read all others again")
+        raise refusal(name, original, "it returns no cache of keys and values, so every new token would read all others again")
     limit = TOLERANCE.get(original.dtype, HALF_TOLERANCE) * float(theirs.abs().max())
     difference = float((ours - theirs).abs().max())
     if not difference <= limit:  # or not a number
         raise refusal(name, original, f"its logits on text would differ by {difference:.3g} (at most {limit:.3g} is rounding)")
+    if not apart <= limit:
+        raise refusal(name, original, f"it reads a padded row otherwise than alone, by {apart:.3g}, so batches change answers")
 
 
 def _two_steps(model: Any, ids: Tensor, mask: Tensor) -> Tensor | None:
@@ -53,10 +57,20 @@ def _two_steps(model: Any, ids: Tensor, mask: Tensor) -> Tensor | None:
     if wants_router_logits(model.config.get_text_config()):
         options["output_router_logits"] = False
     first = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], **options)
-    if getattr(first, "past_key_values", None) is None:
+    cache = getattr(first, CACHE, None)
+    if cache is None:
         return None
-    last = model(input_ids=ids[:, -1:], attention_mask=mask, past_key_values=first.past_key_values, **options)
+    last = model(input_ids=ids[:, -1:], attention_mask=mask, **{CACHE: cache}, **options)
     return torch.cat([first.logits, last.logits], dim=1)[mask.bool()].float()
+
+
+def _padded_from_alone(model: Any, ids: Tensor, mask: Tensor) -> float:
+    """How far the logits of two generated tokens, in a row that is padded, are from those of the row alone."""
+    options: dict[str, Any] = {"max_new_tokens": 2, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
+    options |= {"eos_token_id": None, "pad_token_id": 0}
+    padded = model.generate(input_ids=ids, attention_mask=mask, **options).logits
+    alone = model.generate(input_ids=ids[1:][mask[1:].bool()][None], **options).logits
+    return max(float((one[1] - other[0]).float().abs().max()) for one, other in zip(padded, alone, strict=True))
 
 
 @contextmanager

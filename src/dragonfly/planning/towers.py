@@ -122,15 +122,15 @@ def _held(values: Mapping[str, Any], num_layers: int | None) -> int | None:
     inner = values.get("intermediate_size") or int(hidden * values.get("mlp_ratio", 4))
     patches = (values["image_size"] // values["patch_size"]) ** 2
     matrix = channels * values["patch_size"] ** 2 * hidden
-    # Vectors of the hidden size outside of layers: CLS and its position, mask and register tokens, norms, biases.
+    # Vectors of the hidden size outside of layers: CLS and its position, register tokens, norms, biases.
     registers = values.get("num_register_tokens", 4) if kind == "dinov2_with_registers" else 0
     vectors = {
         "clip_vision_model": 4,  # CLS, its position, the norm before the layers
         "siglip_vision_model": 1,  # the patch embedding's bias
         "vit": 3,  # CLS, its position, that bias
         "deit": 5,  # and the distillation token with its position
-        "dinov2": 4,  # and the mask token
-        "dinov2_with_registers": 4 + registers,
+        "dinov2": 3,  # as ViT: the mask token is none of the weights that are built
+        "dinov2_with_registers": 3 + registers,
     }.get(kind)
     if vectors is None or swiglu or values.get("qkv_bias") is False:
         return None

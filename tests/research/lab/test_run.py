@@ -94,7 +94,7 @@ def test_every_variant_is_trained_and_asked(finished: tuple[Path, dict[str, Any]
     assert (out / "pareto.png").read_bytes().startswith(b"\x89PNG")
     written = json.loads((out / "result.json").read_text())
     assert written | {"date": ""} == json.loads(json.dumps(result | {"date": ""}))  # another test writes it again
-    assert not list(out.rglob("checkpoint-*")) and not list(out.rglob("*.lock"))
+    assert not list(out.rglob("checkpoint-*")) and not list(out.rglob("[!.]*.lock"))
 
 
 def test_a_finished_variant_is_not_done_again(
@@ -136,7 +136,7 @@ def test_an_interrupted_variant_resumes(place: Path, finished: tuple[Path, dict[
         with pytest.raises(KeyboardInterrupt):
             run.run_study(study(place, **changes), out, variant="random")
     assert [folder.name for folder in (out / "variants" / "random-seed0" / "model").glob("checkpoint-*")] == ["checkpoint-1"]
-    assert not list(out.rglob("*.lock"))
+    assert not list(out.rglob("[!.]*.lock"))
 
     with monkeypatch.context() as patch:
         patch.setattr(trials, "_evaluate", die)

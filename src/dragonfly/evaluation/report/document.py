@@ -178,6 +178,6 @@ def _markdown(block: Block) -> str:
         case Items(items):
             return "\n".join(f"- {markup.markdown(item)}" for item in items)
         case Rows(rows):
-            return tables.as_table(rows)
+            return tables.as_table([[markup.markdown(cell) for cell in row] for row in rows])
         case _:
             return ""

@@ -6,8 +6,6 @@ Every score stands beside its baselines, or beside the mark that it has none.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dragonfly.markup import markdown
-
 Table = list[list[str]]
 
 NO_BASELINE = "no baseline"
@@ -46,8 +44,10 @@ def p_value(score: dict[str, Any] | None) -> str:
 
 
 def as_table(rows: Sequence[Sequence[str]]) -> str:
-    """A table as Markdown: the head, then its rows."""
-    lines = ["| " + " | ".join(markdown(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    """A table as Markdown: the head, then its rows. Cells are Markdown; no tag begins in one."""
+    lines = [
+        "| " + " | ".join(" ".join(cell.split()).replace("<", "&lt;").replace("|", "\\|") for cell in row) + " |" for row in rows
+    ]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
