@@ -46,7 +46,7 @@ def test_a_mixed_batch_equals_one_by_one(engine: Engine, images: list[Image.Imag
 
 
 def test_what_the_template_writes_before_an_answer_is_no_part_of_it(engine: Engine, images: list[Image.Image], say: Say) -> None:
-    template = engine.processor.chat_template.replace(
+    template = str(engine.processor.chat_template).replace(
         "{%- generation -%}", '{%- generation -%}{{- "[no\nthought]" if loop.last -}}'
     )
     other = Engine(engine.model, tiny.processor(chat_template=template))

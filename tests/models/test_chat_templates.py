@@ -214,7 +214,7 @@ def test_questions_are_the_words_of_the_messages() -> None:
     asked = [made.tokenizer.decode(ids[mask]) for ids, mask in rows]
     assert asked == ["What is this?\nWhere?", "there?"]
     text = made.apply_chat_template(TALK, add_generation_prompt=False)
-    assert made.questions([tiny.image(), tiny.image()], [text]) == asked
+    assert made.questions_in([tiny.image(), tiny.image()], [text]) == asked
 
 
 def test_a_template_that_begins_to_think_is_told_not_to() -> None:

@@ -103,7 +103,7 @@ def test_image_features_carry_what_the_tower_gave() -> None:
     model, processor = make()
     inputs = encode(processor, "<image><image>", [tiny.image(seed=1), tiny.image(seed=2)])
     images = {key: inputs[key] for key in ("pixel_values", "sub_image_regions")}
-    plain = model.get_image_features(**images)
+    plain: Any = model.get_image_features(**images)
     assert plain.hidden_states is None and plain.attentions is None
     values = model.get_image_features(**images, return_dict=False)
     assert isinstance(values, tuple) and torch.equal(values[0], plain.last_hidden_state)
@@ -112,7 +112,7 @@ def test_image_features_carry_what_the_tower_gave() -> None:
     model.set_attn_implementation("eager")
     for batch in (None, 7):  # also where the tower runs over a few sub-images at once
         model.config.encoder_batch = batch
-        whole = model.get_image_features(**images, output_hidden_states=True, output_attentions=True)
+        whole: Any = model.get_image_features(**images, output_hidden_states=True, output_attentions=True)
         assert len(whole.hidden_states) == 3 and len(whole.attentions) == 2  # two of the tower's three layers are built
         close(whole.hidden_states[-1], plain.last_hidden_state)
         assert whole.attentions[0].shape == (2, 29, 2, 17, 17)
@@ -123,11 +123,11 @@ def test_image_features_of_uneven_images_are_filled_up() -> None:
     model, processor = uneven("similarity")
     inputs = encode(processor, "<image><image>", [tiny.image(40, 40), tiny.image(300, 200)])
     images = {key: inputs[key] for key in ("pixel_values", "sub_image_regions", "num_sub_images")}
-    whole = model.get_image_features(**images, output_hidden_states=True)
+    whole: Any = model.get_image_features(**images, output_hidden_states=True)
     for layer in (whole.last_hidden_state, *whole.hidden_states):
         assert layer.shape == (2, 29, 17, 32) and not layer[0, 1:].any() and layer[0, 0].any()
     close(whole.last_hidden_state[1], model.model.encode(inputs["pixel_values"][1]))
-    named = model.get_image_features(images["pixel_values"], image_position_ids=images["sub_image_regions"])
+    named: Any = model.get_image_features(images["pixel_values"], image_position_ids=images["sub_image_regions"])
     close(torch.cat(list(named.pooler_output)), torch.cat(list(whole.pooler_output)))  # the numbers follow from the regions
 
 

@@ -51,7 +51,8 @@ def losses(trainer: Any) -> list[float]:
 
 
 def test_sft_by_path(tmp_path: Path) -> None:
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     path = save(tmp_path / "model")
     data = rows(messages=[*QUESTION, {"role": "assistant", "content": "a kite"}])
@@ -68,7 +69,8 @@ def test_sft_by_path(tmp_path: Path) -> None:
 
 def test_an_adapter_of_the_language_model_alone(tmp_path: Path) -> None:
     from peft import LoraConfig, PeftModel
-    from trl import SFTConfig, SFTTrainer
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
 
     path = save(tmp_path / "model")
     data = rows(prompt=QUESTION, completion=[{"role": "assistant", "content": "a kite"}])
@@ -86,7 +88,8 @@ def test_an_adapter_of_the_language_model_alone(tmp_path: Path) -> None:
 
 
 def test_dpo_without_a_reference_model(tmp_path: Path) -> None:
-    from trl import DPOConfig, DPOTrainer
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
 
     answers = {name: [{"role": "assistant", "content": text}] for name, text in (("chosen", "a kite"), ("rejected", "no"))}
     arguments = DPOConfig(str(tmp_path / "out"), **OPTIONS, max_length=None)
@@ -97,9 +100,10 @@ def test_dpo_without_a_reference_model(tmp_path: Path) -> None:
 
 
 def reward(tmp_path: Path, path: str, **given: Any) -> list[float]:
-    from trl import GRPOConfig, GRPOTrainer
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
-    def longest(completions: Any, **columns: Any) -> list[float]:
+    def longest(completions: Any, **columns: Any) -> list[float | None]:
         return [float(index) for index, _ in enumerate(completions)]
 
     arguments = GRPOConfig(str(tmp_path / "out"), **OPTIONS, num_generations=2, max_completion_length=4)

@@ -124,7 +124,7 @@ def chatml_parts(folder: Path, template: str | None = CHATML) -> dict[str, str]:
 def test_a_language_model_keeps_its_template_its_end_of_turn_and_its_pad(tmp_path: Path) -> None:
     recipe = Recipe.model_validate(small.values(tmp_path, init_from=chatml_parts(tmp_path), model={"preset": "low-only"}))
     processor = build_processor(recipe)
-    assert processor.chat_template is not None and processor.chat_template.endswith(CHATML)
+    assert str(processor.chat_template).endswith(CHATML)
     rows = [row for row in read(small.rows(tmp_path / "data")) if not hasattr(row, "reason")]
     report = audit_labels(recipe, {"rows": rows}, processor)  # pyright: ignore[reportArgumentType]
     assert report["rows"]["rows"] == 4 and report["rows"]["trained"] > 0

@@ -41,6 +41,7 @@ class DragonflyConfig(PreTrainedConfig):
     """
 
     model_type = "dragonfly"
+    keys_to_ignore_at_inference: ClassVar[Any] = ["past_key_values", "cache", "image_outputs"]
     sub_configs: ClassVar[Any] = {"text_config": AutoConfig, "vision_config": AutoConfig}
 
     vision_config: Any = None

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 """Images as callers nest them, and which row of text they belong to."""
 
 from __future__ import annotations

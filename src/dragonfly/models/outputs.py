@@ -34,9 +34,13 @@ class DragonflyImageFeatures(BaseModelOutputWithPooling):
 
 @dataclass
 class DragonflyModelOutputWithPast(BaseModelOutputWithPast):
-    """`image_hidden_states`: (all features, hidden) that were put in place of the placeholders; the others as above."""
+    """`image_hidden_states`: (all features, hidden) that were put in place of the placeholders.
+
+    `image_outputs`: the `DragonflyImageFeatures` that they come from, as transformers 5.24 has it; the others as above.
+    """
 
     image_hidden_states: Tensor | None = None
+    image_outputs: DragonflyImageFeatures | None = None
     selection_loss: Tensor | None = None
     router_logits: tuple[Tensor, ...] | None = None
 
@@ -49,6 +53,7 @@ class DragonflyCausalLMOutputWithPast(CausalLMOutputWithPast):
     """
 
     image_hidden_states: Tensor | None = None
+    image_outputs: DragonflyImageFeatures | None = None
     selection_loss: Tensor | None = None
     aux_loss: Tensor | None = None
     router_logits: tuple[Tensor, ...] | None = None

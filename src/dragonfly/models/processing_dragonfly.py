@@ -125,7 +125,7 @@ class DragonflyProcessor(ProcessorMixin):
             kwargs.setdefault("add_special_tokens", False)
         output = super().__call__(images, text, *args, **kwargs)
         if self.asks and text is not None and not is_empty([] if images is None else images):
-            asked = self.questions(images, text) if questions is None else questions
+            asked = self.questions_in(images, text) if questions is None else questions
             output.update(self.question_inputs(asked, kwargs.get("return_tensors")))
         return output
 
@@ -233,7 +233,7 @@ class DragonflyProcessor(ProcessorMixin):
         spec = self.image_processor.spec
         return spec.selects and spec.selection.policy in EVIDENCE_POLICIES
 
-    def questions(self, images: Any, text: Any) -> list[str]:
+    def questions_in(self, images: Any, text: Any) -> list[str]:
         """What each image is asked, in the order of the images, as the text says; see `text_questions`."""
         rows = [text] if isinstance(text, str) else list(text)
         bos = self.tokenizer.bos_token or ""

@@ -111,7 +111,7 @@ def _structure_of(kind: type[PreTrainedConfig], text: str) -> TowerStructure:
     layers = _layers_of(tower, config.num_hidden_layers)
     cut_layers(tower, layers, 1)  # the others are like it
     try:
-        with _FullGrid(), fx_config.patch(meta_nonzero_assume_all_nonzero=True):
+        with _FullGrid(), fx_config.patch(meta_nonzero_assume_all_nonzero=True):  # pyright: ignore[reportAttributeAccessIssue]
             above = _modules_above(tower, layers, pixels)
             take_off(tower, above)
             output, last = _run(tower, layers, pixels)

@@ -6,7 +6,8 @@ the two to each other.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 CLIP_BASE = "openai/clip-vit-base-patch32"
 CLIP_LARGE = "openai/clip-vit-large-patch14-336"
@@ -59,7 +60,7 @@ PREFIX_TOKENS = {
 
 def square_side(value: Any) -> int | None:
     """The side of a square that a configuration gives as one number or as one per axis; None if it is no square."""
-    axes: Any = value if isinstance(value, list | tuple) else [value]
+    axes = list(cast(Sequence[Any], value)) if isinstance(value, list | tuple) else [value]
     return axes[0] if axes and all(isinstance(axis, int) and axis == axes[0] for axis in axes) else None
 
 
