@@ -56,9 +56,9 @@ def tower_rows(model: ModelSize, cost: Cost) -> int:
 
 
 def pixel_bytes(model: ModelSize, cost: Cost, number: int) -> int:
-    """An image's sub-images as they come from the processor (float32), and cast where the tower computes otherwise."""
+    """An image's sub-images in float32, as they are cut and as a tensor, and cast where the tower computes otherwise."""
     values = cost.num_encoded * model.tower.num_channels * model.spec.resolution**2
-    return values * (4 + (number if number != 4 else 0))
+    return values * (2 * 4 + (number if number != 4 else 0))
 
 
 def tower_moment(model: ModelSize, cost: Cost, batch: int, numbers: Numbers) -> Moment:
