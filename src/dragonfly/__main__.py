@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:  # the last of what is nested without end
         if os.environ.get("DRAGONFLY_DEBUG"):
             raise
         print(terminal(f"error: {' '.join(str(error).split()) or type(error).__name__}"), file=sys.stderr)

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from dragonfly.inference import Engine, load, loading
+from dragonfly.inference.integrity import bounded_generation
 from dragonfly.inference.loading import describe
+from dragonfly.models.origin import write_origin
 from tests import tiny
 from tests.conftest import golden_directories
 
@@ -105,6 +108,14 @@ def _keep(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> Non
 
 
 PROJECTOR = "model.multi_modal_projector.weight"
+
+
+def _lose(tokenizer: dict[str, Any]) -> None:
+    """Without the end of a turn: not among the added tokens, not in the vocabulary."""
+    tokenizer["added_tokens"] = [one for one in tokenizer["added_tokens"] if one["content"] != "<|eot_id|>"]
+    tokenizer["model"]["vocab"].pop("<|eot_id|>", None)
+
+
 FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing tensor": (lambda d: _keep(d, lambda t: t.pop(PROJECTOR)), f"does not fit the model: missing {PROJECTOR}"),
     "extra tensor": (lambda d: _keep(d, lambda t: t.update(stray=torch.ones(2))), "does not fit the model: unexpected stray"),
@@ -121,6 +132,26 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
         "holds a model of type 'llama', not 'dragonfly'",
     ),
     "no tokenizer": (lambda d: (d / "tokenizer.json").unlink(), "has no tokenizer.json"),
+    "no template": (lambda d: (d / "chat_template.jinja").unlink(), "has no chat template (chat_template.jinja)"),
+    "half a template": (lambda d: (d / "chat_template.jinja").write_text("{% for m in messages %}{{ m."), "the chat template"),
+    "lost tokens": (lambda d: edit(d / "tokenizer.json", _lose), "has a tokenizer that has lost "),
+    "integers": (
+        lambda d: _keep(d, lambda t: t.update({PROJECTOR: torch.zeros_like(t[PROJECTOR], dtype=torch.int32)})),
+        f"holds {PROJECTOR} as I32, and weights are floating-point numbers",
+    ),
+    "an index that climbs out": (
+        lambda d: (d / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../secret.safetensors"}}'),
+        "names the weights '../secret.safetensors', which is no file of its directory",
+    ),
+    "nested without end": (lambda d: (d / "config.json").write_text("[" * 5000 + "]" * 5000), "config.json' is not JSON"),
+    "a list for a number": (
+        lambda d: edit(d / "config.json", lambda c: c["text_config"].update(hidden_size=[32])),
+        "cannot be loaded",
+    ),
+    "negative layers": (
+        lambda d: edit(d / "config.json", lambda c: c["text_config"].update(num_hidden_layers=-3)),
+        "does not fit the model",
+    ),
     "no processor": (lambda d: (d / "processor_config.json").unlink(), "cannot be loaded: Can't load image processor"),
     "broken processor": (lambda d: (d / "processor_config.json").write_text("{"), "is not a valid JSON file"),
     "another encoder": (
@@ -138,6 +169,26 @@ def test_a_faulty_checkpoint_is_refused(copy: Path, fault: str) -> None:
     spoil(copy)
     said = refusal(copy)
     assert message in said and str(copy) in said
+
+
+def test_files_are_held_to_the_record(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_origin(copy, {"recipe": "mine"})
+    expected = load(copy, device="cpu").ask(None, "Who?", max_new_tokens=3).token_ids
+    edit(copy / "generation_config.json", lambda c: c.update(num_beams=1_000_000, max_new_tokens=10**9))
+    assert load(copy, device="cpu").ask(None, "Who?", max_new_tokens=3).token_ids == expected
+    assert "generation_config.json has" in caplog.text and "max_new_tokens, num_beams of the model's" in caplog.text
+    edit(copy / "config.json", lambda c: c.update(vision_feature_layer=-1))
+    said = refusal(copy)
+    assert "is not as it was saved: config.json has" in said and "or delete its dragonfly.json if you changed it" in said
+    (copy / "dragonfly.json").unlink()
+    assert "does not fit the model" in refusal(copy)  # for this change does not fit the weights
+
+
+def test_a_generation_configuration_is_obeyed_within_bounds() -> None:
+    given = GenerationConfig(eos_token_id=[4, 5], repetition_penalty=1.2, num_beams=7, top_k=3, do_sample=True)
+    kept = bounded_generation(given)
+    assert (kept.eos_token_id, kept.repetition_penalty, kept.num_beams) == ([4, 5], 1.2, None)
+    assert bounded_generation(GenerationConfig(repetition_penalty=1e9)).repetition_penalty is None
 
 
 def test_names_that_lead_nowhere(tmp_path: Path) -> None:

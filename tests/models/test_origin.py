@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def test_a_record_names_every_file_of_the_model_and_no_other(copy: Path) -> None
     assert names < set(found["files"]) and not {"run.json", "loss.jsonl", ".hidden.json", "dragonfly.json"} & set(found["files"])
     weights = found["files"]["model.safetensors"]
     assert weights == {"size": (copy / "model.safetensors").stat().st_size, "sha256": sha256(copy / "model.safetensors")}
-    assert file_faults(copy, found, hashes=True) == []
+    assert file_faults(copy, found, hash_below=math.inf) == []
 
 
 def test_saving_again_keeps_the_record_true_and_what_it_tells(copy: Path) -> None:
@@ -51,11 +52,11 @@ def test_saving_again_keeps_the_record_true_and_what_it_tells(copy: Path) -> Non
     model.save_pretrained(copy)
     after = record(copy)
     assert after["recipe"] == "mine" and after["files"] != before
-    assert file_faults(copy, after, hashes=True) == []
+    assert file_faults(copy, after, hash_below=math.inf) == []
     processor = DragonflyProcessor.from_pretrained(copy)
     processor.tokenizer.model_max_length = 77
     processor.save_pretrained(copy)
-    assert file_faults(copy, record(copy), hashes=True) == []
+    assert file_faults(copy, record(copy), hash_below=math.inf) == []
     assert record(copy)["files"]["model.safetensors"] == after["files"]["model.safetensors"]
 
 
@@ -71,19 +72,19 @@ def test_changed_files_are_named(copy: Path) -> None:
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    assert file_faults(copy, record(copy), hashes=False) == []
-    assert file_faults(copy, record(copy), hashes=True) == [
+    assert file_faults(copy, record(copy), hash_below=0) == []
+    assert file_faults(copy, record(copy), hash_below=math.inf) == [
         "model.safetensors has other bytes than dragonfly.json says (sha256 differs)"
     ]
     weights.write_bytes(data[:-1])
     (copy / "chat_template.jinja").unlink()
     size = len(data)
-    assert file_faults(copy, record(copy), hashes=True) == [
+    assert file_faults(copy, record(copy), hash_below=math.inf) == [
         "chat_template.jinja is missing",
         f"model.safetensors has {size - 1:,} bytes, dragonfly.json says {size}",
     ]
     climbing = {"files": {"../secret": {"size": 1, "sha256": ""}}}
-    assert "names '../secret', which is no file of a model directory" in file_faults(copy, climbing, hashes=True)[0]
+    assert "names '../secret', which is no file of a model directory" in file_faults(copy, climbing, hash_below=math.inf)[0]
 
 
 def test_an_old_record_is_upgraded_in_memory_alone() -> None:

@@ -8,7 +8,6 @@ answers well, `dragonfly eval` tells.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
@@ -22,7 +21,8 @@ from transformers import AutoProcessor, GenerationConfig
 
 from dragonfly.files import ORIGIN
 from dragonfly.inference.engine import Engine
-from dragonfly.inference.loading import check_directory, find_directory, load, weight_files
+from dragonfly.inference.integrity import check_directory, has_template, lost_tokens, weight_files
+from dragonfly.inference.loading import find_directory, load
 from dragonfly.inference.memory import BITS, memory_of
 from dragonfly.models import DragonflyConfig
 from dragonfly.models.origin import file_faults, model_files, read_origin
@@ -112,7 +112,7 @@ def _files(path: Path, verify: bool, found: Findings) -> None:
         why = f"no {ORIGIN}" if record is None else f"{ORIGIN} lists no files (an older one)"
         found.notes.append(f"files: {why}, so sizes and hashes cannot be checked; `dragonfly convert` writes both")
         return
-    found.faults += [f"files: {fault}" for fault in file_faults(path, record, hashes=verify)]
+    found.faults += [f"files: {fault}" for fault in file_faults(path, record, hash_below=math.inf if verify else 0)]
     if extra := [file.name for file in files if file.name not in record["files"]]:
         found.notes.append(f"files: {ORIGIN} does not list {_some(extra)}")
     found.facts["files"]["checked"] = "sizes and sha256" if verify else "sizes (--verify reads every file's sha256)"
@@ -181,29 +181,17 @@ def _processor(path: Path, config: DragonflyConfig, processor: Any, found: Findi
     highest = max(tokenizer.get_vocab().values(), default=0)
     if highest >= vocabulary:
         found.faults.append(f"tokenizer: it has ids up to {highest}, the model {vocabulary} embeddings")
-    if lost := _lost_tokens(path, tokenizer):
+    if lost := lost_tokens(path, tokenizer):
         found.faults.append(f"tokenizer: tokenizer.json has lost {_some(lost)}; given new ids, they mean nothing to the model")
     if config.spec != processor.image_processor.spec:
         found.faults.append("processor: made for another encoder than the model; save both together")
-    if not _has_template(path) and not released:
+    if not has_template(path) and not released:
         found.faults.append("template: no chat template in the directory (chat_template.jinja); copy it with the model")
-    elif not _has_template(path):
+    elif not has_template(path):
         found.notes.append("template: the released format holds none; the project's own is used")
     _template(processor, found)
     generation = _guarded(found, "generation", lambda: _end_ids(path))
     found.facts["generation"] = {"end ids in generation_config.json": generation}
-
-
-def _lost_tokens(path: Path, tokenizer: Any) -> list[str]:
-    """Special tokens that no file gives an id to: loading adds them anew, at the vocabulary's end."""
-    files = [path / "tokenizer.json", path / "tokenizer_config.json"]
-    if not files[0].is_file():
-        return []
-    whole, rest = (json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {} for file in files)
-    listed = [*whole.get("added_tokens", ()), *rest.get("added_tokens_decoder", {}).values()]
-    vocabulary = whole.get("model", {}).get("vocab", {})
-    known = {one["content"] for one in listed} | (set(vocabulary) if isinstance(vocabulary, dict) else set())
-    return [token for token in tokenizer.all_special_tokens if token not in known] if known else []
 
 
 def _template(processor: Any, found: Findings) -> None:
@@ -221,12 +209,6 @@ def _template(processor: Any, found: Findings) -> None:
 
 def _one_token(processor: Any, mark: str) -> bool:
     return len(processor.tokenizer(mark, add_special_tokens=False)["input_ids"]) == 1
-
-
-def _has_template(path: Path) -> bool:
-    places = [path / name for name in ("tokenizer_config.json", "processor_config.json", "chat_template.json")]
-    written = any(file.is_file() and '"chat_template"' in file.read_text(encoding="utf-8") for file in places)
-    return written or (path / "chat_template.jinja").is_file()
 
 
 def _end_ids(path: Path) -> Any:

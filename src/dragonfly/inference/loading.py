@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Generator, Sequence
@@ -21,9 +20,18 @@ from transformers.utils import logging as transformers_logging
 
 from dragonfly.config import Config, nearest
 from dragonfly.inference.engine import Engine
+from dragonfly.inference.integrity import (
+    bounded_generation,
+    check_directory,
+    check_formats,
+    check_record,
+    check_tokens,
+    weight_files,
+)
 from dragonfly.inference.quantization import check_device_map, leave_misfits, quantization_config
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.origin import DESCRIPTIONS, WEIGHTS, read_origin
+from dragonfly.models.remote_code import SHIM
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderChanges
@@ -31,6 +39,7 @@ from dragonfly.vision.spec import EncoderChanges
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LONG = 600  # letters of a message that is passed on
 FLOAT32_BELOW = 4 * 2**30  # bytes of weights; on a CPU bfloat16 is slow, and a larger model may not fit in float32
 
 ModelOverrides = create_model(
@@ -70,14 +79,18 @@ def load(
         device_map = {"": target}  # quantised there: in full the model may not fit into this machine's memory
     check_device_map(device_map)
     path = locate(model)
-    _warn_of_record(path)
+    check_record(path)
     settings = {"preset": changes["preset"]} if "preset" in changes else {}
     with _one_line(path), no_progress_bars():
         config = DragonflyConfig.from_pretrained(path, **settings)
         processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(path, **settings))
-        apply_overrides(config, processor, changes)
+    apply_overrides(config, processor, changes)
+    with _one_line(path), no_progress_bars():
         if config.spec != processor.image_processor.spec:
             raise ValueError(f"'{path}' has a processor made for another encoder than its model; save both together")
+        check_tokens(path, config, processor)
+        if getattr(config, "quantization_config", None) is None:
+            check_formats(path)
         if quantization == "int4" and target.type == "cpu":
             leave_misfits(quantizer, config.text_config)
         built = DragonflyForConditionalGeneration.from_pretrained(
@@ -87,6 +100,10 @@ def load(
             device_map=device_map,
             quantization_config=quantizer,
         )
+        built.generation_config = bounded_generation(built.generation_config)
+        if device_map is None and quantization is None:
+            built.to(target)
+        engine = Engine(built.eval(), processor, name=str(model or "nano"))
     if processor.asks:
         if model is not None:  # nobody means to serve the bundled model
             logger.warning("policy 'question' chooses sub-images by the user's words, which vLLM cannot; ask this model here")
@@ -94,9 +111,7 @@ def load(
             logger.warning(
                 "this model never learned to choose by questions (its query_projection is new), so what it keeps means little"
             )
-    if device_map is None and quantization is None:
-        built.to(target)
-    return Engine(built.eval(), processor, name=str(model or "nano"))
+    return engine
 
 
 def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
@@ -128,13 +143,18 @@ def _one_line(path: Path) -> Generator[None]:
     """Faults of files come out as one ValueError that names the model."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
-        reason = " ".join(str(error).split())
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise ValueError(
+            f"'{path}' does not fit into memory; try --quantize int8, another --dtype or --device-map auto "
+            f"(`dragonfly plan {path}` says what it takes)"
+        ) from error
+    except Exception as error:  # a damaged file may break any library in any way
+        reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, SafetensorError | UnpicklingError) or "PytorchStreamReader" in reason:
             raise ValueError(f"'{path}' has a damaged weights file ({reason:.200}); copy the model again") from error
-        if isinstance(error, RuntimeError) or (isinstance(error, ValueError) and "\n" not in str(error)):
+        if isinstance(error, ValueError) and str(path) in reason and "\n" not in str(error) and len(reason) < LONG:
             raise
-        raise ValueError(f"'{path}' cannot be loaded: {reason}") from error
+        raise ValueError(f"'{path}' cannot be loaded: {reason:.{LONG}}") from error
 
 
 @contextmanager
@@ -175,14 +195,6 @@ def _auto_dtype(path: Path, device: torch.device, quantization: Any) -> torch.dt
         return torch.bfloat16
     small = sum(file.stat().st_size for file in weight_files(path)) < FLOAT32_BELOW
     return torch.float32 if device.type == "cpu" and small else "auto"
-
-
-def _warn_of_record(path: Path) -> None:
-    """A record of a newer schema, or a damaged one, does not keep a model from answering."""
-    try:
-        read_origin(path)
-    except ValueError as error:
-        logger.warning("%s", error)
 
 
 def describe(model: str | Path | None = None) -> dict[str, Any]:
@@ -255,10 +267,6 @@ def find_directory(model: str | Path | None, *, weights: bool = True) -> Path:
     return _download(str(model), weights)
 
 
-def weight_files(path: Path) -> list[Path]:
-    return [file for file in sorted(path.iterdir()) if file.suffix in WEIGHTS]
-
-
 def _download(name: str, weights: bool) -> Path:
     """The local copy of a model on the hub; transformers' own search would leave files of the released format out."""
     from huggingface_hub import snapshot_download
@@ -266,27 +274,14 @@ def _download(name: str, weights: bool) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ValueError(f"no model directory '{name}'; give a directory with a config.json, or a hub name such as 'owner/model'")
     try:
-        return Path(snapshot_download(name, allow_patterns=[f"*{end}" for end in (*DESCRIPTIONS, *(WEIGHTS if weights else ()))]))
+        return Path(
+            snapshot_download(
+                name, allow_patterns=[SHIM.name, *(f"*{end}" for end in (*DESCRIPTIONS, *(WEIGHTS if weights else ())))]
+            )
+        )
     except (OSError, ValueError, RuntimeError) as error:  # offline, unknown, gated, ill-formed: the hub's own classes
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"no model directory '{name}', and the Hugging Face hub does not give it ({reason:.120}); download it elsewhere "
             "and name its directory"
         ) from None
-
-
-def check_directory(path: Path, weights: bool) -> None:
-    """Refuse what transformers would take for something else, or refuse in many lines."""
-    try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"'{path / 'config.json'}' is not JSON ({error}); copy the model again") from None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "dragonfly":
-        raise ValueError(f"'{path}' holds a model of type '{kind}', not 'dragonfly'; name a Dragonfly model's directory")
-    if not weights:
-        return
-    if not weight_files(path):
-        raise ValueError(f"'{path}' has no weights ({' or '.join('*' + end for end in WEIGHTS)}); copy the model again")
-    if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
-        raise ValueError(f"'{path}' has no tokenizer.json; copy it from the language model it was made of")

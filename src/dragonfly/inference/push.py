@@ -7,12 +7,14 @@ Promises that a directory which is not as its record says is refused before anyt
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dragonfly.files import ORIGIN
-from dragonfly.inference.loading import check_directory, describe
+from dragonfly.inference.integrity import check_directory
+from dragonfly.inference.loading import describe
 from dragonfly.models.origin import file_faults, model_files, read_origin
 
 CARD = "README.md"
@@ -61,7 +63,7 @@ def checked_files(folder: Path) -> list[Path]:
         raise ValueError(f"'{folder}' is no model directory: it has no config.json")
     check_directory(folder, True)
     record = read_origin(folder)
-    if record is not None and (faults := file_faults(folder, record, hashes=True)):
+    if record is not None and (faults := file_faults(folder, record, hash_below=math.inf)):
         raise ValueError(f"'{folder}' is not as its record says: {'; '.join(faults)}; see `dragonfly doctor --verify`")
     return [*model_files(folder), *([folder / ORIGIN] if record is not None else [])]
 
