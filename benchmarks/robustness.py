@@ -17,6 +17,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT), str(ROOT / "src")]
 
+from hostile import checkpoints  # noqa: E402
 from hostile.bombs import BOMBS, encoded  # noqa: E402
 from hostile.mutations import MUTATIONS, photo, seeds  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -152,10 +154,32 @@ def second_reading(share: float) -> dict[str, Any]:
     return {**rows, "isolate_start_s": round(time.perf_counter() - start, 2), "load_average": os.getloadavg()[0]}
 
 
+def bad_checkpoints(share: float) -> dict[str, Any]:
+    """A tiny model's directory without a record of its files, one thing changed: a value, a bit, a cut, a file that is gone."""
+    counts: dict[str, Counter[str]] = {}
+    rows: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        whole = Path(name) / "whole"
+        checkpoints.make(whole)
+        expected = tuple(checkpoints.outcome(whole, None)["ids"])
+        for index in range(max(1, round(250 * share))):
+            folder = Path(name) / str(index)
+            what = checkpoints.changed(whole, folder, random.Random(f"checkpoint {index}"))
+            seen = checkpoints.outcome(folder, expected)
+            counts.setdefault(what.partition(":")[0], Counter())[seen["outcome"]] += 1
+            if seen["outcome"] in ("traceback", "killed", "different"):
+                rows.append(f"{seen['outcome']}: {what}" + (f" -> {seen['message']}" if "message" in seen else ""))
+            shutil.rmtree(folder)
+    total = sum(counts.values(), Counter())
+    by_file = {file: dict(sorted(count.items())) for file, count in sorted(counts.items())}
+    return {"checkpoints": sum(total.values()), "total": dict(sorted(total.items())), "by_file": by_file, "told": rows}
+
+
 PARTS: dict[str, Callable[[float], dict[str, Any]]] = {
     "mutated_images": mutated,
     "image_bombs": bombs,
     "jpeg_second_reading": second_reading,
+    "bad_checkpoints": bad_checkpoints,
 }
 
 
