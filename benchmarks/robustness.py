@@ -30,7 +30,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT), str(ROOT / "src")]
 
-from hostile import checkpoints  # noqa: E402
+from hostile import checkpoints, processes, rows  # noqa: E402
 from hostile.bombs import BOMBS, encoded  # noqa: E402
 from hostile.mutations import MUTATIONS, photo, seeds  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -175,11 +175,92 @@ def bad_checkpoints(share: float) -> dict[str, Any]:
     return {"checkpoints": sum(total.values()), "total": dict(sorted(total.items())), "by_file": by_file, "told": rows}
 
 
+def hostile_rows(share: float) -> dict[str, Any]:
+    """150 rows among sound ones: every row must end as an answer or a named error, and the sound ones as ever."""
+    from dragonfly.data import BadRow, read
+    from dragonfly.inference import load
+    from dragonfly.inference.batch import open_batch
+
+    number = max(26, round(150 * share))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checkpoints.make(folder / "model")
+        (folder / "good.png").write_bytes(encoded(photo(), "PNG"))
+        bad = rows.bad_rows(folder, number)
+        lines = [line for index, row in enumerate(bad) for line in (row, *([rows.good_row(index)] if index % 5 == 0 else []))]
+        (folder / "rows.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+        engine = load(folder / "model", device="cpu")
+        work = open_batch(folder / "rows.jsonl", folder / "answers.jsonl")
+        list(work.run(engine, 8, {"max_new_tokens": 2}))
+        records = [json.loads(line) for line in (folder / "answers.jsonl").read_bytes().splitlines()]
+        sound = [record for record in records if str(record["id"]).startswith("good")]
+        found = list(read(folder / "rows.jsonl", "question"))
+    return {
+        "rows": len(lines),
+        "ask": {
+            "lines": len(records),
+            "answers": sum("text" in record for record in records),
+            "errors": sum("error" in record for record in records),
+            "sound_rows_answered": sum("text" in record for record in sound),
+            "sound_rows": len(sound),
+            "kinds_of_error": len({str(record["error"])[:40] for record in records if "error" in record}),
+        },
+        "training_reader": dict(Counter("named" if isinstance(one, BadRow) else "sample" for one in found)),
+    }
+
+
+def killed_commands(share: float) -> dict[str, Any]:
+    """Commands killed at a random moment and run again: the output must be that of an unbroken run, with nothing left over."""
+    counts: dict[str, Counter[str]] = {}
+    told: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for command, (words, output) in processes.prepare(folder).items():
+            output.parent.mkdir(exist_ok=True)
+            begun = time.perf_counter()
+            processes.finish(processes.start(words))
+            seconds, expected = time.perf_counter() - begun, processes.digest(output)
+            for index in range(max(1, round(14 * share))):
+                shutil.rmtree(output.parent)
+                output.parent.mkdir()
+                code, said = processes.killed(words, output, seconds, random.Random(f"{command} {index}"))
+                left = processes.leftovers(output)
+                result = "equal" if code == 0 and processes.digest(output) == expected and not left else "different"
+                counts.setdefault(command, Counter())[result] += 1
+                if result == "different":
+                    told.append(f"{command}: exit {code}, left {left}, {said.strip()[-200:]}")
+    return {"killed": sum(sum(count.values()) for count in counts.values()), "by_command": counts, "told": told}
+
+
+def two_processes(share: float) -> dict[str, Any]:
+    """Two processes with one command and one output at once: one does it, the other is told; the output is that of one alone."""
+    rows_: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for command, (words, output) in processes.prepare(folder).items():
+            output.parent.mkdir(exist_ok=True)
+            processes.finish(processes.start(words))
+            expected = processes.digest(output)
+            shutil.rmtree(output.parent)
+            output.parent.mkdir()
+            ends = [processes.finish(one) for one in [processes.start(words), processes.start(words)]]
+            said = next((line for code, text in ends if code for line in text.splitlines() if line.startswith("error:")), "")
+            rows_[command] = {
+                "exit_codes": sorted(code for code, _ in ends),
+                "equal": processes.digest(output) == expected,
+                "told": said[:200].replace(str(folder), "FOLDER"),
+            }
+    return {"commands": len(rows_), "by_command": rows_}
+
+
 PARTS: dict[str, Callable[[float], dict[str, Any]]] = {
     "mutated_images": mutated,
     "image_bombs": bombs,
     "jpeg_second_reading": second_reading,
     "bad_checkpoints": bad_checkpoints,
+    "hostile_rows": hostile_rows,
+    "killed_commands": killed_commands,
+    "two_processes": two_processes,
 }
 
 

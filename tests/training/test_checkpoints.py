@@ -1,4 +1,5 @@
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,6 +53,26 @@ def test_rotation_counts_whole_checkpoints_alone(tmp_path: Path) -> None:
     assert sorted(folder.name for folder in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-3"]
 
 
+@pytest.fixture
+def foreground() -> Iterator[None]:
+    """Ctrl-C as in a command in the foreground, whatever these tests run in."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_what_ignores_an_interrupt_goes_on_ignoring_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = StopOnSignal()
+    try:
+        stop.on_train_begin(SimpleNamespace(device="cpu"), SimpleNamespace(), None)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        stop.give_back()
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops_at_the_end_of_the_step_and_the_old_handlers_come_back(number: signal.Signals) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
@@ -68,6 +89,7 @@ def test_a_signal_saves_and_stops_at_the_end_of_the_step_and_the_old_handlers_co
     assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == before
 
 
+@pytest.mark.usefixtures("foreground")
 def test_a_second_interrupt_stops_at_once() -> None:
     stop, state = StopOnSignal(), SimpleNamespace(global_step=1, max_steps=5)
     stop.on_train_begin(SimpleNamespace(device="cpu"), state, None)
