@@ -253,6 +253,26 @@ def two_processes(share: float) -> dict[str, Any]:
     return {"commands": len(rows_), "by_command": rows_}
 
 
+def number_formats(share: float) -> dict[str, Any]:
+    """nano's answers to 200 questions, in batches of eight against one by one, for the two number formats of a CPU."""
+    from dragonfly.__main__ import main as command
+    from dragonfly.evaluation.question import from_manifest
+    from dragonfly.inference import Row, load
+
+    counts: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        command(["synth", "--spec", "nano", "--split", "test", "--n", "60", "--seed", "77", "-o", f"{name}/pages"])
+        questions = list(from_manifest(Path(name) / "pages"))[: max(8, round(200 * share))]
+        asked = [Row(list(question.images), question.text) for question in questions]
+        for dtype in ("float32", "bfloat16"):
+            engine = load(device="cpu", dtype=dtype)
+            together = [answer.token_ids for answer in engine.ask_batch(asked, batch_size=8, max_new_tokens=24)]
+            alone = [engine.ask(row.images, row.question, max_new_tokens=24).token_ids for row in asked]
+            different = sum(one != other for one, other in zip(alone, together, strict=True))
+            counts[dtype] = {"questions": len(asked), "answers_that_differ": different}
+    return counts
+
+
 PARTS: dict[str, Callable[[float], dict[str, Any]]] = {
     "mutated_images": mutated,
     "image_bombs": bombs,
@@ -261,6 +281,7 @@ PARTS: dict[str, Callable[[float], dict[str, Any]]] = {
     "hostile_rows": hostile_rows,
     "killed_commands": killed_commands,
     "two_processes": two_processes,
+    "number_formats": number_formats,
 }
 
 

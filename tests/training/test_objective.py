@@ -1,13 +1,18 @@
 """The objective `text`, and how answers are measured; `answer` is what every other test trains."""
 
+import io
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from dragonfly.data import read
 from dragonfly.training import run
-from dragonfly.training.objective import answer_metrics
+from dragonfly.training.build import build_processor
+from dragonfly.training.objective import answer_metrics, encoded
 from tests.training import small
 
 
@@ -26,3 +31,22 @@ def test_an_answer_counts_when_all_its_tokens_are_predicted() -> None:
     predictions = np.array([[5, 6, 0, 7, 0, 0, 0], [0, 0, 8, 9, 1, 0, 0]])  # position i predicts the token at i + 1
     # Answers 5 6 and 7 are right, 8 9 9 is not: two of three; five of six tokens.
     assert answer_metrics(predictions, labels) == {"tokens": 5 / 6, "turns": 2 / 3, "num_turns": 3.0}
+
+
+def test_a_jpeg_that_lost_data_is_a_bad_row_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
+    small.recipe(tmp_path)
+    buffer = io.BytesIO()
+    Image.effect_noise((200, 150), 60).convert("RGB").save(buffer, "JPEG")
+    data = buffer.getvalue()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2] + b"\xff\xd9")
+    turns = [{"from": "human", "value": "<image>\nwhat?"}, {"from": "gpt", "value": "noise"}]
+    (tmp_path / "cut.json").write_text(json.dumps([{"image": "cut.jpg", "conversations": turns}]))
+    source = [{"name": "cut", "path": str(tmp_path / "cut.json")}]
+
+    def example(**options: Any) -> Any:
+        recipe = small.recipe(tmp_path, data={"train": source, **options})
+        return encoded(recipe, list(read(source[0]["path"])), build_processor(recipe))[0]  # pyright: ignore[reportArgumentType]
+
+    with pytest.raises(ValueError, match=r"cut.json row 0: .*a damaged or truncated JPEG file"):
+        example()
+    assert "labels" in example(missing_data="note") and "labels" in example(missing_data="ignore")

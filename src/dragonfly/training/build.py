@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from transformers import AutoProcessor, PreTrainedConfig
 
 from dragonfly.config import Config
+from dragonfly.inference.integrity import check_record
 from dragonfly.inference.loading import bundled_model
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.joining import Parts, joined_model, joined_processor, located, read_tower_config, stop_at_turns
@@ -84,6 +86,9 @@ def encoder_of(recipe: Recipe, tower: PreTrainedConfig) -> dict[str, Any]:
 
 
 def _loaded_processor(recipe: Recipe, checkpoint: str) -> DragonflyProcessor:
+    place = Path(existing(checkpoint))
+    if place.is_dir():
+        check_record(place)  # training from a damaged model would hide the damage
     processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(existing(checkpoint)))
     processor.image_processor.encoder = encoder_for(recipe.model, processor.image_processor.encoder)
     return processor

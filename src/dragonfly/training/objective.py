@@ -7,7 +7,7 @@ then gives the Trainer a `TrainingSetup`. Knows no optimiser and no files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,7 +71,7 @@ def encoded(
         max_length=data.max_length,
         seed=recipe.seed,
         max_bad_share=data.max_bad_share,
-        image_policy=processor.image_processor.image_policy,
+        image_policy=replace(processor.image_processor.image_policy, missing_data=data.missing_data),
         encode_sample=encode_sample,
     )
 

@@ -115,6 +115,9 @@ class Source(Config):
 class Data(Config):
     """`train_on`: `assistant`, the answers; `all`, everything after BOS. `audit`: rows per source looked at first.
 
+    `missing_data`: a JPEG that lost a part of its data is a bad row (`refuse`), or is used grey where it is missing (`note`);
+    `ignore` does not look, which saves a third of decoding for images that are trusted.
+
     A path in place of all this is one source to train on (`data=OUT/manifest.json`), the rest as it is here.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
     """
@@ -124,6 +127,7 @@ class Data(Config):
     train_on: Literal["assistant", "all"] = "assistant"
     max_length: int | None = Field(default=None, gt=0)
     max_bad_share: float = Share
+    missing_data: Literal["refuse", "note", "ignore"] = "refuse"
     group_by_length: bool = False
     streaming: bool = False
     workers: int = Field(default=0, ge=0)
