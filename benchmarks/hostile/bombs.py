@@ -283,7 +283,8 @@ def webp_canvas(side: int) -> bytes:
 
 
 WEBPS: dict[str, Make] = {
-    "as large as allowed, lossless": lambda: flat("WEBP", "RGBA", lossless=True, method=0),
+    "as large as allowed, lossless": lambda: flat("WEBP", "RGBA", 7094, 7094, lossless=True, method=0),
+    "8192 x 8192, lossless": lambda: flat("WEBP", "RGBA", lossless=True, method=0),
     "16383 x 16383": lambda: flat("WEBP", "RGB", 16383, 16383, lossless=True, method=0),
     "a large canvas of small frames": lambda: webp_canvas(SIDE),
     "a canvas of 2**24": lambda: webp_canvas(2**24),

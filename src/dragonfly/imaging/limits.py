@@ -20,6 +20,8 @@ MAX_TAG_VALUES = 2**17
 MAX_STRIP_SCANS = 4
 MAX_HEADER = 2**16
 _ZEROS = bytes(32)  # arithmetic coding ends in none, unlike that of WebP, where 873 zeros were seen at the end of a good file
+MAX_LOSSLESS_WEBP = 3 * 2**24
+"""Pixels; libwebp reads these slowly."""
 MAX_SLOW_VALUES = 3 * 2**19
 """Values that Pillow reads one by one in Python: plain PNM, PNM of an odd depth, run lengths of a BMP."""
 
@@ -103,7 +105,13 @@ def _webp(data: bytes, policy: ImagePolicy) -> None:
         check_pixels((int.from_bytes(start[4:7], "little") + 1, int.from_bytes(start[7:10], "little") + 1), policy)
     elif name == b"VP8L":
         bits = int.from_bytes(start[1:5], "little")
-        check_pixels(((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), policy)
+        size = ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        check_pixels(size, policy)
+        if size[0] * size[1] > MAX_LOSSLESS_WEBP:
+            raise ImageError(
+                f"holds {size[0]} x {size[1]} pixels as lossless WebP, more than {MAX_LOSSLESS_WEBP:,}, which are read slowly; "
+                "save it as PNG"
+            )
     elif name == b"VP8 ":
         width, height = int.from_bytes(start[6:8], "little"), int.from_bytes(start[8:10], "little")
         check_pixels((width & 0x3FFF, height & 0x3FFF), policy)

@@ -54,10 +54,11 @@ def fill_tower(tower: Any, source: str, dtype: torch.dtype | None = None) -> Non
     refuse_faults(source, faults)
     weights = loaded.state_dict()
     tower.load_state_dict({name: weights[name] for name in own}, assign=True)
-    for name, buffer in loaded.named_buffers():  # those that no checkpoint holds: positions, frequencies
+    # What no checkpoint of ours holds: positions, frequencies, and parameters of the family that nothing here uses.
+    held = {**dict(loaded.named_parameters()), **dict(loaded.named_buffers())}
+    for name in [name for name, _ in tower.named_buffers() if name not in own]:
         parent, _, key = name.rpartition(".")
-        if name not in own and name in dict(tower.named_buffers()):
-            tower.get_submodule(parent)._buffers[key] = buffer
+        tower.get_submodule(parent)._buffers[key] = held[name].detach()
 
 
 def tower_pixels(source: str) -> dict[str, Any]:
