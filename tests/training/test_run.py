@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import dragonfly
+from dragonfly.files import lock
 from dragonfly.models import DragonflyForConditionalGeneration
 from dragonfly.training import run
 from dragonfly.training.recipe import Recipe
@@ -170,3 +171,11 @@ def test_an_evaluation_source_is_in_the_loss_curve(shared: Path, tmp_path: Path)
     lines = [json.loads(line) for line in (output / "loss.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "eval_loss" in line] == [2]
     assert list(output.rglob("events.out.tfevents.*"))
+
+
+def test_two_do_not_train_into_one_folder(tmp_path: Path) -> None:
+    chosen = small.recipe(tmp_path, steps=1)
+    with lock(tmp_path / "out"), pytest.raises(ValueError, match=r"out is in use by process \d+ on "):
+        run(chosen)
+    assert not (tmp_path / "out").exists()
+    assert (run(chosen) / "dragonfly.json").is_file()
