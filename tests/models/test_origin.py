@@ -87,14 +87,26 @@ def test_changed_files_are_named(copy: Path) -> None:
     assert "names '../secret', which is no file of a model directory" in file_faults(copy, climbing, hash_below=math.inf)[0]
 
 
-def test_an_old_record_is_upgraded_in_memory_alone() -> None:
-    path = bundled_model() / "dragonfly.json"
-    before = path.read_bytes()
-    found = record(bundled_model())
-    assert path.read_bytes() == before and "schema" not in json.loads(before)  # written before there were schemas
+def test_an_old_record_is_upgraded_in_memory_alone(tmp_path: Path) -> None:
+    """As records were written before there were schemas."""
+    old = {
+        "version": "0.1.0",
+        "parameters": {"question_map": {"total": 4}},
+        "data": {"pictures": "a", "words": "b"},
+        "pictures": 5,
+    }
+    (tmp_path / "dragonfly.json").write_text(json.dumps(old))
+    found = record(tmp_path)
+    assert json.loads((tmp_path / "dragonfly.json").read_text()) == old
     assert found["schema"] == SCHEMA and found["files"] == {}
-    assert "query_projection" in found["parameters"] and "question_map" not in found["parameters"]
+    assert found["parameters"] == {"query_projection": {"total": 4}} and found["images"] == 5
     assert set(found["data"]) == {"pictures", "words"}  # names of sources stay
+
+
+def test_the_bundled_models_record_lists_its_files() -> None:
+    found = record(bundled_model())
+    assert found["schema"] == SCHEMA and set(found["files"]) == {file.name for file in model_files(bundled_model())}
+    assert file_faults(bundled_model(), found, hash_below=math.inf) == []
 
 
 @pytest.mark.parametrize(

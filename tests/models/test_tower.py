@@ -198,3 +198,14 @@ def test_pixels_are_normalised_as_the_towers_own_image_processor_does(tmp_path: 
     with pytest.raises(ValueError, match="type 'ijepa' are not known here"):
         tower_pixels(str(unknown))
     assert {"clip_vision_model", "siglip_vision_model", "dinov2"} <= set(MEAN_AND_STD)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_a_tower_is_looked_at_where_gradients_are_off(off: Any) -> None:
+    """As `generate` makes configurations; the size is one that no other test has looked at before."""
+    settings = towers.config("clip")
+    settings.intermediate_size = 40 if off is torch.no_grad else 44
+    with off():
+        assert num_prefix_tokens(settings) == 1
+        built = build_tower(settings, 2)
+    assert sum(parameter.requires_grad for parameter in built.parameters()) > 0 or off is torch.inference_mode

@@ -73,7 +73,9 @@ def structure_of(config: PreTrainedConfig) -> TowerStructure:
         ValueError: in one line, if the tower does not fit.
     """
     values = {key: value for key, value in config.to_dict().items() if key not in ("dtype", "_name_or_path", "name_or_path")}
-    return _structure_of(type(config), json.dumps(values, sort_keys=True, default=str))
+    # Which parameters get a gradient is looked at, whatever the caller has turned off.
+    with torch.inference_mode(False), torch.enable_grad():
+        return _structure_of(type(config), json.dumps(values, sort_keys=True, default=str))
 
 
 class PassOn(nn.Module):
