@@ -37,7 +37,8 @@ def hold_to_original(model: Any, original: Any, name: str, tokenizer: Any) -> No
             ours, theirs = (_two_steps(one, ids, mask) for one in (model, original))
             embeddings = model.get_input_embeddings()(ids)
             model(inputs_embeds=embeddings.roll(1, dims=-1), attention_mask=mask)
-            apart = _padded_from_alone(model, ids, mask)
+            # Without a cache the refusal below is what its user must read.
+            apart = 0.0 if ours is None else _padded_from_alone(model, ids, mask)
         except Exception as error:  # whatever a family raises on the usual arguments, its user reads one line
             raise refusal(name, original, f"it cannot be called as Dragonfly does ({one_line(error)})") from error
     if ours is None or theirs is None:
