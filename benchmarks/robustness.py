@@ -176,36 +176,98 @@ def bad_checkpoints(share: float) -> dict[str, Any]:
 
 
 def hostile_rows(share: float) -> dict[str, Any]:
-    """150 rows among sound ones: every row must end as an answer or a named error, and the sound ones as ever."""
-    from dragonfly.data import BadRow, read
-    from dragonfly.inference import load
-    from dragonfly.inference.batch import open_batch
-
-    number = max(26, round(150 * share))
+    """150 rows among sound ones, through four commands: every row ends as a result or a named error, the sound ones as ever."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         checkpoints.make(folder / "model")
         (folder / "good.png").write_bytes(encoded(photo(), "PNG"))
-        bad = rows.bad_rows(folder, number)
+        bad = rows.bad_rows(folder, max(26, round(150 * share)))
         lines = [line for index, row in enumerate(bad) for line in (row, *([rows.good_row(index)] if index % 5 == 0 else []))]
         (folder / "rows.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-        engine = load(folder / "model", device="cpu")
-        work = open_batch(folder / "rows.jsonl", folder / "answers.jsonl")
-        list(work.run(engine, 8, {"max_new_tokens": 2}))
-        records = [json.loads(line) for line in (folder / "answers.jsonl").read_bytes().splitlines()]
-        sound = [record for record in records if str(record["id"]).startswith("good")]
-        found = list(read(folder / "rows.jsonl", "question"))
+        sound = sum(b'"good ' in line for line in lines)
+        return {
+            "rows": len(lines),
+            "sound_rows": sound,
+            "ask": _rows_in_ask(folder),
+            "eval": _rows_in_eval(folder),
+            "train": _rows_in_train(folder),
+            "curate": _rows_in_curate(folder),
+        }
+
+
+def _rows_in_ask(folder: Path) -> dict[str, Any]:
+    output, model = folder / "answers.jsonl", folder / "model"
+    code, said = _ran("ask", "--batch", str(folder / "rows.jsonl"), "-o", str(output), "-m", str(model), *_SHORT)
+    records = [json.loads(line) for line in output.read_bytes().splitlines()]
+    return {"exit_code": code, "traceback": "Traceback" in said, "lines": len(records), **_answered(records)}
+
+
+def _rows_in_eval(folder: Path) -> dict[str, Any]:
+    """Rows that no question could be made of are named in run.json; the others are asked."""
+    run, task = folder / "run", f"jsonl:{folder / 'rows.jsonl'}"
+    code, said = _ran("eval", "--tasks", task, "--out", str(run), "-m", str(folder / "model"), *_SHORT)
+    document = json.loads((run / "run.json").read_bytes())
+    records = [json.loads(line) for file in run.glob("*/predictions.jsonl") for line in file.read_bytes().splitlines()]
+    scored = json.loads((run / "scores.json").read_bytes())["tasks"][task]
+    unreadable = document["unreadable"][task]
+    lines = len(records) + len(unreadable)
+    about = {"exit_code": code, "traceback": "Traceback" in said, "lines": lines, "unreadable": len(unreadable)}
+    return {**about, **_answered(records), "scored": scored["questions"]}
+
+
+def _rows_in_train(folder: Path) -> dict[str, Any]:
+    """Once over all rows, bad ones allowed: named in the log, each replaced by the next; and once with none allowed."""
+    recipe = processes.recipe(folder / "model", folder / "rows.jsonl", folder / "trained")
+    recipe["data"] |= {"max_bad_share": 1.0, "max_length": 512}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    code, said = _ran("train", str(folder / "recipe.json"))
+    strict, told = _ran("train", str(folder / "recipe.json"), "data.max_bad_share=0.0", f"output={folder / 'strict'}")
     return {
-        "rows": len(lines),
-        "ask": {
-            "lines": len(records),
-            "answers": sum("text" in record for record in records),
-            "errors": sum("error" in record for record in records),
-            "sound_rows_answered": sum("text" in record for record in sound),
-            "sound_rows": len(sound),
-            "kinds_of_error": len({str(record["error"])[:40] for record in records if "error" in record}),
-        },
-        "training_reader": dict(Counter("named" if isinstance(one, BadRow) else "sample" for one in found)),
+        "exit_code": code,
+        "traceback": "Traceback" in said + told,
+        "finished": (folder / "trained" / "dragonfly.json").is_file(),
+        "named": sum("rows.jsonl row" in line for line in said.splitlines()),
+        "none_allowed": {"exit_code": strict, "told": _error_of([(strict, told)], folder)},
+    }
+
+
+def _rows_in_curate(folder: Path) -> dict[str, Any]:
+    mix = {
+        "name": "m",
+        "sources": [{"name": "m", "path": str(folder / "rows.jsonl"), "format": "auto"}],
+        "steps": [{"step": "validate"}],
+    }
+    (folder / "mix.json").write_text(json.dumps(mix))
+    code, said = _ran("curate", str(folder / "mix.json"), "-o", str(folder / "set"))
+    from dragonfly.data import Manifest
+
+    kept = list(Manifest.open(folder / "set"))
+    faults = [json.loads(line) for line in (folder / "set" / "faults.jsonl").read_bytes().splitlines()]
+    sound = sum(sample.messages[0].text.strip() == "What is it?" for sample in kept)
+    return {
+        "exit_code": code,
+        "traceback": "Traceback" in said,
+        "kept": len(kept),
+        "named": len(faults),
+        "sound_rows_kept": sound,
+    }
+
+
+_SHORT = ("--batch-size", "8", "--max-new-tokens", "2", "--device", "cpu")
+
+
+def _ran(*words: str) -> tuple[int, str]:
+    return processes.finish(processes.start(processes.Command(words, Path())))
+
+
+def _answered(records: list[dict[str, Any]]) -> dict[str, Any]:
+    errors = [record["error"] for record in records if record.get("error")]
+    sound = [record for record in records if str(record["id"]).startswith("good")]
+    return {
+        "answers": len(records) - len(errors),
+        "errors": len(errors),
+        "sound_rows_answered": sum(not record.get("error") for record in sound),
+        "kinds_of_error": len({str(error)[:40] for error in errors}),
     }
 
 
@@ -214,43 +276,75 @@ def killed_commands(share: float) -> dict[str, Any]:
     counts: dict[str, Counter[str]] = {}
     told: list[str] = []
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for command, (words, output) in processes.prepare(folder).items():
-            output.parent.mkdir(exist_ok=True)
+        for title, command in processes.prepare(Path(name)).items():
+            command.clear()
             begun = time.perf_counter()
-            processes.finish(processes.start(words))
-            seconds, expected = time.perf_counter() - begun, processes.digest(output)
-            for index in range(max(1, round(14 * share))):
-                shutil.rmtree(output.parent)
-                output.parent.mkdir()
-                code, said = processes.killed(words, output, seconds, random.Random(f"{command} {index}"))
-                left = processes.leftovers(output)
-                result = "equal" if code == 0 and processes.digest(output) == expected and not left else "different"
-                counts.setdefault(command, Counter())[result] += 1
-                if result == "different":
-                    told.append(f"{command}: exit {code}, left {left}, {said.strip()[-200:]}")
-    return {"killed": sum(sum(count.values()) for count in counts.values()), "by_command": counts, "told": told}
+            processes.finish(processes.start(command))
+            seconds, expected = time.perf_counter() - begun, processes.digest(command)
+            for index in range(max(1, round(8 * share))):
+                command.clear()
+                code, said, cut = processes.killed(command, seconds, random.Random(f"{title} {index}"))
+                left = processes.leftovers(command)
+                same = code == 0 and processes.digest(command) == expected and not left
+                counts.setdefault(title, Counter())["different" if not same else "equal" if cut else "was quicker"] += 1
+                if not same:
+                    told.append(f"{title}: exit {code}, left {left}, {said.strip()[-200:]}")
+    cut = sum(count["equal"] + count["different"] for count in counts.values())
+    return {"killed": cut, "by_command": counts, "told": told}
 
 
 def two_processes(share: float) -> dict[str, Any]:
     """Two processes with one command and one output at once: one does it, the other is told; the output is that of one alone."""
     rows_: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for command, (words, output) in processes.prepare(folder).items():
-            output.parent.mkdir(exist_ok=True)
-            processes.finish(processes.start(words))
-            expected = processes.digest(output)
-            shutil.rmtree(output.parent)
-            output.parent.mkdir()
-            ends = [processes.finish(one) for one in [processes.start(words), processes.start(words)]]
-            said = next((line for code, text in ends if code for line in text.splitlines() if line.startswith("error:")), "")
-            rows_[command] = {
+        for title, command in processes.prepare(Path(name)).items():
+            command.clear()
+            processes.finish(processes.start(command))
+            expected = processes.digest(command)
+            command.clear()
+            ends = [processes.finish(one) for one in [processes.start(command), processes.start(command)]]
+            rows_[title] = {
                 "exit_codes": sorted(code for code, _ in ends),
-                "equal": processes.digest(output) == expected,
-                "told": said[:200].replace(str(folder), "FOLDER"),
+                "equal": processes.digest(command) == expected,
+                "told": _error_of(ends, Path(name)),
             }
     return {"commands": len(rows_), "by_command": rows_}
+
+
+def full_disk(share: float) -> dict[str, Any]:
+    """Every command's output on a disk too small for it: one line, exit 2, no temporary name left. Needs the right to mount."""
+    rows_: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as disk:
+        for title, command in processes.prepare(Path(name)).items():
+            command.clear()
+            processes.finish(processes.start(command))
+            needed = sum(file.stat().st_size for file in [command.output, *command.output.rglob("*")] if file.is_file())
+            small = command.into(Path(disk))
+            for part in (0.1, 0.5, 0.9)[: max(1, round(3 * share))]:
+                subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={max(4096, int(needed * part))}", "tmpfs", disk], check=True)
+                try:
+                    code, said = processes.finish(processes.start(small))
+                    left = processes.leftovers(small)
+                finally:
+                    subprocess.run(["umount", disk], check=True)
+                rows_[f"{title}, room for {part:.0%}"] = {
+                    "exit_code": code,
+                    "lines": len([line for line in said.splitlines() if "error" in line.lower()]),
+                    "traceback": "Traceback" in said,
+                    "left": left,
+                    "told": _error_of([(code, said)], Path(name)).replace(disk, "DISK"),
+                }
+    return {
+        "runs": len(rows_),
+        "one_line": sum(row["exit_code"] == 2 and not row["traceback"] and not row["left"] for row in rows_.values()),
+        "by_command": rows_,
+    }
+
+
+def _error_of(ends: list[tuple[int, str]], folder: Path) -> str:
+    """The error line of the first process that failed, without this run's temporary folder."""
+    said = next((line for code, text in ends if code for line in text.splitlines() if line.startswith("error:")), "")
+    return said[:200].replace(str(folder), "FOLDER")
 
 
 def number_formats(share: float) -> dict[str, Any]:
@@ -281,6 +375,7 @@ PARTS: dict[str, Callable[[float], dict[str, Any]]] = {
     "hostile_rows": hostile_rows,
     "killed_commands": killed_commands,
     "two_processes": two_processes,
+    "full_disk": full_disk,
     "number_formats": number_formats,
 }
 

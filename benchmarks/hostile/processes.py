@@ -1,4 +1,4 @@
-"""Commands that are killed, and commands that two processes run on one output at once: what is there afterwards."""
+"""Commands that are killed, that two processes run on one output at once, and that find no room: what is there afterwards."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +22,82 @@ from hostile.mutations import photo
 VOLATILE = ("timings", "confidence", "selections")  # of an answer: times, and numbers that rounding moves among batch mates
 
 
-def prepare(folder: Path) -> dict[str, tuple[list[str], Path]]:
-    """Command and output by name, the output below a folder of its own."""
-    model, rows = folder / "model", folder / "rows.jsonl"
+@dataclass(frozen=True)
+class Command:
+    """`words` write `output`; `kept` are patterns of the files in it whose content is the same after every run.
+
+    `done` is the file that only a finished run has, "" for the output itself; None where a finished run may be started again.
+    """
+
+    words: tuple[str, ...]
+    output: Path
+    kept: tuple[str, ...] = ("**/*",)
+    done: str | None = ""
+
+    @property
+    def finished(self) -> bool:
+        return self.done is not None and (self.output / self.done).exists()
+
+    def into(self, folder: Path) -> Command:
+        """The same command with its output in another folder."""
+        target = folder / self.output.name
+        words = tuple(word.replace(str(self.output), str(target)) for word in self.words)
+        return replace(self, words=words, output=target)
+
+    def clear(self) -> None:
+        shutil.rmtree(self.output.parent, ignore_errors=True)
+        self.output.parent.mkdir()
+
+
+def prepare(folder: Path) -> dict[str, Command]:
+    """Every command that writes more than one file or row, by name, on a tiny model and 60 rows; outputs go below `out`."""
+    model, rows, out = folder / "model", folder / "rows.jsonl", folder / "out"
     checkpoints.make(model)
     (folder / "good.png").write_bytes(encoded(photo(), "PNG"))
-    rows.write_text("".join(json.dumps({"id": n, "image": "good.png", "question": f"{n}?"}) + "\n" for n in range(60)))
-    answers = folder / "out" / "answers.jsonl"
-    options = ["--batch-size", "4", "--max-new-tokens", "4", "--device", "cpu"]
+    row = {"image": "good.png", "answer": "red"}
+    rows.write_text("".join(json.dumps({"id": n, "question": f"{n}?", "group": n % 6, **row}) + "\n" for n in range(60)))
+    stage, mix = folder / "recipe.json", folder / "mix.json"  # YAML reads JSON
+    stage.write_text(json.dumps(recipe(model, rows, out / "trained")))
+    steps = ({"step": "validate"}, {"step": "dedupe_exact"}, {"step": "split", "eval_share": 0.2, "by": "group"})
+    mix.write_text(
+        json.dumps({"name": "mine", "sources": [{"name": "mine", "path": str(rows), "format": "auto"}], "steps": steps})
+    )
+    asked = ("-m", str(model), "--batch-size", "4", "--max-new-tokens", "4", "--device", "cpu")
+    answers, run, pages = str(out / "answers.jsonl"), str(out / "run"), str(out / "pages")
     return {
-        "ask": (["ask", "--batch", str(rows), "-o", str(answers), "-m", str(model), *options], answers),
-        "convert": (["convert", str(model), str(folder / "out" / "converted")], folder / "out" / "converted"),
-        "synth": (
-            ["synth", "--spec", "nano", "--split", "test", "--n", "60", "--seed", "1", "-o", str(folder / "out" / "pages")],
-            folder / "out" / "pages",
+        "ask": Command(("ask", "--batch", str(rows), "-o", answers, *asked), out / "answers.jsonl", done=None),
+        "eval": Command(
+            ("eval", "--tasks", f"jsonl:{rows}", "--out", run, *asked), out / "run", ("scores.json", "*/pred*.jsonl"), done=None
+        ),
+        "train": Command(
+            ("train", str(stage)), out / "trained", ("model.safetensors", "loss.jsonl", "*.json"), done="dragonfly.json"
+        ),
+        "convert": Command(("convert", str(model), str(out / "converted")), out / "converted"),
+        "synth": Command(("synth", "--spec", "nano", "--split", "test", "--n", "60", "--seed", "1", "-o", pages), out / "pages"),
+        "curate": Command(
+            ("curate", str(mix), "-o", str(out / "set")), out / "set", ("**/manifest.json", "**/*.parquet", "DATA_CARD.md")
         ),
     }
 
 
-def start(command: list[str]) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "dragonfly", *command]
+def recipe(model: Path, rows: Path, output: Path) -> dict[str, Any]:
+    return {
+        "name": "hostile",
+        "init_from": {"checkpoint": str(model)},
+        "trainable": ["vision_tower", "multi_modal_projector", "language_model", "lm_head"],
+        "data": {"train": [{"name": "rows", "path": str(rows)}], "audit": 4},
+        "optim": {"learning_rate": 1e-3, "warmup": 0.1, "weight_decay": 0.1},
+        "batch": {"global_size": 4, "per_device": 2},
+        "steps": 8,
+        "save": {"every": 1, "keep": 2},
+        "log": {"tensorboard": False},
+        "output": str(output),
+    }
+
+
+def start(command: Command) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    words = [sys.executable, "-m", "dragonfly", *command.words]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -49,22 +106,23 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
-def killed(command: list[str], output: Path, seconds: float, dice: random.Random) -> tuple[int, str]:
-    """Kill the command somewhere within `seconds`, then run it to its end: (exit code, what it said)."""
+def killed(command: Command, seconds: float, dice: random.Random) -> tuple[int, str, bool]:
+    """Kill the command somewhere within `seconds`, then run it to its end: (exit code, what it said, whether it was cut off)."""
     process = start(command)
     time.sleep(dice.uniform(0.3, 1.0) * seconds)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    if output.is_dir():  # it was quicker
-        return 0, ""
-    return finish(start(command))
+    if process.returncode == 0 or command.finished:  # it was quicker
+        return 0, "", False
+    return *finish(start(command)), True
 
 
-def digest(output: Path) -> str:
+def digest(command: Command) -> str:
     """Of an output's bytes, but for what differs between any two runs."""
-    found = hashlib.sha256()
-    for file in sorted(output.rglob("*")) if output.is_dir() else [output]:
-        if not file.is_file() or file.name in ("dragonfly.json", "run.json"):
+    found, output = hashlib.sha256(), command.output
+    files = {file for pattern in command.kept for file in output.glob(pattern)} if output.is_dir() else {output}
+    for file in sorted(files):
+        if not file.is_file() or file.name in ("dragonfly.json", "run.json", "cost.json"):
             continue
         data: Any = file.read_bytes()
         if file.suffix == ".jsonl":
@@ -75,6 +133,7 @@ def digest(output: Path) -> str:
     return found.hexdigest()
 
 
-def leftovers(output: Path) -> list[str]:
-    """Temporary names beside an output; lock files stay by design."""
-    return sorted(file.name for file in output.parent.glob(".*.tmp"))
+def leftovers(command: Command) -> list[str]:
+    """Temporary names beside an output and below it; lock files stay by design."""
+    beside = [*command.output.parent.glob(".*.tmp"), *command.output.parent.glob("*.work")]
+    return sorted(file.name for file in [*beside, *command.output.glob("**/.*.tmp")])

@@ -15,6 +15,7 @@ from dragonfly.curation import ingest
 from dragonfly.curation.run import curate
 from dragonfly.curation.steps import STEPS
 from dragonfly.data import Manifest, read
+from dragonfly.files import lock
 from tests.curation.fakes import FakeMix, FakeSource, FakeStep, saved
 
 STEPS_OF_MIX = (
@@ -72,7 +73,7 @@ def test_the_set_is_a_manifest_with_its_card_and_record(made: Path) -> None:
     assert counts["mixture"][1] == counts["split"][1] == 24
     assert {step: i - o for step, (i, o, _) in counts.items()} == {step: sum(d.values()) for step, (*_, d) in counts.items()}
     assert '"reason": "missing-image"' in (made / "out" / "faults.jsonl").read_text()
-    assert sorted(path.name for path in made.iterdir()) == ["images", "out", "rows.jsonl"]
+    assert sorted(path.name for path in made.iterdir()) == [".out.lock", "images", "out", "rows.jsonl"]
 
 
 def test_the_card_tells_counts_licences_steps_and_examples(made: Path) -> None:
@@ -202,3 +203,10 @@ def test_the_output_trains_without_conversion(made: Path, tmp_path: Path) -> Non
     output = run(small.recipe(tmp_path, data=data, steps=1, output=str(tmp_path / "trained")))
     about = json.loads((output / "dragonfly.json").read_text())
     assert about["data"]["curated"] == Manifest.open(made / "out").sha256
+
+
+def test_two_do_not_make_one_folder(tmp_path: Path) -> None:
+    rows(tmp_path)
+    with lock(tmp_path / "out"), pytest.raises(ValueError, match=r"out is in use by process \d+ on "):
+        curate(mix(tmp_path), tmp_path / "out")
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.work").exists()

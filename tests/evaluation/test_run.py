@@ -140,9 +140,23 @@ def test_rows_beyond_the_limit_are_not_read(tmp_path: Path) -> None:
     file = write_qa(tmp_path, yes_no_rows(4))
     with file.open("a") as rows:
         rows.write("{broken\n")
-    ((_, questions, train),) = load_questions(Settings(tasks=(f"jsonl:{file}",), limit=3))
-    assert ([question.id for question in questions], train) == (["q0", "q1", "q2"], None)
-    with pytest.raises(ValueError, match=r"row 4: .*repair the row"):
+    (one,) = load_questions(Settings(tasks=(f"jsonl:{file}",), limit=3))
+    assert ([question.id for question in one.questions], one.train, one.unreadable) == (["q0", "q1", "q2"], None, ())
+    (whole,) = load_questions(Settings(tasks=(f"jsonl:{file}",)))
+    assert len(whole.questions) == 4 and [row.row for row in whole.unreadable] == [4]
+
+
+def test_a_row_that_is_no_question_is_left_out_and_named(tmp_path: Path) -> None:
+    file = write_qa(tmp_path, yes_no_rows(4))
+    expected = run(RuleEngine(), tmp_path / "sound", tasks=(f"jsonl:{file}",))["tasks"][f"jsonl:{file}"]
+    with file.open("a") as rows:
+        rows.write('{"question": "who?"}\n')
+    scores = run(RuleEngine(), tmp_path / "out", tasks=(f"jsonl:{file}",))["tasks"][f"jsonl:{file}"]
+    (named,) = scores.pop("unreadable")
+    assert scores == expected and "qa.jsonl row 4: missing-field" in named
+    assert rescore(tmp_path / "out")["tasks"][f"jsonl:{file}"]["unreadable"] == [named]
+    file.write_text("{broken\n")
+    with pytest.raises(ValueError, match=r"has no questions in .*qa.jsonl row 0: .*; repair the row"):
         load_questions(Settings(tasks=(f"jsonl:{file}",)))
 
 

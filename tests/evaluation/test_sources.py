@@ -31,7 +31,8 @@ def snapshot(cache: Path, name: str, revision: str = "main") -> Path:
 
 def test_a_task_is_read_from_its_data_set_on_the_hub(cache: Path) -> None:
     qa_hub(YES_NO)(snapshot(cache, "flaviagiammarino/vqa-rad"))
-    ((_, questions, train),) = load_questions(Settings(tasks=("vqa_rad",)))
+    (found,) = load_questions(Settings(tasks=("vqa_rad",)))
+    questions, train = found.questions, found.train
     assert [question.answers for question in questions] == [(answer,) for answer in YES_NO]
     assert isinstance(questions[0].images[0], bytes)
     assert [question.answers for question in train or []] == [("lung",)]
@@ -93,7 +94,8 @@ def test_a_task_reads_our_manifest_with_its_own_prompt_and_metrics(tmp_path: Pat
 
     write_manifest([sample(n) for n in range(3)], tmp_path / "data/textvqa", store_images="bytes")
     settings = Settings(tasks=("textvqa", "textvqa_ocr"), data=str(tmp_path / "data"))
-    for task, questions, train in load_questions(settings):
+    for one in load_questions(settings):
+        task, questions, train = one.task, one.questions, one.train
         assert [question.answers for question in questions] == [("red", "crimson")] * 3
         assert (train, task.metrics[0].name) == (None, "vqa_accuracy")
     assert read_train(find_task("vqa_rad"), tmp_path / "data/textvqa") is None

@@ -91,7 +91,8 @@ def test_a_constant_answer_scores_its_base_rate_and_a_broken_image_lowers_it(
 
 def run_layout(layout: Layout, folder: Path, broken: str | None = None) -> tuple[dict, RuleEngine]:
     settings = Settings(tasks=(layout.task,), data=str(folder / "data"), with_baselines=False)
-    ((task, questions, train),) = load_questions(settings)
+    (one,) = load_questions(settings)
+    task, questions, train = one.task, one.questions, one.train
     changed = [replace(question, images=(b"nothing",)) if question.id == broken else question for question in questions]
     engine = RuleEngine(lambda _: layout.reply)
     judge: Any = RuleJudge(layout.judge) if layout.judge else None
@@ -201,7 +202,7 @@ def test_real_samples(task: str, folder: str, count: int, reply: str, hits: int 
         pytest.skip("the real sample is not here")
     settings = Settings(tasks=(task,), data=str(SHARED / "realdata" / folder), with_baselines=False)
     work = load_questions(settings)
-    assert len(work[0][1]) == count
+    assert len(work[0].questions) == count
     if hits is not None:
 
         class Blind(RuleEngine):

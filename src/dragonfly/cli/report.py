@@ -61,6 +61,7 @@ def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
     run = replace(pages.open_run(folder), costs={})  # costs differ from time to time, report.md shall not
     pages.write_markdown(pages.page([run]), folder / "report.md")
     broken = [(name, row) for name, task in scores["tasks"].items() for row in task["broken"]]
+    unreadable = [row for task in scores["tasks"].values() for row in task.get("unreadable", ())]
     if as_json:
         common.print_json(scores)
     else:
@@ -69,8 +70,12 @@ def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
         common.say(f"{name} {row['id']}: {row['error']}")
     if broken:
         common.say(f"{len(broken)} questions could not be asked and count as wrong")
+    for row in unreadable:
+        common.say(row)
+    if unreadable:
+        common.say(f"{len(unreadable)} rows are no question and are left out; repair them and choose another --out")
     common.say(f"scores, report and predictions: {folder}")
-    return 1 if broken else 0
+    return 1 if broken or unreadable else 0
 
 
 def print_tables(scores: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ def _score_of(recipe: Any) -> Any:
     settings = Settings(tasks=(best.task,), data=best.data, limit=best.limit, with_baselines=False)
     check_judge(settings, None)
     work = load_questions(settings)  # a fault of the task shows before the training
-    known = [metric.name for metric in work[0][0].metrics]
+    known = [metric.name for metric in work[0].task.metrics]
     if best.metric is not None and best.metric not in known:
         raise ValueError(f"best.metric: task {best.task!r} has no metric {best.metric!r}; it has {', '.join(known)}")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragonfly.data.manifest import NAME, Manifest
-from dragonfly.files import atomic_directory, result_header, write_json, write_text
+from dragonfly.files import atomic_directory, lock, result_header, write_json, write_text
 
 from .engine import start
 from .export import data_card, write_set
@@ -39,9 +39,14 @@ def curate(mix: Mix, out: str | Path, *, ray: str | None = None, workers: int | 
     """Run every step of `mix` and write the folder `out`; return the path of its manifest.json.
 
     `ray` is the address of a Ray cluster (`auto` for the one here), `workers` the number of shares that the work is divided into.
-    ValueError when `out` is not empty, a source cannot be read, or a step leaves no row.
+    ValueError when `out` is not empty, a source cannot be read, or a step leaves no row; `InUse` where another process is at it.
     """
     out = Path(out).absolute()
+    with lock(out):
+        return _curate(mix, out, ray, workers)
+
+
+def _curate(mix: Mix, out: Path, ray: str | None, workers: int | None) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists and is not empty; remove it or name another folder")
     start(ray)

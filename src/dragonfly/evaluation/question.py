@@ -1,7 +1,7 @@
 """One question of a benchmark, and how rows of files become questions.
 
-A row without question or answer is a ValueError that names file and row. Images are named here and opened only when they are
-asked about, so that a broken one is counted instead of lost.
+A row without question or answer is a `BadRow` that names file and row. Images are named here and opened only when they are asked
+about, so that a broken one is counted instead of lost.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dragonfly.data import BadSample, Manifest, Sample
+from dragonfly.data import BadRow, BadSample, Manifest, Sample
 from dragonfly.data.readers.files import file_rows
 from dragonfly.files import sha256
 
@@ -81,29 +81,33 @@ RowReader = Callable[[dict[str, Any], Path], dict[str, Any]]
 """A row of a published file and its folder -> the fields of a `Question` that differ from `read_rows`' own."""
 
 
-def read_rows(files: Iterable[Path], change: RowReader | None = None) -> Iterator[Question]:
+def read_rows(files: Iterable[Path], change: RowReader | None = None) -> Iterator[Question | BadRow]:
     """Questions of .jsonl, .json and .parquet files whose rows hold `question`, `answer` (or `answers`) and `image(s)`.
 
     `id`, `options` or `choices` are used where present; all other plain values become `meta`. `change` gives the fields that a
-    published layout keeps elsewhere; with a true `skip` among them, the row is no part of the task. ValueError for a row without
+    published layout keeps elsewhere; with a true `skip` among them, the row is no part of the task. A `BadRow` for one without
     question, answer or readable image name.
     """
     for file in files:
         for number, row in enumerate(file_rows(file)):
-            place = f"{file} row {number}"
-            if isinstance(row, BadSample) or not isinstance(row, dict):
-                raise ValueError(f"{place}: {row if isinstance(row, BadSample) else 'not an object'}; repair the row")
-            fields = change(row, file.parent) if change else {}
-            if not fields.pop("skip", False):
-                yield _question(row, fields, file.parent, f"{file.stem}-{number}", place)
+            try:
+                if isinstance(row, BadSample):
+                    raise row
+                if not isinstance(row, dict):
+                    raise BadSample("not-a-row", f"{type(row).__name__}; each row is an object with named fields")
+                fields = change(row, file.parent) if change else {}
+                if not fields.pop("skip", False):
+                    yield _question(row, fields, file.parent, f"{file.stem}-{number}")
+            except BadSample as error:
+                yield BadRow(str(file), number, error.reason, error.detail)
 
 
-def _question(row: dict[str, Any], fields: dict[str, Any], folder: Path, default_id: str, place: str) -> Question:
+def _question(row: dict[str, Any], fields: dict[str, Any], folder: Path, default_id: str) -> Question:
     merged = {**row, **fields}
     text, answers = merged.get("question"), _texts(merged.get("answers", merged.get("answer")))
     if not isinstance(text, str) or not text.strip() or not answers:
-        raise ValueError(f"{place}: a question needs a text under 'question' and its 'answer'; the row has {', '.join(row)}")
-    images = tuple(_image(image, folder, place) for image in _listed(merged.get("images", merged.get("image"))))
+        raise BadSample("missing-field", f"a question needs a text under 'question' and its 'answer'; the row has {_named(row)}")
+    images = tuple(_image(image, folder) for image in _listed(merged.get("images", merged.get("image"))))
     options = next((merged[key] for key in OPTION_KEYS if merged.get(key) is not None), ())
     meta = {key: value for key, value in merged.items() if key not in _OWN and isinstance(value, str | int | float | bool)}
     identity = default_id if merged.get("id") is None else str(merged["id"])
@@ -129,7 +133,11 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(str(item) for item in _listed(value))
 
 
-def _image(image: Any, folder: Path, place: str) -> str | bytes:
+def _named(row: dict[str, Any]) -> str:
+    return ", ".join(map(str, row))[:200] or "nothing"
+
+
+def _image(image: Any, folder: Path) -> str | bytes:
     """A path relative to the file, or the encoded bytes as Hugging Face datasets keep them."""
     if isinstance(image, dict):
         image = image.get("bytes") or image.get("path")
@@ -137,4 +145,4 @@ def _image(image: Any, folder: Path, place: str) -> str | bytes:
         return image
     if isinstance(image, str) and image:
         return image if "://" in image else str(folder / image)
-    raise ValueError(f"{place}: an image is {json.dumps(str(image))[:80]}; accepted: a path or encoded bytes")
+    raise BadSample("broken-image", f"an image is {json.dumps(str(image))[:80]}; accepted: a path or encoded bytes")

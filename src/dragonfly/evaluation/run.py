@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from dragonfly.data import BadRow
 from dragonfly.files import lock, one_line, result_header, sha256, write_json
 from dragonfly.inference import Answer, Row
 
@@ -44,8 +45,17 @@ class Asker(Protocol):
     def ask_batch(self, rows: Sequence[Row], *, batch_size: int, **options: Any) -> list[Answer]: ...
 
 
-Work = list[tuple[TaskSpec, list[Question], list[Question] | None]]
-"""Every task with its questions and those of its train split, where there is one."""
+@dataclass(frozen=True)
+class TaskQuestions:
+    """A task with its questions, those of its train split where there is one, and the rows that no question could be made of."""
+
+    task: TaskSpec
+    questions: list[Question]
+    train: list[Question] | None = None
+    unreadable: tuple[BadRow, ...] = ()
+
+
+Work = list[TaskQuestions]
 
 Progress = Callable[[str, int, int], None]
 """(what is asked, done, of how many)"""
@@ -114,10 +124,10 @@ def ask(
     shard: Shard | None = None,
 ) -> None:
     """Ask the questions that `out` has no answer to yet, or one worker's part of them; score nothing. Errors as in `evaluate`."""
-    counts = {task.name: len(questions) for task, questions, _ in work}
     with lock(out.with_name(f"{out.name}.{shard.folder}") if shard else out):
-        _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})), counts, shard.count if shard else None)
-        for task, questions, train in work:
+        _open_run(out, json.loads(json.dumps({"model": model, **asdict(settings)})), work, shard.count if shard else None)
+        for one in work:
+            task, questions = one.task, one.questions
             folder = out / folder_name(task.name) / (shard.folder if shard else "")
             for variant in VARIANTS if settings.with_baselines else VARIANTS[:1]:
                 asked = _variant(questions, variant)
@@ -125,7 +135,7 @@ def ask(
                     part = shard.part(asked) if shard else asked
                     _ask_all(engine, task, settings, part, folder / _file(variant), progress)
             if settings.with_baselines:
-                write_json(folder / MAJORITY, asdict(controls.majority(questions, train)))
+                write_json(folder / MAJORITY, asdict(controls.majority(questions, one.train)))
         if shard is None:
             _write_costs(out, settings.tasks)
 
@@ -145,18 +155,22 @@ def _write_costs(out: Path, tasks: Sequence[str]) -> None:
 
 
 def load_questions(settings: Settings) -> Work:
-    """The questions of every task. Faults of the data, except broken images, raise ValueError here, before a model is loaded."""
+    """The questions of every task, and the rows that are none. ValueError, before a model is loaded, where all rows are."""
     work: Work = []
     for name in settings.tasks:
         task = find_task(name)
         task.check()
         folder = folder_of(task, settings.data) if name in TASKS else None
         found = task.read(Path()) if folder is None else read_questions(task, folder)
-        questions = list(islice(found, settings.limit))
+        rows = list(islice(found, settings.limit))
+        questions = [row for row in rows if isinstance(row, Question)]
+        unreadable = tuple(row for row in rows if isinstance(row, BadRow))
         if not questions:
-            raise ValueError(f"task {name!r} has no questions in {task.source}")
+            first = f"; {unreadable[0]}; repair the row" if unreadable else ""
+            raise ValueError(f"task {name!r} has no questions in {task.source}{first}")
         _check(name, task, questions, settings)
-        work.append((task, questions, read_train(task, folder) if folder and settings.with_baselines else None))
+        train = read_train(task, folder) if folder and settings.with_baselines else None
+        work.append(TaskQuestions(task, questions, train, unreadable))
     return work
 
 
@@ -171,9 +185,9 @@ def _check(name: str, task: TaskSpec, questions: list[Question], settings: Setti
             raise ValueError(f"task {name!r} has no meta key {key!r} to break down by; known: {', '.join(known) or 'none'}")
 
 
-def _open_run(out: Path, settings: dict[str, Any], counts: dict[str, int], workers: int | None) -> None:
+def _open_run(out: Path, settings: dict[str, Any], work: Work, workers: int | None) -> None:
     """Write run.json, or check that the one that is there belongs to the same run."""
-    path = out / "run.json"
+    path, counts = out / "run.json", {one.task.name: len(one.questions) for one in work}
     if path.is_file():
         run = read_run(out)
         recorded = run["settings"]
@@ -195,7 +209,9 @@ def _open_run(out: Path, settings: dict[str, Any], counts: dict[str, int], worke
     elif out.is_dir() and any(not file.name.startswith(".run.json.") for file in out.iterdir()):  # another worker's, half written
         raise ValueError(f"{out} is not empty and holds no run; choose another folder with --out")
     else:
-        write_json(path, {**result_header(), "settings": settings, "questions": counts, "workers": workers})
+        unreadable = {one.task.name: list(map(str, one.unreadable)) for one in work if one.unreadable}
+        about = {"settings": settings, "questions": counts, "unreadable": unreadable, "workers": workers}
+        write_json(path, {**result_header(), **about})
 
 
 def read_run(out: Path) -> dict[str, Any]:
@@ -274,7 +290,9 @@ def rescore(out: Path, judge: Judge | None = None, progress: Progress = lambda *
         if task.rubric is not None and judge is not None:
             judge_replies(task, variants, folder, judge, progress)
         read = {variant: with_verdicts(task, records, folder) for variant, records in variants.items()}
-        scores["tasks"][name] = {**score_task(task, read, chosen, tuple(settings["by"])), **judge_name(task, folder)}
+        unreadable = {"unreadable": rows} if (rows := run.get("unreadable", {}).get(name)) else {}
+        scored = score_task(task, read, chosen, tuple(settings["by"]))
+        scores["tasks"][name] = {**scored, **unreadable, **judge_name(task, folder)}
     if run.get("workers"):
         _write_costs(out, settings["tasks"])
     write_json(out / "scores.json", scores)

@@ -88,6 +88,24 @@ def test_every_bad_row_is_named_and_none_is_dropped(folder: Path) -> None:
         count_bad(rows, 0.1)
 
 
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_rows_that_cannot_be_written_again_are_named(tmp_path: Path, suffix: str) -> None:
+    deep: Any = "a"
+    for _ in range(120):
+        deep = {"a": deep}
+    rows = [
+        {"question": "half \ud800", "answer": "a"},
+        {"question": "deep", "answer": "a", "meta": deep},
+        {"question": "whole \U0001f409", "answer": "a"},
+    ]
+    path = tmp_path / f"rows.{suffix}"
+    path.write_text(json.dumps(rows) if suffix == "json" else "\n".join(map(json.dumps, rows)))
+    half, nested, whole = read(path)
+    assert isinstance(half, BadRow) and (half.reason, half.row) == ("not-text", 0)
+    assert isinstance(nested, BadRow) and (nested.reason, nested.row) == ("too-deep", 1)
+    assert isinstance(whole, Sample) and "\U0001f409" in whole.messages[0].text
+
+
 def test_image_root_and_folders_of_shards(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     for number in (1, 0):

@@ -4,6 +4,7 @@ Promises to name the file that cannot be read. A damaged line of a .jsonl file i
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from ..parquet import import_pyarrow
 SUFFIXES = (".json", ".jsonl", ".parquet")
 
 _BATCH_ROWS = 256
+_MAX_DEPTH = 100
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def data_files(path: Path) -> list[Path]:
@@ -31,11 +34,21 @@ def data_files(path: Path) -> list[Path]:
 
 
 def file_rows(path: Path) -> Iterator[Any]:
-    """The file's rows in order; a line that is not JSON comes as the `BadSample` that says so."""
-    suffix = path.suffix.lower()
-    if suffix == ".jsonl":
-        return _jsonl_rows(path)
-    return _parquet_rows(path) if suffix == ".parquet" else _json_rows(path)
+    """The file's rows in order; what is not JSON, or is JSON that cannot be written again, comes as the `BadSample` that says so."""
+    readers = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+    for row in readers.get(path.suffix.lower(), _json_rows)(path):
+        yield BadSample("too-deep", f"nested more than {_MAX_DEPTH} deep") if _is_too_deep(row) else row
+
+
+def _is_too_deep(row: Any) -> bool:
+    """Whether `row` has more levels than code that follows it recursively (copies, hashes, writers) can be trusted with."""
+    level = [row]
+    for _ in range(_MAX_DEPTH):
+        nested = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        if not nested:
+            return False
+        level = [value for values in nested for value in values]
+    return True
 
 
 def _jsonl_rows(path: Path) -> Iterator[Any]:
@@ -43,19 +56,33 @@ def _jsonl_rows(path: Path) -> Iterator[Any]:
         for line in file:
             if line.strip():
                 try:
-                    yield json.loads(line)
+                    row = json.loads(line)
                 except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
                     yield BadSample("not-json", str(error))
+                else:
+                    yield _as_text(row) if _SURROGATE.search(line) else row
 
 
 def _json_rows(path: Path) -> Iterator[Any]:
+    data = path.read_bytes()
     try:
-        rows = json.loads(path.read_bytes())
+        rows = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}; a file with one object per line is named .jsonl") from None
     if not isinstance(rows, list):
         raise ValueError(f"{path} holds a {type(rows).__name__}; expected a list of rows")
-    yield from rows
+    yield from map(_as_text, rows) if _SURROGATE.search(data) else rows
+
+
+def _as_text(row: Any) -> Any:
+    """The row, unless its text holds half a surrogate pair, which JSON can spell and no text file, tokenizer or table can hold."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        return BadSample("not-text", f"half a surrogate pair, {error.object[error.start]!a}")
+    except RecursionError:  # too deep, which is said of it elsewhere
+        pass
+    return row
 
 
 def _parquet_rows(path: Path) -> Iterator[Any]:

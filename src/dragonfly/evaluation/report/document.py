@@ -141,6 +141,8 @@ def _task(run: Run, name: str, with_reported: bool, art: Art) -> list[Block]:
     if "majority" in task["baselines"]:
         majority = task["baselines"]["majority"]
         blocks.append(Text(f'Majority answer: "{majority["answer"]}", counted in the {majority["origin"]}.'))
+    if rows := task.get("unreadable"):
+        blocks += [Text(f"{len(rows)} rows are no question and are left out:"), Items(rows)]
     if task["broken"]:
         blocks.append(Text(f"{len(task['broken'])} questions could not be asked and count as wrong:"))
         blocks.append(Items([f"{row['id']}: {row['error']}" for row in task["broken"]]))

@@ -173,7 +173,7 @@ class _Images:
         try:
             task = find_task(self.task)
             folder = folder_of(task, self.run.settings["data"]) if self.task in TASKS else Path()
-            return {question.id: question for question in read_questions(task, folder)}
+            return {question.id: question for question in read_questions(task, folder) if isinstance(question, Question)}
         except (ValueError, OSError):
             return {}
 

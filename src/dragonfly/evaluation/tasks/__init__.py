@@ -4,31 +4,30 @@ The first metric is the headline. Protocols are those of the harness named in th
 variant is part of a metric's or a task's name. `manifest:PATH` and `jsonl:PATH` make a task of a person's own data.
 """
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dragonfly.config import nearest
 
 from ..metrics import short
-from ..question import Question, from_manifest, read_rows
+from ..question import from_manifest, read_rows
 from .general import GENERAL
 from .hallucination import HALLUCINATION
 from .medical import MEDICAL
 from .reports import REPORTS
-from .task import TaskSpec, folder_of, read_questions, read_train, render
+from .task import Reader, Rows, TaskSpec, folder_of, read_questions, read_train, render
 
 __all__ = ["OWN_DATA", "TASKS", "TaskSpec", "find_task", "folder_of", "read_questions", "read_train", "render"]
 
 TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *HALLUCINATION, *MEDICAL, *REPORTS)}
 
 
-def _rows(path: Path) -> Iterable[Question]:
+def _rows(path: Path) -> Rows:
     if not path.is_file():
         raise ValueError(f"no such file: {path}; give a file of rows with question, answer and image")
     return read_rows([path])
 
 
-OWN_DATA: dict[str, Callable[[Path], Iterable[Question]]] = {"manifest": from_manifest, "jsonl": _rows}
+OWN_DATA: dict[str, Reader] = {"manifest": from_manifest, "jsonl": _rows}
 
 
 def find_task(name: str) -> TaskSpec:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dragonfly.data import BadRow
 from dragonfly.data.manifest import NAME as MANIFEST
 
 from ..metrics import Metric
@@ -16,8 +17,11 @@ from ..question import Question, RowReader, from_manifest, read_rows
 from ..statistics import require_scipy
 from .rubrics import Rubric
 
-Reader = Callable[[Path], Iterable[Question]]
-"""The folder given with --data -> the questions, read as they are taken."""
+Rows = Iterable[Question | BadRow]
+"""What the rows of a data set are: questions, or why one is none."""
+
+Reader = Callable[[Path], Rows]
+"""The folder given with --data -> its rows, read as they are taken."""
 
 
 class MissingDataError(ValueError):
@@ -86,15 +90,15 @@ def files(task: str, *patterns: str, change: RowReader | None = None) -> Reader:
     return lambda data: read_rows(locate(data, task, patterns), change)
 
 
-def special(task: str, read: Callable[[Path], Iterable[Question]], *patterns: str) -> Reader:
+def special(task: str, read: Callable[[Path], Rows], *patterns: str) -> Reader:
     """A reader of a layout of its own: `read` gets the first file of the first pattern that is there."""
     return lambda data: read(locate(data, task, patterns)[0])
 
 
-def either(task: str, official: Sequence[str], read: Callable[[list[Path]], Iterable[Question]], otherwise: Reader) -> Reader:
+def either(task: str, official: Sequence[str], read: Callable[[list[Path]], Rows], otherwise: Reader) -> Reader:
     """A reader of the data set's own files where they are, else of another layout."""
 
-    def choose(data: Path) -> Iterable[Question]:
+    def choose(data: Path) -> Rows:
         if any(any(root.glob(pattern)) for root in (data, data / task) for pattern in official):
             return read(locate(data, task, official))
         return otherwise(data)
@@ -139,7 +143,7 @@ def _download(task: TaskSpec, name: str) -> Path:
     return Path(found)
 
 
-def read_questions(task: TaskSpec, folder: Path) -> Iterable[Question]:
+def read_questions(task: TaskSpec, folder: Path) -> Rows:
     """The task's questions: of the manifest in `folder` (or in its folder named like the task), else of its published files."""
     manifest = _manifest(task, folder)
     return task.read(folder) if manifest is None else from_manifest(manifest)
@@ -150,7 +154,7 @@ def read_train(task: TaskSpec, folder: Path) -> list[Question] | None:
     if task.train is None or _manifest(task, folder) is not None:
         return None
     try:
-        return list(task.train(folder))
+        return [question for question in task.train(folder) if isinstance(question, Question)]
     except MissingDataError:  # optional; the report names the split in which the majority answer was counted
         return None
 

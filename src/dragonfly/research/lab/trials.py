@@ -68,7 +68,7 @@ class StudyRun:
         return tuple(name if name in TASKS else f"manifest:{name}" for name in self.study.test)
 
     def questions(self) -> list[Question]:
-        return [question for _, questions, _ in load_questions(self.settings()) for question in questions]
+        return [question for one in load_questions(self.settings()) for question in one.questions]
 
     def folder(self, variant: str, seed: int) -> Path:
         return self.out / "variants" / f"{variant}-seed{seed}"
