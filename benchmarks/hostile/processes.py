@@ -70,7 +70,10 @@ def prepare(folder: Path) -> dict[str, Command]:
             ("eval", "--tasks", f"jsonl:{rows}", "--out", run, *asked), out / "run", ("scores.json", "*/pred*.jsonl"), done=None
         ),
         "train": Command(
-            ("train", str(stage)), out / "trained", ("model.safetensors", "loss.jsonl", "*.json"), done="dragonfly.json"
+            ("train", str(stage), f"output={out / 'trained'}"),
+            out / "trained",
+            ("model.safetensors", "loss.jsonl", "*.json"),
+            done="dragonfly.json",
         ),
         "convert": Command(("convert", str(model), str(out / "converted")), out / "converted"),
         "synth": Command(("synth", "--spec", "nano", "--split", "test", "--n", "60", "--seed", "1", "-o", pages), out / "pages"),
@@ -134,6 +137,7 @@ def digest(command: Command) -> str:
 
 
 def leftovers(command: Command) -> list[str]:
-    """Temporary names beside an output and below it; lock files stay by design."""
-    beside = [*command.output.parent.glob(".*.tmp"), *command.output.parent.glob("*.work")]
-    return sorted(file.name for file in [*beside, *command.output.glob("**/.*.tmp")])
+    """Temporary names beside an output and below it. Lock files stay by design; the steps of a curation, until it is done."""
+    beside = [path for path in command.output.parent.iterdir() if path != command.output]
+    left = [path for path in beside if path.name.endswith(".tmp") or (path.name.endswith(".work") and command.finished)]
+    return sorted(path.name for path in [*left, *command.output.parent.glob("*/**/.*.tmp")])

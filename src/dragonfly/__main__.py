@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -28,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, RecursionError) as error:  # the last of what is nested without end
         if os.environ.get("DRAGONFLY_DEBUG"):
             raise
-        print(terminal(f"error: {' '.join(str(error).split()) or type(error).__name__}"), file=sys.stderr)
+        room = "; make room there, or write to another disk" if getattr(error, "errno", None) == errno.ENOSPC else ""
+        print(terminal(f"error: {' '.join(str(error).split()) or type(error).__name__}{room}"), file=sys.stderr)
         return 2
 
 

@@ -34,7 +34,7 @@ def data_files(path: Path) -> list[Path]:
 
 
 def file_rows(path: Path) -> Iterator[Any]:
-    """The file's rows in order; what is not JSON, or is JSON that cannot be written again, comes as the `BadSample` that says so."""
+    """The file's rows in order; what is not JSON, or could not be written again, comes as the `BadSample` that says so."""
     readers = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     for row in readers.get(path.suffix.lower(), _json_rows)(path):
         yield BadSample("too-deep", f"nested more than {_MAX_DEPTH} deep") if _is_too_deep(row) else row
@@ -75,7 +75,7 @@ def _json_rows(path: Path) -> Iterator[Any]:
 
 
 def _as_text(row: Any) -> Any:
-    """The row, unless its text holds half a surrogate pair, which JSON can spell and no text file, tokenizer or table can hold."""
+    """The row, unless its text holds half a surrogate pair, which JSON can spell and no text file or table can hold."""
     try:
         json.dumps(row, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
