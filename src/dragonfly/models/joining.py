@@ -29,7 +29,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from dragonfly.files import atomic_directory, result_header
+from dragonfly.files import atomic_directory, one_line, result_header
 from dragonfly.models import checkpoints
 from dragonfly.models.chat_templates import joined_chat_template
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
@@ -38,7 +38,7 @@ from dragonfly.models.head import embedding_width
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
 from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration
 from dragonfly.models.origin import write_origin
-from dragonfly.models.probe import hold_to_original, one_line, refusal
+from dragonfly.models.probe import hold_to_original, refusal
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
 from dragonfly.models.released import RELEASED_IMAGE_TOKEN, RELEASED_SEPARATOR_TOKEN
 from dragonfly.models.tower import tower_config, tower_geometry
@@ -202,7 +202,7 @@ def _read_config(what: str, name: str) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(place)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{what} {name!r} has no configuration that can be read ({one_line(error)})") from error
+        raise ValueError(f"{what} {name!r} has no configuration that can be read ({one_line(error, 200)})") from error
 
 
 def _language_model(name: str, loading: dict[str, Any]) -> Any:
@@ -273,7 +273,7 @@ def _tokenizer(parts: Parts) -> tuple[Any, str, str]:
         tokenizer = AutoTokenizer.from_pretrained(place)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"language model {parts.language_model!r} has no tokenizer that can be read ({one_line(error)})"
+            f"language model {parts.language_model!r} has no tokenizer that can be read ({one_line(error, 200)})"
         ) from error
     known = tokenizer.get_vocab()
     chosen = []

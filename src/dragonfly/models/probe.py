@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dragonfly.files import one_line
 from dragonfly.models.head import wants_router_logits
 from dragonfly.models.outputs import CACHE
 
@@ -40,7 +41,7 @@ def hold_to_original(model: Any, original: Any, name: str, tokenizer: Any) -> No
             # Without a cache the refusal below is what its user must read.
             apart = 0.0 if ours is None else _padded_from_alone(model, ids, mask)
         except Exception as error:  # whatever a family raises on the usual arguments, its user reads one line
-            raise refusal(name, original, f"it cannot be called as Dragonfly does ({one_line(error)})") from error
+            raise refusal(name, original, f"it cannot be called as Dragonfly does ({one_line(error, 200)})") from error
     if ours is None or theirs is None:
         raise refusal(name, original, "it returns no cache of keys and values, so every new token would read all others again")
     limit = TOLERANCE.get(original.dtype, HALF_TOLERANCE) * float(theirs.abs().max())
@@ -90,8 +91,3 @@ def _evaluating(*models: nn.Module) -> Generator[None]:
 def refusal(name: str, original: Any, reason: str) -> ValueError:
     """What to raise when the language model `name` cannot be joined."""
     return ValueError(f"language model {name!r} ({original.config.model_type}) cannot be joined: {reason}; choose another")
-
-
-def one_line(error: BaseException) -> str:
-    """An error's class and the beginning of its message."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"
