@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, field_validator, model_serializer, model_validator
 
-from dragonfly.config import Config, nearest, shipped_file, shipped_files
+from dragonfly.config import Config, Key, nearest, shipped_file, shipped_files
 from dragonfly.vision.spec import EncoderChanges
 
 from .build import Initializer
@@ -118,7 +118,7 @@ class Data(Config):
     `missing_data`: a JPEG that lost a part of its data is a bad row (`refuse`), or is used grey where it is missing (`note`);
     `ignore` does not look, which saves a third of decoding for images that are trusted.
 
-    A path in place of all this is one source to train on (`data=OUT/manifest.json`), the rest as it is here.
+    A path in place of all this, or of `train`, is one source to train on, named `data`; the rest stays as it is.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
     """
 
@@ -132,11 +132,6 @@ class Data(Config):
     streaming: bool = False
     workers: int = Field(default=0, ge=0)
     audit: int = Field(default=16, gt=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_path(cls, values: Any) -> Any:
-        return {"train": [{"name": "data", "path": values}]} if isinstance(values, str) else values
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -285,6 +280,16 @@ class Recipe(Config):
         if hooks is not None:
             return with_hooks(hooks).load(path, overrides, base=base)  # pyright: ignore[reportReturnType]
         return super().load(None if path is None else shipped_file(path, _shipped(), "recipe"), overrides, base=base)
+
+    @classmethod
+    def spelled_out(cls, key: Key, value: Any) -> list[tuple[Key, Any]]:
+        """A path as `data` or `data.train` replaces the sources alone; a name as `objective` begins its section anew."""
+        match key, value:
+            case (("data",) | ("data", "train")), str():
+                return [(("data", "train"), [{"name": "data", "path": value}])]
+            case ("objective",), str():
+                return [(key, {}), (("objective", "name"), value)]
+        return [(key, value)]
 
     @property
     def objective_hook(self) -> Objective:
