@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, field_validator
 
-from dragonfly.config import Config, dump, nearest, parse_overrides, shipped_file, shipped_files
+from dragonfly.config import Config, Key, dump, nearest, shipped_file, shipped_files
 
 
 class Selection(Config):
@@ -101,7 +102,7 @@ def test_all_faults_are_reported_at_once_and_those_of_the_file_name_it(tmp_path:
 
 
 def test_an_unknown_key_in_a_list_and_in_an_optional_section() -> None:
-    with pytest.raises(ValueError, match=r"unknown key 'parts\.0\.nme'; did you mean 'parts\.\*\.name'\?"):
+    with pytest.raises(ValueError, match=r"unknown key 'parts\.a\.nme'; did you mean 'parts\.\*\.name'\?"):
         Recipe.load(None, ["parts=[{name: a, nme: b}]"])
     with pytest.raises(ValueError, match=r"unknown key 'extra\.polcy'; did you mean 'extra\.policy'\?"):
         Recipe.load(None, ["extra.polcy=random"])
@@ -158,17 +159,173 @@ def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_values_are_read_as_yaml_1_2(text: str, value: object) -> None:
-    read = parse_overrides([f"x.y={text}"])["x"]["y"]
+    read = Recipe.load(None, [f"trainer.y={text}"]).trainer["y"]
     assert (read, type(read)) == (value, type(value))
 
 
-def test_overrides_nest_merge_and_the_last_wins() -> None:
-    assert parse_overrides(["a.b=1", "a.c=x", "a.b=2", "d={e: 3}"]) == {"a": {"b": 2, "c": "x"}, "d": {"e": 3}}
+class Rows(Config):
+    """A section with a short form, as a recipe's data has one."""
+
+    parts: tuple[Part, ...] = ()
+    longest: int = 1
+    kind: dict[str, Any] = Field(default_factory=dict)
+
+
+class Job(Config):
+    rows: Rows = Rows()
+    lora: Selection | None = None
+
+    @classmethod
+    def spelled_out(cls, key: Key, value: Any) -> list[tuple[Key, Any]]:
+        match key, value:
+            case ((("rows",) | ("rows", "parts")), str()):
+                return [(("rows", "parts"), [{"name": value}])]
+            case ("rows", "kind"), str():
+                return [(key, {}), ((*key, "name"), value)]
+        return [(key, value)]
+
+
+BASE = {"rows": {"parts": [{"name": "mix"}, {"name": "text", "weight": 0.5}], "longest": 7, "kind": {"name": "old", "width": 3}}}
+
+
+def refused(*overrides: str) -> str:
+    with pytest.raises(ValueError) as error:
+        Job.load(None, overrides, base=BASE)
+    return str(error.value)
+
+
+def test_overrides_nest_and_merge() -> None:
+    config = Recipe.load(None, ["trainer.b=1", "trainer.c.e=x", "trainer={d: 3, c: {f: 4}}", "trainer.b=1"])
+    assert config.trainer == {"b": 1, "c": {"e": "x", "f": 4}, "d": 3}
+
+
+def test_an_empty_mapping_empties_and_what_is_given_beside_it_stays() -> None:
+    assert Job.load(None, ["rows.kind={}"], base=BASE).rows.kind == {}
+    assert Job.load(None, ["rows.kind.depth=1", "rows.kind={}"], base=BASE).rows.kind == {"depth": 1}
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_short_form_replaces_what_it_stands_for_and_nothing_else(turn: int) -> None:
+    for short in ("rows=a.json", "rows.parts=a.json"):
+        rows = Job.load(None, [short, "rows.kind.width=4"][::turn], base=BASE).rows
+        assert rows == Rows(parts=(Part(name="a.json"),), longest=7, kind={"name": "old", "width": 4})
+    rows = Job.load(None, ["rows.kind=new", "rows.kind.depth=1"][::turn], base=BASE).rows
+    assert rows.kind == {"name": "new", "depth": 1}
+
+
+def test_a_short_form_in_a_file_keeps_what_an_override_adds(tmp_path: Path) -> None:
+    path = written(tmp_path, "rows: a.json\n")
+    assert Job.load(path, ["rows.longest=3"]).rows == Rows(parts=(Part(name="a.json"),), longest=3)
+
+
+def test_entries_of_a_list_are_changed_by_name() -> None:
+    rows = Job.load(None, ["rows.parts.mix.weight=2", "rows.longest=1"], base=BASE).rows
+    assert rows.parts == (Part(name="mix", weight=2.0), Part(name="text", weight=0.5))
+    rows = Job.load(None, ["rows.parts.new.weight=2", "rows.parts=[{name: new}, {name: other}]"], base=BASE).rows
+    assert rows.parts == (Part(name="new", weight=2.0), Part(name="other"))
+    assert refused("rows.parts.mxi.weight=2") == (
+        "rows.parts.mxi.weight=2: rows.parts: 'mxi' is not one of: mix, text; did you mean 'mix'?"
+    )
+    assert refused("rows=a.json", "rows.parts.mix.weight=2") == (
+        "rows.parts.mix.weight=2: rows.parts: 'mix' is not one of: a.json"
+    )
+    assert refused("rows.parts.mix.weigt=2") == "unknown key 'rows.parts.mix.weigt'; did you mean 'rows.parts.*.weight'?"
+    assert refused("rows.parts.mix.weight=x").startswith("rows.parts.mix.weight: Input should be a valid number")
+    assert refused("rows.parts.mix=2") == (
+        "rows.parts.mix=2: rows.parts.mix has parts; change one (rows.parts.mix.KEY=...), or give the whole list"
+    )
+    assert "rows.parts has no named entries; give the whole list" in refused("rows.parts=[1, 2]", "rows.parts.mix.weight=2")
+    twice = "rows.parts=[{name: mix}, {name: mix}]"
+    assert refused(twice, "rows.parts.mix.weight=2").endswith("rows.parts has 2 entries 'mix'; give the whole list")
+
+
+def test_what_a_file_lists_stays_in_its_order(tmp_path: Path) -> None:
+    path = written(tmp_path, "trainer: {b: {c: {d: 1}}, a: {}, e: {f: 1}}\n")
+    assert list(Recipe.load(path, ["trainer.a.z=1"]).trainer) == ["b", "a", "e"]
+
+
+def test_a_wrong_entry_of_a_file_is_told_by_its_name_and_its_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "rows:\n  parts: [{name: a, weight: heavy}, {name: b}]\n")
+    with pytest.raises(ValueError, match=rf"^{path}: rows\.parts\.a\.weight: Input should be a valid number"):
+        Job.load(path, ["rows.parts.b.weight=2"])
+    with pytest.raises(ValueError, match=r"^rows\.parts\.b\.weight: Input should be a valid number"):
+        Job.load(written(tmp_path, "rows: {parts: [{name: b}]}"), ["rows.parts.b.weight=x"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("rows.longest=1", "rows.longest=2"),
+        ("rows.longest=1", "rows={longest: 2}"),
+        ("rows=a.json", "rows=b.json"),
+        ("rows=a.json", "rows.parts=[{name: b}]"),
+        ("rows.parts=[{name: b, weight: 2}]", "rows.parts.b.weight=3"),
+        ("rows.kind=new", "rows.kind.name=other"),
+        ("lora=null", "lora.k=3"),
+        ("rows.kind.a=1", "rows.kind.a.b=2"),
+        ("rows.kind.a=1", "rows.kind.a=true"),
+    ],
+)
+def test_overrides_that_contradict_each_other_are_refused_by_name(one: str, other: str) -> None:
+    for first, second in ((one, other), (other, one)):
+        assert refused(first, second) == f"overrides {first!r} and {second!r} contradict each other; keep one"
+
+
+def test_the_same_override_twice_is_no_contradiction() -> None:
+    assert Job.load(None, ["rows.longest=2", "rows={longest: 2}", "rows.longest=2"]).rows.longest == 2
+
+
+keys = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map(".".join)
+plain = st.sampled_from(
+    ["1", "2", "true", "null", "{}", "[]", "x", "{a: 1}", "{a: {b: 2}, b: 3}", "[{name: a}, {name: b, a: 1}]"]
+)
+
+
+def at(tree: Any, key: list[str]) -> Any:
+    for part in key:
+        if isinstance(tree, list):
+            tree = next((entry for entry in tree if isinstance(entry, dict) and entry.get("name") == part), None)
+        else:
+            tree = tree.get(part, "absent") if isinstance(tree, dict) else "absent"
+    return tree
+
+
+def leaves(value: Any) -> list[tuple[list[str], Any]]:
+    if isinstance(value, dict) and value:
+        return [([name, *key], leaf) for name, below in value.items() for key, leaf in leaves(below)]
+    return [([], value)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(overrides=st.lists(st.tuples(keys, plain), min_size=1, max_size=4), data=st.data())
+def test_no_override_vanishes_whatever_the_order(overrides: list[tuple[str, str]], data: st.DataObject) -> None:
+    """Either all of them hold at once, in every order alike, or the load is refused in every order."""
+    texts = [f"trainer.{key}={value}" for key, value in overrides]
+    base = {"trainer": {"a": [{"name": "a", "b": 0}, {"name": "b"}], "b": {"a": 5, "b": {"a": 6}}}}
+
+    def outcome(texts: list[str]) -> Any:
+        try:
+            return Recipe.load(None, texts, base=base).trainer
+        except ValueError as error:
+            lines = [line for line in str(error).splitlines() if not line.endswith(" faults:")]
+            return "refused" if all("trainer." in line for line in lines) else lines
+
+    found = outcome(texts)
+    assert yaml.dump(found) == yaml.dump(outcome(data.draw(st.permutations(texts))))  # sorted by key, and 1 is not true
+    for key, text in overrides if isinstance(found, dict) else ():
+        for below, value in leaves(yaml.safe_load(text)):
+            held = at(found, [*key.split("."), *below])
+            if value == {}:
+                assert isinstance(held, dict)  # emptied, then filled by the others alone
+            elif isinstance(value, list):
+                assert isinstance(held, list) and len(held) == len(value)
+            else:
+                assert repr(held) == repr(value)
 
 
 def test_every_malformed_override_is_named() -> None:
     with pytest.raises(ValueError) as error:
-        parse_overrides(["a", "=1", "a..b=1", "a=[1", "fine=1"])
+        Recipe.load(None, ["a", "=1", "a..b=1", "a=[1", "rate=1"])
     lines = str(error.value).splitlines()
     assert lines[0] == "4 faults:"
     assert [line.split("'")[1] for line in lines[1:]] == ["a", "=1", "a..b=1", "a=[1"]

@@ -38,6 +38,7 @@ TOKENS = {  # (sub-images kept, tokens to the language model with separators)
     "baseline-3": (25, 25 * 51),
     "v1": (17, 867),
     "v1-global": (17, 867),
+    "v1-paper": (17, 867),
     "v1-high16": (17, 867),
     "v1-high48": (17, 867),
     "v1-released": (17, 867),

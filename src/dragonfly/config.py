@@ -2,7 +2,8 @@
 
 Promises: every fault is reported at once, one line each, with the dotted key, and an unknown name comes with the
 nearest legal one. YAML is read as the 1.2 core schema, so `1e-4` is a number, `no` is a word, and a key given twice is
-a fault. Does not know what is configured: each room subclasses `Config`.
+a fault. No override vanishes: their order does not matter, and two that contradict each other are a fault that names both.
+Does not know what is configured: each room subclasses `Config`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import combinations
 from pathlib import Path
-from typing import Any, Self, TypeGuard, get_args, get_origin
+from typing import Any, NamedTuple, Self, TypeGuard, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -62,46 +64,73 @@ for _tag, _pattern, _first in _CORE_SCHEMA:
         )
 
 
+Key = tuple[str, ...]
+ENTRY_NAMES = ("name", "step")
+"""What an entry of a list goes by in an override (`data.train.mix.passes=2`): the first of these that it has as text."""
+
+
+class Assignment(NamedTuple):
+    """`key=value` in its parts; `typed` is what the user wrote, or the file, for messages."""
+
+    key: Key
+    value: Any
+    typed: str
+
+
 class Config(BaseModel):
     """Base of every configuration section: frozen, unknown keys forbidden."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def load(cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None) -> Self:
-        """Merge `base`, the YAML file at `path` and the `key.sub=value` overrides (later ones win), then validate.
+    def spelled_out(cls, key: Key, value: Any) -> list[tuple[Key, Any]]:
+        """What `key: value` stands for, in a file or an override, where a section has a short form; else just that.
 
+        An empty mapping empties what it is assigned to.
+        """
+        return [(key, value)]
+
+    @classmethod
+    def load(cls, path: str | Path | None, overrides: Sequence[str] = (), *, base: dict[str, Any] | None = None) -> Self:
+        """Put the YAML file at `path` over `base` and the `key.sub=value` overrides over both, then validate.
+
+        Mappings merge key by key, entries of a list are changed by name, anything else is replaced.
         Raises one ValueError with every fault, one line each; faults of the file begin with its path.
         """
         from_file = {} if path is None else _read(Path(path))
-        from_overrides, faults = _parse(overrides)
-        data = _merge(_merge(base or {}, from_file), from_overrides)
+        given, faults = _parse(overrides)
+        changes = cls._spelled_out(given)
+        pairs = {frozenset((one.typed, other.typed)): None for one, other in combinations(changes, 2) if _contradict(one, other)}
+        for one, other in (sorted(pair, key=list(overrides).index) for pair in pairs):
+            faults.append(f"overrides {one!r} and {other!r} contradict each other; keep one")
+        layers = [Assignment((), base or {}, "base"), Assignment((), from_file, str(path))]
+        before, file_faults = _assigned(_assigned({}, cls._spelled_out(layers[:1]))[0], cls._spelled_out(layers[1:]))
+        changes.sort(key=_wholes_first)
+        data, override_faults = _assigned(before, changes)
+        faults += [*file_faults, *override_faults]
         try:
             config = cls.model_validate(data)
         except ValidationError as error:
+            overridden, _ = _assigned({}, changes)
             for key, fault in _faults(error, data, cls):
-                in_file = path is not None and _holds(from_file, key) and not _holds(from_overrides, key)
+                in_file = path is not None and _holds(from_file, key) and not _holds(overridden, key)
                 faults.append(f"{path}: {fault}" if in_file else fault)
         else:
             if not faults:
                 return config
         raise ValueError(_joined(faults)) from None
 
+    @classmethod
+    def _spelled_out(cls, assignments: Iterable[Assignment]) -> list[Assignment]:
+        """One assignment for each leaf; what stands for something else comes last, when that is in its place."""
+        leaves = [(one.typed, key, value) for one in assignments for key, value in _leaves(one.key, one.value)]
+        spelled = [(key, Assignment(*full, typed)) for typed, key, value in leaves for full in cls.spelled_out(key, value)]
+        return [one for _, one in sorted(spelled, key=lambda pair: pair[0] != pair[1].key)]
+
 
 def dump(config: Config) -> str:
     """YAML text that `type(config).load` reads back to an equal configuration."""
     return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
-def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
-    """`["a.b=1", "c=[x, y]"]` -> `{"a": {"b": 1}, "c": ["x", "y"]}`; values are YAML, a repeated key's last value wins.
-
-    Raises one ValueError naming every override that is not `key=value`.
-    """
-    values, faults = _parse(overrides)
-    if faults:
-        raise ValueError(_joined(faults))
-    return values
 
 
 def nearest(name: str, legal: Iterable[str]) -> str:
@@ -131,6 +160,10 @@ def shipped_file(name: str | Path, shipped: Mapping[str, Path], what: str) -> Pa
 
 def _is_tree(value: Any) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
+
+
+def _is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _suggestion(name: str, legal: Iterable[str], cutoff: float = 0.5) -> str:
@@ -166,33 +199,89 @@ def _parse_yaml(text: str) -> Any:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def _parse(overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    values: dict[str, Any] = {}
+def _parse(overrides: Iterable[str]) -> tuple[list[Assignment], list[str]]:
+    assignments: list[Assignment] = []
     faults: list[str] = []
     for override in overrides:
         key, equals, text = override.partition("=")
-        parts = key.strip().split(".")
+        parts = tuple(key.strip().split("."))
         if not equals or not all(parts):
             faults.append(f"override {override!r} is not of the form key=value or key.sub=value")
             continue
         try:
-            value = _parse_yaml(text)
+            assignments.append(Assignment(parts, _parse_yaml(text), override))
         except ValueError as error:
             faults.append(f"override {override!r}: {error}")
-            continue
-        for part in reversed(parts):
-            value = {part: value}
-        values = _merge(values, value)
-    return values, faults
+    return assignments, faults
 
 
-def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Mappings merge key by key; anything else in `over` replaces what `under` has."""
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merge(below, value) if _is_tree(below) and _is_tree(value) else value
-    return merged
+def _contradict(one: Assignment, other: Assignment) -> bool:
+    """Whether two overrides cannot both hold: two values of one key, or a value and a part of what it replaces."""
+    if one.typed == other.typed:
+        return False
+    if len(one.key) > len(other.key):
+        one, other = other, one
+    if other.key[: len(one.key)] != one.key:
+        return False
+    below = other.key[len(one.key) :]
+    if not below:
+        return _differ(one.value, other.value)
+    if _is_list(one.value):  # a part of an entry may be added to it
+        entry = [item for item in one.value if _entry_name(item) == below[0]]
+        held = _at(entry[0], below[1:]) if len(entry) == 1 else None
+        return held is not None and _differ(held, other.value)
+    return one.value != {}
+
+
+def _wholes_first(one: Assignment) -> tuple[int, bool, Key]:
+    """The order in which overrides are put: an entry is renamed after its other parts have found it."""
+    return len(one.key), one.key[-1] in ENTRY_NAMES, one.key
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return one != other or isinstance(one, bool) != isinstance(other, bool)
+
+
+def _assigned(tree: dict[str, Any], assignments: Iterable[Assignment]) -> tuple[dict[str, Any], list[str]]:
+    """`tree` with all assignments in their order, and the faults of those that find no place."""
+    faults: list[str] = []
+    for key, value, typed in assignments:
+        try:
+            tree = _put(tree, key, value)
+        except ValueError as error:
+            faults.append(f"{typed}: {error}")
+    return tree, faults
+
+
+def _put(under: Any, key: Key, value: Any, above: Key = ()) -> Any:
+    """`under` with `value` at `key`. An entry of a list goes by its name; what has no parts gives way to a mapping."""
+    if not key:
+        return value
+    first, below = key[0], (*above, key[0])
+    if not _is_list(under):
+        tree = under if _is_tree(under) else {}
+        return {**tree, first: _put(tree.get(first), key[1:], value, below)}
+    names, where = [_entry_name(entry) for entry in under], ".".join(above)
+    if names.count(first) > 1:
+        raise ValueError(f"{where} has {names.count(first)} entries {first!r}; give the whole list")
+    if first not in names:
+        named = [name for name in names if name is not None]
+        raise ValueError(f"{where}: {nearest(first, named)}" if named else f"{where} has no named entries; give the whole list")
+    if not key[1:]:
+        raise ValueError(f"{where}.{first} has parts; change one ({where}.{first}.KEY=...), or give the whole list")
+    return [_put(entry, key[1:], value, below) if name == first else entry for entry, name in zip(under, names, strict=True)]
+
+
+def _entry_name(entry: Any) -> str | None:
+    names = [entry[key] for key in ENTRY_NAMES if isinstance(entry.get(key), str)] if _is_tree(entry) else []
+    return names[0] if names else None
+
+
+def _at(data: Any, key: Key) -> Any:
+    """The value at `key` in nested mappings, None where there is none."""
+    for part in key:
+        data = data.get(part) if _is_tree(data) else None
+    return data
 
 
 def _holds(data: Any, key: str) -> bool:
@@ -210,7 +299,8 @@ def _faults(error: ValidationError, data: Any, model: type[BaseModel]) -> Iterat
     for fault in error.errors(include_url=False):
         key, given, kind = _dotted(fault["loc"], data, fault["type"]), fault["input"], fault["type"]
         if kind == "extra_forbidden":
-            for leaf in _leaves(key, given):
+            for parts, _ in _leaves((key,), given):
+                leaf = ".".join(parts)
                 yield leaf, f"unknown key {leaf!r}{_hint(leaf, legal)}"
         elif kind == "missing":
             yield key, f"missing key {key!r}"
@@ -249,7 +339,7 @@ def _legal_keys(annotation: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _dotted(location: tuple[int | str, ...], data: Any, kind: str) -> str:
-    """The user's own key: pydantic's location also holds the names of union members, which nobody typed."""
+    """The user's own key: entries by their names; a location also holds names of union members, which nobody typed."""
     parts: list[str] = []
     for step in location:
         try:
@@ -257,13 +347,14 @@ def _dotted(location: tuple[int | str, ...], data: Any, kind: str) -> str:
         except (LookupError, TypeError):
             if not (kind == "missing" and step == location[-1]):
                 continue
-        parts.append(str(step))
+        parts.append((isinstance(step, int) and _entry_name(data)) or str(step))
     return ".".join(parts)
 
 
-def _leaves(key: str, value: Any) -> Iterator[str]:
-    if _is_tree(value) and value:
+def _leaves(key: Key, value: Any) -> Iterator[tuple[Key, Any]]:
+    """Everything below `value` that is no mapping, or an empty one, with its key."""
+    if _is_tree(value) and (value or not key):
         for name, below in value.items():
-            yield from _leaves(f"{key}.{name}", below)
+            yield from _leaves((*key, name), below)
     else:
-        yield key
+        yield key, value

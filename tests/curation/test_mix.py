@@ -87,6 +87,16 @@ def test_paths_and_evaluation_are_overridden_without_touching_the_file():
     assert mix.seed == 7
 
 
+def test_no_override_of_a_mix_vanishes(tmp_path: Path):
+    changed = load_mix("general", ["steps.cap.per_image=4", "sources.svit.weight=2", "paths.svit=/mnt/svit"])
+    assert next(step.options for step in changed.steps if step.step == "cap") == {"per_image": 4}
+    assert next((one.path, one.weight) for one in changed.sources if one.name == "svit") == ("/mnt/svit", 2.0)
+    with pytest.raises(ValueError, match=r"^overrides 'paths.svit=a' and 'sources.svit.path=b' contradict each other; keep one$"):
+        load_mix("general", ["paths.svit=a", "sources.svit.path=b"])
+    with pytest.raises(ValueError, match=r"^evaluation=\['a'\] has no effect: no leak step takes it"):
+        load_mix("general", ["evaluation=[a]", "steps=[{step: validate}, {step: cap}]"])
+
+
 def test_options_are_a_steps_own_arguments_and_nothing_of_the_papers():
     mixture = load_mix("med-stage2").steps[-1]
     assert mixture.options == {"total": 793_000, "text_share": 0.0882724, "general_share": 0.15}
@@ -112,11 +122,11 @@ def test_options_are_a_steps_own_arguments_and_nothing_of_the_papers():
         ),
         ("steps=[{step: capp}]", "step 'capp' is not one of: validate, "),
         ("steps=[{step: cap, per_imag: 4}]", "did you mean 'steps.*.per_image'?"),
-        ("steps=[{step: cap, per_image: 0}]", "steps.0.per_image: Input should be greater than 0"),
-        ("steps=[{step: dedupe_text, threshold: 1.5}]", "steps.0.threshold: Input should be less than or equal to 1"),
-        ("steps=[{step: mixture, text_share: 1.0}]", "steps.0.text_share: Input should be less than 1"),
+        ("steps=[{step: cap, per_image: 0}]", "steps.cap.per_image: Input should be greater than 0"),
+        ("steps=[{step: dedupe_text, threshold: 1.5}]", "steps.dedupe_text.threshold: Input should be less than or equal to 1"),
+        ("steps=[{step: mixture, text_share: 1.0}]", "steps.mixture.text_share: Input should be less than 1"),
         ("steps=[{step: split}, {step: cap}]", "the step 'cap' comes after split, which must be the last"),
-        ("paths.svitt=x", "paths.svitt: 'svitt' is not one of: "),
+        ("paths.svitt=x", "paths.svitt=x: sources: 'svitt' is not one of: "),
         ("evaluation=[]", "leak has nothing to compare with; give evaluation=[PATH, ...]"),
     ],
 )

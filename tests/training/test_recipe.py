@@ -100,6 +100,39 @@ def test_every_shipped_recipe_is_complete_short_and_says_how_to_start_it() -> No
         assert recipe.name == name and f"dragonfly train {name}" in text.splitlines()[0] and len(text.splitlines()) <= 60
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("key", ["data", "data.train"])
+def test_a_path_replaces_the_sources_and_nothing_else(key: str, turn: int) -> None:
+    before = Recipe.load("general/stage2-v1").data
+    given = [f"{key}=OUT/manifest.json", "data.workers=0", "data.train.data.passes=2"]
+    data = Recipe.load("general/stage2-v1", given[::turn]).data
+    assert [(one.name, one.path, one.passes) for one in data.train] == [("data", "OUT/manifest.json", 2.0)]
+    assert data.model_copy(update={"train": before.train, "workers": 8}) == before
+    assert (before.max_length, before.max_bad_share, before.group_by_length, before.workers) == (2048, 0.001, True, 8)
+
+
+def test_a_source_is_changed_by_its_name_and_an_unknown_name_is_told_with_those_there_are() -> None:
+    first, *rest = Recipe.load("general/stage2-v1").data.train
+    assert rest, "the recipe has several sources"
+    changed = Recipe.load("general/stage2-v1", [f"data.train.{first.name}.passes=2"]).data.train
+    assert changed == [first.model_copy(update={"passes": 2.0}), *rest]
+    with pytest.raises(ValueError) as caught:
+        Recipe.load("general/stage2-v1", ["data.train.absent.passes=2"])
+    names = ", ".join(one.name for one in (first, *rest))
+    assert str(caught.value) == f"data.train.absent.passes=2: data.train: 'absent' is not one of: {names}"
+
+
+def test_the_name_of_an_objective_begins_its_section_anew_and_its_options_stay_in_any_order() -> None:
+    given = ["objective=patch_ocr", "objective.bound=true", "trainable=[vision_tower]"]
+    for overrides in (given, given[::-1]):
+        objective: Any = Recipe.load("finetune", overrides, hooks=HOOKS).objective
+        assert (objective.name, objective.bound) == ("patch_ocr", True)
+    recipe = Recipe.load("nano/bind", ["objective=answer", "trainable=[vision_tower]"], hooks=HOOKS)
+    assert recipe.objective.model_dump() == {"name": "answer"}  # `bound` and the thresholds were patch_ocr's
+    with pytest.raises(ValueError, match=r"^overrides 'objective=text' and 'objective=answer' contradict each other; keep one$"):
+        Recipe.load("finetune", ["objective=text", "objective=answer"])
+
+
 def test_a_path_alone_is_the_data() -> None:
     recipe = Recipe.load("finetune", ["data=OUT/manifest.json"])
     assert [source.path for source in recipe.data.train] == ["OUT/manifest.json"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from fractions import Fraction
 
-from dragonfly.vision.layout import level_counts, make_layout
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragonfly.vision.layout import choose_grids, level_counts, make_layout
 from dragonfly.vision.presets import PRESETS, RELEASED_BY_TOWER, get_preset
 from dragonfly.vision.spec import LEVELS, EncoderSpec
 
@@ -16,6 +20,7 @@ TABLE = {
     "baseline-3": (1, 24, 0, 25, 25 * 51),
     "v1": (1, 4, 24, 17, 867),
     "v1-global": (1, 4, 24, 17, 867),
+    "v1-paper": (1, 4, 24, 17, 867),
     "v1-high16": (1, 4, 16, 17, 867),
     "v1-high48": (1, 4, 48, 17, 867),
     "v1-released": (1, 4, 24, 17, 867),
@@ -32,6 +37,7 @@ GRIDS = {
     "baseline-3": ([(6, 4), (4, 6), (3, 8), (8, 3)], []),
     "v1": (MID_4, [(6, 4), (4, 6), (3, 8), (8, 3)]),
     "v1-global": (MID_4, [(6, 4), (4, 6), (3, 8), (8, 3)]),
+    "v1-paper": (MID_4, [(6, 4), (4, 6), (3, 8), (8, 3)]),
     "v1-high16": (MID_4, [(4, 4), (2, 8), (8, 2)]),
     "v1-high48": (MID_4, [(6, 8), (8, 6), (4, 12), (12, 4)]),
     "v1-released": (MID_4, [(6, 4), (4, 6), (3, 8), (8, 3), (2, 12), (12, 2)]),
@@ -86,6 +92,7 @@ def test_v2_high_is_mid_times_three() -> None:
     [
         ("v1", "similarity", "region", 3),
         ("v1-global", "similarity", "image", 12),
+        ("v1-paper", "similarity", "region", 3),
         ("v1-high16", "similarity", "region", 3),
         ("v1-high48", "similarity", "region", 3),
         ("v1-released", "similarity", "region", 3),
@@ -101,8 +108,34 @@ def test_only_the_released_presets_have_released_rules() -> None:
         released = name.endswith("-released")
         assert preset.released == released
         assert preset.spec.grid_rule == ("released" if released else "aspect")
-        assert preset.spec.regions == ("raster" if name == "v1-released" else "spatial")
+        assert preset.spec.regions == ("raster" if name in ("v1-released", "v1-paper") else "spatial")
         assert preset.spec.fit == "stretch"
+
+
+def test_v1_to_the_letter_of_equation_2_is_v1_but_for_its_regions() -> None:
+    letter, v1 = PRESETS["v1-paper"].spec, PRESETS["v1"].spec
+    assert letter.with_changes(regions="spatial") == v1 != letter
+    for size in ((300, 400), (400, 300), (100, 500), (500, 100)):
+        layout = make_layout(size, letter)
+        s = len(layout.regions) // 4  # the paper's s = (x^h x y^h) / (x^m x y^m)
+        assert layout.regions == tuple(i for i in range(4) for _ in range(s * i, s * (i + 1)))
+        assert layout.boxes == make_layout(size, v1).boxes
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_in_v1_each_level_by_itself_takes_the_grid_closest_to_the_image(height: int, width: int) -> None:
+    """The paper chooses for each level; partners only break no choice, so the letter and v1 share their grids."""
+
+    def closest(grids: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+        def distance(grid: tuple[int, int]) -> Fraction:
+            ratio = Fraction(width * grid[0], height * grid[1])
+            return max(ratio, 1 / ratio)  # orders as |log ratio| does
+
+        return min(grids, key=distance)
+
+    spec = PRESETS["v1-paper"].spec
+    assert spec.mid is not None and spec.high is not None
+    assert choose_grids((height, width), spec) == (closest(spec.mid.grids), closest(spec.high.grids))
 
 
 def test_towers() -> None:

@@ -126,11 +126,13 @@ def _of_recipe(recipe: Any, wanted: dict[str, Any], devices: int) -> dict[str, A
         if recipe.deepspeed not in STAGES:
             raise ValueError(f"--recipe: its deepspeed '{recipe.deepspeed}' is a file of your own; plan it with --train --zero N")
         sharding = STAGES[recipe.deepspeed]
+    elif recipe.fsdp:
+        sharding = "fsdp"
     adapter = recipe.lora
     return {
         "image_size": wanted["image_size"],
         "text_tokens": wanted["text_tokens"],
-        "batch": recipe.batch.per_device,
+        "batch": recipe.batch.per_device_for(devices),
         "accumulation": recipe.batch.accumulation_for(devices),
         "precision": recipe.precision,
         "trainable": tuple(recipe.trainable),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from dragonfly.config import Config, nearest, shipped_file, shipped_files
+from dragonfly.config import Config, Key, nearest, shipped_file, shipped_files
 from dragonfly.data import FORMATS, BadRow, Sample, read
 
 from .options import STEPS, Count, Leak, Step
@@ -71,22 +71,23 @@ class Mix(Config):
     seed: int = 0
     sources: tuple[MixSource, ...]
     steps: tuple[Step, ...] = ()
-    paths: dict[str, str] = Field(default_factory=dict)
     evaluation: tuple[str, ...] = ()
+
+    @classmethod
+    def spelled_out(cls, key: Key, value: Any) -> list[tuple[Key, Any]]:
+        """`paths.NAME` is short for `sources.NAME.path`."""
+        match key:
+            case "paths", name:
+                return [(("sources", name, "path"), value)]
+        return [(key, value)]
 
     @model_validator(mode="before")
     @classmethod
     def _placed(cls, data: Any) -> Any:
-        """Put `paths` and `evaluation` where they count; what has another shape is left to the fields' own checks."""
-        if not isinstance(data, dict):
+        """Put `evaluation` where it counts; what has another shape is left to the fields' own checks."""
+        if not isinstance(data, dict) or not data.get("evaluation") or not isinstance(data.get("steps"), list | tuple):
             return data
-        paths, evaluation = data.get("paths"), data.get("evaluation")
-        placed = dict(data)
-        if isinstance(paths, dict) and isinstance(data.get("sources"), list | tuple):
-            placed["sources"] = [_with_path(source, paths) for source in data["sources"]]
-        if evaluation and isinstance(data.get("steps"), list | tuple):
-            placed["steps"] = [_with_evaluation(step, evaluation) for step in data["steps"]]
-        return placed
+        return {**data, "steps": [_with_evaluation(step, data["evaluation"]) for step in data["steps"]]}
 
     @field_validator("steps", mode="before")
     @classmethod
@@ -110,10 +111,6 @@ class Mix(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        names = [source.name for source in self.sources]
-        for name in self.paths:
-            if name not in names:
-                raise ValueError(f"paths.{name}: {nearest(name, names)}")
         self._check_steps([step.step for step in self.steps])
         return self
 
@@ -130,12 +127,6 @@ class Mix(Config):
             raise ValueError(f"rows is given for {', '.join(drawn)}, and the step mixture draws them; add it")
 
 
-def _with_path(source: Any, paths: dict[str, Any]) -> Any:
-    if isinstance(source, dict) and isinstance(source.get("name"), str) and source["name"] in paths:
-        return {**source, "path": paths[source["name"]]}
-    return source
-
-
 def _with_evaluation(step: Any, evaluation: Any) -> Any:
     if isinstance(step, dict) and step.get("step") == "leak" and not step.get("against"):
         return {**step, "against": evaluation}
@@ -144,4 +135,8 @@ def _with_evaluation(step: Any, evaluation: Any) -> Any:
 
 def load_mix(mix: str | Path, overrides: Sequence[str] = ()) -> Mix:
     """The mix in a YAML file, or a shipped one by its name (`general`, `med-stage1`, ...), with `key=value` overrides."""
-    return Mix.load(shipped_file(mix, shipped_files(MIXES), "mix"), overrides)
+    loaded = Mix.load(shipped_file(mix, shipped_files(MIXES), "mix"), overrides)
+    given = any(override.partition("=")[0].strip() == "evaluation" for override in overrides) and loaded.evaluation
+    if given and not any(isinstance(step, Leak) and step.against == given for step in loaded.steps):
+        raise ValueError(f"evaluation={list(given)} has no effect: no leak step takes it; add one, or change its `against`")
+    return loaded

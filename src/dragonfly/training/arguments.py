@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from .fsdp import fsdp_arguments
 from .recipe import RECIPES, Recipe
 
 NEEDED = ("accelerate", "matplotlib")
@@ -28,14 +29,15 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
     if recipe.deepspeed is not None:
         rest["deepspeed"] = str(deepspeed_file(recipe.deepspeed))
         _check_stage(rest["deepspeed"], accumulation)
+    rest |= fsdp_arguments(recipe.fsdp, world_size)
     if world_size > 1:
         rest["ddp_backend"] = "nccl" if on_gpu else "gloo"
     return TrainingArguments(
         output_dir=recipe.output,
         run_name=recipe.name,
         max_steps=steps,
-        per_device_train_batch_size=recipe.batch.per_device,
-        per_device_eval_batch_size=recipe.batch.per_device,
+        per_device_train_batch_size=recipe.batch.per_device_for(world_size),
+        per_device_eval_batch_size=recipe.batch.per_device_for(world_size),
         gradient_accumulation_steps=accumulation,
         average_tokens_across_devices=True,
         learning_rate=optim.learning_rate,

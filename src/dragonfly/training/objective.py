@@ -196,11 +196,12 @@ def _with_dummy(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tup
     has_images = kwargs.get("pixel_values") is not None or kwargs.get("mm_encoder_outputs") is not None
     if has_images or kwargs.get("input_ids") is None:
         return None
+    # Embeddings before the tower, as with images: where weights are sharded, every process gathers them in one order.
+    embeddings = base.get_input_embeddings()(kwargs["input_ids"])
     side, device = base.spec.resolution, kwargs["input_ids"].device
     dummy = torch.zeros(1, 3, side, side, device=device)
     nothing = 0.0 * base.multi_modal_projector(base.encode(dummy)).float().mean()
     for name in OPTIONAL:
         for weight in getattr(base, name).parameters() if hasattr(base, name) else ():
             nothing = nothing + 0.0 * weight.float().mean()
-    embeddings = base.get_input_embeddings()(kwargs["input_ids"])
     return args, {**kwargs, "input_ids": None, "inputs_embeds": embeddings + nothing.to(embeddings.dtype)}

@@ -15,17 +15,15 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, field_validator, model_serializer, model_validator
 
-from dragonfly.config import Config, nearest, shipped_file, shipped_files
+from dragonfly.config import Config, Key, nearest, shipped_file, shipped_files
 from dragonfly.vision.spec import EncoderChanges
 
 from .build import Initializer
 from .modules import MODULES
 from .objective import ANSWER, TEXT, Answer, Objective, Text
+from .sections import Batch, Best, Log, Lora, Optim, Save, Share
 
 RECIPES = Path(str(files("dragonfly"))) / "recipes"
-
-Positive = Field(gt=0)
-Share = Field(default=0.0, ge=0.0, le=1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +116,7 @@ class Data(Config):
     `missing_data`: a JPEG that lost a part of its data is a bad row (`refuse`), or is used grey where it is missing (`note`);
     `ignore` does not look, which saves a third of decoding for images that are trusted.
 
-    A path in place of all this is one source to train on (`data=OUT/manifest.json`), the rest as it is here.
+    A path in place of all this, or of `train`, is one source to train on, named `data`; the rest stays as it is.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
     """
 
@@ -132,11 +130,6 @@ class Data(Config):
     streaming: bool = False
     workers: int = Field(default=0, ge=0)
     audit: int = Field(default=16, gt=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_path(cls, values: Any) -> Any:
-        return {"train": [{"name": "data", "path": values}]} if isinstance(values, str) else values
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -153,80 +146,6 @@ class Data(Config):
         return self
 
 
-class Optim(Config):
-    """AdamW. `learning_rates` overrules `learning_rate` per module; `warmup` below 1 is a share of the steps."""
-
-    learning_rate: float = Positive
-    learning_rates: dict[str, float] = Field(default_factory=dict)
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = Field(default=0.0, ge=0.0)
-    weight_decay: float = Field(default=0.0, ge=0.0)
-    max_grad_norm: float = Field(default=1.0, ge=0.0)
-    betas: tuple[float, float] = (0.9, 0.999)
-
-
-class Batch(Config):
-    """`global_size` = `per_device` x `accumulation` x processes. What is None follows from the others."""
-
-    global_size: int = Positive
-    per_device: int = Field(default=1, gt=0)
-    accumulation: int | None = Field(default=None, gt=0)
-
-    def accumulation_for(self, world_size: int) -> int:
-        """Batches per optimiser step on each of `world_size` processes. ValueError when the numbers do not agree."""
-        steps, rest = divmod(self.global_size, self.per_device * world_size)
-        if rest or not steps or self.accumulation not in (None, steps):
-            each = f"batch.accumulation {self.accumulation} x " if self.accumulation else ""
-            raise ValueError(
-                f"batch.global_size {self.global_size} is not batch.per_device {self.per_device} x {each}"
-                f"{world_size} processes{'' if each else ' x a whole number'}; change one of them"
-            )
-        return steps
-
-
-class Lora(Config):
-    """A PEFT adapter on the modules whose names match the regular expression `targets`.
-
-    `quantize` loads the language model in 4 bits (QLoRA), which needs bitsandbytes and CUDA.
-    """
-
-    r: int = Field(default=16, gt=0)
-    alpha: int = Field(default=32, gt=0)
-    dropout: float = Share
-    targets: str = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-    quantize: bool = False
-
-
-class Save(Config):
-    """`every`: steps between checkpoints, None for none but the last; `keep`: how many complete ones stay."""
-
-    every: int | None = Field(default=None, gt=0)
-    keep: int = Field(default=2, gt=0)
-
-
-class Best(Config):
-    """The artefact is the checkpoint with the best `metric` of `task` (names of `dragonfly eval`), not the last.
-
-    `metric`: None for the task's first. `every`: steps between scores, a multiple of `save.every`; None for every checkpoint.
-    `limit`: the first questions alone; `data` as in `dragonfly eval --data`.
-    """
-
-    task: str
-    metric: str | None = None
-    every: int | None = Field(default=None, gt=0)
-    limit: int | None = Field(default=None, gt=0)
-    data: str | None = None
-
-
-class Log(Config):
-    """`every`: steps between log lines."""
-
-    every: int = Field(default=1, gt=0)
-    eval_every: int | None = Field(default=None, gt=0)
-    tensorboard: bool = True
-    wandb: bool = False
-
-
 class Recipe(Config):
     """One training stage.
 
@@ -240,6 +159,7 @@ class Recipe(Config):
         precision: of the arithmetic; weights stay float32 unless LoRA or DeepSpeed keeps its own masters.
         attention: transformers' name of an implementation, or one each for `vision_config` and `text_config`.
         deepspeed: a shipped configuration (zero1, zero2) or the path of one.
+        fsdp: weights, gradients and optimiser's state are shared out among the processes (PyTorch's FSDP2; `fsdp.py`).
         peak_flops: of one device at this precision, for the FLOPs utilisation; None leaves that out.
         output: a directory that does not exist yet, or one that holds an interrupted run of the same recipe.
     """
@@ -262,6 +182,7 @@ class Recipe(Config):
     evidence_weight: float = Field(default=0.0, ge=0.0)
     lora: Lora | None = None
     deepspeed: str | None = None
+    fsdp: bool = False
     save: Save = Save()
     best: Best | None = None
     log: Log = Log()
@@ -285,6 +206,16 @@ class Recipe(Config):
         if hooks is not None:
             return with_hooks(hooks).load(path, overrides, base=base)  # pyright: ignore[reportReturnType]
         return super().load(None if path is None else shipped_file(path, _shipped(), "recipe"), overrides, base=base)
+
+    @classmethod
+    def spelled_out(cls, key: Key, value: Any) -> list[tuple[Key, Any]]:
+        """A path as `data` or `data.train` replaces the sources alone; a name as `objective` begins its section anew."""
+        match key, value:
+            case ((("data",) | ("data", "train")), str()):
+                return [(("data", "train"), [{"name": "data", "path": value}])]
+            case ("objective",), str():
+                return [(key, {}), (("objective", "name"), value)]
+        return [(key, value)]
 
     @property
     def objective_hook(self) -> Objective:
@@ -320,6 +251,7 @@ class Recipe(Config):
             *self._objective_faults(),
             *self._lora_faults(),
             *self._best_faults(),
+            *self._fsdp_faults(),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -372,6 +304,12 @@ class Recipe(Config):
             return [
                 f"best.every {self.best.every} is no multiple of save.every {self.save.every}; a score belongs to a checkpoint"
             ]
+        return []
+
+    def _fsdp_faults(self) -> list[str]:
+        others = {"deepspeed": self.deepspeed, "lora": self.lora, "best": self.best}
+        if self.fsdp and (given := [name for name, value in others.items() if value is not None]):
+            return [f"fsdp goes with none of deepspeed, lora and best; set {', '.join(f'{name}=null' for name in given)}"]
         return []
 
 

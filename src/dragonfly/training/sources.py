@@ -85,7 +85,7 @@ def stream(recipe: Recipe, heads: Mapping[str, Sequence[Sample]], processor: Any
         examples(recipe, next(iter(heads.values())), processor).encoded,
         seed=recipe.seed,
         max_bad_share=recipe.data.max_bad_share,
-        batch=recipe.batch.per_device * world_size,
+        batch=recipe.batch.per_device_for(world_size) * world_size,
         skip=skip,
     )
 

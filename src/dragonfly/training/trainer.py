@@ -23,6 +23,7 @@ from dragonfly.planning import LanguageModelSize, TowerSize
 
 from .callbacks import MeanEmbeddingUpdate, trained_mean
 from .checkpoints import clear_incomplete, complete, rotate
+from .fsdp import IsSharedOut, share_out
 from .modules import ModuleCount, module_of
 from .objective import TrainingSetup
 from .recipe import Optim, Recipe
@@ -99,9 +100,16 @@ class StageTrainer(Trainer):
             compute_metrics=lambda results: setup.metrics(np.asarray(results.predictions), np.asarray(results.label_ids)),
             **options,
         )
+        if recipe.fsdp:
+            self.add_callback(IsSharedOut())
         self.mean_embedding = trained_mean(self.model)
         if self.mean_embedding is not None:
             self.add_callback(MeanEmbeddingUpdate(self.mean_embedding))
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if self.recipe.fsdp:
+            share_out(self, self.setup.module)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None, **options: Any

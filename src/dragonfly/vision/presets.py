@@ -63,10 +63,10 @@ def _large(**changes: object) -> EncoderSpec:
     return EncoderSpec.from_dict({"resolution": 336, "patch_size": 14, **levels, **changes})
 
 
-def _zoom(partners: Partners, **selection: object) -> EncoderSpec:
+def _zoom(partners: Partners, regions: str = "spatial", **selection: object) -> EncoderSpec:
     """v1's shape: low, four mid, and the high sub-images that the paper's similarity keeps."""
     rule = SelectionSpec(**{"policy": "similarity", "scope": "region", "keep": 3, **selection})  # pyright: ignore[reportArgumentType]
-    return _base(mid=LevelSpec(grids=MID), high=_level(partners), partners=partners, selection=rule)
+    return _base(mid=LevelSpec(grids=MID), high=_level(partners), partners=partners, regions=regions, selection=rule)
 
 
 def _v1_released() -> EncoderSpec:
@@ -81,6 +81,7 @@ _ALL = (
     Preset("baseline-2", CLIP_BASE, _base(mid=LevelSpec(grids=GRIDS_16)), "low and 16 sub-images"),
     Preset("baseline-3", CLIP_BASE, _base(mid=LevelSpec(grids=GRIDS_24)), "low and 24 sub-images"),
     Preset("v1", CLIP_BASE, _zoom(HIGH_24), "low, 4 mid, the best 3 of each region's 6 high"),
+    Preset("v1-paper", CLIP_BASE, _zoom(HIGH_24, "raster"), "v1 by equation 2 to the letter: regions are runs of 6 high"),
     Preset("v1-global", CLIP_BASE, _zoom(HIGH_24, scope="image", keep=12), "low, 4 mid, the best 12 of 24 high"),
     Preset("v1-high16", CLIP_BASE, _zoom(HIGH_16), "low, 4 mid, the best 3 of each region's 4 high"),
     Preset("v1-high48", CLIP_BASE, _zoom(HIGH_48), "low, 4 mid, the best 3 of each region's 12 high"),

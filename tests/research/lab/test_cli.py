@@ -76,7 +76,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             ["ablate", "table1", "-o", "x", *OWN, "variants.v1.encoder.regions=rater"],
             "regions 'rater' is not one of spatial, raster",
         ),
-        (["ablate", "table1", "-o", "x", *OWN, "test=nowhere"], "no manifest.json at nowhere"),
+        (["ablate", "table1", "-o", "x", OWN[0], "test=nowhere"], "no manifest.json at nowhere"),
         (["ablate", "policies", "-o", "x", "test=DATA"], "trains nothing; run it with `dragonfly lab sweep policies -o DIR`"),
         (["lab", "sweep", "table1", "-o", "x", "test=DATA"], "trains its variants; run it with `dragonfly ablate table1 -o DIR`"),
         (["lab", "sweep", "policies", "-o", "x", "test=DATA", "--variant", "detail"], "variant 'detail' is not one of: policy="),

@@ -171,10 +171,8 @@ class Study(Config):
         faults = ["vary is for studies without a recipe; write the variants out"] if self.vary else []
         bare = [name for name, variant in self.variants.items() if not (variant.data or self.data)]
         faults += [f"variant {name!r} has no data to train on" for name in bare]
-        own = sorted({"name", "init_from", "output", "seed", "data"} & set(self.recipe))
-        if own and own != ["data"]:
-            faults.append(f"recipe.{own[0]} is set by the study; leave it out")
-        return faults
+        own = {"recipe": self.recipe} | {f"variants.{name}.recipe": variant.recipe for name, variant in self.variants.items()}
+        return faults + [f"{key}.{what}" for key, recipe in own.items() for what in _set_by_the_study(recipe)]
 
     def seeds_of(self, variant: str) -> list[int]:
         """The seeds that a variant is run with."""
@@ -188,6 +186,18 @@ class Study(Config):
         names = [variant] if variant else list(self.variants)
         most = max(len(self.seeds_of(name)) for name in names)
         return [(name, self.seeds_of(name)[turn]) for turn in range(most) for name in names if turn < len(self.seeds_of(name))]
+
+
+def _set_by_the_study(recipe: dict[str, Any]) -> list[str]:
+    """What of a study's `recipe` would be replaced without a word, and where it goes."""
+    places = {"model": "`encoder` of a variant", "seed": "`seeds`", "init_from": "`checkpoint`"}
+    faults = [
+        f"{name} is set by the study; {f'give {places[name]}' if name in places else 'leave it out'}"
+        for name in ("name", "init_from", "model", "output", "seed")
+        if name in recipe
+    ]
+    data = recipe.get("data", {})
+    return faults if isinstance(data, dict) and "train" not in data else [*faults, "data names rows; give the study's `data`"]
 
 
 def combinations(vary: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
