@@ -44,12 +44,14 @@ class DedupeExact(_Step):
 class DedupeImages(_Step):
     """One image stands for all whose perceptual hashes differ in at most `radius` of 64 bits, with `mirrored` also mirrored.
 
+    `across_sources`: only for images of other sources.
     `drop`: rows that ask the same of images that look alike, or all rows on an image that another one stands for.
     """
 
     step: Literal["dedupe_images"]
     radius: Radius = 6
     mirrored: bool = True
+    across_sources: bool = False
     drop: Literal["same_instruction", "all"] = "same_instruction"
 
 
