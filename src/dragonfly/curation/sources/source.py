@@ -22,6 +22,9 @@ Outcome = Sample | BadRow
 Piece = dict[str, Any] | BadSample
 """One of several samples that a row of a file holds, before it is converted."""
 
+UNFINISHED = ".unfinished"
+"""The name of a file that says that a folder is still being fetched."""
+
 Form = Literal["label", "caption", "conversation", "qa"]
 
 
@@ -62,6 +65,8 @@ class Source:
     def missing(self, folder: str | Path) -> tuple[str, ...]:
         """What of `files` is not in `folder`, a line each; () when all is there. Opens no file."""
         folder = Path(folder)
+        if (folder / UNFINISHED).is_file():
+            return ("the rest of a download that did not finish",)
         return tuple(" or ".join(group) for group in self.files if not any(next(folder.glob(pattern), None) for pattern in group))
 
     def read_held_out(self, folder: str | Path) -> Iterator[Outcome]:
