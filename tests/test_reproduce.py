@@ -66,6 +66,7 @@ def raw_data(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 8 worker processes")  # the recipes are for larger machines
 def test_the_page_runs_from_raw_data_to_ten_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     raw_data(tmp_path)

@@ -51,7 +51,7 @@ def _fetch(place: Place, access: Access, excluded: Sequence[str], say: Say) -> N
     wanted = [pattern for pattern in access.patterns if PurePosixPath(pattern).parts[0] not in excluded]
     try:
         snapshot_download(str(access.hub), repo_type="dataset", local_dir=folder, allow_patterns=wanted)
-    except (OSError, ValueError, RuntimeError) as error:  # offline, unknown, gated: the hub's own classes
+    except Exception as error:  # offline, unknown, gated, broken off: of the hub's client and of the HTTP client below it
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{place.name}: the hub did not give {access.hub} ({reason:.200}); what has arrived is kept in {folder}: run the "

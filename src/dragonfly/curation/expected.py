@@ -36,9 +36,9 @@ def expected_tables(mix: Mix, records: Sequence[Mapping[str, Any]]) -> Tables:
     steps = [
         (
             step.name,
-            number(step.with_images, step.at_most),
+            _planned(step.with_images, step.at_most),
             number(record["with_images"]),
-            number(step.text, step.at_most and step.text != 0),
+            _planned(step.text, step.at_most and step.text != 0),
             number(record["out"] - record["with_images"]),
             paper_count(step),
             gap(counted if step.samples not in (None, step.with_images) else record["with_images"], step.paper),
@@ -46,6 +46,10 @@ def expected_tables(mix: Mix, records: Sequence[Mapping[str, Any]]) -> Tables:
         for step, record in zip(planned.steps, records, strict=True)
     ]
     return sources, steps
+
+
+def _planned(count: int | None, at_most: bool) -> str:
+    return number(count, at_most).replace("<= ", "at most ")  # the sign would be escaped in Markdown
 
 
 def _samples(source: MixSource, read: Mapping[str, Any]) -> int:

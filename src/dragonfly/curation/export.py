@@ -95,7 +95,7 @@ def data_card(mix: Mix, records: Sequence[dict[str, Any]], folder: Path) -> str:
         *[line for record in records for line in _details(record)],
         "## Expected beside actual",
         "",
-        "Expected: what `--plan` said (<=: at most). Samples: as the paper counts, SVIT by questions and all others by rows.",
+        "Expected: what `--plan` said. Samples: as the paper counts, SVIT by questions and all others by rows.",
         "",
         *_table(SOURCES_HEAD, sources),
         "",

@@ -68,7 +68,7 @@ def _read(path: str) -> list[Sample]:
 
 def _benchmark(file: Path) -> Iterator[Sample]:
     if file.suffix.lower() in _IMAGES:
-        yield Sample("", images=(ImageRef(path=str(file)),), messages=())
+        yield Sample("", "benchmark", images=(ImageRef(path=str(file)),), messages=())
     elif file.suffix.lower() == ".parquet" and not file.name.startswith("train"):
         for row in file_rows(file):
             yield _row(row)
@@ -83,4 +83,4 @@ def _row(row: Any) -> Sample:
         if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
             images.append(image_ref(value, None))
     question = next((fields[key] for key in _QUESTIONS if isinstance(fields.get(key), str)), "")
-    return Sample("", images=tuple(images), messages=(Message("user", (Part("text", question),)),))
+    return Sample("", "benchmark", images=tuple(images), messages=(Message("user", (Part("text", question),)),))
