@@ -1,9 +1,8 @@
-"""A mix without files, samples in a line, images that differ, and tables of them."""
+"""A mix in a line, samples in a line, images that differ, and tables of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from dragonfly.curation.ingest import read_table
+from dragonfly.curation.mix import Mix
 from dragonfly.curation.steps import STEPS, Job
 from dragonfly.curation.table import Table, samples_of
-from dragonfly.data import BadRow, ImageRef, Message, Part, Sample, read
+from dragonfly.data import BadRow, ImageRef, Message, Part, Sample
 
 
 def sample(
@@ -68,45 +68,7 @@ def ids(table: Table) -> list[str]:
     return [sample.id for part in table.batches() for sample in samples_of(part)]
 
 
-@dataclass(frozen=True)
-class FakeSource:
-    """A source of a mix that reads any file; counts how often it was read."""
-
-    name: str
-    path: str
-    weight: float = 1.0
-    rows: int | None = None
-    exclude: tuple[str, ...] = ()
-    is_general: bool = True
-    reads: list[str] = field(default_factory=list, compare=False)
-
-    def read(self) -> Iterator[Sample | BadRow]:
-        self.reads.append(self.path)
-        return read(self.path)
-
-    def model_dump(self, mode: str = "python") -> dict[str, Any]:
-        return {"name": self.name, "path": self.path, "weight": self.weight, "rows": self.rows, "exclude": list(self.exclude)}
-
-
-class FakeStep:
-    def __init__(self, step: str, **options: Any) -> None:
-        self.step, self.options = step, options
-
-    def model_dump(self, mode: str = "python") -> dict[str, Any]:
-        return {"step": self.step, "expected": None, **self.options}
-
-
-@dataclass(frozen=True)
-class FakeMix:
-    sources: Sequence[FakeSource]
-    steps: Sequence[FakeStep]
-    name: str = "made up"
-    seed: int = 0
-
-    def model_dump(self, mode: str = "python") -> dict[str, Any]:
-        parts = {"sources": self.sources, "steps": self.steps}
-        return {
-            "name": self.name,
-            "seed": self.seed,
-            **{key: [each.model_dump() for each in value] for key, value in parts.items()},
-        }
+def mix_of(rows: Path, *steps: dict[str, Any], name: str = "made up", seed: int = 0, **more: Any) -> Mix:
+    """A mix of one source, `made`, that reads any file of rows."""
+    source = {"name": "made", "path": str(rows), "format": "auto"}
+    return Mix.model_validate({"name": name, "seed": seed, "sources": [source], "steps": list(steps), **more})

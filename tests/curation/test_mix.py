@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dragonfly.config import dump
-from dragonfly.curation.mix import MIXES, Mix, MixSource, load_mix
+from dragonfly.curation.mix import MIXES, Mix, MixSource, default_output, load_mix, shipped_mixes
 from dragonfly.curation.options import STEPS
 from dragonfly.curation.sources import SOURCES
 from dragonfly.curation.sources.conversations import CAULDRON_EXCLUDED, CAULDRON_SUBSETS
@@ -14,7 +14,7 @@ from dragonfly.data import ImageRef, Sample, write_manifest
 from ..data.fakes import image, sample
 from .sources.layouts import LAYOUTS
 
-SHIPPED = ("general", "med-stage1", "med-stage2", "med-stage3")
+SHIPPED = ("general", "med-stage1", "med-stage2", "med-stage3", "pretrain")
 
 
 def write(path: Path, text: str) -> Path:
@@ -35,6 +35,7 @@ def test_the_shipped_mixes_are_the_papers():
     assert [path.stem for path in sorted(MIXES.glob("*.yaml"))] == list(SHIPPED)
     sources = {name: [source.name for source in load_mix(name).sources] for name in SHIPPED}
     assert sources["general"] == ["sharegpt4v", "allava", "svit", "cauldron", "openhermes", "mathinstruct"]
+    assert sources["pretrain"] == ["llava-pretrain"]
     assert sources["med-stage1"] == ["llava-pretrain", "llava-med-alignment", "openpath", "medicat"]
     assert sources["med-stage3"] == ["vqa-rad", "slake", "path-vqa", "iu-xray", "peir-gross", "roco", "mimic-cxr"]
     assert set(sources["med-stage2"]) == {
@@ -47,6 +48,35 @@ def test_the_shipped_mixes_are_the_papers():
     assert set(cauldron.exclude) == set(CAULDRON_EXCLUDED)
     caps = [step.options for step in load_mix("general").steps if step.step == "cap"]
     assert caps == [{"per_image": 8}]
+
+
+def test_no_mix_that_trains_what_is_evaluated_goes_without_leak_nor_general_without_joining_images():
+    seven = {"vqa-rad", "slake", "path-vqa", "iu-xray", "peir-gross", "roco", "mimic-cxr"}
+    for name in ("med-stage1", "med-stage2", "med-stage3"):
+        mix = load_mix(name)
+        assert set(mix.held_out) == seven and [step.step for step in mix.steps][-2:] == ["leak", "mixture"]
+        assert mix.held_out["roco"] == "data/roco"
+    general = load_mix("general")
+    assert general.compared == ("data/benchmarks",)
+    joined = next(step for step in general.steps if step.step == "dedupe_images")
+    assert joined.options == {"radius": 6, "mirrored": True, "across_sources": True, "drop": "same_instruction"}
+    steps = [step.step for step in general.steps]
+    assert steps.index("dedupe_images") < steps.index("cap")
+
+
+def test_a_shipped_mix_has_a_place_and_a_file_of_ones_own_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert [default_output(name) for name in shipped_mixes()] == [Path("data") / name for name in SHIPPED]
+    assert default_output(tmp_path / "general.yaml") is None
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "general", "name: mine")  # a file hides the shipped mix of its name
+    assert default_output("general") is None
+
+
+def test_the_folder_of_a_test_split_is_the_sources_or_named_by_paths():
+    assert load_mix("med-stage3", ["paths.slake=/mnt/s"]).held_out["slake"] == "/mnt/s"
+    assert load_mix("med-stage1", ["test_paths.slake=/mnt/s"]).held_out["slake"] == "/mnt/s"
+    with pytest.raises(ValueError, match=r"test:svit: no test split; 'svit' is not one of: "):
+        load_mix("general", ["evaluation=[test:svit]"])
 
 
 def test_excluded_names_exist_in_the_data(tmp_path: Path):

@@ -12,20 +12,21 @@ from typing import Any
 import pytest
 
 from dragonfly.curation import ingest
+from dragonfly.curation.mix import Mix
 from dragonfly.curation.run import curate
 from dragonfly.curation.steps import STEPS
 from dragonfly.data import Manifest, read
 from dragonfly.files import lock
-from tests.curation.fakes import FakeMix, FakeSource, FakeStep, saved
+from tests.curation.fakes import mix_of, saved
 
 STEPS_OF_MIX = (
-    FakeStep("validate"),
-    FakeStep("dedupe_exact"),
-    FakeStep("dedupe_images", radius=6),
-    FakeStep("dedupe_text", threshold=0.8),
-    FakeStep("cap", per_image=2),
-    FakeStep("mixture", total=24, text_share=0.25, general_share=None),
-    FakeStep("split", eval_share=0.3, by="group"),
+    {"step": "validate"},
+    {"step": "dedupe_exact"},
+    {"step": "dedupe_images", "radius": 6},
+    {"step": "dedupe_text", "threshold": 0.8},
+    {"step": "cap", "per_image": 2},
+    {"step": "mixture", "total": 24, "text_share": 0.25},
+    {"step": "split", "eval_share": 0.3, "by": "group"},
 )
 
 
@@ -44,8 +45,8 @@ def rows(folder: Path) -> Path:
     return path
 
 
-def mix(folder: Path, steps: tuple[FakeStep, ...] = STEPS_OF_MIX, seed: int = 0) -> Any:
-    return FakeMix([FakeSource("made", str(folder / "rows.jsonl"))], steps, seed=seed)
+def mix(folder: Path, steps: tuple[dict[str, Any], ...] = STEPS_OF_MIX, seed: int = 0) -> Mix:
+    return mix_of(folder / "rows.jsonl", *steps, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,8 @@ def test_the_card_tells_counts_licences_steps_and_examples(made: Path) -> None:
     assert "| read | 61 | 60 | 40 | missing-image: 1 |" in card
     assert "| general: rows" not in card and "| general: made | 18 | 24 |" in card
     assert "- user: what is " in card
+    assert "| made | not known | 60 | not known | 60 | 24 |  |" in card  # nobody published how many rows there are
+    assert "| read | not known | 40 | 0 | 20 | not given |  |" in card
 
 
 def test_the_images_of_the_set_open(made: Path) -> None:
@@ -127,7 +130,7 @@ def test_an_interrupted_run_goes_on_after_its_last_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     rows(tmp_path)
-    chosen = mix(tmp_path, (FakeStep("validate"), FakeStep("dedupe_exact"), FakeStep("cap", per_image=2)))
+    chosen = mix(tmp_path, ({"step": "validate"}, {"step": "dedupe_exact"}, {"step": "cap", "per_image": 2}))
     mend = failing(monkeypatch, "cap", error)
     with pytest.raises(type(error)):
         curate(chosen, tmp_path / "out")
@@ -138,8 +141,8 @@ def test_an_interrupted_run_goes_on_after_its_last_step(
     mend()
     for name in ("validate", "dedupe_exact"):
         failing(monkeypatch, name, AssertionError("done before"))
+    monkeypatch.setattr("dragonfly.curation.run.read_table", None)  # done before, too
     curate(chosen, tmp_path / "out")
-    assert len(chosen.sources[0].reads) == 1
     assert not (tmp_path / "out.work").exists()
     monkeypatch.undo()
     curate(chosen, tmp_path / "straight")
@@ -151,7 +154,7 @@ def test_what_follows_a_change_runs_again(tmp_path: Path, monkeypatch: pytest.Mo
 
     def interrupted(per_image: int) -> list[str]:
         mend = failing(monkeypatch, "split", KeyboardInterrupt())
-        steps = (FakeStep("validate"), FakeStep("cap", per_image=per_image), FakeStep("split", eval_share=0.1))
+        steps = ({"step": "validate"}, {"step": "cap", "per_image": per_image}, {"step": "split", "eval_share": 0.1})
         with pytest.raises(KeyboardInterrupt):
             curate(mix(tmp_path, steps), tmp_path / "out")
         mend()

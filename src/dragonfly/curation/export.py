@@ -16,13 +16,15 @@ from typing import Any
 from dragonfly.data import ImageRef, Manifest, Sample, write_manifest
 from dragonfly.markup import markdown
 
+from .expected import SOURCES_HEAD, STEPS_HEAD, expected_tables
+from .mix import Mix
 from .table import Table, samples_of
 
 IMAGES = "images"
 EVAL = "eval"
 
 _EXAMPLES, _EXAMPLE_LETTERS = 6, 300
-_COMMON = ("step", "in", "out", "dropped", "with_images", "by_source")
+_COMMON = ("step", "in", "out", "dropped", "with_images", "by_source", "questions")
 
 
 def write_set(table: Table, folder: Path, store: Path) -> Path:
@@ -63,14 +65,15 @@ def _located(image: ImageRef, folder: Path, store: Path, stored: dict[Path, Path
     return replace(image, path=str(target))
 
 
-def data_card(name: str, records: Sequence[dict[str, Any]], folder: Path) -> str:
+def data_card(mix: Mix, records: Sequence[dict[str, Any]], folder: Path) -> str:
     """The card of the set in `folder`, from its manifests and the steps' records."""
+    sources, steps = expected_tables(mix, records)
     train = Manifest.open(folder)
     aside = Manifest.open(folder / "eval") if (folder / "eval").is_dir() else None
     counts = train.counts
     held = f", and {len(aside):,} rows set aside in `eval/`" if aside else ""
     lines = [
-        f"# {markdown(name)}",
+        f"# {markdown(mix.name)}",
         "",
         f"{len(train):,} rows, {counts['images']:,} images in them, {counts['answers']:,} answers{held}.",
         f"Manifest sha256 `{train.sha256}`.",
@@ -90,6 +93,14 @@ def data_card(name: str, records: Sequence[dict[str, Any]], folder: Path) -> str
         *_table(("step", "rows in", "rows out", "of these with images", "dropped"), map(_step, records)),
         "",
         *[line for record in records for line in _details(record)],
+        "## Expected beside actual",
+        "",
+        "Expected: what `--plan` said. Samples: as the paper counts, SVIT by questions and all others by rows.",
+        "",
+        *_table(SOURCES_HEAD, sources),
+        "",
+        *_table(STEPS_HEAD, steps),
+        "",
         "## Examples",
         "",
         *[line for sample in _spread(train) for line in _example(sample)],

@@ -60,18 +60,23 @@ def read_table(
     names = [str(part) for part in sorted(raw.iterdir())]
     map_files(partial(_joined_part, target=str(target)), names, workers)
     shutil.rmtree(raw)
-    dropped = dict(intake.dropped)
-    return Table(target, target / FACTS), {"in": first + sum(dropped.values()), "out": first, "dropped": dropped}
+    dropped, questions = dict(intake.dropped), dict(intake.questions)
+    counts = {"in": first + sum(dropped.values()), "out": first, "dropped": dropped, "questions": questions}
+    return Table(target, target / FACTS), counts
 
 
 class _Intake:
-    """Counts rows while they are read: excluded subsets, faults, and the paths of all images."""
+    """Counts rows while they are read: excluded subsets, faults, the paths of all images, and questions by origin.
+
+    A caption or label without a conversation yet is one question.
+    """
 
     def __init__(self, store: Path, excluded: Mapping[str, Sequence[str]]) -> None:
         self.store, self.excluded = store, excluded
         self.paths: set[str] = set()
         self.faults: list[dict[str, Any]] = []
         self.dropped: Counter[str] = Counter()
+        self.questions: Counter[str] = Counter()
 
     def rows(self, streams: Streams) -> Iterator[tuple[str, Sample]]:
         for origin, samples in streams:
@@ -84,6 +89,7 @@ class _Intake:
                 else:
                     images = tuple(_outside(image, self.store) for image in sample.images)
                     self.paths.update(str(image.path) for image in images)
+                    self.questions[origin] += sum(message.role == "assistant" for message in sample.messages) or 1
                     yield origin, replace(sample, images=images)
 
     def _fault(self, origin: str, bad: BadRow) -> None:

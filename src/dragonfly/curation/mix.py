@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from dragonfly.config import Config, Key, nearest, shipped_file, shipped_files
 from dragonfly.data import FORMATS, BadRow, Sample, read
 
-from .options import STEPS, Count, Leak, Step
+from .options import STEPS, TEST, Count, Leak, Step
 from .sources import SOURCES
 
 MIXES = Path(str(files("dragonfly"))) / "curation" / "mixes"
@@ -65,13 +65,18 @@ class MixSource(Config):
 
 
 class Mix(Config):
-    """A mix, complete. `paths.NAME=FOLDER` and `evaluation=[...]` override where data lies without touching the file."""
+    """A mix, complete. `paths.NAME=FOLDER` and `evaluation=[...]` override where data lies without touching the file.
+
+    A data set whose test split is compared with (`test:NAME`) lies in the source's folder, or in `data/NAME` where the mix does
+    not train on it; `test_paths.NAME=FOLDER` names another.
+    """
 
     name: str
     seed: int = 0
     sources: tuple[MixSource, ...]
     steps: tuple[Step, ...] = ()
     evaluation: tuple[str, ...] = ()
+    test_paths: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def spelled_out(cls, key: Key, value: Any) -> list[tuple[Key, Any]]:
@@ -111,8 +116,28 @@ class Mix(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        known = [name for name, source in SOURCES.items() if source.held_out is not None]
+        for entry in self.compared:
+            name = entry.removeprefix(TEST)
+            if entry.startswith(TEST) and name not in known:
+                raise ValueError(f"{entry}: no test split; {nearest(name, known)}")
+        for name in self.test_paths:
+            if name not in self.held_out:
+                raise ValueError(f"test_paths.{name}: {nearest(name, self.held_out)}")
         self._check_steps([step.step for step in self.steps])
         return self
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Every evaluation set that a step `leak` compares with, once each."""
+        return tuple(dict.fromkeys(entry for step in self.steps if isinstance(step, Leak) for entry in step.against))
+
+    @property
+    def held_out(self) -> dict[str, str]:
+        """The data sets whose test splits are compared with, and their folders."""
+        folders = {source.name: source.path for source in self.sources if source.format is None}
+        names = [entry.removeprefix(TEST) for entry in self.compared if entry.startswith(TEST)]
+        return {name: self.test_paths.get(name) or folders.get(name) or f"data/{name}" for name in names}
 
     def _check_steps(self, steps: list[str]) -> None:
         forms = {SOURCES[source.name].form for source in self.sources if source.format is None}
@@ -120,7 +145,10 @@ class Mix(Config):
             if form in forms and needed not in steps:
                 raise ValueError(f"a source holds {form}s and no conversations; add the step {needed}")
         if any(isinstance(step, Leak) and not step.against for step in self.steps):
-            raise ValueError("leak has nothing to compare with; give evaluation=[PATH, ...], manifests or data files")
+            raise ValueError(
+                "leak has nothing to compare with; give evaluation=[PATH, ...]: manifests, data files, a folder of benchmarks, "
+                "test:NAME"
+            )
         if "split" in steps[:-1]:
             raise ValueError(f"the step {steps[steps.index('split') + 1]!r} comes after split, which must be the last")
         if "mixture" not in steps and (drawn := [source.name for source in self.sources if source.rows is not None]):
@@ -131,6 +159,16 @@ def _with_evaluation(step: Any, evaluation: Any) -> Any:
     if isinstance(step, dict) and step.get("step") == "leak" and not step.get("against"):
         return {**step, "against": evaluation}
     return step
+
+
+def shipped_mixes() -> tuple[str, ...]:
+    """The names of the mixes that come with the package."""
+    return tuple(shipped_files(MIXES))
+
+
+def default_output(mix: str | Path) -> Path | None:
+    """Where a shipped mix is written, and where recipes look for it: `data/NAME`. None for a file of your own."""
+    return Path("data") / mix if str(mix) in shipped_mixes() and not Path(mix).is_file() else None
 
 
 def load_mix(mix: str | Path, overrides: Sequence[str] = ()) -> Mix:

@@ -15,6 +15,9 @@ Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Radius = Annotated[int, Field(ge=0, le=11)]
 
+TEST = "test:"
+"""`test:NAME` among evaluation sets is the official test split of the data source NAME."""
+
 _PAPER = {"step", "expected", "expected_text"}
 
 
@@ -44,12 +47,14 @@ class DedupeExact(_Step):
 class DedupeImages(_Step):
     """One image stands for all whose perceptual hashes differ in at most `radius` of 64 bits, with `mirrored` also mirrored.
 
+    `across_sources`: only for images of other sources.
     `drop`: rows that ask the same of images that look alike, or all rows on an image that another one stands for.
     """
 
     step: Literal["dedupe_images"]
     radius: Radius = 6
     mirrored: bool = True
+    across_sources: bool = False
     drop: Literal["same_instruction", "all"] = "same_instruction"
 
 
@@ -80,8 +85,9 @@ class Cap(_Step):
 
 
 class Leak(_Step):
-    """Take out rows that resemble the evaluation data `against` (manifests or data files; by default the mix's `evaluation`).
+    """Take out rows that resemble the evaluation data `against` (by default the mix's `evaluation`).
 
+    Each entry is a manifest, a data file, a folder of benchmarks, or `test:NAME`, the official test split of a data source.
     By image (`image_radius` as for dedupe_images), by group, and by question: `text` is the least Jaccard similarity
     of two questions, None looks at no words; rows with images are compared by words only under `text_with_images`.
     """

@@ -12,15 +12,21 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragonfly.data.manifest import NAME, Manifest
 from dragonfly.files import atomic_directory, lock, result_header, write_json, write_text
 
+from .availability import require
 from .engine import start
 from .export import data_card, write_set
 from .ingest import FACTS, FAULTS, read_table
+from .options import TEST
+from .plan import plan
+from .sources import SOURCES
 from .steps import STEPS, Job, Origin
 from .table import Table
 
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Incremented when a step's result for the same rows and options changes, so that older results are not reused."""
 
 CARD, RECORD = "DATA_CARD.md", "curation.json"
@@ -39,7 +45,8 @@ def curate(mix: Mix, out: str | Path, *, ray: str | None = None, workers: int | 
     """Run every step of `mix` and write the folder `out`; return the path of its manifest.json.
 
     `ray` is the address of a Ray cluster (`auto` for the one here), `workers` the number of shares that the work is divided into.
-    ValueError when `out` is not empty, a source cannot be read, or a step leaves no row; `InUse` where another process is at it.
+    ValueError when `out` is not empty, data is not there (all of it is named before anything is read), a source cannot be read,
+    or a step leaves no row; `InUse` where another process is at it.
     """
     out = Path(out).absolute()
     with lock(out):
@@ -49,6 +56,7 @@ def curate(mix: Mix, out: str | Path, *, ray: str | None = None, workers: int | 
 def _curate(mix: Mix, out: Path, ray: str | None, workers: int | None) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists and is not empty; remove it or name another folder")
+    require(mix)
     start(ray)
     work = Path(f"{out}.work")
     table, records = _table(mix, work, workers)
@@ -67,16 +75,28 @@ def _table(mix: Mix, work: Path, workers: int | None) -> tuple[Table, list[dict[
     stage = stages.run("read", {"sources": sources, "files": files}, lambda target, _: _read(mix, target, work, workers))
     origins = {source.name: Origin(source.weight, source.rows, source.is_general) for source in mix.sources}
     chosen = [(step.step, step.options) for step in mix.steps]
-    return run_steps(stages, stage, chosen, Job(mix.seed, workers, origins))
+    held_out = {name: partial(SOURCES[name].read_held_out, folder) for name, folder in mix.held_out.items()}
+    return run_steps(stages, stage, chosen, Job(mix.seed, workers, origins, held_out), mix.held_out)
 
 
 def run_steps(
-    stages: Stages, table: Table, steps: Iterable[tuple[str, Mapping[str, Any]]], job: Job
+    stages: Stages,
+    table: Table,
+    steps: Iterable[tuple[str, Mapping[str, Any]]],
+    job: Job,
+    held_out: Mapping[str, str] | None = None,
 ) -> tuple[Table, list[dict[str, Any]]]:
-    """Apply steps, each (name, options), to a table in turn; return the last table and the record of every step."""
+    """Apply steps, each (name, options), to a table in turn; return the last table and the record of every step.
+
+    `held_out` names the folders whose test splits the job reads; like the files of `leak`'s evaluation sets they make a step's
+    result another one when they change.
+    """
     origins = {name: [origin.weight, origin.rows, origin.general] for name, origin in job.origins.items()}
     for name, options in steps:
         description = {"seed": job.seed, "origins": origins if name == "mixture" else {}, "options": dict(options)}
+        if name == "leak":
+            places = [(held_out or {}).get(entry.removeprefix(TEST), entry) for entry in options["against"]]
+            description["files"] = [_listing(Path(place)) for place in places if Path(place).exists()]
         table = stages.run(
             name, description, lambda target, before, name=name, options=options: STEPS[name](before, target, job, **options)
         )
@@ -141,9 +161,9 @@ def _listing(path: Path) -> str:
 def _write_record(mix: Mix, records: list[dict[str, Any]], work: Path, folder: Path) -> None:
     """The data card, the record and the list of dropped rows, beside the manifest."""
     manifest = Manifest.open(folder)
-    about = {"mix": mix.model_dump(mode="json"), "steps": records, "manifest_sha256": manifest.sha256}
+    about = {"mix": mix.model_dump(mode="json"), "plan": asdict(plan(mix)), "steps": records, "manifest_sha256": manifest.sha256}
     write_json(folder / RECORD, {**result_header(), **about})
-    write_text(folder / CARD, data_card(mix.name, records, folder))
+    write_text(folder / CARD, data_card(mix, records, folder))
     faults = [file.read_bytes() for file in sorted(work.glob(f"*/{FAULTS}"))]
     if faults:
         (folder / FAULTS).write_bytes(b"".join(faults))

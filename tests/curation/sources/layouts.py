@@ -1,12 +1,17 @@
-"""Every source's published layout in small, made by us: at least three good pieces and one broken one each."""
+"""Every source's published layout in small, made by us: at least three good pieces and one broken one each.
+
+Images differ from file to file, except where a data set's own test split shows an image of its training split, as VQA-RAD's does.
+"""
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -31,9 +36,17 @@ def png(shade: int) -> bytes:
     return buffer.getvalue()
 
 
-def image(path: Path, shade: int = 90) -> None:
+def image(path: Path, shade: int | None = None) -> None:
+    """An image of one shade, or of noise that depends on its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(shade))
+    path.write_bytes(noise(zlib.crc32(str(path).encode())) if shade is None else png(shade))
+
+
+def noise(seed: int) -> bytes:
+    blocks = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(blocks).resize((40, 30), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def write_json(path: Path, rows: Any) -> None:
@@ -57,7 +70,7 @@ def turns(question: Any, answer: str) -> list[dict[str, Any]]:
 
 def sharegpt4v(folder: Path) -> None:
     for number in (1, 2, 3):
-        image(folder / f"coco/train2017/{number}.jpg", number)
+        image(folder / f"coco/train2017/{number}.jpg")
     row = {"image": "coco/train2017/1.jpg", "conversations": turns("Describe it.\n<image>", "A cat.")}
     missing = {"id": "4", "image": "sam/images/none.jpg", "conversations": turns("<image>\nQ", "A")}
     write_json(folder / "sharegpt4v_instruct_gpt4-vision_cap100k.json", [{"id": "1", **row}, missing])
@@ -116,7 +129,7 @@ def svit(folder: Path) -> None:
 
 def cauldron(folder: Path) -> None:
     def row(number: int, *texts: tuple[str, str]) -> dict[str, Any]:
-        images = [{"bytes": png(number), "path": None}]
+        images = [{"bytes": noise(100 + number), "path": None}]
         return {"images": images, "texts": [{"user": q, "assistant": a, "source": "X"} for q, a in texts]}
 
     write_parquet(folder / "ai2d/train-00000-of-00001-abc.parquet", [row(1, ("Q1", "A1"), ("Q2", "A2")), row(2, ("Q3", "A3"))])
@@ -126,7 +139,7 @@ def cauldron(folder: Path) -> None:
 def llava_pretrain(folder: Path) -> None:
     rows = []
     for number in range(3):
-        image(folder / f"images/0000{number}/0000{number}.jpg", number)
+        image(folder / f"images/0000{number}/0000{number}.jpg")
         name = f"0000{number}"
         rows.append({"id": name, "image": f"{name}/{name}.jpg", "conversations": turns("Say it.\n<image>", f"words {number}")})
     write_json(folder / "blip_laion_cc_sbu_558k.json", [*rows, {"id": "x", "image": "00000/00000.jpg"}])
@@ -134,7 +147,7 @@ def llava_pretrain(folder: Path) -> None:
 
 def arxivcap(folder: Path) -> None:
     def pair(shade: int, sub: str | None) -> dict[str, Any]:
-        return {"sub_caption": sub, "image_file": "f.png", "image": {"bytes": png(shade), "path": None}, "image_ocr": []}
+        return {"sub_caption": sub, "image_file": "f.png", "image": {"bytes": noise(200 + shade), "path": None}, "image_ocr": []}
 
     figures = [{"caption": "Loss curves.", "cil_pairs": [pair(1, "(a) train"), pair(2, "(b) test")]}]
     write_parquet(
@@ -217,6 +230,10 @@ def roco(folder: Path) -> None:
         "ROCO_00007\t Lost.",
     ]
     write_lines(root / "captions.txt", captions)
+    test = folder / "data/test/radiology"
+    image(test / "images/PMC1_a.jpg")
+    write_lines(test / "licences.txt", ["ROCO_ID,PMC_ID,CC", "ROCO_90001,PMC1_a.jpg,CC BY"])
+    write_lines(test / "captions.txt", ["ROCO_90001\t Ultrasound of the liver."])
 
 
 def openpath(folder: Path) -> None:
@@ -251,7 +268,7 @@ def mimic_cxr(folder: Path) -> None:
 def kaggle_dr(folder: Path) -> None:
     lines = ["image,level"]
     for name, level in (("10_left", 0), ("10_right", 2), ("13_left", 4)):
-        image(folder / f"train/{name}.jpeg", 40 + level)
+        image(folder / f"train/{name}.jpeg")
         lines.append(f"{name},{level}")
     write_lines(folder / "trainLabels.csv", [*lines, "13_right,mild"])
 
@@ -263,13 +280,16 @@ def ddr(folder: Path) -> None:
     write_lines(folder / "DR_grading/valid.txt", ["007-0009-000.jpg 3"])
 
 
-def _asked(folder: Path) -> None:
-    good = [
-        {"image": {"bytes": png(n), "path": None}, "question": f"Is it {n}? ", "answer": ("no", "yes")[n % 2]} for n in range(3)
-    ]
-    broken = {"image": {"bytes": png(9), "path": None}, "question": "Is it?", "answer": None}
-    write_parquet(folder / "data/train-00000-of-00001-abc.parquet", [*good, broken])
-    write_parquet(folder / "data/test-00000-of-00001-abc.parquet", good)
+def _asked(seed: int) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        def row(image: int, question: str, answer: str | None) -> dict[str, Any]:
+            return {"image": {"bytes": noise(seed + image), "path": None}, "question": question, "answer": answer}
+
+        good = [row(n, f"Is it {n}? ", ("no", "yes")[n % 2]) for n in range(3)]
+        write_parquet(folder / "data/train-00000-of-00001-abc.parquet", [*good, row(9, "Is it?", None)])
+        write_parquet(folder / "data/test-00000-of-00001-abc.parquet", [row(0, "Is it cold?", "no"), row(7, "Is it 7?", "no")])
+
+    return write
 
 
 def slake(folder: Path) -> None:
@@ -289,6 +309,8 @@ def slake(folder: Path) -> None:
         {**row, "img_name": "xmlab2/source.jpg", "question": "Is it CT?", "answer": "No", "q_lang": "en"},
     ]
     write_json(folder / "train.json", rows)
+    image(folder / "imgs/xmlab9/source.jpg")
+    write_json(folder / "test.json", [{**rows[0], "img_name": "xmlab9/source.jpg"}])
 
 
 def _captioned(images: str, names: tuple[str, ...]) -> Callable[[Path], None]:
@@ -297,6 +319,8 @@ def _captioned(images: str, names: tuple[str, ...]) -> Callable[[Path], None]:
             image(folder / images / name)
         lines = [f'{name}\tNormal "chest". Lungs clear {number}.' for number, name in enumerate(names)]
         write_lines(folder / "train_images.tsv", [*lines, "nothing-but-a-name.png"])
+        image(folder / images / "CXR99_IM-0001-1001.png")
+        write_lines(folder / "test_images.tsv", ["CXR99_IM-0001-1001.png\tOne of the test split."])
 
     return write
 
@@ -320,9 +344,9 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "kaggle-dr": kaggle_dr,
     "ddr": ddr,
     "roco": roco,
-    "vqa-rad": _asked,
+    "vqa-rad": _asked(300),
     "slake": slake,
-    "path-vqa": _asked,
+    "path-vqa": _asked(400),
     "iu-xray": _captioned("iu_xray_images", ("CXR1_1_IM-0001-3001.png", "CXR1_1_IM-0001-4001.png", "CXR2_IM-0652-1001.png")),
     "peir-gross": _captioned("peir_gross_images", ("PEIR_1.jpg", "PEIR_2.jpg", "PEIR_3.jpg")),
 }

@@ -8,7 +8,7 @@ from dragonfly.curation.sources import SOURCES
 from dragonfly.curation.sources.conversations import CAULDRON_EXCLUDED, CAULDRON_SUBSETS
 from dragonfly.data import BadRow, ImageRef, Message, Part
 
-from .layouts import LAYOUTS, png, write_json, write_parquet
+from .layouts import LAYOUTS, noise, write_json, write_parquet
 from .reading import said, samples
 
 
@@ -63,7 +63,7 @@ def test_the_cauldron_has_fifty_sub_sets_and_five_are_left_out_with_a_reason():
 
 
 def test_the_cauldron_reads_every_sub_set_that_is_there(tmp_path: Path):
-    row = {"images": [{"bytes": png(7), "path": None}], "texts": [{"user": "Q", "assistant": "A", "source": "X"}]}
+    row = {"images": [{"bytes": noise(7), "path": None}], "texts": [{"user": "Q", "assistant": "A", "source": "X"}]}
     for subset in CAULDRON_SUBSETS:
         write_parquet(tmp_path / subset / "train-00000-of-00001.parquet", [row])
     assert [sample.meta["subset"] for sample in samples("cauldron", tmp_path)] == list(CAULDRON_SUBSETS)
@@ -73,9 +73,9 @@ def test_the_cauldron_shows_its_images_before_the_first_question(tmp_path: Path)
     LAYOUTS["cauldron"](tmp_path)
     first, second, code = samples("cauldron", tmp_path)
     assert first.messages == shown("Q1", "A1", "Q2", "A2")
-    assert first.images == (ImageRef(bytes=png(1)),)
+    assert first.images == (ImageRef(bytes=noise(101)),)
     assert (second.messages, code.messages) == (shown("Q3", "A3"), shown("Write HTML.", "<p>"))
-    two = [{"bytes": png(n), "path": None} for n in (1, 2)]
+    two = [{"bytes": noise(n), "path": None} for n in (1, 2)]
     write_parquet(
         tmp_path / "nlvr2/train-0.parquet", [{"images": two, "texts": [{"user": "Q", "assistant": "A", "source": "X"}]}]
     )

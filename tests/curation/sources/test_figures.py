@@ -7,7 +7,7 @@ import pytest
 from dragonfly.curation.sources import SOURCES
 from dragonfly.data import ImageRef
 
-from .layouts import LAYOUTS, png, write_lines
+from .layouts import LAYOUTS, noise, write_lines
 from .reading import groups, layout_samples, told
 
 
@@ -29,6 +29,7 @@ def test_roco_finds_images_by_either_name_and_takes_each_ones_licence(tmp_path: 
     assert told(read, "caption") == ["Computed tomography of the chest.", "X-ray.", 'MRI of "the" knee.']
     assert told(read, "licence") == ["CC BY-NC-SA", "CC BY", "CC BY"]
     assert groups(read) == ["pmc:PMC4083729", "pmc:PMC2837471", "pmc:PMC2837471"]
+    assert told(read, "modality") == ["CT", "X-ray", "MRI"]
 
 
 def test_roco_with_another_list_of_licences_is_refused(tmp_path: Path):
@@ -50,4 +51,4 @@ def test_arxivcap_makes_one_sample_of_each_image_with_the_captions_that_are_its_
     read = layout_samples("arxivcap", tmp_path)
     assert [sample.meta["caption"] for sample in read] == ["Loss curves. (a) train", "Loss curves. (b) test", "A map."]
     assert [sample.images[0].group for sample in read] == ["arxiv:1001.0001", "arxiv:1001.0001", "arxiv:1001.0002"]
-    assert [sample.images[0].bytes for sample in read] == [png(1), png(2), png(3)]
+    assert [sample.images[0].bytes for sample in read] == [noise(201), noise(202), noise(203)]

@@ -7,8 +7,8 @@ import pytest
 from dragonfly.curation.sources import SOURCES
 from dragonfly.data import BadRow, ImageRef, Message, Part
 
-from .layouts import LAYOUTS, png, write_lines
-from .reading import groups, layout_samples, told
+from .layouts import LAYOUTS, noise, write_lines, write_parquet
+from .reading import groups, layout_samples, samples, told
 
 
 def test_retinopathy_grades_are_numbers_grouped_by_patient(tmp_path: Path):
@@ -39,7 +39,24 @@ def test_training_questions_alone_are_read(name: str, tmp_path: Path):
         )
         for n in range(3)
     ]
-    assert [sample.images for sample in read] == [(ImageRef(bytes=png(n)),) for n in range(3)]
+    seed = {"vqa-rad": 300, "path-vqa": 400}[name]
+    assert [sample.images for sample in read] == [(ImageRef(bytes=noise(seed + n)),) for n in range(3)]
+    assert told(read, "modality") == ["not stated"] * 3
+
+
+def test_a_modality_is_what_a_row_states_or_another_row_about_the_same_image(tmp_path: Path):
+    asked = [
+        (1, "Is this a CT of the head?", "Yes"),
+        (1, "Is there a mass?", "no"),
+        (2, "Is this a CT?", "no"),
+        (3, "Is this an MRI?", "yes"),
+        (3, "What kind of image is this?", "x-ray"),
+        (4, "What does the gross image show?", "liver"),
+    ]
+    rows = [{"image": {"bytes": noise(n), "path": None}, "question": q, "answer": a} for n, q, a in asked]
+    write_parquet(tmp_path / "data/train-0.parquet", rows)
+    read = samples("path-vqa", tmp_path)
+    assert told(read, "modality") == ["CT", "CT", "not stated", "not stated", "not stated", "gross"]
 
 
 def test_slake_says_in_which_language_it_asks(tmp_path: Path):

@@ -8,6 +8,7 @@ import pytest
 from dragonfly.curation.captions import instructions_from_captions
 from dragonfly.curation.label_questions import DR_GRADES, questions_from_labels
 from dragonfly.curation.sources import SOURCES
+from dragonfly.curation.sources.source import UNFINISHED
 from dragonfly.data import BadRow, Sample, validate
 
 from .layouts import LAYOUTS
@@ -90,6 +91,61 @@ def test_an_absent_or_wrong_folder_is_refused(name: str, tmp_path: Path):
         list(SOURCES[name].read(tmp_path))
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_is_missing_is_said_and_a_layout_lacks_nothing(name: str, tmp_path: Path):
+    source = SOURCES[name]
+    assert len(source.missing(tmp_path)) == len(source.files) >= 1
+    LAYOUTS[name](tmp_path)
+    assert source.missing(tmp_path) == ()
+    (tmp_path / UNFINISHED).touch()
+    assert source.missing(tmp_path) == ("the rest of a download that did not finish",)
+
+
+@pytest.mark.parametrize("name", [name for name, source in SOURCES.items() if source.held_out is not None])
+def test_a_test_split_is_read_from_the_same_folder_and_is_not_the_training_split(name: str, tmp_path: Path):
+    LAYOUTS[name](tmp_path)
+    held_out = list(SOURCES[name].read_held_out(tmp_path))
+    trained = {row.id for row in SOURCES[name].read(tmp_path) if isinstance(row, Sample) and row.meta.get("subset") != "test"}
+    assert held_out and all(isinstance(row, Sample) and row.images and row.source == name for row in held_out)
+    assert name == "mimic-cxr" or not trained & {row.id for row in held_out if isinstance(row, Sample)}
+
+
+def test_the_seven_biomedical_benchmarks_have_test_splits_and_others_refuse(tmp_path: Path):
+    seven = ("mimic-cxr", "roco", "vqa-rad", "slake", "path-vqa", "iu-xray", "peir-gross")
+    assert {name for name, source in SOURCES.items() if source.held_out is not None} == set(seven)
+    with pytest.raises(ValueError, match="svit has no official test split of its own"):
+        SOURCES["svit"].read_held_out(tmp_path)
+    with pytest.raises(ValueError, match=r"roco: no folder .*nowhere"):
+        SOURCES["roco"].read_held_out(tmp_path / "nowhere")
+
+
+def test_access_is_said_of_every_data_set():
+    """Hub ids, and what is not open: by hand from the publishers' pages."""
+    hub = {name: source.access.hub for name, source in SOURCES.items() if source.access.downloads}
+    assert hub == {
+        "sharegpt4v": "Lin-Chen/ShareGPT4V",
+        "allava": "FreedomIntelligence/ALLaVA-4V",
+        "cauldron": "HuggingFaceM4/the_cauldron",
+        "llava-pretrain": "liuhaotian/LLaVA-Pretrain",
+        "arxivcap": "MMInstruction/ArxivCap",
+        "openhermes": "teknium/OpenHermes-2.5",
+        "mathinstruct": "TIGER-Lab/MathInstruct",
+        "vqa-rad": "flaviagiammarino/vqa-rad",
+        "slake": "BoKelvin/SLAKE",
+        "path-vqa": "flaviagiammarino/path-vqa",
+    }
+    terms = {name: source.access.terms for name, source in SOURCES.items() if source.access.terms != "open"}
+    assert terms == {
+        **{"svit": "gated", "medicat": "gated", "kaggle-dr": "gated", "mimic-cxr": "credentialed"},
+        **{"openpath": "not checked", "ddr": "not checked"},
+    }
+    for name, source in SOURCES.items():
+        closed = source.access.terms in ("gated", "credentialed")
+        assert source.access.publisher and bool(source.access.apply) == closed, name
+        assert source.access.downloads == bool(source.access.patterns), name
+        assert source.access.downloads or source.access.apply or source.access.rest, name  # nobody is left without a way
+
+
 def test_the_page_of_sources_is_up_to_date():
     script = runpy.run_path(str(ROOT / "scripts" / "list_sources.py"))
     page = script["page"]()
@@ -113,9 +169,10 @@ def test_published_numbers_are_the_papers():
         "vqa-rad": 1_790,
         "slake": 4_919,
         "path-vqa": 19_654,
-        "iu-xray": 6_698,
-        "peir-gross": 5_172,
+        "iu-xray": 5_172,  # the paper prints these two under each other's name
+        "peir-gross": 6_698,
     }
+    assert SOURCES["peir-gross"].paper_rows == int(0.9 * 7_443)  # appendix C.12's images, bioCaption's split of them
     assert {name: source.paper_rows for name, source in SOURCES.items() if source.paper_rows is not None} == told
     assert [s.name for s in SOURCES.values() if (s.paper_rows is None) != (not s.paper_place)] == []
     assert len(DR_GRADES) == 5

@@ -46,6 +46,35 @@ def test_later_steps_take_images_that_look_alike_for_one(tmp_path: Path) -> None
     assert [row["images"][0]["path"] for row in joined.read("images").to_pylist()][1].endswith("half.png")  # its own file stays
 
 
+def test_across_sources_alone_one_image_published_twice_is_one_and_two_alike_of_one_source_are_two(tmp_path: Path) -> None:
+    paths = planted(tmp_path / "p")
+    rows = [sample(f"coco {name}", "What is it?", image=path, source="coco") for name, path in paths.items()]
+    copy = tmp_path / "copy.jpg"  # the same hash or nearly so, other bytes
+    image(1, 128, 96).save(copy, quality=90)
+    rows.append(sample("vg", "What is it?", image=copy, source="vg"))
+    rows.append(sample("vg, else", "Where is it?", image=copy, source="vg"))
+    made = table(tmp_path, rows)
+    left, counts = run_step(made, "dedupe_images", across_sources=True)
+    assert left == [*(f"coco {name}" for name in paths), "vg, else"]
+    assert counts["images_like_another"] == 1
+    joined, _ = stepped(made, "dedupe_images", across_sources=True)
+    keys = dict(zip(ids(joined), joined.numbers("image_key").tolist(), strict=True))
+    assert keys["vg, else"] == keys["coco first"] and len(set(keys.values())) == len(paths)
+    assert run_step(made, "dedupe_images")[0] == ["coco first", "coco other", "vg, else"]
+
+
+def test_equal_looks_of_one_source_stay_apart_beside_another_source(tmp_path: Path) -> None:
+    first = image(3, 128, 96)
+    rows = []
+    for number, source in enumerate("aabb"):  # four files of the same pixels
+        path = tmp_path / f"{number}.png"
+        first.save(path, compress_level=number)
+        rows.append(sample(f"{source}{number}", "q", image=path, source=source))
+    joined, _ = stepped(table(tmp_path, rows), "dedupe_images", across_sources=True)
+    assert ids(joined) == ["a0", "a1"]  # b's stand under a's first, and ask the same
+    assert len(set(joined.numbers("image_key").tolist())) == 2
+
+
 def test_plain_images_are_like_no_other(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -13,6 +13,7 @@ from dragonfly.data import BadSample, Message, Part, Sample
 from dragonfly.data.readers.images import image_refs
 from dragonfly.data.readers.rows import released_row, turn_row
 
+from .access import Access
 from .source import Outcome, Piece, Source, asked, converted, find_files, text
 
 _SVIT_FILES = ("conversation", "complex_reasoning", "detail_description", "referring_qa")
@@ -58,7 +59,19 @@ SVIT = Source(
     name="svit",
     title="SVIT",
     url="https://huggingface.co/datasets/BAAI/SVIT",
-    licence="CC BY 4.0 (as others quote it; not confirmed)",
+    licence="CC BY 4.0 (the hub's tag)",
+    access=Access(
+        publisher="Beijing Academy of Artificial Intelligence (BAAI)",
+        terms="gated",
+        hub="BAAI/SVIT",
+        apply="https://huggingface.co/datasets/BAAI/SVIT, where its terms are accepted",
+        rest="the archives in data/ are unpacked beside themselves",
+    ),
+    files=(
+        ("raw/annotations/vg/image_data.json",),
+        tuple(f"data/{part}.json" for part in _SVIT_FILES),
+        ("raw/VG_100K", "raw/VG_100K_2"),
+    ),
     layout=(
         "data/{conversation,complex_reasoning,detail_description,referring_qa}.json (the subsets): lists of {image_id, "
         "conversations: [{content: [{from: user | gpt, value}]}]}, each conversation becomes a sample; the image is found "
@@ -68,8 +81,12 @@ SVIT = Source(
     domain="general",
     modality="photo",
     form="conversation",
-    published_rows=4_200_000,
-    published_place="data set's page: 1.6M + 1.6M + 1.0M + 106K questions (a conversation holds about 5)",
+    published_rows=3_026_000,
+    published_place=(
+        "at most, by the data set's page: 4.2M questions, 1.6M of them in conversations of 5; the other 2.7M are rows of their "
+        "own if they stand alone (not confirmed)"
+    ),
+    questions=4_200_000,
     images=108_077,
 )
 
@@ -123,6 +140,13 @@ CAULDRON = Source(
     title="The Cauldron",
     url="https://huggingface.co/datasets/HuggingFaceM4/the_cauldron",
     licence="not stated for the whole; each sub-set keeps its own",
+    access=Access(
+        publisher="Hugging Face M4",
+        terms="open",
+        hub="HuggingFaceM4/the_cauldron",
+        patterns=tuple(f"{subset}/train-*.parquet" for subset in CAULDRON_SUBSETS),
+    ),
+    files=(("*/train-*.parquet", "*/train/*.parquet"),),
     layout=(
         "a folder per sub-set (50; the sub-set's name) with train-*.parquet, or train/*.parquet as the hub converts it: "
         "images (a list of {bytes, path}), texts (a list of {user, assistant, source}); a row is one conversation."
@@ -156,6 +180,10 @@ OPENHERMES = Source(
     title="OpenHermes 2.5",
     url="https://huggingface.co/datasets/teknium/OpenHermes-2.5",
     licence="not stated",
+    access=Access(
+        publisher="Teknium", terms="open", size="1.94 GB", hub="teknium/OpenHermes-2.5", patterns=("openhermes2_5.json",)
+    ),
+    files=(("openhermes2_5.json",),),
     layout=(
         "openhermes2_5.json: a list of {conversations: [{from: system | human | gpt, value}], source, ...}; source becomes the "
         "subset. The file (1.9 GB) is read into memory whole."
@@ -173,6 +201,10 @@ MATHINSTRUCT = Source(
     title="MathInstruct",
     url="https://huggingface.co/datasets/TIGER-Lab/MathInstruct",
     licence="MIT",
+    access=Access(
+        publisher="TIGER-Lab", terms="open", size="212 MB", hub="TIGER-Lab/MathInstruct", patterns=("MathInstruct.json",)
+    ),
+    files=(("MathInstruct.json",),),
     layout="MathInstruct.json: a list of {instruction, output, source}; source becomes the subset.",
     rows=_mathinstruct,
     domain="general",

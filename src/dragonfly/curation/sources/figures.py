@@ -1,12 +1,14 @@
 """Captioned figures: articles (MedICaT, ROCO), arXiv papers (ArXivCap), and pathology images of posts (OpenPath)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dragonfly.data import BadSample, ImageRef, Sample
+from dragonfly.data.modality import of_caption
 from dragonfly.data.readers.images import image_ref
 
+from .access import Access
 from .source import Outcome, Piece, Source, captioned, converted, find_files, table_rows, text
 
 
@@ -29,19 +31,26 @@ def _below(row: dict[str, Any], *keys: str) -> Any:
     return value
 
 
-def _roco(folder: Path) -> Iterator[Outcome]:
-    root = folder / "data/train/radiology"
-    listed = _licences(find_files(root, "licences.txt")[0])
+def _roco(split: str) -> Callable[[Path], Iterator[Outcome]]:
+    def read(folder: Path) -> Iterator[Outcome]:
+        root = folder / f"data/{split}/radiology"
+        listed = _licences(find_files(root, "licences.txt")[0])
 
-    def to_sample(row: dict[str, Any], _: Path) -> Sample:
-        known = listed.get(row["id"])
-        if known is None:
-            raise BadSample("unknown-image", f"{row['id']!r} is not in licences.txt")
-        image = ImageRef(path=str(_roco_image(root / "images", known)), group=f"pmc:{known['PMC_ID'].split('_')[0]}")
-        return captioned(text(row, "caption"), image, "radiology", licence=known["CC"], native_id=row["id"])
+        def to_sample(row: dict[str, Any], _: Path) -> Sample:
+            known = listed.get(row["id"])
+            if known is None:
+                raise BadSample("unknown-image", f"{row['id']!r} is not in licences.txt")
+            image = ImageRef(path=str(_roco_image(root / "images", known)), group=f"pmc:{known['PMC_ID'].split('_')[0]}")
+            caption = text(row, "caption")
+            meta = {"licence": known["CC"], "native_id": row["id"], "modality": of_caption(caption)}
+            return captioned(caption, image, "radiology", **meta)
 
-    captions = find_files(root, "captions.txt")
-    return converted(captions, folder, to_sample, rows=lambda file: table_rows(file, delimiter="\t", fields=("id", "caption")))
+        def rows(file: Path) -> Iterator[Any]:
+            return table_rows(file, delimiter="\t", fields=("id", "caption"))
+
+        return converted(find_files(root, "captions.txt"), folder, to_sample, rows=rows)
+
+    return read
 
 
 def _licences(path: Path) -> dict[str, dict[str, str]]:
@@ -63,6 +72,13 @@ MEDICAT = Source(
     title="MedICaT",
     url="https://github.com/allenai/medicat",
     licence="each article's own (in its row); the data set for non-commercial use",
+    access=Access(
+        publisher="Allen Institute for AI",
+        terms="gated",
+        size="104 GB (104 Gb, as its page writes it)",
+        apply="https://github.com/allenai/medicat, by the form that it links",
+    ),
+    files=(("*.jsonl",), ("figures",)),
     layout=(
         "*.jsonl with {pdf_hash, fig_uri, s2_caption, s2orc_caption, predicted_type, oa_info: {oa: {license}}, ...}; the image "
         "is figures/<pdf_hash>_<fig_uri>, the group is the article, predicted_type the subset."
@@ -83,12 +99,19 @@ ROCO = Source(
     title="ROCO (radiology, training split)",
     url="https://github.com/razorx89/roco-dataset",
     licence="each image's own (licences.txt, in its row)",
+    access=Access(
+        publisher="Pelka and others (razorx89 on GitHub)",
+        terms="open",
+        rest="the lists are on its page, with the script that fetches the images from PubMed Central",
+    ),
+    files=(("data/train/radiology/captions.txt",), ("data/train/radiology/licences.txt",), ("data/train/radiology/images",)),
     layout=(
         "data/train/radiology/captions.txt (id, tab, caption), licences.txt (ROCO_ID,PMC_ID,CC) and images/, where an image "
-        "bears its PMC_ID or its ROCO_ID with .jpg; the group is the article. The out-of-class images and the other splits "
-        "are not read."
+        "bears its PMC_ID or its ROCO_ID with .jpg; the group is the article, the modality the one that the caption names. "
+        "The out-of-class images and the other splits are not read, except data/test/radiology by the step leak."
     ),
-    rows=_roco,
+    rows=_roco("train"),
+    held_out=_roco("test"),
     domain="biomedical",
     modality="radiology",
     form="caption",
@@ -129,6 +152,13 @@ ARXIVCAP = Source(
     title="ArXivCap",
     url="https://huggingface.co/datasets/MMInstruction/ArxivCap",
     licence="CC BY 4.0",
+    access=Access(
+        publisher="Multi-modal Multilingual Instruction (MMInstruction)",
+        terms="open",
+        hub="MMInstruction/ArxivCap",
+        patterns=("data/*.parquet",),
+    ),
+    files=(("*.parquet", "data/**/*.parquet"),),
     layout=(
         "data/*.parquet, one paper per row: caption_images, a list of {caption, cil_pairs: [{sub_caption, image}]}, each pair "
         "becomes a sample; the group is the paper, from arxiv_id (not confirmed)."
@@ -157,6 +187,12 @@ OPENPATH = Source(
     title="OpenPath",
     url="https://github.com/PathologyFoundation/plip",
     licence="not stated; the posts' own terms",
+    access=Access(
+        publisher="Pathology Foundation (PLIP)",
+        terms="not checked",
+        rest="the publisher gives ids of posts; images and words have to be fetched from the posts",
+    ),
+    files=(("openpath.csv",),),
     layout=(
         "openpath.csv with the columns image (relative to the folder) and caption and, if there, part (tweet, reply or "
         "pathlaion: the subset) and post (the group). The publishers give post ids, not images and words; this layout is "

@@ -8,6 +8,7 @@ from typing import Any
 from dragonfly.data import BadSample, Sample
 from dragonfly.data.readers.rows import turn_row
 
+from .access import Access
 from .source import Outcome, Source, converted, find_files
 
 
@@ -23,14 +24,20 @@ def conversation(row: dict[str, Any], root: Path, **meta: Any) -> Sample:
     return replace(sample, meta={**known, **meta})
 
 
+_SHAREGPT4V = {"sharegpt4v_instruct_gpt4-vision_cap100k": "gpt4v", "share-captioner_coco_lcs_sam_1246k_1107": "captioner"}
+_SHAREGPT4V_FILES = tuple(f"{stem}.json" for stem in _SHAREGPT4V)
+
+
 def _sharegpt4v(folder: Path) -> Iterator[Outcome]:
-    subsets = {"sharegpt4v_instruct_gpt4-vision_cap100k": "gpt4v", "share-captioner_coco_lcs_sam_1246k_1107": "captioner"}
-    files = find_files(folder, *(f"{stem}.json" for stem in subsets))
-    return converted(files, folder, lambda row, file: conversation(row, folder, subset=subsets[file.stem]))
+    files = find_files(folder, *_SHAREGPT4V_FILES)
+    return converted(files, folder, lambda row, file: conversation(row, folder, subset=_SHAREGPT4V[file.stem]))
+
+
+_ALLAVA_FILES = ("allava_laion/ALLaVA-*-LAION-4V.json", "allava_vflan/ALLaVA-*-VFLAN-4V.json")
 
 
 def _allava(folder: Path) -> Iterator[Outcome]:
-    files = find_files(folder, "allava_laion/ALLaVA-*-LAION-4V.json", "allava_vflan/ALLaVA-*-VFLAN-4V.json")
+    files = find_files(folder, *_ALLAVA_FILES)
     return converted(files, folder, lambda row, file: conversation(row, folder, subset=_allava_subset(file)))
 
 
@@ -50,6 +57,15 @@ SHAREGPT4V = Source(
     title="ShareGPT4V",
     url="https://huggingface.co/datasets/Lin-Chen/ShareGPT4V",
     licence="CC BY-NC 4.0",
+    access=Access(
+        publisher="Lin Chen and others",
+        terms="open",
+        size="1.62 GB of conversations (134 MB + 1.49 GB); images: not checked",
+        hub="Lin-Chen/ShareGPT4V",
+        patterns=_SHAREGPT4V_FILES,
+        rest="the images come from their own publishers (COCO, SAM, and LLaVA-Pretrain's), as coco/, sam/ and llava/",
+    ),
+    files=(_SHAREGPT4V_FILES, ("coco", "sam", "llava")),
     layout=(
         "sharegpt4v_instruct_gpt4-vision_cap100k.json (subset gpt4v) and share-captioner_coco_lcs_sam_1246k_1107.json "
         "(subset captioner), either or both: lists of {id, image, conversations: [{from, value}]}; image is relative to the "
@@ -68,7 +84,17 @@ ALLAVA = Source(
     name="allava",
     title="ALLaVA-4V",
     url="https://huggingface.co/datasets/FreedomIntelligence/ALLaVA-4V",
-    licence="CC BY-NC 4.0",
+    licence="CC BY-NC 4.0 (the hub's tag said Apache 2.0)",
+    access=Access(
+        publisher="FreedomIntelligence",
+        terms="open",
+        size="94 GB (1.8 GB of conversations, 92.3 GB of images of LAION); images of Vision-FLAN: not checked",
+        hub="FreedomIntelligence/ALLaVA-4V",
+        patterns=(*_ALLAVA_FILES, "allava_laion/image_chunks/images_*.zip"),
+        unpack=(("allava_laion/image_chunks/images_*.zip", "allava_laion/images"),),
+        rest="the images of Vision-FLAN come from its own publisher, as allava_vflan/images/",
+    ),
+    files=(_ALLAVA_FILES, ("allava_laion/images", "allava_vflan/images")),
     layout=(
         "allava_laion/ALLaVA-{Caption,Instruct}-LAION-4V.json and allava_vflan/ALLaVA-{Caption,Instruct}-VFLAN-4V.json "
         "(subsets laion-caption, laion-instruct, vflan-caption, vflan-instruct): lists of {id, image, conversations: "
@@ -89,6 +115,15 @@ LLAVA_PRETRAIN = Source(
     title="LLaVA-Pretrain (LCS-558K)",
     url="https://huggingface.co/datasets/liuhaotian/LLaVA-Pretrain",
     licence="other: the terms of CC-3M and of BLIP's captions",
+    access=Access(
+        publisher="Haotian Liu (LLaVA)",
+        terms="open",
+        size="27.6 GB (181 MB of conversations, 27.4 GB of images)",
+        hub="liuhaotian/LLaVA-Pretrain",
+        patterns=("blip_laion_cc_sbu_558k.json", "images.zip"),
+        unpack=(("images.zip", "images"),),
+    ),
+    files=(("blip_laion_cc_sbu_558k.json",), ("images", "[0-9]*/*.jpg")),
     layout=(
         "blip_laion_cc_sbu_558k.json: a list of {id, image, conversations: [{from, value}]}, one instruction and one caption "
         "per image; image is relative to images/, which images.zip unpacks to. Field names not confirmed (those of LLaVA)."
@@ -106,6 +141,11 @@ LLAVA_PRETRAIN = Source(
 
 _MED_URL = "https://github.com/microsoft/LLaVA-Med"
 _MED_LICENCE = "CC BY-NC 4.0, research use only"
+_MED_ACCESS = Access(
+    publisher="Microsoft Research",
+    terms="open",
+    rest="links to the conversations, and the script that fetches the images from PubMed Central, are on its page",
+)
 _MED_FIELDS = (
     "a list of {id, image, conversations: [{from, value}]} (conversations is spelt conversatons in some releases, both are "
     "read); the image is images/<article>_F<number>.jpg, or the row's id with .jpg where it names no image; the group is "
@@ -137,6 +177,8 @@ LLAVA_MED_ALIGNMENT = Source(
     title="LLaVA-Med, alignment",
     url=_MED_URL,
     licence=_MED_LICENCE,
+    access=_MED_ACCESS,
+    files=(("alignment/llava_med_alignment_500k.json",), ("images",)),
     layout=f"alignment/llava_med_alignment_500k.json: {_MED_FIELDS}",
     rows=_llava_med("alignment/llava_med_alignment_500k.json"),
     domain="biomedical",
@@ -153,6 +195,8 @@ LLAVA_MED_60K = Source(
     title="LLaVA-Med, 60K",
     url=_MED_URL,
     licence=_MED_LICENCE,
+    access=_MED_ACCESS,
+    files=(("instruct/llava_med_instruct_60k.json",), ("images",)),
     layout=f"instruct/llava_med_instruct_60k.json: {_MED_FIELDS}",
     rows=_llava_med("instruct/llava_med_instruct_60k.json"),
     domain="biomedical",
@@ -169,6 +213,8 @@ LLAVA_MED_60K_IM = Source(
     title="LLaVA-Med, 60K-IM",
     url=_MED_URL,
     licence=_MED_LICENCE,
+    access=_MED_ACCESS,
+    files=(("instruct/llava_med_instruct_60k_inline_mention.json",), ("images",)),
     layout=f"instruct/llava_med_instruct_60k_inline_mention.json: {_MED_FIELDS}",
     rows=_llava_med("instruct/llava_med_instruct_60k_inline_mention.json"),
     domain="biomedical",
@@ -185,6 +231,8 @@ LLAVA_MED_INSTRUCT = Source(
     title="LLaVA-Med-Instruct (60K-IM and 60K)",
     url=_MED_URL,
     licence=_MED_LICENCE,
+    access=_MED_ACCESS,
+    files=(("instruct/llava_med_instruct_60k_inline_mention.json", "instruct/llava_med_instruct_60k.json"), ("images",)),
     layout=(
         "instruct/llava_med_instruct_60k_inline_mention.json (subset 60k-im) and instruct/llava_med_instruct_60k.json (subset "
         f"60k), either or both, as one data set: {_MED_FIELDS}"

@@ -3,33 +3,69 @@
 The last two have a label, the grade of diabetic retinopathy, and no text; the step `questions_from_labels` asks about it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dragonfly.data import BadSample, ImageRef, Sample
+from dragonfly.data.modality import NOT_STATED, of_question, shared
+from dragonfly.data.readers.files import file_rows
 from dragonfly.data.readers.images import image_ref
+from dragonfly.files import sha256
 
+from .access import NOT_CHECKED, Access
 from .source import Outcome, Source, asked, converted, find_files, labelled, table_rows, text
 
 
-def _qa_parquet(folder: Path) -> Iterator[Outcome]:
-    def to_sample(row: dict[str, Any], _: Path) -> Sample:
-        return asked(text(row, "question"), text(row, "answer"), (image_ref(row.get("image"), None),))
+def _qa_parquet(split: str) -> Callable[[Path], Iterator[Outcome]]:
+    def read(folder: Path) -> Iterator[Outcome]:
+        files = find_files(folder, f"data/{split}-*.parquet")
+        modality = shared(stated for file in files for row in file_rows(file) for stated in _stated(row))
 
-    return converted(find_files(folder, "data/train-*.parquet"), folder, to_sample)
+        def to_sample(row: dict[str, Any], _: Path) -> Sample:
+            question, answer, image = text(row, "question"), text(row, "answer"), image_ref(row.get("image"), None)
+            return asked(question, answer, (image,), modality=modality.get(_key(image), NOT_STATED))
+
+        return converted(files, folder, to_sample)
+
+    return read
 
 
-def _slake(folder: Path) -> Iterator[Outcome]:
-    def to_sample(row: dict[str, Any], _: Path) -> Sample:
-        name, language = text(row, "img_name"), text(row, "q_lang")
-        if language not in ("en", "zh"):
-            raise BadSample("unknown-language", f"{language!r}; accepted: en, zh")
-        image = ImageRef(path=str(folder / "imgs" / name), group=f"slake:{Path(name).parent.name}")
-        meta = {key: row[key] for key in ("answer_type", "content_type", "modality") if isinstance(row.get(key), str)}
-        return asked(text(row, "question"), text(row, "answer"), (image,), subset=language, **meta)
+def _stated(row: Any) -> Iterator[tuple[str, str]]:
+    """(image, modality that the row's words state); nothing for a row that cannot be read."""
+    try:
+        yield _key(image_ref(row["image"], None)), of_question(text(row, "question"), text(row, "answer"))
+    except (BadSample, KeyError, TypeError):
+        return
 
-    return converted(find_files(folder, "train.json"), folder, to_sample)
+
+def _key(image: ImageRef) -> str:
+    return str(image.path) if image.bytes is None else sha256(image.bytes)
+
+
+def _slake(split: str) -> Callable[[Path], Iterator[Outcome]]:
+    def read(folder: Path) -> Iterator[Outcome]:
+        def to_sample(row: dict[str, Any], _: Path) -> Sample:
+            name, language = text(row, "img_name"), text(row, "q_lang")
+            if language not in ("en", "zh"):
+                raise BadSample("unknown-language", f"{language!r}; accepted: en, zh")
+            image = ImageRef(path=str(folder / "imgs" / name), group=f"slake:{Path(name).parent.name}")
+            meta = {key: row[key] for key in ("answer_type", "content_type", "modality") if isinstance(row.get(key), str)}
+            return asked(text(row, "question"), text(row, "answer"), (image,), subset=language, **meta)
+
+        return converted(find_files(folder, f"{split}.json"), folder, to_sample)
+
+    return read
+
+
+_MODALITY = "The modality is the one that question and answer name, or another row about the same image (data/modality.py)."
+
+
+def _qa_access(hub: str, authors: str, size: str = NOT_CHECKED) -> Access:
+    patterns = ("data/train-*.parquet", "data/test-*.parquet")
+    return Access(
+        publisher=f"{authors}; the hub's copy by Flavia Giammarino", terms="open", size=size, hub=hub, patterns=patterns
+    )
 
 
 VQA_RAD = Source(
@@ -37,13 +73,21 @@ VQA_RAD = Source(
     title="VQA-RAD (training split)",
     url="https://huggingface.co/datasets/flaviagiammarino/vqa-rad",
     licence="CC0 1.0",
-    layout="data/train-*.parquet with image ({bytes, path}), question, answer. The layout names no patient: no group.",
-    rows=_qa_parquet,
+    access=_qa_access("flaviagiammarino/vqa-rad", "Lau and others", "34.5 MB"),
+    files=(("data/train-*.parquet",),),
+    layout=(
+        "data/train-*.parquet with image ({bytes, path}), question, answer; data/test-*.parquet for the step leak. The "
+        f"layout names no patient: no group. {_MODALITY}"
+    ),
+    rows=_qa_parquet("train"),
+    held_out=_qa_parquet("test"),
     domain="biomedical",
     modality="radiology",
     form="qa",
     paper_rows=1_790,
     paper_place="appendix C.8 and table 7",
+    published_rows=1_793,
+    published_place="rows on the hub",
 )
 
 SLAKE = Source(
@@ -51,12 +95,22 @@ SLAKE = Source(
     title="SLAKE (training split)",
     url="https://huggingface.co/datasets/BoKelvin/SLAKE",
     licence="CC BY 4.0",
+    access=Access(
+        publisher="Bo Liu and others (BoKelvin)",
+        terms="open",
+        size="215 MB (2.96 MB of questions, 212 MB of images)",
+        hub="BoKelvin/SLAKE",
+        patterns=("train.json", "test.json", "imgs.zip"),
+        unpack=(("imgs.zip", "imgs"),),
+    ),
+    files=(("train.json",), ("imgs",)),
     layout=(
         "train.json, a list of {img_name, question, answer, q_lang, answer_type, content_type, modality, ...}; images as "
         "imgs/<img_name> (imgs.zip), such as imgs/xmlab1/source.jpg. Subsets: en, zh (the paper takes en). The group is the "
-        "image's folder."
+        "image's folder. test.json, for the step leak, is alike."
     ),
-    rows=_slake,
+    rows=_slake("train"),
+    held_out=_slake("test"),
     domain="biomedical",
     modality="radiology",
     form="qa",
@@ -72,9 +126,12 @@ PATH_VQA = Source(
     name="path-vqa",
     title="Path-VQA (training split)",
     url="https://huggingface.co/datasets/flaviagiammarino/path-vqa",
-    licence="MIT (as others quote it; not confirmed)",
-    layout="data/train-*.parquet with image ({bytes, path}), question, answer, as VQA-RAD. No group.",
-    rows=_qa_parquet,
+    licence="MIT (the hub's tag)",
+    access=_qa_access("flaviagiammarino/path-vqa", "He and others"),
+    files=(("data/train-*.parquet",),),
+    layout=f"data/train-*.parquet with image ({{bytes, path}}), question, answer, as VQA-RAD. No group. {_MODALITY}",
+    rows=_qa_parquet("train"),
+    held_out=_qa_parquet("test"),
     domain="biomedical",
     modality="pathology",
     form="qa",
@@ -86,6 +143,7 @@ PATH_VQA = Source(
 
 
 _UNGRADABLE = 5  # DDR's sixth class
+_DDR_SPLITS = ("train", "valid", "test")
 
 
 def _grade(row: dict[str, Any], highest: int) -> int:
@@ -113,7 +171,7 @@ def _ddr(folder: Path) -> Iterator[Outcome]:
     def rows(file: Path) -> Iterator[Any]:
         return table_rows(file, delimiter=" ", fields=("image", "level"))
 
-    files = find_files(folder, *(f"DR_grading/{split}.txt" for split in ("train", "valid", "test")))
+    files = find_files(folder, *(f"DR_grading/{split}.txt" for split in _DDR_SPLITS))
     return converted(files, folder, to_sample, rows=rows)
 
 
@@ -122,6 +180,13 @@ KAGGLE_DR = Source(
     title="Kaggle Diabetic Retinopathy Detection (training split)",
     url="https://www.kaggle.com/c/diabetic-retinopathy-detection",
     licence="not stated; the competition's rules",
+    access=Access(
+        publisher="Kaggle, for the California Healthcare Foundation",
+        terms="gated",
+        size="35 GB of training images (a mirror's count)",
+        apply="https://www.kaggle.com/c/diabetic-retinopathy-detection, with an account that accepts the rules",
+    ),
+    files=(("trainLabels.csv",), ("train",)),
     layout=(
         "trainLabels.csv with image and level (0 to 4), images as train/<image>.jpeg; an image is named <patient>_left or "
         "<patient>_right, the group is the patient."
@@ -142,6 +207,8 @@ DDR = Source(
     title="DDR (grading)",
     url="https://github.com/nkicsl/DDR-dataset",
     licence="not stated",
+    access=Access(publisher="nkicsl (GitHub)", terms="not checked", rest="its page links to the archives"),
+    files=(tuple(f"DR_grading/{split}.txt" for split in _DDR_SPLITS), tuple(f"DR_grading/{split}" for split in _DDR_SPLITS)),
     layout=(
         "DR_grading/{train,valid,test}.txt, lines of an image's name, a space and its grade (0 to 4, 5 for ungradable), any of "
         "them; images in the folder of the same name. Subsets: train, valid, test, ungradable. The group is the name's first "

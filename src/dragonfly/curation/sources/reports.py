@@ -7,6 +7,7 @@ from typing import Any
 
 from dragonfly.data import BadSample, ImageRef, Sample
 
+from .access import Access
 from .source import Outcome, Source, captioned, converted, find_files, table_rows, text
 
 _HEADING = re.compile(r"^[ \t]*(?P<name>[A-Z][A-Z /&,()-]{2,}):", re.MULTILINE)
@@ -24,15 +25,34 @@ def findings(report: str) -> str:
     return " ".join(report[start:end].split())
 
 
+_MIMIC_SPLITS = ("mimic-cxr-2.0.0-split.csv.gz", "mimic-cxr-2.0.0-split.csv")
+
+
 def _mimic(folder: Path) -> Iterator[Outcome]:
-    splits = find_files(folder, "mimic-cxr-2.0.0-split.csv.gz", "mimic-cxr-2.0.0-split.csv")[:1]
-    return converted(splits, folder, lambda row, _: _mimic_sample(row, folder), rows=table_rows)
+    return converted(find_files(folder, *_MIMIC_SPLITS)[:1], folder, lambda row, _: _mimic_sample(row, folder), rows=table_rows)
+
+
+def _mimic_test(folder: Path) -> Iterator[Outcome]:
+    """Images and patients of the test split; `leak` needs no report of them."""
+
+    def rows(file: Path) -> Iterator[Any]:
+        return (row for row in table_rows(file) if isinstance(row, BadSample) or row.get("split") == "test")
+
+    def to_sample(row: dict[str, Any], _: Path) -> Sample:
+        return captioned("", _mimic_image(row, folder)[0], "chest-xray", subset="test")
+
+    return converted(find_files(folder, *_MIMIC_SPLITS)[:1], folder, to_sample, rows=rows)
+
+
+def _mimic_image(row: dict[str, Any], folder: Path) -> tuple[ImageRef, str, str]:
+    """(image, its study's path below `folder`, the study)."""
+    patient, study = text(row, "subject_id"), text(row, "study_id")
+    below = f"files/p{patient[:2]}/p{patient}/s{study}"
+    return ImageRef(path=str(folder / below / f"{text(row, 'dicom_id')}.jpg"), group=f"mimic:p{patient}"), below, study
 
 
 def _mimic_sample(row: dict[str, Any], folder: Path) -> Sample:
-    patient, study = text(row, "subject_id"), text(row, "study_id")
-    below = f"files/p{patient[:2]}/p{patient}/s{study}"
-    image = ImageRef(path=str(folder / below / f"{text(row, 'dicom_id')}.jpg"), group=f"mimic:p{patient}")
+    image, below, study = _mimic_image(row, folder)
     report = folder / "mimic-cxr-reports" / f"{below}.txt"
     try:
         section = findings(report.read_text(encoding="utf-8"))
@@ -50,6 +70,12 @@ MIMIC_CXR = Source(
     title="MIMIC-CXR-JPG with the reports of MIMIC-CXR",
     url="https://physionet.org/content/mimic-cxr-jpg/2.1.0/",
     licence="PhysioNet Credentialed Health Data License (not confirmed); access on application",
+    access=Access(
+        publisher="PhysioNet (Johnson and others)",
+        terms="credentialed",
+        apply="https://physionet.org/content/mimic-cxr-jpg/2.1.0/ and, for the reports, https://physionet.org/content/mimic-cxr/",
+    ),
+    files=(_MIMIC_SPLITS, ("files",), ("mimic-cxr-reports/files",)),
     layout=(
         "mimic-cxr-2.0.0-split.csv.gz (or .csv) with dicom_id, study_id, subject_id and split; images as "
         "files/p10/p10000032/s50414267/<dicom_id>.jpg; reports as mimic-cxr-reports/files/p10/p10000032/s50414267.txt. The "
@@ -57,6 +83,7 @@ MIMIC_CXR = Source(
         "the patient."
     ),
     rows=_mimic,
+    held_out=_mimic_test,
     domain="biomedical",
     modality="chest-xray",
     form="caption",
@@ -69,7 +96,7 @@ MIMIC_CXR = Source(
 )
 
 
-def _biocaption(images: str, style: str, group: Callable[[str], str | None]) -> Callable[[Path], Iterator[Outcome]]:
+def _biocaption(split: str, images: str, style: str, group: Callable[[str], str | None]) -> Callable[[Path], Iterator[Outcome]]:
     def read(folder: Path) -> Iterator[Outcome]:
         def to_sample(row: dict[str, Any], _: Path) -> Sample:
             name = text(row, "image")
@@ -78,9 +105,23 @@ def _biocaption(images: str, style: str, group: Callable[[str], str | None]) -> 
         def rows(file: Path) -> Iterator[Any]:
             return table_rows(file, delimiter="\t", fields=("image", "caption"))
 
-        return converted(find_files(folder, "train_images.tsv"), folder, to_sample, rows=rows)
+        return converted(find_files(folder, f"{split}_images.tsv"), folder, to_sample, rows=rows)
 
     return read
+
+
+_EXCHANGED = (
+    "the paper exchanged the two. Its 6,698 + 745 are the 7,443 images that it counts for Peir Gross, 90 to 10 as bioCaption's "
+    "script splits them; that script splits IU X-Ray 80 to 20, as 5,172 + 1,289 are"
+)
+
+
+def _iu_xray(split: str) -> Callable[[Path], Iterator[Outcome]]:
+    return _biocaption(split, "iu_xray_images", "chest-xray-report", lambda name: f"iu-xray:{name.split('_')[0]}")
+
+
+def _peir_gross(split: str) -> Callable[[Path], Iterator[Outcome]]:
+    return _biocaption(split, "peir_gross_images", "gross-pathology", lambda _: None)
 
 
 IU_XRAY = Source(
@@ -88,17 +129,24 @@ IU_XRAY = Source(
     title="IU X-Ray (bioCaption's training split)",
     url="https://github.com/nlpaueb/bioCaption",
     licence="not stated",
+    access=Access(
+        publisher="U.S. National Library of Medicine (Open-i); the split by bioCaption",
+        terms="open",
+        rest="bioCaption's script fetches it from Open-i",
+    ),
+    files=(("train_images.tsv",), ("iu_xray_images",)),
     layout=(
         "train_images.tsv (image's name, tab, impression and findings), images in iu_xray_images/, named "
-        "CXR<report>_IM-...png; the group is the report."
+        "CXR<report>_IM-...png; the group is the report. test_images.tsv, for the step leak, is alike."
     ),
-    rows=_biocaption("iu_xray_images", "chest-xray-report", lambda name: f"iu-xray:{name.split('_')[0]}"),
+    rows=_iu_xray("train"),
+    held_out=_iu_xray("test"),
     domain="biomedical",
     modality="chest-xray",
     form="caption",
-    paper_rows=6_698,
-    paper_place="appendix C.11 and table 7",
-    images=6_698,
+    paper_rows=5_172,
+    paper_place=f"appendix C.12 and table 7, where it stands under Peir Gross: {_EXCHANGED}",
+    images=5_172,
 )
 
 PEIR_GROSS = Source(
@@ -106,12 +154,19 @@ PEIR_GROSS = Source(
     title="Peir Gross (bioCaption's training split)",
     url="https://github.com/nlpaueb/bioCaption",
     licence="not stated",
-    layout="train_images.tsv (image's name, tab, caption), images in peir_gross_images/. No group.",
-    rows=_biocaption("peir_gross_images", "gross-pathology", lambda _: None),
+    access=Access(
+        publisher="Pathology Education Informational Resource (PEIR); the split by bioCaption",
+        terms="open",
+        rest="bioCaption's script fetches it from PEIR's pages",
+    ),
+    files=(("train_images.tsv",), ("peir_gross_images",)),
+    layout="train_images.tsv (image's name, tab, caption), images in peir_gross_images/. No group. test_images.tsv is alike.",
+    rows=_peir_gross("train"),
+    held_out=_peir_gross("test"),
     domain="biomedical",
     modality="gross-pathology",
     form="caption",
-    paper_rows=5_172,
-    paper_place="appendix C.12 and table 7",
-    images=5_172,
+    paper_rows=6_698,
+    paper_place=f"appendix C.11 and table 7, where it stands under IU X-Ray: {_EXCHANGED}",
+    images=6_698,
 )

@@ -16,9 +16,14 @@ from typing import IO, Any, Literal
 from dragonfly.data import BadRow, BadSample, ImageRef, Message, Part, Sample, validate
 from dragonfly.data.readers.files import file_rows
 
+from .access import Access
+
 Outcome = Sample | BadRow
 Piece = dict[str, Any] | BadSample
 """One of several samples that a row of a file holds, before it is converted."""
+
+UNFINISHED = ".unfinished"
+"""The name of a file that says that a folder is still being fetched."""
 
 Form = Literal["label", "caption", "conversation", "qa"]
 
@@ -29,9 +34,12 @@ class Source:
 
     `rows` yields a `Sample` or a `BadRow` per piece; call `read` instead. A sound row that the paper leaves out (another
     language, no findings, ungradable) is kept with its `meta["subset"]`, by which a mix excludes it.
+    `files` are the files without which a folder is not the data set's: of each group of patterns one must be there. `held_out`
+    yields the official test split from the same folder, for the step `leak`: None where the data set has none.
     `paper_rows` is the paper's number (arXiv 2406.00977, at `paper_place`), `published_rows` the data set's own, rounded
-    where its page rounds; both are None where nobody says. `not_in_paper_rows` are the subsets that `paper_rows` already
-    leaves out. `images` is the number of different images, where published.
+    where its page rounds; both are None where nobody says. Rows are what `read` yields. `questions` is the number of questions
+    and answers in them, where the paper and the page count these. `not_in_paper_rows` are the subsets that `paper_rows`
+    already leaves out. `images` is the number of different images, where published.
     """
 
     name: str
@@ -39,6 +47,8 @@ class Source:
     url: str
     licence: str
     layout: str
+    access: Access
+    files: tuple[tuple[str, ...], ...]
     rows: Callable[[Path], Iterator[Outcome]]
     domain: Literal["general", "biomedical"]
     modality: str
@@ -48,7 +58,24 @@ class Source:
     not_in_paper_rows: tuple[str, ...] = ()
     published_rows: int | None = None
     published_place: str = ""
+    questions: int | None = None
     images: int | None = None
+    held_out: Callable[[Path], Iterator[Outcome]] | None = None
+
+    def missing(self, folder: str | Path) -> tuple[str, ...]:
+        """What of `files` is not in `folder`, a line each; () when all is there. Opens no file."""
+        folder = Path(folder)
+        if (folder / UNFINISHED).is_file():
+            return ("the rest of a download that did not finish",)
+        return tuple(" or ".join(group) for group in self.files if not any(next(folder.glob(pattern), None) for pattern in group))
+
+    def read_held_out(self, folder: str | Path) -> Iterator[Outcome]:
+        """Every piece of the official test split. ValueError when the data set has none, or the folder does not hold it."""
+        if self.held_out is None:
+            raise ValueError(f"{self.name} has no official test split of its own to compare with")
+        if not Path(folder).is_dir():
+            raise ValueError(f"{self.name}: no folder {folder}; its test split is compared with; get the data at {self.url}")
+        return (row if isinstance(row, BadRow) else self._stamped(row) for row in self.held_out(Path(folder)))
 
     def read(self, folder: str | Path) -> Iterator[Outcome]:
         """Every piece of the data set in `folder`, in file order. ValueError at once when the folder is absent."""

@@ -5,7 +5,7 @@ A step is a function (table, target folder, job, **options) -> (table, counts). 
 card should show.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dragonfly.data import BadRow, Sample
 from dragonfly.data.parquet import import_pyarrow
 
 from ..engine import map_files
@@ -33,11 +34,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class Job:
-    """The mix's seed, the number of shares that the work is divided into (None: one per part), and the sources by name."""
+    """The mix's seed, the number of shares that the work is divided into (None: one per part), and the sources by name.
+
+    `held_out` reads the official test split of a data source, by the source's name.
+    """
 
     seed: int = 0
     workers: int | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    held_out: Mapping[str, Callable[[], Iterable[Sample | BadRow]]] = field(default_factory=dict)
 
 
 def counted(table: Table, result: Table, dropped: Mapping[str, int], **more: Any) -> tuple[Table, Counts]:

@@ -36,19 +36,22 @@ def dedupe_images(
     *,
     radius: int = DEFAULT_RADIUS,
     mirrored: bool = True,
+    across_sources: bool = False,
     drop: Literal["same_instruction", "all"] = "same_instruction",
 ) -> tuple[Table, Counts]:
     """Let the first of the images that look alike stand for them all, in `image_key` and hence for every later step.
 
     Images look alike when their hashes, or with `mirrored` one's and the mirrored other's, differ in at most `radius` bits; what
-    a radius finds, and wrongly joins, is measured in docs/curation.md. An image too plain to compare is like no other. `drop`:
-    `same_instruction` drops rows that ask the same of images that look alike; `all` drops every row on an image that another one
-    stands for. The rows' own image files stay as they are.
+    a radius finds, and wrongly joins, is measured in docs/curation.md. An image too plain to compare is like no other.
+    `across_sources` joins images of different sources alone: one image published twice, and not two charts of one data set that
+    happen to look alike. `drop`: `same_instruction` drops rows that ask the same of images that look alike; `all` drops every
+    row on an image that another one stands for. The rows' own image files stay as they are.
     """
     if drop not in ("same_instruction", "all"):
         raise ValueError(f"dedupe_images: drop is {drop!r}; accepted: same_instruction, all")
     owners, keys = table.lists("image_keys")
-    stands_for = representatives(table, keys, radius, mirrored)
+    source = _first_sources(table, owners, keys) if across_sources else None
+    stands_for = representatives(table, keys, radius, mirrored, source)
     rows = table.read("row", "question")
     replaced_rows = np.zeros(len(rows), dtype=bool)
     np.logical_or.at(replaced_rows, owners, _mapped(keys, stands_for) != keys)
@@ -88,18 +91,44 @@ def alike(hashes: Numbers, others: Numbers, mirrors: Numbers, radius: int, mirro
     return np.concatenate([first, flipped[0]]), np.concatenate([second, flipped[1]])
 
 
-def representatives(table: Table, present: Any, radius: int, mirrored: bool) -> tuple[Numbers, Numbers]:
-    """(keys of all `present` images, sorted; for each the key of the image that stands for it)."""
+def _first_sources(table: Table, owners: Indices, keys: Any) -> tuple[Numbers, Indices]:
+    """(keys of all images, sorted; for each the number of the source that shows it first)."""
+    sources = table.read("origin")["origin"].combine_chunks().dictionary_encode().indices.to_numpy()
+    every, first = np.unique(keys, return_index=True)
+    return every, sources[owners[first]]
+
+
+def _pair_numbers(first: Numbers, second: Indices) -> Indices:
+    """For each pair a number that equal pairs alone share."""
+    _, place = np.unique(first, return_inverse=True)
+    return place * (int(second.max(initial=0)) + 1) + second
+
+
+def representatives(
+    table: Table, present: Any, radius: int, mirrored: bool, source: tuple[Numbers, Indices] | None = None
+) -> tuple[Numbers, Numbers]:
+    """(keys of all `present` images, sorted; for each the key of the image that stands for it).
+
+    With `source` (keys, sorted; the source of each) an image is replaced by one of another source alone.
+    """
     keys, hashes, mirrors = looks(table, present)
+    sources = np.zeros(len(keys), dtype=np.int64) if source is None else source[1][np.searchsorted(source[0], keys)]
     # Equal hashes first, or a thousand copies would be compared a million times.
-    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    labels = hashes if source is None else _pair_numbers(hashes, sources)
+    _, first, group = np.unique(labels, return_index=True, return_inverse=True)
     order = np.argsort(first)
     distinct = first[order]
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    pairs = alike(hashes[distinct], hashes[distinct], mirrors[distinct], radius, mirrored)
-    kept = keep_first(np.minimum(*pairs), np.maximum(*pairs), len(distinct))
-    stands_for = keys[distinct[kept[place[group]]]]
+    one, other = alike(hashes[distinct], hashes[distinct], mirrors[distinct], radius, mirrored)
+    if source is not None:
+        elsewhere = sources[distinct[one]] != sources[distinct[other]]
+        one, other = one[elsewhere], other[elsewhere]
+    kept = keep_first(np.minimum(one, other), np.maximum(one, other), len(distinct))
+    members = place[group]
+    stands_for = keys[distinct[kept[members]]]
+    if source is not None:  # what shares source and hash alone stays apart
+        stands_for = np.where(kept[members] == members, keys, stands_for)
     every = np.unique(present)
     answer = every.copy()
     answer[np.searchsorted(every, keys)] = stands_for

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from dragonfly.data import Sample, count_bad, read
+from dragonfly.data import Sample
+from dragonfly.data.parquet import import_pyarrow
 
 from ..hashing import Indices, normalised, number, shingles
-from ..image_hashes import Facts, describe
 from ..table import Table, group_keys, question
 from .base import Counts, Job, connected_units, counted, is_member, keep
 from .duplicates import alike, looks
+from .evaluation_sets import EvaluationSet, open_set
 
 DEFAULT_RADIUS = 10  # wider than where images are joined: a leak that is missed costs more than a row
 
@@ -33,56 +34,69 @@ def leak(
     text: float | None = 0.8,
     text_with_images: bool = False,
 ) -> tuple[Table, Counts]:
-    """Drop what is in the evaluation sets at the paths `against`: manifests, or files that `dragonfly eval` or `train` read.
+    """Drop what is in the evaluation sets `against` (`evaluation_sets`): manifests, files, folders of benchmarks, `test:NAME`.
 
-    `text` is the least Jaccard index of two questions' shingles; None looks at no words. ValueError when a set cannot be read.
+    The rows of source NAME itself are not compared with its own test split, whose publisher divided the two; those that show an
+    image of it are counted. `text` is the least Jaccard index of two questions' shingles; None looks at no words. ValueError when
+    a set cannot be read.
     """
     if not against:
         raise ValueError("leak: against is empty; name the manifests or files of the evaluation sets")
     if text is not None and not 0.0 < text <= 1.0:
         raise ValueError(f"leak: text is {text}; give a Jaccard index above 0, up to 1, or null to look at no words")
-    samples = [sample for path in against for sample in _read(path)]
+    sets = [open_set(entry, job) for entry in against]
+    by_image = _by_image(table, sets, image_radius)
     reasons = {
-        "image of an evaluation set": _by_image(table, samples, image_radius),
-        "patient or document of an evaluation set": _by_group(table, samples),
-        "question of an evaluation set": _by_question(table, samples, text, text_with_images),
+        "image of an evaluation set": by_image,
+        "patient or document of an evaluation set": [_by_group(table, one.samples) for one in sets],
+        "question of an evaluation set": [_by_question(table, one.samples, text, text_with_images) for one in sets],
     }
+    own = [_rows_of(table, one.own) for one in sets]
     dropped, counts = np.zeros(table.rows, dtype=bool), {}
-    for reason, leaks in reasons.items():
+    for reason, found in reasons.items():
+        leaks = np.logical_or.reduce([leak & ~mine for leak, mine in zip(found, own, strict=True)])
         counts[reason] = int((leaks & ~dropped).sum())
         dropped |= leaks
     together = connected_units(table, groups=True, images=False)
     tainted = is_member(together, np.unique(together[dropped]))
     counts["same patient or document as a row above"] = int((tainted & ~dropped).sum())
     result = keep(table, target, job, table.numbers("row")[~tainted])
-    return counted(table, result, counts, evaluation_rows=len(samples), image_radius=image_radius)
+    return counted(table, result, counts, image_radius=image_radius, **_about(sets, by_image, own))
 
 
-def _read(path: str) -> list[Sample]:
-    if "://" not in path and not Path(path).exists():
-        raise ValueError(f"leak: no file or folder {path}; give the evaluation set's manifest or file in `against`")
-    samples, _ = count_bad(read(path), 0.0)
-    return samples
+def _about(sets: Sequence[EvaluationSet], by_image: Sequence[Any], own: Sequence[Any]) -> Counts:
+    """What the counts say of the sets: their rows, what of them could not be compared, and what the rule of own splits kept."""
+    about: Counts = {"evaluation_rows": sum(len(one.samples) for one in sets)}
+    if unreadable := sum(one.unreadable for one in sets):
+        about["evaluation_rows_not_compared"] = unreadable
+    kept = {one.own: int((leaks & mine).sum()) for one, leaks, mine in zip(sets, by_image, own, strict=True) if one.own}
+    if any(kept.values()):
+        about["on_images_of_their_own_test_split"] = {name: count for name, count in kept.items() if count}
+    return about
 
 
-def _by_image(table: Table, samples: list[Sample], radius: int) -> Any:
-    """For each row whether an image of it has the key of an evaluation image, or looks like one."""
-    facts = [_facts(image.source) for image in dict.fromkeys(image for sample in samples for image in sample.images)]
+def _rows_of(table: Table, source: str | None) -> Any:
+    """For each row whether it is of this source."""
+    pa = import_pyarrow()
+    if source is None:
+        return np.zeros(table.rows, dtype=bool)
+    return pa.compute.equal(table.read("origin")["origin"], source).to_numpy()
+
+
+def _by_image(table: Table, sets: Sequence[EvaluationSet], radius: int) -> list[Any]:
+    """For each set, and each row, whether an image of the row has the key of an evaluation image, or looks like one."""
     owners, keys = table.lists("image_keys")
-    bad = {fact.key for fact in facts}
-    comparable = [fact for fact in facts if fact.looks is not None and fact.mirrored is not None]
     own, hashes, _ = looks(table, keys)
-    hashes_there, mirrors = (np.array([getattr(f, name) for f in comparable], dtype=np.uint64) for name in ("looks", "mirrored"))
-    near, _ = alike(np.unique(hashes), hashes_there, mirrors, radius, True)
-    bad.update(own[is_member(hashes, np.unique(np.unique(hashes)[near]))].tolist())
-    return _rows_with(owners, keys, bad, table.rows)
-
-
-def _facts(source: str | bytes) -> Facts:
-    facts = describe(source)
-    if facts.fault:
-        raise ValueError(f"leak: an evaluation image cannot be compared: {facts.fault}")
-    return facts
+    distinct = np.unique(hashes)
+    found: list[Any] = []
+    for one in sets:
+        bad = {fact.key for fact in one.facts}
+        comparable = [fact for fact in one.facts if fact.looks is not None and fact.mirrored is not None]
+        there, mirrors = (np.array([getattr(f, name) for f in comparable], dtype=np.uint64) for name in ("looks", "mirrored"))
+        near, _ = alike(distinct, there, mirrors, radius, True)
+        bad.update(own[is_member(hashes, np.unique(distinct[near]))].tolist())
+        found.append(_rows_with(owners, keys, bad, table.rows))
+    return found
 
 
 def _by_group(table: Table, samples: list[Sample]) -> Any:
