@@ -73,7 +73,7 @@ CAPTIONS = {
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_bleu_is_a_function_of_summed_counts(order: int) -> None:
-    """Equal to the toolkit's own for the whole set and for any part of it, so a resample of the sums is a resample of the score."""
+    """Equal to the toolkit's own for the whole set and for any part of it: a resample of the sums is one of the score."""
     replies, references = list(CAPTIONS), list(CAPTIONS.values())
     counts = score(replies, references).counts["bleu"]
     for chosen in ([0, 1, 2, 3, 4], [0, 4], [4], [1, 2], [4, 4, 0]):

@@ -125,8 +125,8 @@ _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.20, 0.60, 0.75
 def meteor_of(sums: Columns) -> Columns:
     """(..., 23) sums of METEOR's statistics -> (...) METEOR.
 
-    The jar prints for each caption: words of reply and reference, function words of both; for each kind of match the content words
-    of reply and reference, then their function words; chunks; matched words of both.
+    The jar prints for each caption: words of reply and reference, function words of both; for each kind of match the content
+    words of reply and reference, then their function words; chunks; matched words of both.
     """
     words, functions = sums[..., 0:2], sums[..., 2:4]
     matches = sums[..., 4:20].reshape(*sums.shape[:-1], len(_MATCHES), 2, 2)  # kind, content or function, reply or reference
