@@ -26,7 +26,7 @@ def base_of(study: Study) -> Recipe | None:
 
 
 def subsets_of(study: Study, variant: str) -> list[Subset]:
-    """The rows of a variant: its own, else the study's, else those of the base. ValueError where the base reads other than paths."""
+    """The rows of a variant: its own, else the study's, else those of the base. ValueError where the base reads the hub."""
     given = study.variants[variant].data or study.data
     base = base_of(study)
     if given or base is None:
