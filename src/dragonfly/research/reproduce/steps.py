@@ -29,7 +29,7 @@ LAST_STAGES = {"table2": "general/stage2", "table3": "med/stage3", "table4": "me
 """Tables that score one model: the last of its stages, without the version."""
 TABLES = tuple(sorted({**STUDIES, **LAST_STAGES}))
 
-OF_THE_CHAIN = ("name", "init_from", "data", "output")
+OF_THE_CHAIN = ("name", "init_from", "data.train", "output")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Request:
         if self.table in LAST_STAGES and self.stage not in shipped_recipes():
             known = [name.rpartition("-")[2] for name in shipped_recipes() if name.startswith(f"{LAST_STAGES[self.table]}-")]
             raise ValueError(f"preset {nearest(self.version, known)}")
-        if own := [change for change in self.changes if change.partition("=")[0].partition(".")[0] in OF_THE_CHAIN]:
+        if own := [change for change in self.changes if _of_the_chain(change.partition("=")[0].strip())]:
             raise ValueError(
                 f"{own[0]}: the chain sets {', '.join(OF_THE_CHAIN)}; begin with --tower and --language-model instead"
             )
@@ -157,6 +157,10 @@ class Request:
         return Path("runs") / STUDIES.get(self.table, f"{self.table}-{self.version}")
 
 
+def _of_the_chain(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{name}.") or f"{name}.".startswith(f"{key}.") for name in OF_THE_CHAIN)
+
+
 @dataclass(frozen=True)
 class Step:
     """One command and the files that it leaves behind.
@@ -235,7 +239,7 @@ def _ablation(request: Request, study: Study, before: list[Step]) -> list[Step]:
     folders = [job_folder(out, variant, seed) for variant, seed in study.jobs()]
     written = tuple(folder / "recipe.yaml" for folder in folders)
     changed = Recipe.load(study.recipe["base"], _as_overrides(study), hooks=HOOKS) if study.recipe else base
-    found = [*_data(base, before), Step("recipes", (*ablate, "--recipes"), written)]
+    found = [*_data(base, before), Step("recipes", (*ablate, "--recipes", "--gpus", str(request.gpus)), written)]
     for folder, file in zip(folders, written, strict=True):
         words = launch([str(file)], changed, request.gpus)
         found.append(Step("train", tuple(words), (folder / "model" / ORIGIN,), changed))
