@@ -41,9 +41,22 @@ N, SEED = 1000, 0
 EXAMPLES = 3
 CLOSE = 1e-6  # torchmetrics counts in float32
 
-WORDS = (
-    "left right lung liver mass nodule effusion normal heart axial fracture small large red bus dog runs fast chest view".split()
-)
+WORDS = [
+    "left",
+    "right",
+    "lung",
+    "liver",
+    "mass",
+    "nodule",
+    "effusion",
+    "normal",
+    "heart",
+    "axial",
+    "fracture",
+    "small",
+    "red",
+    "bus",
+]
 Pair = tuple[Any, float, float]
 """What was scored, our score, theirs."""
 
@@ -56,36 +69,16 @@ def numbers(rng: random.Random) -> str:
     return rng.choice([text, text, text, "Yes", "no", "Blue", "blue", "Asia", "14 years"])
 
 
+REPLIES = [
+    *("yes", "no", "Yes", "No", "Yes.", "No.", "Yes, it is.", "No, there is not.", "There is no dog.", "It is not. Yes."),
+    *("yes and no", "I see a dog", "not visible", "YES", "Yes,there is", "The answer is yes", "know", "nothing", "eyes", "no!"),
+    *("", "yes/no"),
+]
+
+
 def yes_no(rng: random.Random) -> str:
     """A reply to a question of yes or no, tidy or not."""
-    return rng.choice(
-        [
-            "yes",
-            "no",
-            "Yes",
-            "No",
-            "Yes.",
-            "No.",
-            "Yes, it is.",
-            "No, there is not.",
-            "There is no dog.",
-            "It is not. Yes.",
-            "yes and no",
-        ]
-        + [
-            "I see a dog",
-            "not visible",
-            "YES",
-            "Yes,there is",
-            "The answer is yes",
-            "know",
-            "nothing",
-            "eyes",
-            "no!",
-            "",
-            "yes/no",
-        ]
-    )
+    return rng.choice(REPLIES)
 
 
 def sentence(rng: random.Random, most: int = 6) -> str:
@@ -312,9 +305,9 @@ COMPARISONS: tuple[Comparison, ...] = (
     ("a_acc, f_acc, q_acc", "open-compass/VLMEvalKit 0c7163c9, yorn.py", "vlmevalkit/yorn.py", hallusion_yes_no),
     ("judge_score", "lmms-eval, tasks/mmvet/utils.py, after the authors' evaluator", "lmms_eval/tasks/mmvet/utils.py", mmvet),
     ("closed_accuracy of yes and no", "open-compass/VLMEvalKit 0c7163c9, yorn.py", "vlmevalkit/yorn.py", closed_yes_no),
-    ("closed_accuracy_llava_med", "microsoft/LLaVA-Med ad758b68, llava/eval/run_eval.py", "llava_med/run_eval.py", closed_llava_med),
+    ("closed_accuracy_llava_med", "microsoft/LLaVA-Med ad758b68, run_eval.py", "llava_med/run_eval.py", closed_llava_med),
     ("token_f1", "torchmetrics, SQuAD v1.1", "extra/torchmetrics/functional/text/squad.py", f1_squad),
-    ("token_f1_unclipped", "microsoft/LLaVA-Med ad758b68, eval_metrics/evaluate_metrics.py", "llava_med/evaluate_metrics.py",
+    ("token_f1_unclipped", "microsoft/LLaVA-Med ad758b68, evaluate_metrics.py", "llava_med/evaluate_metrics.py",
      f1_llava_med),
     ("accuracy_lmms_eval of ScienceQA", "lmms-eval, tasks/scienceqa/utils.py", "lmms_eval/tasks/scienceqa/utils.py", science_qa),
 )  # fmt: skip
