@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, plan, push, report, synth, train
+from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, plan, push, report, reproduce, synth, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -47,6 +47,7 @@ for command in (
     curate.curate,
     curate.browse,
     lab.ablate,
+    reproduce.reproduce,
 ):
     app.command()(command)
 app.command("eval")(evaluate.evaluate)

@@ -78,7 +78,7 @@ def evaluate(
         "batch_size": batch_size,
         "with_baselines": baselines,
     }
-    settings, part, grader = Settings(**asked), Shard.of(shard) if shard else None, _judge(judge, judge_model)
+    settings, part, grader = Settings(**asked), Shard.of(shard) if shard else None, judge_of(judge, judge_model)
     if part is None:
         check_judge(settings, grader)
     work = load_questions(settings)  # faults of tasks and data show before the model is loaded
@@ -113,7 +113,7 @@ def rescore(
     """
     from dragonfly.evaluation import run
 
-    grader = _judge(judge, judge_model)
+    grader = judge_of(judge, judge_model)
     if grader is None:  # nothing to wait for
         scores = run.rescore(folder)
     else:
@@ -155,7 +155,8 @@ def tasks(
     return 0
 
 
-def _judge(url: str | None, model: str | None) -> Any:
+def judge_of(url: str | None, model: str | None) -> Any:
+    """The judge that two options name; None without them. ValueError where one is missing."""
     from dragonfly.evaluation import Judge
 
     if (url is None) != (model is None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dragonfly.cli import common
+from dragonfly.cli.evaluate import JudgeModel, JudgeUrl, judge_of
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a shipped study.")]
 Changes = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that overrule the study's.")]
@@ -119,6 +121,8 @@ def sweep(
     output: Output = None,
     variant: OneVariant = None,
     minutes: Minutes = None,
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
     json: common.Json = False,
 ) -> int:
     """
@@ -135,7 +139,8 @@ def sweep(
 
     _errors_only()
     chosen, out = Study.load(study, changes or ()), _folder(study, output)
-    return _show(run_sweep(chosen, out, variant=variant, minutes=minutes, say=common.say), out, json)
+    grader = judge_of(judge, judge_model)
+    return _show(run_sweep(chosen, out, variant=variant, minutes=minutes, judge=grader, say=common.say), out, json)
 
 
 def ablate(
@@ -146,8 +151,11 @@ def ablate(
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the variants.")] = 1,
     minutes: Minutes = None,
     recipes: Annotated[
-        bool, typer.Option("--recipes", help="Only write the variants' recipes, to be trained elsewhere.")
+        bool, typer.Option("--recipes", help="Only write the variants' recipes, and print how each is trained.")
     ] = False,
+    gpus: Annotated[int, typer.Option(min=1, help="Devices that --recipes' lines train a variant on.")] = 8,
+    judge: JudgeUrl = None,
+    judge_model: JudgeModel = None,
     json: common.Json = False,
 ) -> int:
     """
@@ -161,16 +169,19 @@ def ablate(
 
       dragonfly ablate table1 -o runs/table1 --variant v1 --minutes 10
     """
-    from dragonfly.research.lab.run import run_ablation, write_recipes
+    from dragonfly.research.lab.chain import launch
+    from dragonfly.research.lab.recipes import write_recipes
+    from dragonfly.research.lab.run import run_ablation
     from dragonfly.research.lab.study import Study
 
     _errors_only()
     chosen, out = Study.load(study, changes or ()), _folder(study, output)
     if recipes:
-        for file in write_recipes(chosen, out):
-            typer.echo(f"dragonfly train {file}")
+        for file, recipe in write_recipes(chosen, out):
+            typer.echo(shlex.join(launch([str(file)], recipe, gpus)))
         return 0
-    found = run_ablation(chosen, out, variant=variant, workers=workers, minutes=minutes, say=common.say)
+    options: dict[str, Any] = {"workers": workers, "minutes": minutes, "judge": judge_of(judge, judge_model)}
+    found = run_ablation(chosen, out, variant=variant, say=common.say, **options)
     return _show(found, out, json)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from .metrics import Metric, Reply, mean, presence
 from .question import Question
-from .statistics import calibration, interval, paired_p
+from .statistics import Columns, calibration, interval, paired_p
 from .tasks import TaskSpec
 
 Records = list[dict[str, Any]]
@@ -28,7 +28,7 @@ def score_task(
     records = variants["model"]
     questions, replies = read_records(records)
     questions = with_modality(task.name, questions)
-    scored = applicable(task.metrics, questions, replies)
+    scored = applicable(task.metrics, questions)
     named: dict[str, list[Reply]] = {}
     result: dict[str, Any] = {
         "questions": len(records),
@@ -63,7 +63,7 @@ def item_scores(
     """The first metric that scores every question by itself, and those scores; None where there is no such metric."""
     for metric in metrics:
         columns = metric.columns(questions, replies)
-        if metric.whole is None and metric.value is mean and columns[:, -1].all():
+        if metric.value is mean and columns[:, -1].all():
             return metric.name, (columns[:, 0] / columns[:, 1]).tolist()
     return None
 
@@ -95,9 +95,9 @@ def _question(record: dict[str, Any]) -> Question:
     )
 
 
-def applicable(metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply]) -> list[Metric]:
+def applicable(metrics: Sequence[Metric], questions: Sequence[Question]) -> list[Metric]:
     """The metrics in which at least one of these questions has weight."""
-    return [metric for metric in metrics if metric.columns(questions, replies)[:, -1].any()]
+    return [metric for metric in metrics if any(map(metric.scope, questions))]
 
 
 def scores_of(metrics: Sequence[Metric], questions: Sequence[Question], replies: Sequence[Reply]) -> dict[str, Any]:
@@ -106,19 +106,15 @@ def scores_of(metrics: Sequence[Metric], questions: Sequence[Question], replies:
 
 
 def _score(metric: Metric, questions: Sequence[Question], replies: Sequence[Reply]) -> dict[str, Any]:
-    """{value, low, high, n}; low and high are None with a single image, or where the metric has no interval."""
+    """{value, low, high, n}; low and high are None with a single image."""
     columns = metric.columns(questions, replies)
-    n, value = int((columns[:, -1] > 0).sum()), _value(metric, questions, replies)
-    if metric.whole is not None:
-        return {"value": value, "low": None, "high": None, "n": n}
     bounds = interval(columns, _groups(questions), metric.value)
     low, high = (None, None) if bounds is None else (round(bounds[0], 6), round(bounds[1], 6))
-    return {"value": value, "low": low, "high": high, "n": n}
+    return {"value": _value(metric, columns), "low": low, "high": high, "n": int((columns[:, -1] > 0).sum())}
 
 
-def _value(metric: Metric, questions: Sequence[Question], replies: Sequence[Reply]) -> float:
-    columns = metric.columns(questions, replies)
-    return round(metric.whole(questions, replies) if metric.whole else float(metric.value(columns.sum(axis=0))), 6)
+def _value(metric: Metric, columns: Columns) -> float:
+    return round(float(metric.value(columns.sum(axis=0))), 6)
 
 
 def _groups(questions: Sequence[Question]) -> list[str]:
@@ -131,10 +127,8 @@ def against(
     """{"scores": {metric: {value, low, high, n, p}}} of `others`; `p` tests its difference from `replies` (paired, two-sided)."""
     scores: dict[str, Any] = {}
     for metric in metrics:
-        p = None
-        if metric.whole is None:
-            sides = metric.columns(questions, replies), metric.columns(questions, others)
-            p = paired_p(*sides, _groups(questions), metric.value)
+        sides = metric.columns(questions, replies), metric.columns(questions, others)
+        p = paired_p(*sides, _groups(questions), metric.value)
         scores[metric.name] = {**_score(metric, questions, others), "p": None if p is None else round(p, 6)}
     return {"scores": scores}
 
@@ -168,11 +162,13 @@ def _breakdown(
     table: dict[str, Any] = {}
     for value in sorted(rows):
         subset, predictions = [questions[i] for i in rows[value]], [replies[i] for i in rows[value]]
-        known = applicable(metrics, subset, predictions)
+        known = applicable(metrics, subset)
         table[value] = scores_of(known, subset, predictions)
         others = {name: [baseline[i] for i in rows[value]] for name, baseline in baselines.items()}
         for metric in known:
-            table[value][metric.name]["baselines"] = {name: _value(metric, subset, other) for name, other in others.items()}
+            table[value][metric.name]["baselines"] = {
+                name: _value(metric, metric.columns(subset, other)) for name, other in others.items()
+            }
     return table
 
 

@@ -2,10 +2,15 @@
 
 import shutil
 
+import numpy as np
 import pytest
 
 from dragonfly.evaluation.metrics import captions
-from dragonfly.evaluation.metrics.captions import caption_scores
+from dragonfly.evaluation.metrics.captions import bleu_of, caption_scores, meteor_of
+from dragonfly.evaluation.question import Question
+from dragonfly.evaluation.scoring import scores_of
+
+java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java")
 
 
 def score(replies: list[str], references: list[list[str]]) -> captions.CaptionScores:
@@ -47,7 +52,7 @@ def test_missing_programs_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("java") is None, reason="no Java")
+@java
 def test_odd_texts_keep_their_places() -> None:
     replies = ["", "A dog\nruns ||| fast!", "café über", "  "]
     references = [["a cat"], ["a dog runs fast"], ["Café, über."], ["end"]]
@@ -55,3 +60,42 @@ def test_odd_texts_keep_their_places() -> None:
     assert scores.items["meteor"][1] > 0.4
     assert scores.items["rouge_l"][1:3] == [1.0, 1.0]
     assert scores.items["rouge_l"][0] == scores.items["rouge_l"][3] == 0.0
+
+
+CAPTIONS = {
+    "a dog runs over the grass": ["the dog is running on grass", "a brown dog runs across the green lawn"],
+    "two men in a boat": ["two people are sitting in a small boat", "men rowing"],
+    "a red bus": ["a red double decker bus on the street", "the bus"],
+    "": ["an empty street"],
+    "a cat asleep on a chair": ["a cat asleep on a chair", "the sleeping cat"],
+}
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_bleu_is_a_function_of_summed_counts(order: int) -> None:
+    """Equal to the toolkit's own for the whole set and for any part of it: a resample of the sums is one of the score."""
+    replies, references = list(CAPTIONS), list(CAPTIONS.values())
+    counts = score(replies, references).counts["bleu"]
+    for chosen in ([0, 1, 2, 3, 4], [0, 4], [4], [1, 2], [4, 4, 0]):
+        whole = score([replies[i] for i in chosen], [references[i] for i in chosen]).corpus[f"bleu_{order}"]
+        assert bleu_of(counts[chosen].sum(axis=0), order) == pytest.approx(whole, abs=1e-6)
+
+
+def test_bleu_has_an_interval_over_images() -> None:
+    questions = [Question(str(n), "?", tuple(texts), group=f"image {n // 2}") for n, texts in enumerate(CAPTIONS.values())]
+    plain = [metric for metric in captions.PTB_FIRST if metric.name == "bleu_1_without_ptb"]
+    found = scores_of(plain, questions, list(CAPTIONS))["bleu_1_without_ptb"]
+    assert found["value"] == pytest.approx(score(list(CAPTIONS), list(CAPTIONS.values())).corpus["bleu_1"], abs=1e-6)
+    assert found["low"] < found["value"] < found["high"] and found["n"] == 5
+
+
+@pytest.mark.slow
+@java
+def test_meteor_is_a_function_of_summed_statistics() -> None:
+    """Equal to the program's own for the whole set, for each caption, and for parts."""
+    replies, references = list(CAPTIONS), list(CAPTIONS.values())
+    scores = caption_scores(replies, references, ptb=False)
+    assert meteor_of(scores.counts["meteor"].sum(axis=0)) == pytest.approx(scores.corpus["meteor"], abs=1e-6)
+    np.testing.assert_allclose(meteor_of(scores.counts["meteor"]), scores.items["meteor"], atol=1e-6)
+    part = caption_scores(replies[:2], references[:2], ptb=False)
+    assert meteor_of(scores.counts["meteor"][:2].sum(axis=0)) == pytest.approx(part.corpus["meteor"], abs=1e-6)

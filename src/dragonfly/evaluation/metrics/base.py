@@ -23,16 +23,12 @@ def mean(sums: Columns) -> Columns:
 
 @dataclass(frozen=True)
 class Metric:
-    """`columns(questions, replies)` is (n, k) and `value` of its sums is the score.
-
-    `whole(questions, replies)` replaces `value` where the score of a set is no function of sums (METEOR, BLEU); such a score has
-    no interval and no test.
-    """
+    """`columns(questions, replies)` is (n, k) and `value` of its sums is the score; questions outside `scope` have no weight."""
 
     name: str
     columns: Callable[[Sequence[Question], Sequence[Reply]], Columns]
     value: Value = mean
-    whole: Callable[[Sequence[Question], Sequence[Reply]], float] | None = None
+    scope: Callable[[Question], bool] = lambda _: True
 
 
 def each(name: str, score: Callable[[str, Question], float], scope: Callable[[Question], bool] = lambda _: True) -> Metric:
@@ -45,4 +41,4 @@ def each(name: str, score: Callable[[str, Question], float], scope: Callable[[Qu
         ]
         return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
-    return Metric(name, columns)
+    return Metric(name, columns, scope=scope)

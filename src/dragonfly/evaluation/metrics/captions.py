@@ -2,16 +2,18 @@
 
 The numbers are those of the COCO caption toolkit, with its Stanford PTB tokenisation (COCO practice) or without (the practice on
 IU X-ray, whose texts are clean already); the two are not comparable. CIDEr-D takes its document frequencies from the references
-of the set that is scored, so a set is never scored in parts. ROUGE-L and CIDEr-D are means over captions and have intervals; BLEU
-and METEOR are scores of the whole set and have none. METEOR and PTB run Java.
+of the set that is scored, so a set is never scored in parts. ROUGE-L and CIDEr-D are means over captions. BLEU and METEOR are
+scores of a whole set, each a function of counts summed over its captions; these sums are what the bootstrap draws. The document
+frequencies of CIDEr-D stay those of the whole set in every resample. METEOR and PTB run Java.
 """
 
+import atexit
 import re
 import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,16 +21,20 @@ from typing import Any
 import numpy as np
 
 from ..question import Question
-from ..statistics import Columns
-from .base import Metric, Reply
+from ..statistics import Columns, Value
+from .base import Metric, Reply, mean
 
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """`corpus`: the set's score by name. `items`: each caption's own score; BLEU's and METEOR's do not average to `corpus`."""
+    """`corpus`: the set's score by name. `items`: each caption's own score; BLEU's and METEOR's do not average to `corpus`.
+
+    `counts`: (captions, k) under `bleu` and `meteor`, what `bleu_of` and `meteor_of` make the set's score of.
+    """
 
     corpus: dict[str, float]
     items: dict[str, list[float]]
+    counts: dict[str, Columns]
 
 
 def caption_scores(
@@ -73,32 +79,113 @@ def _one_line_each(texts: dict[int, list[str]]) -> dict[int, list[str]]:
 
 
 def _scores(predictions: dict[int, list[str]], labels: dict[int, list[str]], meteor: bool) -> CaptionScores:
-    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
-    bleu, bleu_items = Bleu(4).compute_score(labels, predictions, verbose=0)
+    scorer = BleuScorer(n=ORDER)
+    for key, (reply,) in predictions.items():
+        scorer += (reply, labels[key])
+    bleu, bleu_items = scorer.compute_score(option="closest", verbose=0)
     corpus = {f"bleu_{n}": float(value) for n, value in enumerate(bleu, start=1)}
     items = {f"bleu_{n}": [float(value) for value in values] for n, values in enumerate(bleu_items, start=1)}
+    counts = {"bleu": np.array([_bleu_counts(caption) for caption in scorer.ctest], dtype=np.float64)}
     others: list[tuple[str, Any]] = [("rouge_l", Rouge().compute_score), ("cider_d", Cider().compute_score)]
-    if meteor:
-        others.append(("meteor", _meteor))
     for name, compute in others:
         value, values = compute(labels, predictions)
         corpus[name], items[name] = float(value), [float(item) for item in values]
-    return CaptionScores(corpus, items)
+    if meteor:
+        corpus["meteor"], items["meteor"], counts["meteor"] = _meteor(labels, predictions)
+    return CaptionScores(corpus, items, counts)
 
 
-def _meteor(labels: dict[int, list[str]], predictions: dict[int, list[str]]) -> tuple[float, list[float]]:
+ORDER = 4  # the longest word sequence that BLEU counts
+
+
+def _bleu_counts(caption: dict[str, Any]) -> list[float]:
+    """Sequences of 1 to 4 words that are right, and that there are; the caption's length, and that of the closest reference."""
+    length = caption["testlen"]
+    closest = min(caption["reflen"], key=lambda reference: (abs(reference - length), reference))
+    return [*caption["correct"], *caption["guess"], length, closest]
+
+
+def bleu_of(sums: Columns, order: int) -> Columns:
+    """(..., 10) sums of `_bleu_counts` -> (...) BLEU of that order, with what the toolkit adds lest it divide by 0."""
+    right, there = sums[..., :order], sums[..., ORDER : ORDER + order]
+    length, closest = sums[..., 2 * ORDER], sums[..., 2 * ORDER + 1]
+    precision = np.prod((right + 1e-15) / (there + 1e-9), axis=-1) ** (1 / order)
+    return precision * np.exp(1 - np.maximum(1.0, (closest + 1e-9) / (length + 1e-15)))
+
+
+# METEOR 1.5 for English (Denkowski and Lavie 2014, table 1): of exact words, stems, synonyms and paraphrases.
+_MATCHES = np.array([1.0, 0.6, 0.8, 0.6])
+_ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.20, 0.60, 0.75
+
+
+def meteor_of(sums: Columns) -> Columns:
+    """(..., 23) sums of METEOR's statistics -> (...) METEOR.
+
+    The jar prints for each caption: words of reply and reference, function words of both; for each kind of match the content
+    words of reply and reference, then their function words; chunks; matched words of both.
+    """
+    words, functions = sums[..., 0:2], sums[..., 2:4]
+    matches = sums[..., 4:20].reshape(*sums.shape[:-1], len(_MATCHES), 2, 2)  # kind, content or function, reply or reference
+    chunks, matched = sums[..., 20], sums[..., 21:23]
+    found = np.einsum("k,...kcs->...cs", _MATCHES, matches)
+    found = _DELTA * found[..., 0, :] + (1 - _DELTA) * found[..., 1, :]
+    weight = _DELTA * (words - functions) + (1 - _DELTA) * functions
+    share = np.divide(found, weight, out=np.zeros(found.shape), where=weight > 0)
+    precision, recall = share[..., 0], share[..., 1]
+    under = _ALPHA * precision + (1 - _ALPHA) * recall
+    score = np.divide(precision * recall, under, out=np.zeros(under.shape), where=under > 0)
+    pairs = matched.mean(axis=-1)
+    fragments = np.divide(chunks, pairs, out=np.zeros(pairs.shape), where=pairs > 0)
+    return score * (1 - _GAMMA * fragments**_BETA)
+
+
+def _meteor_counts(line: str) -> list[float]:
+    """The statistics that the jar prints; a caption that is its reference has no chunk, alone and in a sum, as in the jar."""
+    counts = [float(number) for number in line.split()]
+    if counts[20] == 1 and counts[21:23] == counts[0:2]:
+        counts[20] = 0.0
+    return counts
+
+
+def _meteor(labels: dict[int, list[str]], predictions: dict[int, list[str]]) -> tuple[float, list[float], Columns]:
+    scorer = _meteor_process()
+    scorer.statistics = []
+    try:
+        value, items = scorer.compute_score(_one_line_each(labels), _one_line_each(predictions))
+    except (OSError, ValueError):  # the program died; the next call starts another
+        _meteor_process.cache_clear()
+        raise
+    return float(value), [float(item) for item in items], np.array(scorer.statistics, dtype=np.float64)
+
+
+@cache
+def _meteor_process() -> Any:
+    """The toolkit's METEOR, which also notes the statistics of each caption. It takes ten seconds to start, so one serves all."""
     from pycocoevalcap.meteor.meteor import Meteor
 
-    scorer = Meteor()
-    try:
-        return scorer.compute_score(_one_line_each(labels), _one_line_each(predictions))
-    finally:  # it closes only its input by itself
-        for pipe in (scorer.meteor_p.stdout, scorer.meteor_p.stderr):
+    class Noting(Meteor):  # pyright: ignore[reportUntypedBaseClass]
+        statistics: list[list[float]]
+
+        def _stat(self, *texts: Any) -> str:
+            line: str = super()._stat(*texts)
+            self.statistics.append(_meteor_counts(line))
+            return line
+
+    scorer = Noting()
+
+    def close() -> None:  # the toolkit closes only its input by itself
+        scorer.meteor_p.kill()
+        scorer.meteor_p.wait()
+        for pipe in (scorer.meteor_p.stdin, scorer.meteor_p.stdout, scorer.meteor_p.stderr):
             if pipe is not None:
                 pipe.close()
+
+    atexit.register(close)
+    return scorer
 
 
 def _ptb(texts: dict[int, list[str]]) -> dict[int, list[str]]:
@@ -121,8 +208,11 @@ def _ptb(texts: dict[int, list[str]]) -> dict[int, list[str]]:
     return {key: [next(tokenised) for _ in group] for key, group in texts.items()}
 
 
-_ITEM_MEANS = ("cider_d", "rouge_l")
-_BLEU = ("bleu_1", "bleu_4")
+_VALUES: dict[str, Value] = {
+    "meteor": meteor_of,
+    "bleu_1": lambda sums: bleu_of(sums, 1),
+    "bleu_4": lambda sums: bleu_of(sums, 4),
+}
 
 
 @lru_cache(maxsize=16)  # a task's model and baselines, with PTB and without, each asked for by every metric
@@ -138,18 +228,19 @@ def _metrics(ptb: bool, meteor: bool) -> tuple[Metric, ...]:
         return _cached_scores(tuple(reply or "" for reply in replies), references, ptb, meteor)
 
     def metric(name: str) -> Metric:
-        def columns(questions: Sequence[Question], replies: Sequence[Reply]) -> Columns:
-            items = of(questions, replies).items[name]
-            present = [reply is not None for reply in replies]
-            return np.stack([np.array(items) * present, np.ones(len(items))], axis=1)
+        value = _VALUES.get(name)
 
-        def whole(questions: Sequence[Question], replies: Sequence[Reply]) -> float:
-            return of(questions, replies).corpus[name]
+        def columns(questions: Sequence[Question], replies: Sequence[Reply]) -> Columns:
+            scores = of(questions, replies)
+            if value is not None:
+                return np.column_stack([scores.counts[name.partition("_")[0]], np.ones(len(questions))])
+            present = [reply is not None for reply in replies]
+            return np.stack([np.array(scores.items[name]) * present, np.ones(len(present))], axis=1)
 
         title = name if ptb else f"{name}_without_ptb"
-        return Metric(title, columns, whole=None if name in _ITEM_MEANS else whole)
+        return Metric(title, columns, mean if value is None else lambda sums: value(sums[..., :-1]))
 
-    return tuple(metric(name) for name in (*_ITEM_MEANS, *(("meteor",) if meteor else ()), *_BLEU))
+    return tuple(metric(name) for name in ("cider_d", "rouge_l", *(("meteor",) if meteor else ()), "bleu_1", "bleu_4"))
 
 
 PTB_FIRST = (*_metrics(ptb=True, meteor=True), *_metrics(ptb=False, meteor=False))

@@ -133,7 +133,7 @@ def all_right(
                 table[row, 0] *= right(question, reply)
         return table
 
-    return Metric(name, columns)
+    return Metric(name, columns, scope=scope)
 
 
 HALLUSION_ALL = each("a_acc", lambda reply, question: float(_right(question, reply)))

@@ -83,7 +83,7 @@ def _compare_task(name: str, folders: Sequence[Path]) -> dict[str, list[dict[str
         if other != asked[0]:
             raise ValueError(f"{folders[0]} and {folder} answer different questions of {name!r}; compare runs on the same ones")
     task, (questions, first) = find_task(name), read_records(records[0])
-    scored = applicable(task.metrics, questions, first)
+    scored = applicable(task.metrics, questions)
     columns = [scores_of(scored, questions, first)]
     columns += [against(scored, questions, first, read_records(one)[1])["scores"] for one in records[1:]]
     return {metric.name: [column[metric.name] for column in columns] for metric in scored}

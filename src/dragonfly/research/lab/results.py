@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from dragonfly.evaluation import TASKS, find_task
-from dragonfly.evaluation.metrics import Reply, mean
-from dragonfly.evaluation.question import Question
-from dragonfly.evaluation.scoring import read_records
-from dragonfly.evaluation.statistics import Columns, interval, paired_p
+from dragonfly.evaluation.metrics import mean
+from dragonfly.evaluation.statistics import Columns, Value, interval, paired_p
 from dragonfly.files import result_header
 
 from .conclusions import conclude, validity
-from .study import Measure, agrees
+from .measures import beside, columns_of, mean_of, unit
+from .study import Measure
 from .trials import JOB, StudyRun, hashes_of_tests, records
 from .variants import difference, image_sizes, per_question
 
@@ -81,65 +79,22 @@ def _variant(setup: StudyRun, variant: str, seeds: Seeds, sizes: Sequence[tuple[
 
 
 def _score(measure: Measure, seeds: Seeds) -> dict[str, Any]:
-    """The mean over questions and seeds, its 95 % interval (bootstrap over images, all seeds of an image together), each seed's
-    mean and the standard deviation of those (`spread`).
+    """The mean over seeds, its 95 % interval (bootstrap over images, all seeds of an image together), each seed's score and the
+    standard deviation of those (`spread`).
     """
-    tables = [columns_of(measure, predictions) for predictions in seeds.values()]
-    groups = [record["group"] for predictions in seeds.values() for record in predictions]
-    every = np.concatenate(tables)
-    low, high = _rounded(interval(every, groups, mean))
-    by_seed = [round(float(mean(table.sum(axis=0))), 6) for table in tables]
+    found = [columns_of(measure, predictions) for predictions in seeds.values()]
+    tables, value = [table for table, _ in found], found[0][1]
+    groups = [record["group"] for record in next(iter(seeds.values()))]
+    every, over_seeds = beside(tables), mean_of(value, len(tables))
+    low, high = _rounded(interval(every, groups, over_seeds))
+    by_seed = [round(float(value(table.sum(axis=0))), 6) for table in tables]
     spread = round(float(np.std(by_seed, ddof=1)), 6) if len(by_seed) > 1 else None
-    value, n = round(float(mean(every.sum(axis=0))), 6), int((tables[0][:, 1] > 0).sum())
-    return {"value": value, "low": low, "high": high, "unit": unit(measure), "n": n, "seeds": by_seed, "spread": spread}
+    score, n = round(float(over_seeds(every.sum(axis=0))), 6), int((tables[0][:, -1] > 0).sum())
+    return {"value": score, "low": low, "high": high, "unit": unit(measure), "n": n, "seeds": by_seed, "spread": spread}
 
 
 def _rounded(ends: tuple[float, float] | None) -> tuple[float | None, float | None]:
     return (None, None) if ends is None else (round(ends[0], 6), round(ends[1], 6))
-
-
-def unit(measure: Measure) -> str:
-    """`words` (a count) or `share` (0 to 1)."""
-    return "words" if measure.metric == "words" else "share"
-
-
-def columns_of(measure: Measure, predictions: list[dict[str, Any]]) -> Columns:
-    """(questions, 2): points and weight of each question under one seed; outside the measure's `where` the weight is 0.
-
-    ValueError where no question has a weight.
-    """
-    table = np.zeros((len(predictions), 2))
-    tasks = [record["task"] for record in predictions]
-    for task in dict.fromkeys(tasks):
-        rows = [index for index, name in enumerate(tasks) if name == task]
-        table[rows] = _points(measure.metric, task, *read_records([predictions[index] for index in rows]))
-    inside = [
-        agrees({**record["meta"], "answer": record["answers"][0], "task": record["task"]}, measure.where)
-        for record in predictions
-    ]
-    table *= np.array(inside, dtype=np.float64)[:, None]
-    if not table[:, -1].any():
-        known = sorted({key for record in predictions for key in record["meta"]})
-        raise ValueError(
-            f"no question agrees with where={measure.where} and metric {measure.metric!r}; meta keys here: "
-            f"{', '.join(known) or 'none'}, answer, task"
-        )
-    return table
-
-
-def metrics_of(test: str) -> dict[str, Any]:
-    """The metrics of a test set that are weighted means over questions, by name."""
-    task = find_task(test if test in TASKS else "manifest:x")
-    probe = [Question("x", "?", ("yes",), options=("yes", "no"))]
-    return {one.name: one for one in task.metrics if one.whole is None and one.columns(probe, ["yes"]).shape[1] == 2}
-
-
-def _points(metric: str, test: str, questions: Sequence[Question], replies: Sequence[Reply]) -> Columns:
-    """(questions, 2): points and weights under a metric; weight 0 where the test set does not have the metric."""
-    if metric == "words":
-        return np.array([(len((reply or "").split()), 1.0) for reply in replies], dtype=np.float64)
-    known = metrics_of(test)
-    return known[metric].columns(questions, replies) if metric in known else np.zeros((len(replies), 2))
 
 
 def _tests(setup: StudyRun, predictions: dict[str, Seeds]) -> list[dict[str, Any]]:
@@ -160,8 +115,9 @@ def _tests(setup: StudyRun, predictions: dict[str, Seeds]) -> list[dict[str, Any
         shared = [seed for seed in predictions[variant] if seed in predictions[other]]
         if not shared:
             continue
-        sides = [[columns_of(study.measures[measure], predictions[name][seed]) for seed in shared] for name in (variant, other)]
-        test = compare(sides[0], sides[1], [record["group"] for record in predictions[variant][shared[0]]])
+        both = [[columns_of(study.measures[measure], predictions[name][seed]) for seed in shared] for name in (variant, other)]
+        sides, value = [[table for table, _ in side] for side in both], both[0][0][1]
+        test = compare(sides[0], sides[1], [record["group"] for record in predictions[variant][shared[0]]], value)
         values = {**asdict(test), "seeds": dict(zip(map(str, shared), test.seeds, strict=True))}
         about = {"variant": variant, "over": other, "measure": measure, "unit": unit(study.measures[measure])}
         tests.append({**about, **values, "consistent": test.consistent})
@@ -181,10 +137,10 @@ def _job(setup: StudyRun, variant: str, seed: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two variants' means over the same questions and seeds.
+    """The difference of two variants' scores over the same questions and seeds.
 
     Args:
-        value: the first variant's mean less the second's, over all seeds.
+        value: the first variant's score less the second's, the mean over seeds.
         low, high: 95 % interval of `value`; None for fewer than two images.
         p: of a two-sided paired permutation test; None for fewer than two images.
         seeds: the difference in each seed.
@@ -202,15 +158,16 @@ class Difference:
         return all(one * self.value > 0 for one in self.seeds)
 
 
-def compare(ours: Sequence[Columns], theirs: Sequence[Columns], groups: Sequence[str]) -> Difference:
+def compare(ours: Sequence[Columns], theirs: Sequence[Columns], groups: Sequence[str], value: Value = mean) -> Difference:
     """Compare two variants on the same questions under the same seeds.
 
     A pair is one question under one seed. An image, with all its questions in all seeds, is the unit that the bootstrap draws
     and the permutation test swaps: an image that is hard in one seed is hard in all, so seeds are no further sample of images.
 
     Args:
-        ours, theirs: for each seed (questions, 2) points and weights, the questions in one order.
+        ours, theirs: for each seed (questions, k) columns, the weight last and the questions in one order.
         groups: the image of each question.
+        value: the score of the columns' sums.
 
     Raises:
         ValueError: where the numbers of seeds or questions differ.
@@ -219,18 +176,15 @@ def compare(ours: Sequence[Columns], theirs: Sequence[Columns], groups: Sequence
         raise ValueError(
             f"a comparison is paired: {len(ours)} and {len(theirs)} seeds of {len(groups)} questions each are needed"
         )
-    a, b, units = np.concatenate(ours), np.concatenate(theirs), list(groups) * len(ours)
-    both = np.column_stack([a[:, 0], b[:, 0], a[:, 1]])
-    low, high = _rounded(interval(both, units, _difference))
-    p = paired_p(a, b, units, mean, resamples=PERMUTATIONS)
-    seeds = tuple(round(float(_difference(_sums(one, other))), 6) for one, other in zip(ours, theirs, strict=True))
-    return Difference(round(float(_difference(both.sum(axis=0))), 6), low, high, None if p is None else round(p, 6), seeds)
+    sides, score = (beside(ours), beside(theirs)), mean_of(value, len(ours))
+    both, half = np.concatenate(sides, axis=1), sides[0].shape[1]
 
+    def difference(sums: Columns) -> Columns:
+        return score(sums[..., :half]) - score(sums[..., half:])
 
-def _sums(ours: Columns, theirs: Columns) -> Columns:
-    return np.array([ours[:, 0].sum(), theirs[:, 0].sum(), ours[:, 1].sum()])
-
-
-def _difference(sums: Columns) -> Columns:
-    """(..., 3) sums of our points, their points and weights -> (...) difference of the means."""
-    return mean(sums[..., [0, 2]]) - mean(sums[..., [1, 2]])
+    low, high = _rounded(interval(both, groups, difference))
+    p = paired_p(*sides, groups, score, resamples=PERMUTATIONS)
+    seeds = tuple(
+        round(float(value(one.sum(axis=0)) - value(other.sum(axis=0))), 6) for one, other in zip(ours, theirs, strict=True)
+    )
+    return Difference(round(float(difference(both.sum(axis=0))), 6), low, high, None if p is None else round(p, 6), seeds)

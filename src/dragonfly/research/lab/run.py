@@ -12,26 +12,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dragonfly.config import dump
+from dragonfly.evaluation import Judge
 from dragonfly.files import write_json, write_text
 
 from .deadline import Deadline, OutOfTime
 from .report import draw, report
 from .results import collect
 from .study import Study
-from .trials import Say, StudyRun, do, holder, prepare, recipe_of
+from .trials import Say, StudyRun, do, holder, prepare
 
 RESULT, REPORT, PLOT = "result.json", "report.md", "pareto.png"
 WAIT = 2.0  # seconds between two attempts at jobs that other workers hold
 
 
-def run_sweep(
-    study: Study, out: Path, *, variant: str | None = None, minutes: float | None = None, say: Say = lambda _: None
-) -> dict[str, Any]:
+def run_sweep(study: Study, out: Path, **options: Any) -> dict[str, Any]:
     """`run_study` for a study that trains nothing; ValueError for one that does."""
     if study.recipe is not None:
         raise ValueError(f"study '{study.name}' trains its variants; run it with `dragonfly ablate {study.name} -o DIR`")
-    return run_study(study, out, variant=variant, minutes=minutes, say=say)
+    return run_study(study, out, **options)
 
 
 def run_ablation(study: Study, out: Path, **options: Any) -> dict[str, Any]:
@@ -41,22 +39,6 @@ def run_ablation(study: Study, out: Path, **options: Any) -> dict[str, Any]:
     return run_study(study, out, **options)
 
 
-def write_recipes(study: Study, out: Path) -> list[Path]:
-    """Write the recipe of every unfinished job into its folder, to be trained elsewhere with `dragonfly train`.
-
-    `run_ablation` takes a model that lies in a job's folder as trained. ValueError for a study that trains nothing.
-    """
-    if study.recipe is None:
-        raise ValueError(f"study '{study.name}' trains nothing, so there is no recipe to write")
-    known = prepare(study, out)
-    written: list[Path] = []
-    for variant, seed in study.jobs():
-        if not known.finished(variant, seed):
-            written.append(known.folder(variant, seed) / "recipe.yaml")
-            write_text(written[-1], dump(recipe_of(known, variant, seed)))
-    return written
-
-
 def run_study(
     study: Study,
     out: Path,
@@ -64,6 +46,7 @@ def run_study(
     variant: str | None = None,
     workers: int = 1,
     minutes: float | None = None,
+    judge: Judge | None = None,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Run or resume a study and write its report.
@@ -74,6 +57,7 @@ def run_study(
         variant: run this variant alone; None for all.
         workers: processes that share the jobs.
         minutes: stop cleanly after so long, with what is done on the disk; None for no limit.
+        judge: grades the replies to judged test sets.
         say: receives one line of progress at a time.
 
     Returns:
@@ -84,12 +68,12 @@ def run_study(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    known = prepare(study, out)
+    known = prepare(study, out, judge)
     jobs = study.jobs(variant)
     if workers == 1:
         _work(known, jobs, Deadline(minutes), say)
     else:
-        _share(study, out, jobs, workers, minutes)
+        _share(study, out, jobs, workers, minutes, judge)
     result = collect(known)
     write(result, study, out)
     return result
@@ -120,11 +104,13 @@ def _work(setup: StudyRun, jobs: list[tuple[str, int]], deadline: Deadline, say:
         say("the time is up; the same command resumes from here")
 
 
-def _share(study: Study, out: Path, jobs: list[tuple[str, int]], workers: int, minutes: float | None) -> None:
+def _share(
+    study: Study, out: Path, jobs: list[tuple[str, int]], workers: int, minutes: float | None, judge: Judge | None
+) -> None:
     """`_work` in several processes, each with its part of the cores."""
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // workers)
-    each = [context.Process(target=_worker, args=(study, out, jobs, minutes, threads)) for _ in range(workers)]
+    each = [context.Process(target=_worker, args=(study, out, jobs, minutes, threads, judge)) for _ in range(workers)]
     for process in each:
         process.start()
     for process in each:
@@ -133,8 +119,10 @@ def _share(study: Study, out: Path, jobs: list[tuple[str, int]], workers: int, m
         raise ValueError(f"{len(failed)} of {workers} workers failed (exit {failed[0]}); their errors are printed above")
 
 
-def _worker(study: Study, out: Path, jobs: list[tuple[str, int]], minutes: float | None, threads: int) -> None:
+def _worker(
+    study: Study, out: Path, jobs: list[tuple[str, int]], minutes: float | None, threads: int, judge: Judge | None
+) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    _work(prepare(study, out), jobs, Deadline(minutes), print)
+    _work(prepare(study, out, judge), jobs, Deadline(minutes), print)

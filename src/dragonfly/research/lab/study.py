@@ -50,12 +50,14 @@ class Variant(Config):
         recipe: changes of the study's recipe.
         data: replaces the study's training rows.
         seeds: replace the study's.
+        paper: the row of the paper's table that the variant repeats, in the words of `evaluation.report.reported`.
     """
 
     encoder: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: list[Subset] | None = None
     seeds: list[int] | None = None
+    paper: str | None = None
 
 
 class Conclusion(Config):
@@ -74,16 +76,16 @@ class Study(Config):
         question: what the study asks.
         paper: the table or section of the paper that it repeats in miniature, or empty.
         checkpoint: a model directory, a hub name, or `nano`; every variant starts from it.
-        data: rows that the variants are trained on.
+        data: rows that the variants are trained on; where there are none, those of the recipe's `base`.
         test: manifests, or names of `evaluation` tasks.
         benchmarks: the folder with the files of those tasks.
         limit: use only the first questions of each test set; None for all.
-        max_new_tokens, batch_size: of the evaluation.
+        max_new_tokens, batch_size: of the evaluation; with max_new_tokens null each task's own.
         text_tokens: tokens of a prompt besides the image, for the computed costs.
         recipe: values of a training recipe without name, start, data and output; `base` names a shipped recipe to begin with.
         same: what the trained variants share beside data and seeds: `steps`, or `flops` (steps follow from `planning`).
         seeds: of every variant that names none of its own.
-        measures: the scores, by name.
+        measures: the scores, by name; `measures.NAME=null` leaves one out.
         reference: the variant that all others are tested against.
         random: the variant that selects at random, the baseline of every conclusion.
         conclusions: hypotheses that the report answers in a sentence.
@@ -101,7 +103,7 @@ class Study(Config):
     test: list[str]
     benchmarks: str | None = None
     limit: int | None = Field(default=None, gt=0)
-    max_new_tokens: int = Field(default=16, gt=0)
+    max_new_tokens: int | None = Field(default=16, gt=0)
     batch_size: int = Field(default=16, gt=0)
     text_tokens: int = Field(default=32, ge=0)
     recipe: dict[str, Any] | None = None
@@ -126,6 +128,8 @@ class Study(Config):
     def _expanded(cls, values: Any) -> Any:
         if isinstance(values, dict) and isinstance(values.get("test"), str):
             values = {**values, "test": [values["test"]]}
+        if isinstance(values, dict) and isinstance(values.get("measures"), dict):
+            values = {**values, "measures": {name: one for name, one in values["measures"].items() if one is not None}}
         if isinstance(values, dict) and isinstance(values.get("vary"), dict) and values["vary"]:
             values = {**values, "variants": {**combinations(values["vary"]), **(values.get("variants") or {})}}
         return values
@@ -169,7 +173,8 @@ class Study(Config):
         if self.recipe is None:
             return ["data is for training, and the study has no recipe"] if self.data else []
         faults = ["vary is for studies without a recipe; write the variants out"] if self.vary else []
-        bare = [name for name, variant in self.variants.items() if not (variant.data or self.data)]
+        given = bool(self.data) or "base" in self.recipe
+        bare = [name for name, variant in self.variants.items() if not (variant.data or given)]
         faults += [f"variant {name!r} has no data to train on" for name in bare]
         own = {"recipe": self.recipe} | {f"variants.{name}.recipe": variant.recipe for name, variant in self.variants.items()}
         return faults + [f"{key}.{what}" for key, recipe in own.items() for what in _set_by_the_study(recipe)]

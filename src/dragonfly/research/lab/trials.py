@@ -18,22 +18,22 @@ from typing import Any
 from filelock import SoftFileLock, Timeout
 
 from dragonfly.data import Manifest
-from dragonfly.evaluation import TASKS, Question, Settings, describe_model, evaluate, load_questions
+from dragonfly.evaluation import TASKS, Judge, Question, Settings, describe_model, evaluate, load_questions
 from dragonfly.evaluation.cost import summarize
 from dragonfly.evaluation.run import folder_name, predictions_of
 from dragonfly.files import ORIGIN, sha256, write_json
 from dragonfly.inference import Engine, load
 from dragonfly.inference.loading import locate
 from dragonfly.models import DragonflyConfig
-from dragonfly.research.curriculum import HOOKS
 from dragonfly.training import Recipe, run
 from dragonfly.training.calibration import mean_embedding_of
 from dragonfly.training.lora import base_hash
-from dragonfly.training.recipe import with_hooks
 from dragonfly.vision.spec import EncoderSpec
 
 from .deadline import Deadline, OutOfTime
 from .evidence_recall import encoder
+from .measures import check_metrics, check_questions
+from .recipes import job_folder, stage_recipe, subsets_of
 from .study import Study
 from .variants import encoders, sources, steps_for
 
@@ -53,6 +53,7 @@ class StudyRun:
         config: the checkpoint's configuration.
         fingerprint: SHA-256 of the checkpoint.
         specs: every variant's encoder.
+        judge: grades the replies to judged test sets.
     """
 
     study: Study
@@ -61,6 +62,7 @@ class StudyRun:
     config: DragonflyConfig
     fingerprint: str
     specs: dict[str, EncoderSpec]
+    judge: Judge | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -71,7 +73,7 @@ class StudyRun:
         return [question for one in load_questions(self.settings()) for question in one.questions]
 
     def folder(self, variant: str, seed: int) -> Path:
-        return self.out / "variants" / f"{variant}-seed{seed}"
+        return job_folder(self.out, variant, seed)
 
     def finished(self, variant: str, seed: int) -> bool:
         return (self.folder(variant, seed) / JOB).is_file()
@@ -82,19 +84,23 @@ class StudyRun:
         return Settings(tasks=self.tasks, data=study.benchmarks, with_baselines=False, **options)
 
 
-def prepare(study: Study, out: Path) -> StudyRun:
-    """Check a study and locate what its jobs share. ValueError for every fault that shows without training."""
-    rows = [one.path for subsets in (study.data, *(variant.data or [] for variant in study.variants.values())) for one in subsets]
+def prepare(study: Study, out: Path, judge: Judge | None = None) -> StudyRun:
+    """Check a study and locate what its jobs share. ValueError for every fault that shows without training: of variants, rows,
+    test sets and measures, and a judged test set without a judge.
+    """
+    check_metrics(study)
+    rows = list(dict.fromkeys(one.path for variant in study.variants for one in subsets_of(study, variant)))
     named = dict.fromkeys([study.checkpoint, *rows, *study.test])
     if missing := [name for name in named if name.startswith(OF_A_CLONE) and not Path(name).exists()]:
         raise ValueError(
             f"study '{study.name}' needs {', '.join(missing)}, not found here; run it in a clone of the repository, where "
             "`scripts/lab.sh data` makes its data, or name your own: checkpoint=DIR data='[{path: DIR}]' test=DIR"
         )
+    judge = _judge_of(study, judge)
     checkpoint = locate(None if study.checkpoint == "nano" else study.checkpoint)
     config = DragonflyConfig.from_pretrained(checkpoint)
-    known = StudyRun(study, out, checkpoint, config, base_hash(checkpoint), encoders(study, config.spec))
-    known.questions()
+    known = StudyRun(study, out, checkpoint, config, base_hash(checkpoint), encoders(study, config.spec), judge)
+    check_questions(study, [questions for _, questions, _ in load_questions(known.settings())])
     for path in rows:
         Manifest.open(path)
     if study.recipe is not None:
@@ -103,41 +109,31 @@ def prepare(study: Study, out: Path) -> StudyRun:
     return known
 
 
+def _judge_of(study: Study, judge: Judge | None) -> Judge | None:
+    """The judge, where a test set needs one."""
+    judged = [name for name in study.test if name in TASKS and TASKS[name].rubric is not None]
+    if judged and judge is None:
+        kept = [name for name in study.test if name not in judged]
+        measures = [name for name, one in study.measures.items() if one.where.get("task") in judged]
+        without = " ".join([f"test='[{', '.join(kept)}]'", *(f"measures.{name}=null" for name in measures)])
+        raise ValueError(
+            f"study '{study.name}' has test sets that a judge scores ({', '.join(judged)}); name one: --judge URL --judge-model "
+            f"NAME, or leave them out: {without}"
+        )
+    return judge if judged else None
+
+
 def recipe_of(setup: StudyRun, variant: str, seed: int, *, write: bool = True) -> Recipe:
     """The training recipe of a job. Without `write` its training rows are not written, and it serves for checking only."""
-    study, own = setup.study, setup.study.variants[variant]
-    shared = dict(study.recipe or {})
-    base = shared.pop("base", None)
-    values: dict[str, Any] = {} if base is None else Recipe.load(base, hooks=HOOKS).model_dump(mode="json")
-    for name in ("data", "init_from", "model", "name", "output", "seed"):
-        extra = values.pop(name, None)
-        if name == "data" and extra:
-            values["data"] = {key: value for key, value in extra.items() if key != "train"}
-    for changes in (shared, own.recipe):
-        values = _merged(values, changes)
-    subsets = own.data or study.data
+    study, spec, subsets = setup.study, setup.specs[variant], subsets_of(setup.study, variant)
     rows = sources(subsets, setup.out / "data") if write else [{"name": "rows", "path": one.path} for one in subsets[:1]]
-    values["data"] = {**values.get("data", {}), "train": rows}
-    if study.same == "flops":
-        values["steps"] = steps_for(setup.config, setup.specs[study.reference], setup.specs[variant], values, study.text_tokens)
-    return with_hooks(HOOKS).model_validate(
-        {
-            **values,
-            "name": f"{study.name}/{variant}",
-            "init_from": {"checkpoint": str(setup.checkpoint)},
-            "model": {"encoder": setup.specs[variant].to_dict()},
-            "seed": seed,
-            "output": str(setup.folder(variant, seed) / "model"),
-        }
-    )
-
-
-def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
+    where: dict[str, Any] = {"checkpoint": str(setup.checkpoint), "output": setup.folder(variant, seed) / "model"}
+    recipe = stage_recipe(study, variant, seed, spec=spec, rows=rows, **where)
+    if study.same == "steps":
+        return recipe
+    values = recipe.model_dump(mode="json")
+    steps = steps_for(setup.config, setup.specs[study.reference], spec, values, study.text_tokens)
+    return recipe.model_copy(update={"steps": steps})
 
 
 def do(setup: StudyRun, variant: str, seed: int, deadline: Deadline, say: Say = lambda _: None) -> bool:
@@ -244,6 +240,7 @@ def _key(setup: StudyRun, variant: str, seed: int, recipe: Recipe | None) -> dic
             "limit": setup.study.limit,
             "max_new_tokens": setup.study.max_new_tokens,
             "batch_size": setup.study.batch_size,
+            **({"judge": setup.judge.model} if setup.judge else {}),
         },
     }
 
@@ -270,7 +267,7 @@ def _evaluate(setup: StudyRun, variant: str, folder: Path, deadline: Deadline) -
             stack.enter_context(
                 _as_variant(engine, setup.specs[variant], [image for q in setup.questions() for image in q.images])
             )
-        evaluate(engine, describe_model(engine), settings, work, folder / "eval", lambda *_: deadline.check())
+        evaluate(engine, describe_model(engine), settings, work, folder / "eval", lambda *_: deadline.check(), setup.judge)
 
 
 def _as_variant(engine: Engine, spec: EncoderSpec, images: list[str | bytes]) -> ExitStack:

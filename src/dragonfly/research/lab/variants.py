@@ -76,8 +76,11 @@ def sources(subsets: Sequence[Subset], folder: Path) -> list[dict[str, Any]]:
 
 
 def _manifest(subset: Subset, folder: Path) -> Path:
+    whole = not subset.where and subset.images is None and subset.copies == 1
+    if whole and not Path(subset.path).exists():
+        return Path(subset.path)  # where it will be trained; here `Manifest.open` says what is missing
     manifest = Manifest.open(subset.path)
-    if not subset.where and subset.images is None and subset.copies == 1:
+    if whole:
         return manifest.path.parent
     about = {**subset.model_dump(exclude={"path", "group_questions"}), "manifest": sha256(manifest.path)}
     target = folder / sha256(json.dumps(about, sort_keys=True).encode())[:16]
