@@ -1,4 +1,4 @@
-"""The one door for images: a path, page of a PDF, URL, bytes, PIL image or array becomes an RGB `LoadedImage` with its provenance.
+"""The one door for images: a path, PDF page, URL, bytes, PIL image or array becomes an RGB `LoadedImage` with its provenance.
 
 Promises: only `ValueError` comes out for a bad image, in one line that names it; no warning, no half-decoded pixels,
 no file handle left open. Hostile input is refused here, once, for every caller. Needs PIL and numpy; does not know
