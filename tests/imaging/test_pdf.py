@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +93,12 @@ def test_names_with_a_number_that_are_no_page(tmp_path: Path) -> None:
 @given(st.integers(1, 14_400), st.integers(1, 14_400), st.integers(400, 60_000))
 def test_any_page_is_drawn_within_the_limit_on_pixels(width: int, height: int, limit: int) -> None:
     policy = ImagePolicy(max_pixels=limit)
-    try:
-        loaded = load_image(document(size=f"{width} {height}"), policy)
-    except ValueError as error:
-        assert "is too long for" in str(error) and max(width, height) / min(width, height) > 50
+    data = document(size=f"{width} {height}")
+    if max(width, height) / min(width, height) > limit / 4:  # less than a pixel wide or so
+        with suppress(ValueError):
+            load_image(data, policy)
         return
+    loaded = load_image(data, policy)
     assert 1 <= loaded.size[0] * loaded.size[1] <= limit
     dpi = int(loaded.notes[0].partition("drawn at ")[2].removesuffix(" dpi"))
     assert dpi <= 200 and loaded.size[1] == pytest.approx(width * dpi / 72, abs=2 + width / 72)

@@ -52,8 +52,8 @@ def zoom(
         engine.image_options = allowed
         loaded = load_image(loaded, engine.image_policy)  # as the model sees it
         if engine.processor.asks:
-            what = "this model chooses by the question, so all are drawn; to see its choice: dragonfly ask IMAGE QUESTION --zoom"
-            layout, selection = _whole_layout(loaded.size, engine.processor.image_processor.spec, f"{what} FILE")
+            how = "it chooses them by the question, so all are drawn; to see its choice: dragonfly ask IMAGE QUESTION --zoom FILE"
+            layout, selection = _whole_layout(loaded.size, engine.processor.image_processor.spec, "this model", how)
         else:
             encoded = engine.encode([loaded])[0]
             layout, selection = encoded.layout, encoded.selection
@@ -88,10 +88,10 @@ def _layout_of(
         raise ValueError("--preset draws a layout without a model; leave --model and --set out, or use --set model.preset=...")
     chosen = get_preset(preset)
     loaded = images.named(image).load(replace(RELEASED_POLICY if chosen.released else DEFAULT_POLICY, **allowed))
-    return loaded, *_whole_layout(loaded.size, chosen.spec, f"of preset '{preset}' a model chooses them, so all are drawn")
+    return loaded, *_whole_layout(loaded.size, chosen.spec, f"preset '{preset}'", "a model chooses them, so all are drawn")
 
 
-def _whole_layout(size: tuple[int, int], spec: Any, why: str) -> tuple[Any, Any]:
+def _whole_layout(size: tuple[int, int], spec: Any, who: str, why: str) -> tuple[Any, Any]:
     """The layout with all high sub-images, and a note where the encoder would choose among them."""
     from dragonfly.inference.answer import describe_selection
     from dragonfly.vision.layout import make_layout
@@ -99,7 +99,7 @@ def _whole_layout(size: tuple[int, int], spec: Any, why: str) -> tuple[Any, Any]
     if spec.selects:
         layout = make_layout(size, spec)
         if layout.num_kept_high < layout.count("high"):
-            common.say(f"note: {layout.num_kept_high} of {layout.count('high')} high sub-images are kept; {why}")
+            common.say(f"note: {who} keeps {layout.num_kept_high} of {layout.count('high')} high sub-images; {why}")
         spec = spec.with_selection(policy="all")
     layout = make_layout(size, spec)
     return layout, describe_selection(layout, None, None)
