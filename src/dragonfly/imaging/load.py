@@ -125,6 +125,11 @@ def _pixels(source: Any, policy: ImagePolicy) -> tuple[Pixels, str | None]:
     return from_bytes(data, policy, page), _digest(data, page)
 
 
+def image_file(path: str | Path) -> str:
+    """The file behind a path that may name a page of a PDF: of `scan.pdf#2` it is `scan.pdf`."""
+    return str(_page_of(path)[0])
+
+
 def _page_of(source: str | Path) -> tuple[str | Path, int | None]:
     """`scan.pdf#2` is a file and a page of it, unless there is a file of the whole name."""
     match = _PAGE.fullmatch(str(source))

@@ -49,7 +49,7 @@ def check_base(adapter: Path, base: Path) -> None:
     if actual != expected:
         raise ValueError(
             f"adapter '{adapter}' belongs to a base with hash {expected[:12]}, '{base}' has {actual[:12]}; merge it with the "
-            f"model it was trained on: dragonfly merge {adapter} -o DIRECTORY --base DIRECTORY"
+            f"model it was trained on: dragonfly merge {adapter} DIRECTORY --base DIRECTORY"
         )
 
 

@@ -73,7 +73,7 @@ def examine(
     path = find_directory(model, setting="MODEL")
     if is_adapter(path):
         raise ValueError(
-            f"'{path}' is an adapter, no whole model; look at its base, or merge the two: dragonfly merge {path} -o DIR"
+            f"'{path}' is an adapter, no whole model; look at its base, or merge the two: dragonfly merge {path} DIRECTORY"
         )
     found = Findings(path.name if model is not None else "nano (bundled)")
     say("files")

@@ -77,16 +77,16 @@ def load(
     """
     changes = read_overrides(overrides)
     target, number = _device(device), _dtype(dtype)
+    if quantization is not None and model is not None and is_adapter(Path(model)):
+        raise ValueError(
+            f"an adapter is not loaded into 8 or 4 bits; first write it as one model: dragonfly merge {model} DIRECTORY"
+        )
     quantizer = quantization_config(quantization, target)
     if quantizer is not None and device_map is None and target.type != "cpu":
         device_map = {"": target}  # quantised there: in full the model may not fit into this machine's memory
     check_device_map(device_map)
     path, adapter = resolve(model)
     check_record(path)
-    if adapter is not None and quantization is not None:
-        raise ValueError(
-            f"an adapter is not loaded into 8 or 4 bits; first write it as one model: dragonfly merge {adapter} -o DIR"
-        )
     settings = {"preset": changes["preset"]} if "preset" in changes else {}
     with _one_line(path), no_progress_bars():
         config = DragonflyConfig.from_pretrained(path, **settings)
@@ -284,7 +284,7 @@ def _base_directory(adapter: Path, weights: bool) -> Path:
             faults.append(error)
     raise ValueError(
         f"the base of adapter '{adapter}' is not found: {faults[0]}; or write both as one model: dragonfly merge {adapter} "
-        "-o DIRECTORY --base DIRECTORY"
+        "DIRECTORY --base DIRECTORY"
     )
 
 
