@@ -35,7 +35,7 @@ def test_the_answer_and_nothing_else(ask: Run, saved_model: Path, image: Path) -
     outcome = ask(image, "What is it?")
     expected = load(saved_model).ask(image, "What is it?", max_new_tokens=4).text
     assert outcome == (0, expected + "\n", "")
-    assert ask("Only text?").code == 0
+    assert ask("Only text?", "--no-image").code == 0
 
 
 def test_json(ask: Run, saved_model: Path, image: Path) -> None:
@@ -64,7 +64,11 @@ def test_zoom_writes_one_image_each(ask: Run, image: Path, tmp_path: Path) -> No
         assert drawn.format == "PNG" and drawn.width >= 600
     assert ask(image, image, "What?", "--zoom", tmp_path / "two.png").code == 0
     assert {path.name for path in tmp_path.glob("two*")} == {"two-1.png", "two-2.png"}
-    refused(ask("Only text?", "--zoom", tmp_path / "none.png"), "--zoom draws where the model looked", "no image is given")
+    refused(
+        ask("Only text?", "--no-image", "--zoom", tmp_path / "none.png"),
+        "--zoom draws where the model looked",
+        "no image is given",
+    )
 
 
 def _bomb() -> bytes:
@@ -108,7 +112,7 @@ def test_odd_images_are_answered_and_told(ask: Run, tmp_path: Path, kind: str) -
 def test_checkpoint_faults(run: Run, copy: Path, fault: str) -> None:  # noqa: F811
     spoil, said = FAULTS[fault]
     spoil(copy)
-    refused(run("ask", "What?", "--model", copy), str(copy), said)
+    refused(run("ask", "What?", "--no-image", "--model", copy), str(copy), said)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +133,20 @@ def test_checkpoint_faults(run: Run, copy: Path, fault: str) -> None:  # noqa: F
         (["--batch", "rows.jsonl", "-o", "x.jsonl", "--zoom", "z.png"], "--zoom is for one question"),
         (["--batch", "rows.jsonl", "-o", "x.jsonl", "What?"], "--batch reads its questions from the file"),
         (["--batch", "no-such.jsonl", "-o", "x.jsonl"], "no such file: no-such.jsonl; give a JSONL file"),
-        (["x" * 5000, "--model", "no-such-model"], "no model directory 'no-such-model'"),
+        (["x" * 5000, "--no-image", "--model", "no-such-model"], "no model directory 'no-such-model' (--model names it)"),
+        (["What?"], "no image is given, only a question; write: dragonfly ask IMAGE"),
+        (["IMAGE", "What?", "--no-image"], "--no-image asks without an image, and"),
+        (["scna.png"], "'scna.png' is named like an image, of which there is none"),
+        (["IMAGE", "b.png"], "'b.png' is named like an image, of which there is none"),
+        (["IMAGE", "What", "is", "it?"], "no file of that name: 'What'; images come first, the question last and in quotes"),
+        (["."], "the last word is the question, and '.' is a folder"),
+        (["*.nothing", "What?"], "no image in '*.nothing'; images end in .png"),
+        (
+            ["http://example.com/a.png", "What?"],
+            "is a URL, and fetching is off; download it and give the path, or allow it: --allow",
+        ),
+        (["IMAGE", "What?", "--max-pixels", "100"], "has 96 x 64 = 6,144 pixels, over the limit of 100; make it smaller or, if"),
+        (["IMAGE", "What?", "--scores"], "--scores writes the policy's scores into the zoom image; say where it goes: --zoom"),
     ],
 )
 def test_slips_show_before_a_model_is_loaded(run: Run, image: Path, words: list[str], said: str) -> None:
@@ -168,13 +185,14 @@ def test_a_real_process(saved_model: Path, tmp_path: Path) -> None:
 def test_the_bundled_model_says_what_it_knows(run: Run, saved_model: Path, image: Path) -> None:
     note = "note: nano, the bundled model, knows synthetic documents alone"
     assert note in run("ask", image, "Is there a fracture?").err
-    assert note not in run("ask", "What is 1?", "--max-new-tokens", 2).err  # no image that could be mistaken
+    assert note in run("ask", image, "A?", "--model", "nano", "--max-new-tokens", 2).err
+    assert note not in run("ask", "What is 1?", "--no-image", "--max-new-tokens", 2).err  # no image that could be mistaken
     assert note not in run("ask", image, "A?", "--model", saved_model, "--max-new-tokens", 2).err
 
 
 def test_an_answer_cannot_command_the_terminal(ask: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dragonfly.inference.engine.Engine._text", lambda *_: ("a\x1b[2Jb", False))
-    assert ask("Only text?").out == "a\ufffd[2Jb\n"
+    assert ask("Only text?", "--no-image").out == "a\ufffd[2Jb\n"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])

@@ -128,8 +128,12 @@ def test_info(run: Run, saved_model: Path) -> None:
         "weights_mib", "dtype", "origin",
     ]  # fmt: skip
     text = run("info", saved_model)
-    assert text.code == 0 and re.search(r"^tokens per image +306$", text.out, re.MULTILINE)
-    refused(run("info", "./no-such-model"), "no model directory './no-such-model'")
+    assert text.code == 0 and re.search(r"^an image takes +306 tokens$", text.out, re.MULTILINE)
+    assert len(text.out.splitlines()) == 5 and str(saved_model) in text.out
+    everything = run("info", saved_model, "--all").out
+    assert re.search(r"^tokens per image +306$", everything, re.MULTILINE) and len(everything.splitlines()) == len(data)
+    assert run("info", "nano").out == run("info").out
+    refused(run("info", "./no-such-model"), "no model directory './no-such-model' (MODEL names it)")
 
 
 def test_convert_hands_its_arguments_on(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from dragonfly.__main__ import main
 from dragonfly.config import dump
 from dragonfly.data import Manifest
+from dragonfly.installation import install_advice
 from tests.curation.fakes import mix_of
 from tests.curation.sources.layouts import LAYOUTS
 
@@ -105,5 +106,5 @@ def test_without_ray_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["curate", "my.yaml", "-o", str(tmp_path / "out"), "--ray", "auto"]) == 2
-    said = "error: ray is not installed, and --ray needs it; install it with: pip install 'dragonfly-vlm[ray]'\n"
+    said = f"error: ray is not installed, and --ray needs it; install it with: {install_advice('ray')}\n"
     assert capsys.readouterr().err.endswith(said)

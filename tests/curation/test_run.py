@@ -17,6 +17,7 @@ from dragonfly.curation.run import curate
 from dragonfly.curation.steps import STEPS
 from dragonfly.data import Manifest, read
 from dragonfly.files import lock
+from dragonfly.installation import install_advice
 from tests.curation.fakes import mix_of, saved
 
 STEPS_OF_MIX = (
@@ -187,7 +188,7 @@ def test_without_daft_one_line_says_what_to_install() -> None:
         "try: start()\nexcept ValueError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert said.strip() == "daft is not installed, and curation needs it; install it with: pip install 'dragonfly-vlm[curate]'"
+    assert said.strip() == f"daft is not installed, and curation needs it; install it with: {install_advice('curate')}"
 
 
 def test_importing_the_room_loads_no_daft_and_sends_nothing() -> None:

@@ -45,7 +45,6 @@ def test_every_accepted_format_opens_as_pillow_opens_it(kind: str) -> None:
     ("data", "kind"),
     [
         (encoded(rgb(), "EPS"), "PostScript"),
-        (encoded(rgb(), "PDF"), "PDF"),
         (encoded(rgb(), "JPEG2000"), "JPEG 2000"),
         (encoded(rgb(), "ICO"), "icon"),
         (b"\0" * 128 + b"DICM", "DICOM"),
@@ -77,7 +76,7 @@ def test_a_truncated_file_is_refused_whole(kind: str) -> None:
 
 @pytest.mark.parametrize("policy", [ImagePolicy(), ImagePolicy(max_pixels=100)])
 def test_too_many_pixels_are_refused_before_decoding(policy: ImagePolicy) -> None:
-    remedy = r"make it smaller \(or in Python, if you trust it, raise ImagePolicy\.max_pixels\)$"
+    remedy = r"make it smaller or, if you trust it, allow it: --max-pixels 600000000 of ask, zoom and chat \(in Python: .*\)$"
     with pytest.raises(ValueError, match=rf"has 30000 x 20000 = 600,000,000 pixels, over the limit of [\d,]+; {remedy}"):
         load_image(png_header(30000, 20000), policy)
 

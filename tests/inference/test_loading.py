@@ -192,10 +192,12 @@ def test_a_generation_configuration_is_obeyed_within_bounds() -> None:
 
 
 def test_names_that_lead_nowhere(tmp_path: Path) -> None:
-    assert "no model directory './none'; give a directory with a config.json, or a hub name" in refusal("./none")
+    assert "no model directory './none' (--model names it); give a directory with a config.json, a hub name" in refusal("./none")
     assert "is no model directory: it has no config.json" in refusal(tmp_path)
     said = refusal("nobody/no-such-model")  # the tests run without a network
-    assert said.startswith("no model directory 'nobody/no-such-model', and the Hugging Face hub does not give it (")
+    assert said.startswith(
+        "no model directory 'nobody/no-such-model' (--model names it), and the Hugging Face hub does not give it ("
+    )
     assert said.endswith("download it elsewhere and name its directory")
     assert "File name too long" not in refusal("x" * 5000)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
+import typer.main
 
 from dragonfly import __version__
 from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, plan, push, report, reproduce, synth, train
@@ -10,7 +14,6 @@ from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, mod
 app = typer.Typer(
     name="dragonfly",
     help="Ask questions about images at several resolutions, and see where the model looked.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -27,38 +30,51 @@ def _root(
         typer.echo(context.get_help())
 
 
-for command in (
-    ask.ask,
-    chat.chat,
-    inspect.zoom,
-    plan.plan,
-    inspect.presets,
-    models.info,
-    models.new,
-    doctor.doctor,
-    push.push,
-    models.convert,
-    evaluate.rescore,
-    report.report,
-    evaluate.tasks,
-    synth.synth,
-    train.train,
-    train.merge,
-    curate.curate,
-    curate.browse,
-    lab.ablate,
-    reproduce.reproduce,
-):
-    app.command()(command)
-app.command("eval")(evaluate.evaluate)
-app.add_typer(train.inspect_app)
-app.add_typer(lab.lab_app)
+PANELS: dict[str, tuple[Callable[..., int], ...]] = {
+    "Ask": (ask.ask, chat.chat, inspect.zoom, models.info, doctor.doctor, models.convert),
+    "Train": (train.train, train.merge, models.new, plan.plan, inspect.presets, push.push),
+    "Measure": (evaluate.evaluate, evaluate.rescore, report.report, evaluate.tasks),
+    "Data": (synth.synth, curate.curate, curate.browse),
+    "Research": (lab.ablate, reproduce.reproduce),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command("eval" if command is evaluate.evaluate else None, rich_help_panel=panel)(command)
+app.add_typer(train.inspect_app, rich_help_panel="Train")
+app.add_typer(lab.lab_app, rich_help_panel="Research")
+
+# What the help calls the type of an option that says nothing of its own.
+_WORDS = {"str": "TEXT", "int": "N", "float": "NUMBER", "path": "PATH", "file": "PATH", "Path": "PATH", "bool": ""}
+
+
+def in_words(command: Any) -> Any:
+    """The command and those under it, with types of options in words: typer writes `<list[str]>` and `<int range>`."""
+    parameters = command.get_params
+
+    def shown(context: Any) -> Any:
+        return [_in_words(parameter) for parameter in parameters(context)]  # `--help` is among them
+
+    command.get_params = shown
+    for inner in getattr(command, "commands", {}).values():
+        in_words(inner)
+    return command
+
+
+def _in_words(parameter: Any) -> Any:
+    written = getattr(parameter, "display_type", None)  # of newer versions alone; older ones write words themselves
+    if written is not None and parameter.param_type_name == "argument":
+        parameter.display_type_rich = lambda ctx: None  # its name says it
+    elif written is not None and parameter.metavar is None:
+        label = written(None).strip("<>").removesuffix(" range")
+        parameter.metavar = _WORDS.get(label.removeprefix("list[").removesuffix("]"), label)
+    return parameter
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the application and return the exit code; a fault in the usage is one line and 2."""
     try:
-        result = app(args=arguments, prog_name="dragonfly", standalone_mode=False)
+        command: Any = typer.main.get_command(app)
+        result = in_words(command).main(args=arguments, prog_name="dragonfly", standalone_mode=False)
     except typer.Abort:
         typer.echo("interrupted", err=True)
         return 130

@@ -1,20 +1,23 @@
-"""`dragonfly ask`: one question, or a file of them."""
+"""`dragonfly ask`: one question about images together or each, or a file of questions."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dragonfly.cli import common
+from dragonfly.cli import common, images
+from dragonfly.cli.images import Named
 
 if TYPE_CHECKING:
     from dragonfly.imaging import LoadedImage
 
 EXAMPLES = """
-Ask one question about any number of images, or (--batch) a file of questions.
+Ask a question about an image, or about several together; each image of a folder; or (--batch) a file of questions.
 
 Examples:
 
@@ -22,12 +25,17 @@ Examples:
 
   dragonfly ask before.png after.png "What changed?" --zoom where.png
 
-  dragonfly ask receipt.jpg "The total?" --json --set model.selection.keep=2
+  dragonfly ask scan.pdf#2 "The total?" --json --set model.selection.keep=2
 
   dragonfly ask receipt.jpg "The total?" --why --zoom why.png
 
+  dragonfly ask scans "Is there a fracture?" --model ./my-model
+
+  cat scan.png | dragonfly ask - "Is there a fracture?"
+
   dragonfly ask --batch rows.jsonl -o answers.jsonl
 
+A folder, a pattern ('scans/*.png') or --each asks about each image by itself: a line with its name, a tab and the answer.
 A row of a batch is one line {"id": ANY, "image": PATH, "question": TEXT, "system": TEXT}; "images" takes a list of paths,
 and only the question is needed. Paths are relative to the file. Run the same command again to resume where it stopped.
 """
@@ -38,10 +46,15 @@ def ask(
     model: common.Model = None,
     zoom: Annotated[Path | None, typer.Option(help="Write an image of where the model looked.")] = None,
     why: Annotated[bool, typer.Option("--why", help="Show what each sub-image contributed, by leaving it out.")] = False,
+    scores: common.Scores = False,
+    each: Annotated[bool, typer.Option("--each", help="Ask about each image by itself.")] = False,
+    no_image: Annotated[bool, typer.Option("--no-image", help="Ask without an image.")] = False,
     json: common.Json = False,
     batch: Annotated[Path | None, typer.Option(help="A JSONL file of questions.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where a batch's answers go.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered together in a batch.")] = 8,
+    allow_urls: images.AllowUrls = False,
+    max_pixels: images.MaxPixels = None,
     system: common.System = None,
     max_new_tokens: common.MaxNewTokens = 256,
     temperature: common.Temperature = 0.0,
@@ -61,116 +74,219 @@ def ask(
         "seed": seed,
         "stop": tuple(stop or ()),
     }
-    loading = common.loading(model, device, dtype, quantize, device_map, set)
+    asking = Asking(
+        loading=common.loading(model, device, dtype, quantize, device_map, set),
+        options=options,
+        policy=images.allowed(allow_urls, max_pixels),
+        system=system,
+        zoom=zoom,
+        why=why,
+        scores=scores,
+        json=json,
+    )
     if batch is not None:
         if words:
             raise ValueError("--batch reads its questions from the file; leave the question and the images out")
-        for option, given in (("--zoom", zoom), ("--why", why), ("--json", json), ("--system", system)):
+        for option, given in (("--zoom", zoom), ("--why", why), ("--json", json), ("--system", system), ("--each", each)):
             if given:
                 raise ValueError(f"{option} is for one question; a batch writes JSON, and its rows have their own system message")
         if output is None:
             raise ValueError("--batch needs a file for the answers: -o answers.jsonl")
-        return _ask_batch(batch, output, batch_size, loading, options)
+        return _ask_batch(batch, output, batch_size, asking)
     if output is not None:
         raise ValueError("--output is for the answers of --batch; one answer is printed (redirect it: > answer.txt)")
-    if not words or not words[-1].strip():
-        raise ValueError('nothing to ask; write: dragonfly ask IMAGE "QUESTION"')
-    *images, question = words
-    return _ask_one(images, question, system, zoom, why, json, loading, options)
+    asking.check()
+    given, question = split(words or [], no_image)
+    if each or any(map(images.is_group, given)):
+        return asking.each(images.each(given), question)
+    return asking.together([images.named(word) for word in given], question)
 
 
 ask.__doc__ = EXAMPLES
 
 
-def _ask_one(
-    images: list[str],
-    question: str,
-    system: str | None,
-    zoom: Path | None,
-    why: bool,
-    as_json: bool,
-    loading: Any,
-    options: Any,
-) -> int:
-    from dragonfly.imaging import load_image
-    from dragonfly.inference import Options, load
+def split(words: Sequence[str], no_image: bool) -> tuple[Sequence[str], str]:
+    """The images and the question; a slip of the usual kinds raises a ValueError that says how to write it."""
+    how = 'write: dragonfly ask IMAGE "QUESTION"'
+    if not words or not words[-1].strip():
+        raise ValueError(f"nothing to ask; {how}")
+    *given, question = words
+    if os.path.isfile(question) or (len(words) == 1 and os.path.isdir(question)):  # noqa: PTH112, PTH113 - Path raises on long names
+        raise ValueError(f"the last word is the question, and '{question}' is a {_kind(question)}; {how}")
+    if images.looks_like_image(question) and not set(question) & set(" ?\n"):
+        raise ValueError(f"the last word is the question, and '{question}' is named like an image, of which there is none; {how}")
+    if no_image and given:
+        raise ValueError(f"--no-image asks without an image, and '{given[0]}' is given; leave one of the two out")
+    if not given and not no_image:
+        raise ValueError(f"no image is given, only a question; {how}, or add --no-image to ask without one")
+    return given, question
 
-    Options.of(**options)  # this and the images before the model is loaded, so that a slip costs no time
-    if os.path.isfile(question):  # noqa: PTH113 - Path.is_file raises on a question too long for a name
-        raise ValueError(f"the last word is the question, and '{question}' is a file; write: dragonfly ask IMAGE \"QUESTION\"")
-    if zoom is not None and not images:
-        raise ValueError("--zoom draws where the model looked in an image, and no image is given")
-    if zoom is not None:
-        for index in range(len(images)):
-            common.check_image_target(common.numbered(zoom, index, len(images)), images)
-    if why and not images:
-        raise ValueError("--why tells what each sub-image contributed, and no image is given")
-    loaded = [load_image(image) for image in images]
-    engine = load(**loading)
-    common.say_what_answers(loading["model"], len(images))
-    policy = engine.processor.image_processor.image_policy
-    loaded = [load_image(image, policy) for image in loaded]  # decoded again only where the model wants it otherwise
-    answer = engine.ask(loaded, question, system=system, **options)
-    for note in answer.notes:
-        common.say(f"note: {note}")
-    reasons = _explain(engine, loaded, question, system, answer) if why else None
-    if zoom is not None:
-        _write_zoom(loaded, question, answer, zoom, reasons)
-    if as_json:
-        common.print_json(answer.to_dict() if reasons is None else {**answer.to_dict(), "why": reasons.to_dict()})
-    else:
+
+def _kind(path: str) -> str:
+    return "folder" if os.path.isdir(path) else "file"  # noqa: PTH112
+
+
+class Asking:
+    """What the options ask for, whatever the images are."""
+
+    def __init__(
+        self,
+        loading: dict[str, Any],
+        options: dict[str, Any],
+        policy: dict[str, Any],
+        system: str | None,
+        zoom: Path | None,
+        why: bool,
+        scores: bool,
+        json: bool,
+    ) -> None:
+        self.loading, self.options, self.policy, self.system = loading, options, policy, system
+        self.zoom, self.why, self.scores, self.json = zoom, why, scores, json
+
+    def check(self) -> None:
+        from dragonfly.inference import Options
+
+        Options.of(**self.options)  # before the model is loaded, so that a slip costs no time
+        if self.scores and self.zoom is None:
+            raise ValueError("--scores writes the policy's scores into the zoom image; say where it goes: --zoom FILE")
+
+    def load(self) -> Any:
+        from dragonfly.inference import load
+
+        engine = load(**self.loading)
+        engine.image_options = self.policy
+        return engine
+
+    def together(self, given: list[Named], question: str) -> int:
+        """One question about all images."""
+        self._check_targets(given)
+        policy = images.policy_of(self.policy)
+        loaded = [image.load(policy) for image in given]
+        engine = self.load()
+        common.say_what_answers(self.loading["model"], len(given))
+        if len(given) > 2:
+            common.say(f"note: one question about {len(given)} images together; --each asks about each by itself")
+        answer, reasons = self._answer(engine, loaded, question, [self.zoom] if len(given) < 2 else self._targets(len(given)))
+        if self.json:
+            common.print_json(answer.to_dict() if reasons is None else {**answer.to_dict(), "why": reasons.to_dict()})
+            return 0
         common.show(answer.text)
+        if sys.stdout.isatty():
+            _say_details(answer)
         if reasons is not None:
-            _print_reasons(reasons, len(images))
-    return 0
+            _print_reasons(reasons, len(given))
+        return 0
+
+    def each(self, given: list[Named], question: str) -> int:
+        """The question about each image by itself; a bad image is named and does not end it."""
+        import json
+
+        self._check_targets(given)
+        engine = self.load()
+        common.say_what_answers(self.loading["model"], len(given))
+        policy, failed = images.policy_of(self.policy), 0
+        for image, target in zip(given, self._targets(len(given)), strict=True):
+            try:
+                answer, reasons = self._answer(engine, [image.load(policy)], question, [target])
+            except ValueError as error:
+                failed += 1
+                common.say(f"error: {' '.join(str(error).split())}")
+                if self.json:
+                    typer.echo(json.dumps({"image": image.name, "error": str(error)}, ensure_ascii=False))
+                continue
+            if self.json:
+                record = {"image": image.name, **answer.to_dict(), **({"why": reasons.to_dict()} if reasons else {})}
+                typer.echo(json.dumps(record, ensure_ascii=False))
+                continue
+            common.show(f"{image.name}\t{' '.join(answer.text.split())}")
+            if sys.stdout.isatty():
+                _say_details(answer)
+            if reasons is not None:
+                _print_reasons(reasons, 1)
+        if failed:
+            common.say(f"{len(given)} images: {len(given) - failed} answered, {failed} with errors")
+        return 1 if failed else 0
+
+    def _answer(self, engine: Any, loaded: list[LoadedImage], question: str, targets: Sequence[Path | None]) -> tuple[Any, Any]:
+        """The answer, and with --why its reasons; zoom images are written on the way."""
+        from dragonfly.imaging import load_image
+
+        loaded = [load_image(image, engine.image_policy) for image in loaded]  # again only where the model wants it otherwise
+        answer = engine.ask(loaded, question, system=self.system, **self.options)
+        for note in answer.notes:
+            common.say(f"note: {note}")
+        reasons = _explain(engine, loaded, question, self.system, answer) if self.why else None
+        if self.zoom is not None:
+            from dragonfly.cli.inspect import draw_answer
+
+            for index, (image, target) in enumerate(zip(loaded, targets, strict=True)):
+                assert target is not None
+                draw_answer(image.image, target, answer, index, question=question, reasons=reasons, scores=self.scores)
+                common.say(f"zoom image: {target}")
+        return answer, reasons
+
+    def _targets(self, count: int) -> list[Path | None]:
+        return [None if self.zoom is None else common.numbered(self.zoom, index, count) for index in range(count)]
+
+    def _check_targets(self, given: list[Named]) -> None:
+        for option, value, what in (
+            ("--zoom", self.zoom, "draws where the model looked in an image"),
+            ("--why", self.why, "tells what each sub-image contributed"),
+        ):
+            if value and not given:
+                raise ValueError(f"{option} {what}, and no image is given")
+        for target in self._targets(len(given)):
+            if target is not None:
+                common.check_image_target(target, [image.name for image in given])
 
 
-def _explain(engine: Any, images: list[LoadedImage], question: str, system: str | None, answer: Any) -> Any:
+def _say_details(answer: Any) -> None:
+    """For a person at the terminal: how sure, how long, and where it looked, in words."""
+    from dragonfly.inference.words import looked_closely, sureness
+
+    parts = [sureness(answer.confidence), f"{answer.timings['total']:.1f} s"]
+    for number, (layout, selection) in enumerate(zip(answer.layouts, answer.selections, strict=True), start=1):
+        where = looked_closely(layout, [item.index for item in selection if item.kept])
+        parts.append(where if len(answer.layouts) == 1 else f"image {number}: {where}")
+    if answer.finish == "length":
+        parts.append(f"cut off after {len(answer.token_ids)} tokens (--max-new-tokens)")
+    common.say(" · ".join(parts))
+
+
+def _explain(engine: Any, loaded: list[LoadedImage], question: str, system: str | None, answer: Any) -> Any:
     from dragonfly.inference.occlusion import explain
 
-    encoded = [engine.connect(image, question) for image in engine.encode(images)]
+    encoded = [engine.connect(image, question) for image in engine.encode(loaded)]
     return explain(engine, encoded, question, answer, system)
 
 
-def _print_reasons(why: Any, images: int) -> None:
+def _print_reasons(why: Any, count: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("sub-image", "left, top, right, bottom", "contribution", title="what the answer loses without it, in nats")
     for one in why.contributions:
-        number = f"image {one.image + 1}, " if images > 1 else ""
+        number = f"image {one.image + 1}, " if count > 1 else ""
         table.add_row(f"{number}{one.level} {one.index}", ", ".join(f"{edge:.0f}" for edge in one.box), f"{one.value:+.3f}")
     Console().print(table)
 
 
-def _write_zoom(images: list[LoadedImage], question: str, answer: Any, path: Path, reasons: Any) -> None:
-    """Where the model looked; with `reasons`, each kept sub-image with its contribution in place of the policy's score."""
-    from dragonfly.cli.inspect import draw_answer
-
-    for index, image in enumerate(images):
-        target = common.numbered(path, index, len(images))
-        selection = answer.selections[index] if reasons is None else reasons.scored(index, answer.selections[index])
-        draw_answer(image.image, answer.layouts[index], selection, target, title=question)
-        common.say(f"zoom image: {target}")
-
-
-def _ask_batch(rows: Path, output: Path, batch_size: int, loading: Any, options: Any) -> int:
+def _ask_batch(rows: Path, output: Path, batch_size: int, asking: Asking) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
     from dragonfly.files import lock
-    from dragonfly.inference import Options, load
     from dragonfly.inference.batch import open_batch
 
-    Options.of(**options)
+    asking.check()
     with lock(output):
         work = open_batch(rows, output)  # faults of the file show before the model is loaded
         if work.done:
             common.say(f"{work.done} of {work.total} answered before; resuming")
-        engine = load(**loading)
+        engine = asking.load()
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("asking", total=work.total, completed=work.done)
-            for _ in work.run(engine, batch_size, options):
+            for _ in work.run(engine, batch_size, asking.options):
                 progress.advance(bar)
     common.say(f"{work.total} rows: {work.total - work.failed} answered, {work.failed} with errors -> {output}")
     return 1 if work.failed else 0

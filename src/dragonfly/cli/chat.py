@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dragonfly.cli import common
+from dragonfly.cli import common, images
 
 EXAMPLES = """
 Talk about images, turn by turn. Each image is encoded once. An empty line or Ctrl-D ends it; /add IMAGE adds one.
@@ -21,8 +21,10 @@ Examples:
 
 
 def chat(
-    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...]", help="Images for the first turn.")] = None,
+    given: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE...]", help="Images for the first turn.")] = None,
     model: common.Model = None,
+    allow_urls: images.AllowUrls = False,
+    max_pixels: images.MaxPixels = None,
     system: common.System = None,
     max_new_tokens: common.MaxNewTokens = 256,
     temperature: common.Temperature = 0.0,
@@ -34,20 +36,26 @@ def chat(
     device_map: common.DeviceMap = None,
     set: common.Overrides = None,
 ) -> int:
-    from dragonfly.imaging import LoadedImage, load_image
+    from dragonfly.imaging import LoadedImage
     from dragonfly.inference import Options, load
 
     options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
     Options.of(**options)
-    loaded = [load_image(image) for image in images or []]
-    common.say_what_answers(model, len(images or []))
-    conversation = load(**common.loading(model, device, dtype, quantize, device_map, set)).chat(loaded, system=system)
+    if images.STDIN in (given or []):
+        raise ValueError("chat reads your questions from standard input, so no image can come from there; name a file")
+    allowed = images.allowed(allow_urls, max_pixels)
+    policy = images.policy_of(allowed)
+    loaded = [image.load(policy) for image in images.each(given or [])]
+    common.say_what_answers(model, len(loaded))
+    engine = load(**common.loading(model, device, dtype, quantize, device_map, set))
+    engine.image_options = allowed
+    conversation = engine.chat(loaded, system=system)
     waiting: list[LoadedImage] = []
     noted = 0
     while line := _read_line():
         try:  # a fault in one turn does not end the conversation
             if line.startswith("/add "):
-                waiting.append(load_image(line.removeprefix("/add ").strip()))
+                waiting += [image.load(policy) for image in images.each([line.removeprefix("/add ").strip()])]
                 continue
             answer = conversation.ask(line, waiting, **options)
         except ValueError as error:

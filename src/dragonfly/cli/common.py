@@ -14,9 +14,15 @@ import typer
 
 from dragonfly.markup import terminal
 
-Model = Annotated[str | None, typer.Option("--model", "-m", help="Model directory or hub name; the bundled model if not given.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="MODEL", help="Model or adapter directory, hub name, or nano, the bundled one."),
+]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="Change the model's configuration: model.selection.policy=detail. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change the model's configuration: model.selection.policy=detail. Repeatable."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
@@ -32,7 +38,8 @@ MaxNewTokens = Annotated[int, typer.Option(help="Longest answer in tokens.")]
 Temperature = Annotated[float, typer.Option(help="0 answers greedily; above 0 samples.")]
 TopP = Annotated[float, typer.Option(help="Sample from the most probable tokens that add up to this share.")]
 Seed = Annotated[int, typer.Option(help="Seed of the sampling.")]
-Stop = Annotated[list[str] | None, typer.Option(help="End the answer before this text. Repeatable.")]
+Stop = Annotated[list[str] | None, typer.Option(metavar="TEXT", help="End the answer before this text. Repeatable.")]
+Scores = Annotated[bool, typer.Option("--scores", help="Write the policy's scores into the zoom image.")]
 System = Annotated[str | None, typer.Option(help="System message.")]
 
 
@@ -67,7 +74,7 @@ def show(text: str) -> None:
 
 def say_what_answers(model: str | None, images: int) -> None:
     """The bundled model answers about anything and knows one thing: whoever shows it a scan must hear that."""
-    if model is None and images:
+    if model in (None, "nano") and images and not os.path.exists("nano"):  # noqa: PTH110
         say("note: nano, the bundled model, knows synthetic documents alone; about photographs, documents or scans give --model")
 
 

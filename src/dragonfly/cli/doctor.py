@@ -37,7 +37,9 @@ Examples:
 
 
 def doctor(
-    model: Annotated[str | None, typer.Argument(help="Model directory or hub name; the bundled model if not given.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Model directory or hub name; the bundled model if not given.")
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file's sha256 with dragonfly.json.")] = False,
     ask: Annotated[bool, typer.Option("--ask/--no-ask", help="Load the model and ask it three questions.")] = True,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here too.")] = None,

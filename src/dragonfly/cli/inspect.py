@@ -8,17 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from dragonfly.cli import common
+from dragonfly.cli import common, images
 
 
 def zoom(
-    image: Annotated[str, typer.Argument(help="The image.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write it; IMAGE.zoom.png if not given.")] = None,
     model: common.Model = None,
     preset: Annotated[str | None, typer.Option(help="Draw this preset's layout, without a model.")] = None,
+    scores: common.Scores = False,
     json: common.Json = False,
+    allow_urls: images.AllowUrls = False,
+    max_pixels: images.MaxPixels = None,
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
+    quantize: common.Quantize = None,
     set: common.Overrides = None,
 ) -> int:
     """
@@ -32,68 +36,94 @@ def zoom(
 
       dragonfly zoom scan.png --set model.selection.policy=detail --json
     """
-    from dragonfly.imaging import load_image
-
     if output is not None:
         common.check_image_target(output, [image])
+    allowed = images.allowed(allow_urls, max_pixels)
     if preset is not None:
-        loaded, layout, selection = _layout_of(image, preset, model, set)
+        if quantize is not None:
+            raise ValueError("--quantize is for a model's weights, and --preset draws without a model; leave one of the two out")
+        loaded, layout, selection = _layout_of(image, preset, model, set, allowed)
     else:
+        from dragonfly.imaging import load_image
         from dragonfly.inference import load
 
-        loaded = load_image(image)  # before a model is loaded, so that a slip costs no time
-        engine = load(model, device=device, dtype=dtype, overrides=set or ())
+        loaded = images.named(image).load(images.policy_of(allowed))  # before a model is loaded, so that a slip costs no time
+        engine = load(model, device=device, dtype=dtype, quantization=quantize, overrides=set or ())
+        engine.image_options = allowed
+        loaded = load_image(loaded, engine.image_policy)  # as the model sees it
         if engine.processor.asks:
-            raise ValueError("policy 'question' chooses for a question; ask one: dragonfly ask IMAGE QUESTION --zoom OUT.png")
-        loaded = load_image(loaded, engine.processor.image_processor.image_policy)  # as the model sees it
-        encoded = engine.encode([loaded])[0]
-        layout, selection = encoded.layout, encoded.selection
+            how = "it chooses them by the question, so all are drawn; to see its choice: dragonfly ask IMAGE QUESTION --zoom FILE"
+            layout, selection = _whole_layout(loaded.size, engine.processor.image_processor.spec, "this model", how)
+        else:
+            encoded = engine.encode([loaded])[0]
+            layout, selection = encoded.layout, encoded.selection
     for note in loaded.notes:
         common.say(f"note: {loaded.source}: {note}")
     if output is None:
-        common.check_image_target(target := Path(f"{Path(loaded.source).stem}.zoom.png"), [image])
+        stem = "stdin" if image == images.STDIN else Path(loaded.source).stem
+        common.check_image_target(target := Path(f"{stem}.zoom.png"), [image])
     else:
         target = output
-    draw_answer(loaded.image, layout, selection, target, title=Path(loaded.source).name)
-    if json:
-        from dragonfly.inference.answer import Answer
+    from dragonfly.inference.answer import Answer
 
-        empty = Answer("", (), 0.0, 0, (layout,), (selection,), {}).to_dict()
-        common.print_json({key: empty[key] for key in ("layouts", "selections")})
+    empty = Answer("", (), 0.0, 0, (layout,), (selection,), {})
+    draw_answer(loaded.image, target, empty, scores=scores)
+    if json:
+        facts = empty.to_dict()
+        common.print_json({key: facts[key] for key in ("layouts", "selections")})
     common.say(f"zoom image: {target}")
     return 0
 
 
-def _layout_of(image: str, preset: str, model: str | None, overrides: Sequence[str] | None) -> tuple[Any, Any, Any]:
+def _layout_of(
+    image: str, preset: str, model: str | None, overrides: Sequence[str] | None, allowed: dict[str, Any]
+) -> tuple[Any, Any, Any]:
     """The image and its layout with nothing left out: choosing takes a model."""
-    from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_image
-    from dragonfly.inference.answer import describe_selection
-    from dragonfly.vision.layout import make_layout
+    from dataclasses import replace
+
+    from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY
     from dragonfly.vision.presets import get_preset
 
     if model is not None or overrides:
         raise ValueError("--preset draws a layout without a model; leave --model and --set out, or use --set model.preset=...")
     chosen = get_preset(preset)
-    loaded = load_image(image, RELEASED_POLICY if chosen.released else DEFAULT_POLICY)
-    spec = chosen.spec
+    loaded = images.named(image).load(replace(RELEASED_POLICY if chosen.released else DEFAULT_POLICY, **allowed))
+    return loaded, *_whole_layout(loaded.size, chosen.spec, f"preset '{preset}'", "a model chooses them, so all are drawn")
+
+
+def _whole_layout(size: tuple[int, int], spec: Any, who: str, why: str) -> tuple[Any, Any]:
+    """The layout with all high sub-images, and a note where the encoder would choose among them."""
+    from dragonfly.inference.answer import describe_selection
+    from dragonfly.vision.layout import make_layout
+
     if spec.selects:
-        layout = make_layout(loaded.size, spec)
-        common.say(
-            f"note: preset '{preset}' keeps {layout.num_kept_high} of {layout.count('high')} high sub-images; a model chooses "
-            "them, so all are drawn"
-        )
+        layout = make_layout(size, spec)
+        if layout.num_kept_high < layout.count("high"):
+            common.say(f"note: {who} keeps {layout.num_kept_high} of {layout.count('high')} high sub-images; {why}")
         spec = spec.with_selection(policy="all")
-    layout = make_layout(loaded.size, spec)
-    return loaded, layout, describe_selection(layout, None, None)
+    layout = make_layout(size, spec)
+    return layout, describe_selection(layout, None, None)
 
 
-def draw_answer(image: Any, layout: Any, selection: Any, path: Path, title: str) -> None:
-    """Write the zoom image of one source image."""
+def draw_answer(
+    image: Any, path: Path, answer: Any, index: int = 0, *, question: str = "", reasons: Any = None, scores: bool = False
+) -> None:
+    """Write the zoom image of one source image of an answer; with `reasons`, what each sub-image contributed."""
+    from dragonfly.inference.words import sureness
     from dragonfly.visualization.zoom import draw_zoom
 
-    kept = [item.index for item in selection if item.kept]
-    scores = [item.score for item in selection] if selection and selection[0].score is not None else None
-    common.save_image(draw_zoom(image, layout, kept, scores, title=title), path)
+    layout, selection = answer.layouts[index], answer.selections[index]
+    drawn = draw_zoom(
+        image,
+        layout,
+        [item.index for item in selection if item.kept],
+        [item.score for item in selection] if scores and selection and selection[0].score is not None else None,
+        question=question,
+        answer=answer.text,
+        sure=sureness(answer.confidence) if question else "",
+        contributions=None if reasons is None else reasons.of_image(index),
+    )
+    common.save_image(drawn, path)
 
 
 def presets(json: common.Json = False) -> int:

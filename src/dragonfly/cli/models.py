@@ -11,23 +11,50 @@ from dragonfly.cli import common
 
 
 def info(
-    model: Annotated[str | None, typer.Argument(help="Model directory or hub name; the bundled model if not given.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="Model or adapter directory, or hub name; the bundled model if not given."),
+    ] = None,
+    all: Annotated[bool, typer.Option("--all", help="Everything that is known, not five lines.")] = False,
     json: common.Json = False,
 ) -> int:
     """
-    What a model is: tower, language model, encoder, tokens per image, size and origin. Reads no weights.
+    What a model is: parts, encoder, tokens per image, size and origin. Reads no weights.
 
     Examples:
 
       dragonfly info
 
+      dragonfly info ./my-model --all
+
       dragonfly info ./my-model --json
     """
     from dragonfly.inference.loading import describe
 
-    facts = describe(model)
-    _print_facts(facts, json)
+    facts = describe(model, setting="MODEL")
+    _print_facts(facts if all or json else _in_five_lines(facts), json)
     return 0
+
+
+def _in_five_lines(facts: dict[str, Any]) -> dict[str, Any]:
+    """Name, parts, encoder, what an image costs, and where it comes from."""
+    millions = {name: f"{count / 1e6:,.1f} M" for name, count in facts["parameters"].items()}
+    parts = [f"{facts[part]} ({millions[part]})" for part in ("vision_tower", "language_model")]
+    images, origin = facts["sub_images"], facts["origin"]
+    keeps = f"{images['kept']} of {images['encoded']} sub-images of {images['resolution']} pixels"
+    return {
+        "model": f"{facts['model']}, {millions['total']} parameters, {facts['weights_mib']:,} MiB as {facts['dtype']}",
+        "parts": " and ".join(parts),
+        "encoder": f"{facts['preset']}: {keeps}, policy {facts['selection']['policy']}",
+        "an image takes": f"{facts['tokens_per_image']:,} tokens",
+        "made by": f"dragonfly {origin['version']}, {_made(origin)}" if origin else "unknown (it has no dragonfly.json)",
+    }
+
+
+def _made(origin: dict[str, Any]) -> str:
+    recipe = origin.get("recipe")
+    name = recipe.get("name") if isinstance(recipe, dict) else recipe
+    return f"recipe {name}" if name else str(origin.get("made_by") or "no recipe recorded")
 
 
 def new(
@@ -50,7 +77,7 @@ def new(
 
     Examples:
 
-      dragonfly new --tower ./siglip --language-model Qwen/Qwen3-8B --plan
+      dragonfly new --tower ./siglip --language-model ./qwen3 --plan
 
       dragonfly new --tower ./clip --language-model ./llama --preset v2 -o ./new
     """

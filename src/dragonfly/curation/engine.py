@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from dragonfly.installation import install_advice
+
 from .hashing import SHINGLE_WORDS, Indices, Numbers, draws
 
 # Read by Daft when it is imported.
@@ -28,9 +30,7 @@ def import_daft() -> Any:
         import daft
         import daft.functions
     except ImportError:
-        raise ValueError(
-            "daft is not installed, and curation needs it; install it with: pip install 'dragonfly-vlm[curate]'"
-        ) from None
+        raise ValueError(f"daft is not installed, and curation needs it; install it with: {install_advice('curate')}") from None
     return daft
 
 
@@ -46,7 +46,7 @@ def start(ray: str | None = None) -> None:
     try:
         import ray as cluster
     except ImportError:
-        raise ValueError("ray is not installed, and --ray needs it; install it with: pip install 'dragonfly-vlm[ray]'") from None
+        raise ValueError(f"ray is not installed, and --ray needs it; install it with: {install_advice('ray')}") from None
     try:
         cluster.init(address=ray, ignore_reinit_error=True, log_to_driver=False)
         daft.set_runner_ray(noop_if_initialized=True)

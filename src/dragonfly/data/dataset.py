@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from PIL import Image
 from torch.utils.data import Dataset, get_worker_info
 
-from dragonfly.imaging import DEFAULT_POLICY, FORMATS, ImagePolicy, load_image
+from dragonfly.imaging import DEFAULT_POLICY, FORMATS, ImagePolicy, image_file, load_image
 from dragonfly.imaging.decode import readable
 
 from .encoding import TrainOn, encode
@@ -156,7 +156,10 @@ class EncodedDataset(Dataset[dict[str, Any]]):
 def image_size(image: ImageRef, policy: ImagePolicy = DEFAULT_POLICY) -> tuple[int, int]:
     """(height, width) as `imaging.load_image` will give it. `BadSample` (broken-image) where there is none."""
     try:
-        if image.path is not None and is_url(image.path):
+        # A URL and a page of a PDF have no header here that tells their size.
+        if is_url(image.path) if image.path else (image.bytes or b"").startswith(b"%PDF"):
+            return load_image(image.source, policy).size
+        if image.path is not None and image_file(image.path).lower().endswith(".pdf"):
             return load_image(image.path, policy).size
         with (
             readable("without a readable header"),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dragonfly.installation import install_advice
 from dragonfly.vision.layout import Box
 
 from .sample import ImageRef, Message, Part, Sample
@@ -19,9 +20,7 @@ def import_pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise ValueError(
-            "pyarrow is not installed, and Parquet needs it; install it with: pip install 'dragonfly-vlm[train]'"
-        ) from None
+        raise ValueError(f"pyarrow is not installed, and Parquet needs it; install it with: {install_advice('train')}") from None
     return pyarrow
 
 

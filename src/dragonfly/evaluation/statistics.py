@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dragonfly.installation import install_advice
+
 Columns = NDArray[np.float64]
 Value = Callable[[Columns], Columns]
 """(..., k) column sums -> (...) scores."""
@@ -133,5 +135,5 @@ def _stats() -> Any:
     try:
         from scipy import stats
     except ImportError:
-        raise ValueError("intervals need scipy, which is not installed; install it: pip install 'dragonfly-vlm[eval]'") from None
+        raise ValueError(f"intervals need scipy, which is not installed; install it: {install_advice('eval')}") from None
     return stats

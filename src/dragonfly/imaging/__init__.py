@@ -1,4 +1,4 @@
-"""The one door for images: a path, URL, bytes, PIL image or array becomes an RGB `LoadedImage` with its provenance.
+"""The one door for images: a path, PDF page, URL, bytes, PIL image or array becomes an RGB `LoadedImage` with its provenance.
 
 Promises: only `ValueError` comes out for a bad image, in one line that names it; no warning, no half-decoded pixels,
 no file handle left open. Hostile input is refused here, once, for every caller. Needs PIL and numpy; does not know
@@ -7,6 +7,7 @@ sub-images, models or tensors.
 
 from dragonfly.imaging.decode import FORMATS as FORMATS
 from dragonfly.imaging.load import LoadedImage as LoadedImage
+from dragonfly.imaging.load import image_file as image_file
 from dragonfly.imaging.load import load_image as load_image
 from dragonfly.imaging.policy import DEFAULT_POLICY as DEFAULT_POLICY
 from dragonfly.imaging.policy import RELEASED_POLICY as RELEASED_POLICY

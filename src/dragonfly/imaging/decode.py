@@ -51,7 +51,7 @@ if "avif" in features.modules and features.check("avif"):
     _OPENERS["AVIF"] = AvifImagePlugin.AvifImageFile
 
 FORMATS = tuple(_OPENERS)
-"""Names of the accepted formats."""
+"""Names of the accepted formats; PDF is read apart (`pdf.py`)."""
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -64,7 +64,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
     (0, b"MM\0+", "TIFF"),
     (0, b"BM", "BMP"),
     *((0, b"P%d" % digit + space, "PPM") for digit in range(1, 7) for space in (b"\n", b" ", b"\r", b"\t")),
-    (0, b"%PDF", "PDF"),
     (0, b"%!PS", "PostScript"),
     (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
     (128, b"DICM", "DICOM"),
@@ -86,7 +85,7 @@ def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
     if not data:
         raise ImageError("is empty (0 bytes); copy or export it again")
     kind = _kind(data)
-    accepted = f"accepted: {', '.join(FORMATS)}"
+    accepted = f"accepted: {', '.join(FORMATS)}, PDF"
     if kind is None:
         raise ImageError(f"is not an image (it begins with {data[:8]!r}; {accepted})")
     if kind not in _OPENERS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import stat
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy, ch
 
 _LOADED = "dragonfly_policy"  # attribute of the pixels that were loaded here: the policy they were loaded under
 
+_PAGE = re.compile(r"(.+)#([0-9]{1,6})", re.DOTALL)
 _URL = re.compile(r"(data|file|[a-z][a-z0-9+.-]+(?=://)):", re.IGNORECASE)
 
 
@@ -37,8 +39,8 @@ class LoadedImage:
     """RGB pixels and where they come from.
 
     `image` RGB, loaded, without metadata (so nobody turns it twice). `source` a name to show. `mode` PIL's mode before
-    conversion. `sha256` of the encoded bytes, None for an image from memory. `notes` what was done to it. `policy` it was
-    loaded under; `origin` what it was loaded from.
+    conversion. `sha256` of the encoded bytes (and of a page's number), None for an image from memory. `notes` what was done to
+    it. `policy` it was loaded under; `origin` what it was loaded from.
     """
 
     image: Image.Image
@@ -63,19 +65,23 @@ class LoadedImage:
 Source = str | Path | bytes | Image.Image | NDArray[Any] | LoadedImage
 
 
-def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY) -> LoadedImage:
+def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY, name: str | None = None) -> LoadedImage:
     """Load a path, a `data:` or (where the policy allows) http(s) URL, encoded bytes, a PIL image or an array.
 
+    `scan.pdf#2` is the second page of a PDF, where no file has that whole name; `scan.pdf` the first.
     Arrays: uint8 (height, width), (height, width, 1 | 3 | 4) or uint16 (height, width). Of several frames the first;
-    of a PIL image the frame it stands at. Raises ValueError, one line that begins with the image's name.
+    of a PIL image the frame it stands at. Raises ValueError, one line that begins with the image's name:
+    `name`, or what the source says.
     """
     if isinstance(source, LoadedImage):
         fits = source.policy.serves(policy) and source.image.width * source.image.height <= policy.max_pixels
-        return source if fits else load_image(source.origin, policy)
-    if getattr(source, _LOADED, None) == policy and getattr(source, "mode", None) == "RGB":  # upright, without metadata
+        return source if fits else load_image(source.origin, policy, source.source)
+    before = getattr(source, _LOADED, None)
+    # Upright, without metadata; how many pixels it may have was said when it was loaded.
+    if isinstance(before, ImagePolicy) and before.serves(policy) and getattr(source, "mode", None) == "RGB":
         loaded = cast(Image.Image, source)
         return LoadedImage(loaded, "PIL image", "RGB", None, (), policy, source)
-    name = _name(source)
+    name = name or _name(source)
     try:
         pixels, digest = _pixels(source, policy)
     except ImageError as error:
@@ -103,7 +109,9 @@ def _pixels(source: Any, policy: ImagePolicy) -> tuple[Pixels, str | None]:
             # Only now: Pillow turns a TIFF while loading it, and a copy forgets EXIF that the caller has edited.
             turn = orientation(source)
         return from_image(image, turn, policy, []), None
+    page = None
     if isinstance(source, str | Path):
+        source, page = _page_of(source)
         data = _bytes_from(source, policy)
     elif isinstance(source, bytes):
         data = source
@@ -113,8 +121,28 @@ def _pixels(source: Any, policy: ImagePolicy) -> tuple[Pixels, str | None]:
     if policy.isolate:
         from dragonfly.imaging.worker import isolated
 
-        return isolated(data, policy), sha256(data)
-    return from_bytes(data, policy), sha256(data)
+        return isolated(data, policy, page), _digest(data, page)
+    return from_bytes(data, policy, page), _digest(data, page)
+
+
+def image_file(path: str | Path) -> str:
+    """The file behind a path that may name a page of a PDF: of `scan.pdf#2` it is `scan.pdf`."""
+    return str(_page_of(path)[0])
+
+
+def _page_of(source: str | Path) -> tuple[str | Path, int | None]:
+    """`scan.pdf#2` is a file and a page of it, unless there is a file of the whole name."""
+    match = _PAGE.fullmatch(str(source))
+    if match is None or os.path.exists(source):  # noqa: PTH110 - Path.exists raises on some names
+        return source, None
+    if isinstance(source, str) and source.startswith("data:"):
+        return source, None
+    return (match[1] if isinstance(source, str) else Path(match[1])), int(match[2])
+
+
+def _digest(data: bytes, page: int | None) -> str:
+    """Of the encoded bytes; of a page of a PDF other than the first, of its number and them."""
+    return sha256(data if page in (None, 1) else b"page %d of " % page + data)
 
 
 def _check_bytes(count: int, policy: ImagePolicy) -> None:
@@ -134,7 +162,10 @@ def _bytes_from(source: str | Path, policy: ImagePolicy) -> bytes:
     if scheme not in ("http", "https"):
         raise ImageError(f"is a {scheme}: URL; only http, https and data URLs are read, so download it and give the path")
     if policy.urls == "refuse":
-        raise ImageError("is a URL, and fetching is off; download it and give the path, or set urls to 'public'")
+        raise ImageError(
+            "is a URL, and fetching is off; download it and give the path, or allow it: --allow-urls of ask, zoom and chat "
+            "(in Python: set urls to 'public')"
+        )
     return fetch(source, policy)
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from dragonfly.imaging.convert import to_rgb
 from dragonfly.imaging.decode import decode, readable
 from dragonfly.imaging.orient import orientation_of, turned
-from dragonfly.imaging.policy import ImagePolicy
+from dragonfly.imaging.pdf import PDF, draw_page
+from dragonfly.imaging.policy import ImageError, ImagePolicy
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,13 @@ class Pixels:
     notes: list[str]
 
 
-def from_bytes(data: bytes, policy: ImagePolicy) -> Pixels:
-    """Raises ImageError."""
+def from_bytes(data: bytes, policy: ImagePolicy, page: int | None = None) -> Pixels:
+    """Of a PDF the page of a number, counted from 1; the first where none is given. Raises ImageError."""
+    if data.startswith(PDF):
+        image, notes = draw_page(data, page, policy)
+        return from_image(image, 1, policy, notes)
+    if page is not None:
+        raise ImageError(f"is no PDF, and only a PDF has pages; leave #{page} out")
     image, notes = decode(data, policy)
     return from_image(image, orientation_of(image.info), policy, notes)
 

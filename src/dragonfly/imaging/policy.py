@@ -17,6 +17,7 @@ class ImagePolicy:
     Pillow's conversion, which cuts at 255. `urls` "refuse", or "public": fetch http(s) from public addresses only.
     `timeout` seconds for one fetch, redirects and name resolution included. `isolate` decode bytes, files and URLs in a
     process of their own, one for each image, that may use `cpu_seconds` and `memory` bytes: for images from strangers.
+    `pdf_dpi` dots per inch at which a page of a PDF is drawn, fewer where they would be more than `max_pixels`.
     """
 
     max_pixels: int = 2**26
@@ -30,13 +31,15 @@ class ImagePolicy:
     isolate: bool = False
     cpu_seconds: int = 10
     memory: int = 3 * 2**29
+    pdf_dpi: int = 200
 
     def serves(self, wanted: ImagePolicy) -> bool:
         """Whether pixels that were let in under this policy are those that `wanted` gives, its limit on pixels aside.
 
         So that what was decoded apart, or fetched, is not decoded here or fetched again by a caller with other limits.
         """
-        alike = (self.orient, self.alpha, self.sixteen_bit) == (wanted.orient, wanted.alpha, wanted.sixteen_bit)
+        kinds = ("orient", "alpha", "sixteen_bit", "pdf_dpi")
+        alike = all(getattr(self, name) == getattr(wanted, name) for name in kinds)
         return alike and self.missing_data in ("refuse", wanted.missing_data)
 
 
@@ -53,7 +56,8 @@ def check_pixels(size: tuple[int, int], policy: ImagePolicy) -> None:
     if width * height > policy.max_pixels:
         raise ImageError(
             f"has {width} x {height} = {width * height:,} pixels, over the limit of {policy.max_pixels:,}; "
-            "make it smaller (or in Python, if you trust it, raise ImagePolicy.max_pixels)"
+            f"make it smaller or, if you trust it, allow it: --max-pixels {width * height} of ask, zoom and chat "
+            "(in Python: ImagePolicy.max_pixels)"
         )
 
 

@@ -30,7 +30,7 @@ _MAX_ANSWER = 2**16
 _PATIENCE = 4  # wall clock over processor time: a busy machine is no fault of the image
 
 
-def isolated(data: bytes, policy: ImagePolicy) -> Pixels:
+def isolated(data: bytes, policy: ImagePolicy, page: int | None = None) -> Pixels:
     """`pixels.from_bytes` in a new process. Raises ImageError, also where the process exceeds its bounds or dies."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-P", "-c", _CHILD]
@@ -47,7 +47,7 @@ def isolated(data: bytes, policy: ImagePolicy) -> Pixels:
     watchdog.start()
     try:
         with suppress(BrokenPipeError):  # it has died; why is asked below
-            child.stdin.write(json.dumps(asdict(replace(policy, isolate=False))).encode() + b"\n" + data)
+            child.stdin.write(json.dumps({**asdict(replace(policy, isolate=False)), "page": page}).encode() + b"\n" + data)
             child.stdin.close()
         pixels = _received(child.stdout, policy)
     finally:
@@ -89,9 +89,10 @@ def serve() -> None:
     out = sys.stdout.buffer
     try:
         settings: Any = json.loads(sys.stdin.buffer.readline())
+        page = settings.pop("page")
         policy = ImagePolicy(**settings)
         _bound(policy)
-        pixels = from_bytes(sys.stdin.buffer.read(), policy)
+        pixels = from_bytes(sys.stdin.buffer.read(), policy, page)
     except ImageError as error:
         out.write(json.dumps({"error": str(error)}).encode() + b"\n")
         return

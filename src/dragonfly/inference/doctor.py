@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from transformers import AutoProcessor, GenerationConfig
 
 from dragonfly.files import ORIGIN
+from dragonfly.inference.adapter import is_adapter
 from dragonfly.inference.engine import Engine
 from dragonfly.inference.integrity import check_directory, has_template, lost_tokens, weight_files
 from dragonfly.inference.loading import find_directory, load
@@ -69,7 +70,11 @@ def examine(
     Raises:
         ValueError: if there is no such model. Everything else is in what is returned.
     """
-    path = find_directory(model)
+    path = find_directory(model, setting="MODEL")
+    if is_adapter(path):
+        raise ValueError(
+            f"'{path}' is an adapter, no whole model; look at its base, or merge the two: dragonfly merge {path} DIRECTORY"
+        )
     found = Findings(path.name if model is not None else "nano (bundled)")
     say("files")
     _guarded(found, "files", lambda: check_directory(path, True))

@@ -15,7 +15,7 @@ import torch
 from transformers.generation.streamers import BaseStreamer
 
 from dragonfly.data.encoding import control_token_in
-from dragonfly.imaging import LoadedImage, load_image
+from dragonfly.imaging import ImagePolicy, LoadedImage, load_image
 from dragonfly.inference.answer import Answer, describe_selection
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
 from dragonfly.inference.options import Draw, Options, StopAt
@@ -60,12 +60,15 @@ class Engine:
         model: in evaluation mode, on its device.
         processor: of the same encoder.
         name: what to call the model in messages.
+
+    `image_options` overrules fields of the model's `ImagePolicy`: limits that the caller lifts, such as `max_pixels`.
     """
 
     def __init__(self, model: DragonflyForConditionalGeneration, processor: DragonflyProcessor, name: str = "model") -> None:
         self.model, self.processor, self.name = model, processor, name
         self.tokenizer = processor.tokenizer
         self.cache = EncodedCache()
+        self.image_options: dict[str, Any] = {}
         self.end_ids = processor.stop_ids(model.generation_config)
         self._lead = self._lead_text()
 
@@ -74,6 +77,11 @@ class Engine:
         """Where inputs go: where the embeddings lie, or are brought to where they wait elsewhere (a device map)."""
         embeddings: Any = self.model.get_input_embeddings()
         return torch.device(embeddings._hf_hook.execution_device) if embeddings.weight.is_meta else embeddings.weight.device
+
+    @property
+    def image_policy(self) -> ImagePolicy:
+        """How images are loaded: as the model wants them, with what the caller allows besides (`image_options`)."""
+        return replace(self.processor.image_processor.image_policy, **self.image_options)
 
     def ask(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Answer:
         """Answer one question about any number of images.
@@ -125,7 +133,7 @@ class Engine:
             ValueError: for an image that cannot be read, or one that another encoder has encoded.
         """
         clock = clock or _Clock()
-        policy = self.processor.image_processor.image_policy
+        policy = self.image_policy
         given = [
             image if isinstance(image, EncodedImage) else clock.timed("images", load_image, image, policy) for image in images
         ]
@@ -201,7 +209,7 @@ class Engine:
         processor = self.processor.image_processor
         for image in images:
             if not isinstance(image, EncodedImage):
-                image = clock.timed("images", load_image, image, processor.image_policy)  # noqa: PLW2901
+                image = clock.timed("images", load_image, image, self.image_policy)  # noqa: PLW2901
                 before += processor.get_number_of_image_tokens(*image.size)
             else:
                 before += image.layout.num_image_tokens

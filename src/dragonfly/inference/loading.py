@@ -19,6 +19,7 @@ from transformers import AutoProcessor
 from transformers.utils import logging as transformers_logging
 
 from dragonfly.config import Config, nearest
+from dragonfly.inference.adapter import ADAPTER, base_places, check_base, is_adapter, with_adapter
 from dragonfly.inference.engine import Engine
 from dragonfly.inference.integrity import (
     bounded_generation,
@@ -30,7 +31,7 @@ from dragonfly.inference.integrity import (
 )
 from dragonfly.inference.quantization import check_device_map, leave_misfits, quantization_config
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
-from dragonfly.models.origin import DESCRIPTIONS, WEIGHTS, read_origin
+from dragonfly.models.origin import DESCRIPTIONS, ORIGIN, WEIGHTS, read_origin
 from dragonfly.models.remote_code import SHIM
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.presets import get_preset
@@ -39,6 +40,7 @@ from dragonfly.vision.spec import EncoderChanges
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+NANO = "nano"  # the bundled model, wherever a model is named
 LONG = 600  # letters of a message that is passed on
 FLOAT32_BELOW = 4 * 2**30  # bytes of weights; on a CPU bfloat16 is slow, and a larger model may not fit in float32
 
@@ -60,7 +62,8 @@ def load(
     """Load a model and everything beside it.
 
     Args:
-        model: a directory (ours, or in the released format) or a name on the Hugging Face hub; None for the bundled model.
+        model: a directory (ours, in the released format, or a LoRA adapter that `dragonfly train` wrote) or a name on the
+            Hugging Face hub; None or `nano` for the bundled model.
         device: `auto` (CUDA, then MPS, then CPU) or a torch device.
         dtype: `auto`, `float32`, `bfloat16` or `float16`. `auto` is the checkpoint's own on an accelerator; on a CPU float32
             for checkpoints below 4 GiB, the checkpoint's own above; bfloat16 under int4, whose kernel is slow in float32.
@@ -74,16 +77,22 @@ def load(
     """
     changes = read_overrides(overrides)
     target, number = _device(device), _dtype(dtype)
+    if quantization is not None and model is not None and is_adapter(Path(model)):
+        raise ValueError(
+            f"an adapter is not loaded into 8 or 4 bits; first write it as one model: dragonfly merge {model} DIRECTORY"
+        )
     quantizer = quantization_config(quantization, target)
     if quantizer is not None and device_map is None and target.type != "cpu":
         device_map = {"": target}  # quantised there: in full the model may not fit into this machine's memory
     check_device_map(device_map)
-    path = locate(model)
+    path, adapter = resolve(model)
     check_record(path)
     settings = {"preset": changes["preset"]} if "preset" in changes else {}
     with _one_line(path), no_progress_bars():
         config = DragonflyConfig.from_pretrained(path, **settings)
-        processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(path, **settings))
+        processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(adapter or path, **settings))
+    if adapter is not None:  # it was trained under its own encoder, which may be another than its base's
+        config.encoder = processor.image_processor.encoder
     apply_overrides(config, processor, changes)
     with _one_line(path), no_progress_bars():
         if config.spec != processor.image_processor.spec:
@@ -100,17 +109,16 @@ def load(
             device_map=device_map,
             quantization_config=quantizer,
         )
+        if adapter is not None:
+            built = cast(DragonflyForConditionalGeneration, with_adapter(built, adapter))
         built.generation_config = bounded_generation(built.generation_config)
         if device_map is None and quantization is None:
             built.to(target)
-        engine = Engine(built.eval(), processor, name=str(model or "nano"))
-    if processor.asks:
-        if model is not None:  # nobody means to serve the bundled model
-            logger.warning("policy 'question' chooses sub-images by the user's words, which vLLM cannot; ask this model here")
-        if not built.model.query_projection.learned():
-            logger.warning(
-                "this model never learned to choose by questions (its query_projection is new), so what it keeps means little"
-            )
+        engine = Engine(built.eval(), processor, name=str(model or NANO))
+    if processor.asks and not built.model.query_projection.learned():
+        logger.warning(
+            "this model never learned to choose by questions (its query_projection is new), so what it keeps means little"
+        )
     return engine
 
 
@@ -197,16 +205,17 @@ def _auto_dtype(path: Path, device: torch.device, quantization: Any) -> torch.dt
     return torch.float32 if device.type == "cpu" and small else "auto"
 
 
-def describe(model: str | Path | None = None) -> dict[str, Any]:
+def describe(model: str | Path | None = None, setting: str = "--model") -> dict[str, Any]:
     """What a model directory holds, from its configuration alone: parts, encoder, tokens per image, size, origin."""
-    path = locate(model, weights=False)
-    config = DragonflyConfig.from_pretrained(path)
+    path, adapter = resolve(model, weights=False, setting=setting)
+    with _one_line(path):
+        config = DragonflyConfig.from_pretrained(path)
     return {
-        "model": str(model or "nano (bundled)"),
+        "model": f"{adapter} (an adapter of {path})" if adapter else "nano (bundled)" if path == bundled_model() else str(model),
         **describe_config(config),
         "weights_mib": round(sum(file.stat().st_size for file in weight_files(path)) / 2**20, 1),
         "dtype": str(config.dtype or "float32").removeprefix("torch."),
-        "origin": read_origin(path),
+        "origin": read_origin(adapter or path),
     }
 
 
@@ -250,29 +259,67 @@ def locate(model: str | Path | None, *, weights: bool = True) -> Path:
     Raises:
         ValueError: one line that says what is missing.
     """
-    path = find_directory(model, weights=weights)
-    check_directory(path, weights)
-    return path
+    return resolve(model, weights=weights)[0]
 
 
-def find_directory(model: str | Path | None, *, weights: bool = True) -> Path:
-    """The directory of a model, whatever else it holds than a config.json. Arguments and errors as `locate`."""
+def resolve(model: str | Path | None, *, weights: bool = True, setting: str = "--model") -> tuple[Path, Path | None]:
+    """The directory of a model, and the adapter's where one was named: then the model is its base. Errors as `locate`."""
+    path = find_directory(model, weights=weights, setting=setting)
+    if not is_adapter(path):
+        check_directory(path, weights)
+        return path, None
+    base = _base_directory(path, weights)
+    check_directory(base, weights)
+    if weights:
+        check_base(path, base)
+    return base, path
+
+
+def _base_directory(adapter: Path, weights: bool) -> Path:
+    faults: list[ValueError] = []
+    for place in base_places(adapter):
+        try:
+            return find_directory(place, weights=weights, setting=f"{adapter / ORIGIN}, the base of the adapter")
+        except ValueError as error:
+            faults.append(error)
+    raise ValueError(
+        f"the base of adapter '{adapter}' is not found: {faults[0]}; or write both as one model: dragonfly merge {adapter} "
+        "DIRECTORY --base DIRECTORY"
+    )
+
+
+def find_directory(model: str | Path | None, *, weights: bool = True, setting: str = "--model") -> Path:
+    """The directory of a model or an adapter, whatever else it holds.
+
+    Args:
+        model: a directory, `nano`, or a hub name; None for the bundled model.
+        weights: whether the tensors are wanted too.
+        setting: what named it, for messages.
+
+    Raises:
+        ValueError: one line that says what was looked for, and what named it.
+    """
     path = bundled_model() if model is None else Path(model)
-    if os.path.isfile(path / "config.json"):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+    if any(os.path.isfile(path / name) for name in ("config.json", ADAPTER)):  # noqa: PTH113 - Path.is_file raises on long names
         return path
+    if str(model) == NANO and not os.path.exists(path):  # noqa: PTH110
+        return find_directory(None)
     if model is None:
         raise ValueError("this installation has no bundled model; name one: --model DIRECTORY")
     if os.path.exists(path):  # noqa: PTH110
-        raise ValueError(f"'{model}' is no model directory: it has no config.json")
-    return _download(str(model), weights)
+        raise ValueError(f"'{model}' is no model directory: it has no config.json ({setting} names it)")
+    return _download(str(model), weights, setting)
 
 
-def _download(name: str, weights: bool) -> Path:
+def _download(name: str, weights: bool, setting: str) -> Path:
     """The local copy of a model on the hub; transformers' own search would leave files of the released format out."""
     from huggingface_hub import snapshot_download
 
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise ValueError(f"no model directory '{name}'; give a directory with a config.json, or a hub name such as 'owner/model'")
+        raise ValueError(
+            f"no model directory '{name}' ({setting} names it); give a directory with a config.json, a hub name such as "
+            f"'owner/model', or '{NANO}' for the bundled model"
+        )
     try:
         return Path(
             snapshot_download(
@@ -282,6 +329,6 @@ def _download(name: str, weights: bool) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # offline, unknown, gated, ill-formed: the hub's own classes
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"no model directory '{name}', and the Hugging Face hub does not give it ({reason:.120}); download it elsewhere "
-            "and name its directory"
+            f"no model directory '{name}' ({setting} names it), and the Hugging Face hub does not give it ({reason:.120}); "
+            "download it elsewhere and name its directory"
         ) from None

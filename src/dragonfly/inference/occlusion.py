@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dragonfly.inference.answer import Answer, SubImageScore
+from dragonfly.inference.answer import Answer
 from dragonfly.inference.encoded import EncodedImage
 from dragonfly.inference.engine import Engine, Row, conversation_of
 from dragonfly.models.outputs import DragonflyImageFeatures
@@ -54,11 +54,9 @@ class Why:
         """Of the high level alone, greatest first; equal ones in order."""
         return [one for one in self.contributions if one.level == "high"]
 
-    def scored(self, image: int, selection: Sequence[SubImageScore]) -> tuple[SubImageScore, ...]:
-        """An image's selection with contributions as scores; what was left out has the least of all, for it gave nothing."""
-        values = {one.index: one.value for one in self.high() if one.image == image}
-        least = min(values.values(), default=0.0)
-        return tuple(replace(item, score=values.get(item.index, least)) for item in selection)
+    def of_image(self, image: int) -> dict[tuple[LevelName, int], float]:
+        """The contributions of one image's sub-images, by level and raster index."""
+        return {(one.level, one.index): one.value for one in self.contributions if one.image == image}
 
     def to_dict(self) -> dict[str, Any]:
         """The form that JSON holds."""

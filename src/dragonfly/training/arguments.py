@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from dragonfly.installation import install_advice
+
 from .fsdp import fsdp_arguments
 from .recipe import RECIPES, Recipe
 
@@ -73,7 +75,7 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
 def _check_installed() -> None:
     """ValueError in one line where the packages of the extra `train` are missing; else the Trainer's own traceback tells."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ValueError(f"training needs {', '.join(missing)}, which is not installed: pip install 'dragonfly-vlm[train]'")
+        raise ValueError(f"training needs {', '.join(missing)}, which is not installed: {install_advice('train')}")
 
 
 def warmup_steps(warmup: float, steps: int) -> int:
@@ -92,7 +94,7 @@ def deepspeed_file(name: str) -> Path:
         import deepspeed  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ValueError(
-            f"the recipe asks for DeepSpeed ({name}), which is not installed: pip install 'dragonfly-vlm[cluster]', "
+            f"the recipe asks for DeepSpeed ({name}), which is not installed: {install_advice('cluster')}, "
             "or run on one device with deepspeed=null"
         ) from None
     return path

@@ -10,7 +10,9 @@ from typing import Any
 
 from transformers import AutoProcessor
 
-from dragonfly.files import ORIGIN, atomic_directory, sha256
+from dragonfly.files import ORIGIN, atomic_directory
+from dragonfly.inference.adapter import weights_hash
+from dragonfly.inference.loading import find_directory
 from dragonfly.models import DragonflyForConditionalGeneration
 from dragonfly.models.origin import read_origin, write_origin
 
@@ -37,11 +39,8 @@ def add_adapter(model: Any, lora: Lora, trainable: list[str]) -> Any:
 
 
 def base_hash(directory: str | Path) -> str:
-    """One hash of all weights of a model directory: of its weight files' names and hashes, in order."""
-    files = sorted(file for file in _local(directory).iterdir() if file.suffix in (".safetensors", ".bin"))
-    if not files:
-        raise ValueError(f"no weights (.safetensors, .bin) in {directory}; give a model directory")
-    return sha256("".join(f"{file.name} {sha256(file)}\n" for file in files).encode())
+    """One hash of all weights of a model, by its directory or name. ValueError where there are none."""
+    return weights_hash(find_directory(directory, setting="init_from.checkpoint"))
 
 
 def merge(adapter: str | Path, target: str | Path, base: str | Path | None = None) -> Path:
@@ -52,7 +51,7 @@ def merge(adapter: str | Path, target: str | Path, base: str | Path | None = Non
     """
     adapter = Path(adapter)
     about = _origin(adapter)
-    base = str(base or about["base"]["path"])
+    base = find_directory(base or about["base"]["path"], setting="--base" if base else f"{adapter / ORIGIN}")
     actual = base_hash(base)
     if actual != about["base"]["sha256"]:
         raise ValueError(
@@ -77,12 +76,3 @@ def _origin(adapter: Path) -> dict[str, Any]:
     if not {"path", "sha256"} <= about.get("base", {}).keys():
         raise ValueError(f"{adapter} is no adapter of `dragonfly train`: its {ORIGIN} names no base")
     return about
-
-
-def _local(directory: str | Path) -> Path:
-    path = Path(directory)
-    if path.is_dir():
-        return path
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(str(directory)))

@@ -1,9 +1,12 @@
-"""Type, colours and the few strokes that the drawings share: frames, badges, boxes, arrows and lines of text.
+"""Type, colours and the few strokes that the drawings share: outlines, boxes, bars, arrows and lines of text.
 
 Text uses the scalable font inside Pillow, so a drawing needs no font file. Coordinates are pixels of the drawing.
 """
 
 from __future__ import annotations
+
+from bisect import bisect_right
+from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -13,21 +16,13 @@ Rect = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom a
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 PAPER: Colour = (252, 252, 250)
-INK: Colour = (28, 30, 34)
-FAINT: Colour = (110, 114, 122)
+INK: Colour = (26, 29, 33)
+FAINT: Colour = (107, 114, 128)
 PALE: Colour = (226, 230, 236)
+ACCENT: Colour = (11, 114, 181)  # looked at closely, and nothing else
 PADDING: Colour = (128, 128, 128)  # beyond an image that keeps its aspect ratio
 # Colours that people with any colour vision tell apart (Okabe and Ito, "Color universal design", 2008), made brighter.
-PALETTE: tuple[Colour, ...] = (
-    (255, 176, 0),
-    (86, 190, 255),
-    (0, 200, 140),
-    (255, 110, 190),
-    (250, 236, 70),
-    (255, 96, 30),
-    (130, 140, 255),
-    (205, 205, 205),
-)
+PALETTE: tuple[Colour, ...] = ((255, 176, 0), (86, 190, 255), (0, 200, 140))
 
 
 class Type:
@@ -38,9 +33,15 @@ class Type:
         self.margin = max(8, round(20 * scale))
         self.gap = max(3, round(6 * scale))
         self.stroke = max(2, round(3 * scale))
-        self.head: Font = ImageFont.load_default(max(14, round(21 * scale)))
-        self.text: Font = ImageFont.load_default(max(11, round(16 * scale)))
-        self.small: Font = ImageFont.load_default(max(9, round(12.5 * scale)))
+        self.head: Font = font_of(max(14, round(21 * scale)))
+        self.text: Font = font_of(max(11, round(16 * scale)))
+        self.small: Font = font_of(max(9, round(12.5 * scale)))
+
+
+@cache
+def font_of(size: int) -> Font:
+    """The sans that Pillow brings, so that a drawing needs no font file."""
+    return ImageFont.load_default(size)
 
 
 def line_height(font: Font) -> int:
@@ -49,12 +50,10 @@ def line_height(font: Font) -> int:
 
 
 def wrap(text: str, width: int, font: Font) -> list[str]:
-    """Lines no wider than `width`; a word longer than that is cut."""
+    """Lines no wider than `width`; a word longer than that is broken."""
     lines: list[str] = []
     line = ""
-    for word in text.split():
-        while font.getlength(word) > width:
-            word = word[:-1]  # noqa: PLW2901 - one letter less until it fits
+    for word in (part for whole in text.split() for part in _broken(whole, width, font)):
         joined = f"{line} {word}".strip()
         if font.getlength(joined) <= width:
             line = joined
@@ -62,6 +61,16 @@ def wrap(text: str, width: int, font: Font) -> list[str]:
             lines.append(line)
             line = word
     return [*lines, line] if line else lines
+
+
+def _broken(word: str, width: int, font: Font) -> list[str]:
+    """The word, or where it is too long its longest beginnings that fit, one after the other."""
+    parts: list[str] = []
+    while font.getlength(word) > width and len(word) > 1:
+        fits = bisect_right(range(1, len(word)), width, key=lambda count: font.getlength(word[:count]))
+        parts.append(word[: max(1, fits)])
+        word = word[max(1, fits) :]
+    return [*parts, word]
 
 
 class Pen:
@@ -77,27 +86,33 @@ class Pen:
         for i, line in enumerate(lines):
             self._draw.text((at[0], at[1] + i * line_height(font)), line, fill=colour, font=font)
 
-    def frame(self, rect: Rect, colour: Colour, stroke: int) -> None:
-        """A frame inside `rect` with a dark hairline on both sides, so that it shows on light and on dark images."""
+    def outline(self, rect: Rect, colour: Colour, stroke: int) -> None:
+        """A frame on the edges of `rect`, half of it inside: neighbours' frames fall on each other."""
         left, top, right, bottom = rect
-        for inset, line in [(0, INK), *((i, colour) for i in range(1, stroke + 1)), (stroke + 1, INK)]:
-            if right - left > 2 * inset + 1 and bottom - top > 2 * inset + 1:
-                self._draw.rectangle((left + inset, top + inset, right - 1 - inset, bottom - 1 - inset), outline=line)
+        out = stroke // 2
+        self._draw.rectangle((left - out, top - out, right - 1 + out, bottom - 1 + out), outline=colour, width=stroke)
 
-    def badge(self, text: str, rect: Rect, corner: str, fill: Colour) -> bool:
-        """A label in a corner of `rect` (t or b, then l or r). False, and nothing drawn, if it does not fit."""
+    def edges(self, rect: Rect, within: Rect, colour: Colour) -> None:
+        """A dotted hairline along the edges of `rect` that are not edges of `within`."""
         left, top, right, bottom = rect
-        font = self.type.small
-        pad = max(2, line_height(font) // 5)
-        width, height = round(font.getlength(text)) + 2 * pad, line_height(font) + pad // 2
-        if width > right - left or height > bottom - top:
-            return False
-        x = left if corner[1] == "l" else right - width
-        y = top if corner[0] == "t" else bottom - height
-        self._draw.rectangle((x, y, x + width - 1, y + height - 1), fill=fill, outline=INK)
-        _, above, _, below = font.getbbox(text)
-        self._draw.text((x + pad, y + (height - (below + above)) // 2), text, fill=INK, font=font)
-        return True
+        if right < within[2]:
+            self._draw.point([(right, y) for y in range(top, bottom) if y % 6 < 4], fill=colour)
+        if bottom < within[3]:
+            self._draw.point([(x, bottom) for x in range(left, right) if x % 6 < 4], fill=colour)
+
+    def bar(self, rect: Rect, colour: Colour, *, hatched: bool) -> None:
+        """A filled bar, or a framed one with slanted lines."""
+        left, top, right, bottom = rect
+        if right - left < 1:
+            return
+        if not hatched:
+            self._draw.rectangle((left, top, right - 1, bottom - 1), fill=colour)
+            return
+        tall = bottom - top - 1
+        self._draw.rectangle((left, top, right - 1, bottom - 1), outline=colour)
+        for x in range(left, right + tall, max(3, tall // 3)):
+            low, high = max(left, x - tall), min(right - 1, x)  # y falls by as much as x grows
+            self._draw.line((low, top + x - low, high, top + x - high), fill=colour)
 
     def box(self, lines: list[str], rect: Rect, fill: Colour = PALE) -> None:
         """A filled box with centred lines."""

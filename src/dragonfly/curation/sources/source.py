@@ -15,6 +15,7 @@ from typing import IO, Any, Literal
 
 from dragonfly.data import BadRow, BadSample, ImageRef, Message, Part, Sample, validate
 from dragonfly.data.readers.files import file_rows
+from dragonfly.imaging import image_file
 
 from .access import Access
 
@@ -168,7 +169,7 @@ def _check(sample: Sample) -> None:
         validate(sample)
     for image in sample.images:
         # Path.is_file raises where a name is too long for the file system.
-        if image.path is not None and not os.path.isfile(image.path):  # noqa: PTH113
+        if image.path is not None and not os.path.isfile(image_file(image.path)):  # noqa: PTH113
             raise BadSample("missing-image", f"no file {image.path}")
 
 

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dragonfly.imaging import image_file
+
 from ..errors import BadRow, BadSample
 from ..manifest import NAME, Manifest, is_url
 from ..sample import Sample, validate
@@ -118,7 +120,8 @@ def _checked(sample: Sample, place: tuple[str, int]) -> Sample | BadRow:
     try:
         validate(sample)
         for image in sample.images:
-            if image.path is not None and not is_url(image.path) and not os.path.isfile(image.path):  # noqa: PTH113 - Path.is_file raises on a name too long
+            # Path.is_file raises on a name that is too long.
+            if image.path is not None and not is_url(image.path) and not os.path.isfile(image_file(image.path)):  # noqa: PTH113
                 raise BadSample("missing-image", f"no file {image.path[:300]}; check image_root")
     except BadSample as error:
         return BadRow(*place, error.reason, error.detail)

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from dragonfly.installation import install_advice
+
 from ..question import Question
 from ..statistics import Columns, Value
 from .base import Metric, Reply, mean
@@ -59,9 +61,7 @@ def caption_scores(
 def require_captions(*, java: bool = True) -> None:
     """ValueError in one line, with the remedy, unless caption metrics can run here."""
     if find_spec("pycocoevalcap") is None:
-        raise ValueError(
-            "caption metrics need pycocoevalcap, which is not installed; install it: pip install 'dragonfly-vlm[eval]'"
-        )
+        raise ValueError(f"caption metrics need pycocoevalcap, which is not installed; install it: {install_advice('eval')}")
     if java and shutil.which("java") is None:
         raise ValueError(
             "METEOR and PTB tokenisation need Java, and there is no `java` on the PATH; install a Java 8 or later runtime, "

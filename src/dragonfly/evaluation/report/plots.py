@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from dragonfly.installation import install_advice
+
 from .document import Drawing
 from .tables import TITLES, headline_metric
 
@@ -26,7 +28,7 @@ def require() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         raise ValueError(
-            "the plots of an HTML report need matplotlib, which is not installed; install it: pip install 'dragonfly-vlm[eval]'"
+            f"the plots of an HTML report need matplotlib, which is not installed; install it: {install_advice('eval')}"
         ) from None
 
 
