@@ -1,4 +1,4 @@
-"""Rows out of .json, .jsonl and .parquet files, one at a time where the format allows.
+"""Rows out of .csv, .tsv, .json, .jsonl and .parquet files, one at a time where the format allows.
 
 Promises to name the file that cannot be read. A damaged line of a .jsonl file is one bad row, not the end.
 """
@@ -10,29 +10,28 @@ from typing import Any
 
 from ..errors import BadSample
 from ..parquet import import_pyarrow
+from .delimited import FIRST_ROW, read_delimited
 
-SUFFIXES = (".json", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+TABLES = (".csv", ".tsv")
 
 _BATCH_ROWS = 256
 
 
-def data_files(path: Path) -> list[Path]:
-    """The data file itself, or a folder's data files by name. ValueError when there is none."""
-    if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"cannot read {path}; accepted: {', '.join(SUFFIXES)}, a folder of them, or a manifest")
-        return [path]
-    if not path.is_dir():
-        raise ValueError(f"no file or folder {path}; give the data file's path")
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not files:
-        raise ValueError(f"no data files in {path}; accepted: {', '.join(SUFFIXES)}, or a manifest")
-    return files
+def numbered_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """The file's rows in order, each with its number: from 0, or of a .csv and .tsv file as a spreadsheet counts (the head is 1)."""
+    for number, row in enumerate(file_rows(path), start=FIRST_ROW if path.suffix.lower() in TABLES else 0):
+        if row is not None:
+            yield number, row
 
 
 def file_rows(path: Path) -> Iterator[Any]:
-    """The file's rows in order; a line that is not JSON comes as the `BadSample` that says so."""
+    """The file's rows in order; a line that cannot be a row comes as the `BadSample` that says so, an empty row of a table as None."""
     suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"cannot read {path}; accepted: {', '.join(SUFFIXES)}")
+    if suffix in TABLES:
+        return read_delimited(path).rows()
     if suffix == ".jsonl":
         return _jsonl_rows(path)
     return _parquet_rows(path) if suffix == ".parquet" else _json_rows(path)
