@@ -28,7 +28,7 @@ class BadSample(ValueError):
 
 @dataclass(frozen=True)
 class BadRow:
-    """One unusable row: `row` counts from 0 within `file` (a path, or the data set's name)."""
+    """One unusable row of `file` (a path, or the data set's name): `row` counts from 0, in a .csv or .tsv as a spreadsheet does."""
 
     file: str
     row: int
@@ -46,8 +46,10 @@ def check_bad(bad: Sequence[BadRow], total: float, max_bad_share: float) -> None
     if len(bad) <= max_bad_share * total:
         return
     reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(row.reason for row in bad).most_common())
-    first = "; ".join(str(row) for row in bad[:_SHOWN])
-    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    told = {(row.file, row.reason, row.detail): row for row in reversed(bad)}  # what is wrong alike is told once, of the first row
+    different = sorted(told.values(), key=bad.index)[:_SHOWN]
+    first = "; ".join(str(row) for row in different)
+    more = f"; and {len(bad) - len(different)} more" if len(bad) > len(different) else ""
     raise ValueError(
         f"{len(bad)} of {total:g} rows are bad, more than max_bad_share {max_bad_share:g} allows ({reasons}): "
         f"{first}{more}; repair or remove these rows, or raise max_bad_share"

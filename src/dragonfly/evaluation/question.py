@@ -5,12 +5,13 @@ asked about, so that a broken one is counted instead of lost.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dragonfly.data import BadSample, Manifest, Sample
+from dragonfly.data import BadSample, Manifest, Sample, count_bad, read
 from dragonfly.data.readers.files import file_rows
 from dragonfly.files import sha256
 
@@ -45,6 +46,18 @@ def from_manifest(path: Path) -> Iterator[Question]:
     return (question for sample in manifest for question in _turns(sample))
 
 
+def from_rows(source: str, columns: Mapping[str, str] | None = None, image_root: str | None = None) -> Iterator[Question]:
+    """Every question of a person's own data, read as training reads it (`data.read`). ValueError naming the rows that are none.
+
+    Rows that share an `id` (a patient's, say) get the row's number behind it.
+    """
+    samples, _ = count_bad(read(source, image_root=image_root, columns=columns), 0.0)
+    shared = Counter(sample.id for sample in samples)
+    for number, sample in enumerate(samples):
+        one = sample if shared[sample.id] == 1 else replace(sample, id=f"{sample.id}@{sample.place[1] if sample.place else number}")
+        yield from _turns(one)
+
+
 def _turns(sample: Sample) -> list[Question]:
     messages = list(sample.messages)
     system = messages.pop(0).text if messages and messages[0].role == "system" else None
@@ -56,7 +69,7 @@ def _turns(sample: Sample) -> list[Question]:
     for turn, (user, assistant) in enumerate(zip(asked, answered, strict=True)):
         shown += user.num_images
         images = tuple(image.source for image in sample.images[:shown])
-        group = next((image.group for image in sample.images if image.group), None) or image_name(images) or sample.id
+        group = next((image.group for image in sample.images if image.group), None) or _image_key(images) or sample.id
         questions.append(
             Question(
                 id=sample.id if len(asked) == 1 else f"{sample.id}#{turn}",
@@ -70,6 +83,11 @@ def _turns(sample: Sample) -> list[Question]:
             )
         )
     return questions
+
+
+def _image_key(images: Sequence[str | bytes]) -> str:
+    """Whole paths, or hashes of bytes: two images of one name in two folders are two."""
+    return " ".join(sha256(image) if isinstance(image, bytes) else image for image in images)
 
 
 def image_name(images: Sequence[str | bytes]) -> str:

@@ -171,7 +171,8 @@ class _Images:
     def _read(self) -> dict[str, Question]:
         """The questions of the data that the run names; none where they are no longer there."""
         try:
-            task = find_task(self.task)
+            settings = self.run.settings
+            task = find_task(self.task, settings.get("columns"), settings.get("image_root"))
             folder = folder_of(task, self.run.settings["data"]) if self.task in TASKS else Path()
             return {question.id: question for question in read_questions(task, folder)}
         except (ValueError, OSError):

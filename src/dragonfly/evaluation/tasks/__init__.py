@@ -1,16 +1,19 @@
 """Every benchmark, one entry each: what is asked, how a reply is read, which metrics count, where the data come from.
 
 The first metric is the headline. Protocols are those of the harness named in the entry; where harnesses differ the
-variant is part of a metric's or a task's name. `manifest:PATH` and `jsonl:PATH` make a task of a person's own data.
+variant is part of a metric's or a task's name. A path makes a task of a person's own data.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from dragonfly.config import nearest
+from dragonfly.data.readers import locate
+from dragonfly.data.readers.files import SUFFIXES
+from dragonfly.data.readers.huggingface import is_hub_name
 
 from ..metrics import short
-from ..question import Question, from_manifest, read_rows
+from ..question import from_manifest, from_rows
 from .general import GENERAL
 from .hallucination import HALLUCINATION
 from .medical import MEDICAL
@@ -22,34 +25,40 @@ __all__ = ["OWN_DATA", "TASKS", "TaskSpec", "find_task", "folder_of", "read_ques
 TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *HALLUCINATION, *MEDICAL, *REPORTS)}
 
 
-def _rows(path: Path) -> Iterable[Question]:
-    if not path.is_file():
-        raise ValueError(f"no such file: {path}; give a file of rows with question, answer and image")
-    return read_rows([path])
+OWN_DATA = ("manifest", "jsonl")
+"""Kinds that may stand before a colon; without one, a name that is a file, a folder or OWNER/NAME of the hub is read as well."""
 
 
-OWN_DATA: dict[str, Callable[[Path], Iterable[Question]]] = {"manifest": from_manifest, "jsonl": _rows}
+def find_task(name: str, columns: Mapping[str, str] | None = None, image_root: str | None = None) -> TaskSpec:
+    """The task of that name, or one's own data as a task: a path, a hub data set, `manifest:PATH` or `jsonl:PATH`.
 
-
-def find_task(name: str) -> TaskSpec:
-    """The task of that name; ValueError with the nearest name where there is none."""
+    `columns` and `image_root` say how to read one's own rows (`data.read`). ValueError with the nearest name where there is none.
+    """
+    if name in TASKS:
+        return TASKS[name]
     kind, colon, path = name.partition(":")
-    if colon and kind in OWN_DATA:
-        if not path:
-            raise ValueError(f"task {name!r} names no file; write {kind}:PATH")
-        return TaskSpec(
-            name=name,
-            read=lambda _: OWN_DATA[kind](Path(path)),
-            metrics=(short.EXACT, short.CLOSED, short.F1, short.F1_OPEN),
-            split="as given",
-            source=path,
-            citation="",
-            licence="",
-            parsing="",
-            paper="",
-            prompt="{question}",
-            max_new_tokens=64,
-        )
-    if name not in TASKS:
-        raise ValueError(f"task: {nearest(name, (*TASKS, *(f'{kind}:PATH' for kind in OWN_DATA)))}")
-    return TASKS[name]
+    if not (colon and kind in OWN_DATA):
+        kind, path = "", name
+    if not kind and not _is_data(name):
+        raise ValueError(f"task: {nearest(name, (*TASKS, *(f'{kind}:PATH' for kind in OWN_DATA), 'PATH'))}")
+    if not path:
+        raise ValueError(f"task {name!r} names no file; write {kind}:PATH")
+    return TaskSpec(
+        name=name,
+        read=lambda _: from_manifest(Path(path)) if kind == "manifest" else from_rows(path, columns, image_root),
+        metrics=(short.EXACT, short.CLOSED, short.F1, short.F1_OPEN),
+        split="as given",
+        source=path,
+        citation="",
+        licence="",
+        parsing="",
+        paper="",
+        prompt="{question}",
+        max_new_tokens=64,
+    )
+
+
+def _is_data(name: str) -> bool:
+    """Whether a name can only be a person's own data. By its looks where nothing is there any more: scores are read without data."""
+    path = Path(locate(name)[0])
+    return path.exists() or path.suffix.lower() in SUFFIXES or path.is_absolute() or is_hub_name(str(path))
