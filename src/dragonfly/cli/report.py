@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,6 +71,7 @@ def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
     if broken:
         common.say(f"{len(broken)} questions could not be asked and count as wrong")
     common.say(f"scores, report and predictions: {folder}")
+    common.say(f"next: dragonfly report {shlex.quote(str(folder))} --html {shlex.quote(f'{folder}.html')}")
     return 1 if broken else 0
 
 
@@ -79,6 +81,7 @@ def print_tables(scores: dict[str, Any]) -> None:
 
     for name, task in scores["tasks"].items():
         typer.echo(pages.headline(name, task))
+        typer.echo(pages.verdict(task))
     for name, task in scores["tasks"].items():
         common.print_table(name, pages.short_rows(task))
         for key in pages.breakdown_keys(task):

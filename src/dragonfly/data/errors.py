@@ -7,7 +7,7 @@ short reason, and `check_bad` stops the run once their share passes the limit. K
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _SHOWN = 5
 
@@ -46,8 +46,10 @@ def check_bad(bad: Sequence[BadRow], total: float, max_bad_share: float) -> None
     if len(bad) <= max_bad_share * total:
         return
     reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(row.reason for row in bad).most_common())
-    told = {(row.file, row.reason, row.detail): row for row in reversed(bad)}  # what is wrong alike is told once, of the first row
-    different = sorted(told.values(), key=bad.index)[:_SHOWN]
+    told: dict[Any, BadRow] = {}
+    for row in bad:  # a file that is not understood is told once, not row by row
+        told.setdefault((row.file, row.detail) if row.reason == "unknown-format" else (row.file, row.row), row)
+    different = list(told.values())[:_SHOWN]
     first = "; ".join(str(row) for row in different)
     more = f"; and {len(bad) - len(different)} more" if len(bad) > len(different) else ""
     raise ValueError(

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import BadRow, BadSample
 from ..manifest import NAME, Manifest, is_url
 from ..sample import Sample, validate
-from .columns import check_table, named, parse_columns, parts_of
+from .columns import HINT, check_table, named, parse_columns, parts_of
 from .files import SUFFIXES, TABLES, numbered_rows
 from .folders import CLASS_QUESTION, class_rows, members
 from .huggingface import from_hub, is_hub_name, is_saved, saved, undecoded
@@ -146,7 +146,7 @@ def _converted(row: Any, how: _How, folder: Path | None, place: tuple[str, int],
         if dialect == "unknown":
             fields = ", ".join(map(str, row)) or "none"
             legal = "conversations, messages, or question and answer"
-            raise BadSample("unknown-format", f"fields: {fields}; expected {legal}, or name the format or the columns")
+            raise BadSample("unknown-format", f"fields: {fields}; expected {legal}, or say which is which: {HINT}")
         if dialect == "question":
             sample = question_row(named(row, how.columns), how.root or folder, own=how.root is None)
         else:

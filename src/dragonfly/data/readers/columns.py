@@ -25,6 +25,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """The parts that a column may play, and the names by which it is recognised, first choice first."""
 
+HINT = "--columns image=COLUMN,question=COLUMN,answer=COLUMN"
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm")
 
 

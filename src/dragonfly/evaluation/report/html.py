@@ -55,17 +55,29 @@ def write_html(
         raise ValueError(f"examples is {examples}; give 0 or more of each kind")
     art = Art(
         scores=lambda name, runs: [plots.scores_plot(name, [(run.label, run.scores[name]) for run in runs])],
-        breakdown=lambda name, key, run: [plots.breakdown_plot(name, key, run.label, run.scores[name])],
+        breakdown=_Breakdowns(),
         calibration=lambda name, run: [plots.calibration_plot(name, run.scores[name])],
         examples=partial(example_blocks, count=examples),
     )
     write_text(path, _render(page(runs, comparison, with_reported=with_reported, art=art)))
 
 
+class _Breakdowns:
+    """Breakdowns as plots, what their marks mean under the first one alone."""
+
+    def __init__(self) -> None:
+        self.explained = False
+
+    def __call__(self, name: str, key: str, run: Run) -> list[Block]:
+        drawn = plots.breakdown_plot(name, key, run.scores[name])
+        known, self.explained = self.explained, True
+        return [drawn] if known else [drawn, Text(plots.KEY)]
+
+
 def _render(blocks: Sequence[Block]) -> str:
     filters = {"base64": lambda data: b64encode(data).decode(), "facts": _facts, "parted": _parted}
     shown = [(type(block).__name__, block) for block in blocks]
-    return pages.render("dragonfly.evaluation", "report", "page.html.jinja", filters=filters, blocks=shown, key=plots.KEY)
+    return pages.render("dragonfly.evaluation", "report", "page.html.jinja", filters=filters, blocks=shown)
 
 
 def _parted(cell: str) -> tuple[str, str]:

@@ -50,7 +50,7 @@ def scores_plot(name: str, tasks: Sequence[tuple[str, dict[str, Any]]]) -> Drawi
         return _drawn(figure, axes, f"{name}: {told} {_leader(shown)}")
 
 
-def breakdown_plot(name: str, key: str, label: str, task: dict[str, Any]) -> Drawing:
+def breakdown_plot(name: str, key: str, task: dict[str, Any]) -> Drawing:
     """One breakdown: a bar of the first metric per value, with intervals and baselines."""
     metric = headline_metric(task)
     told = metric.replace("_", " ")
@@ -65,7 +65,7 @@ def breakdown_plot(name: str, key: str, label: str, task: dict[str, Any]) -> Dra
                 axes.plot([100 * score["low"], 100 * score["high"]], [y, y], color=ACCENT, linewidth=2)
             for one, guess in score.get("baselines", {}).items():
                 look: dict[str, Any] = {"marker": MARKS[one], "color": "#1a1d21", "linestyle": "none", "markersize": 6}
-                axes.plot([100 * guess], [y], **look, markerfacecolor="none")
+                axes.plot([100 * guess], [y], **look, markerfacecolor="none", clip_on=False)
         _rows(axes, [f"{value} (n = {known[value]['n']})" for value in values], [known[value] for value in values])
         axes.set_xlabel(_text(f"{told}, %"))
         return _drawn(figure, axes, _range(key, {value: known[value]["value"] for value in values}, f"{name}: {told} by {key}"))

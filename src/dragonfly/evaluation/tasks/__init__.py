@@ -4,7 +4,7 @@ The first metric is the headline. Protocols are those of the harness named in th
 variant is part of a metric's or a task's name. A path makes a task of a person's own data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from dragonfly.config import nearest
@@ -13,7 +13,7 @@ from dragonfly.data.readers.files import SUFFIXES
 from dragonfly.data.readers.huggingface import is_hub_name
 
 from ..metrics import short
-from ..question import from_manifest, from_rows
+from ..question import Question, from_manifest, from_rows, read_rows
 from .general import GENERAL
 from .hallucination import HALLUCINATION
 from .medical import MEDICAL
@@ -25,8 +25,15 @@ __all__ = ["OWN_DATA", "TASKS", "TaskSpec", "find_task", "folder_of", "read_ques
 TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *HALLUCINATION, *MEDICAL, *REPORTS)}
 
 
-OWN_DATA = ("manifest", "jsonl")
-"""Kinds that may stand before a colon; without one, a name that is a file, a folder or OWNER/NAME of the hub is read as well."""
+def _rows(path: Path) -> Iterable[Question]:
+    if not path.is_file():
+        raise ValueError(f"no such file: {path}; give a file of rows with question, answer and image")
+    return read_rows([path])
+
+
+OWN_DATA: dict[str, Callable[[Path], Iterable[Question]]] = {"manifest": from_manifest, "jsonl": _rows}
+"""Kinds that may stand before a colon. `jsonl` is read like a published file: a missing image is a question answered wrong. Without a
+colon, a path or OWNER/NAME of the hub is read as training reads it."""
 
 
 def find_task(name: str, columns: Mapping[str, str] | None = None, image_root: str | None = None) -> TaskSpec:
@@ -45,7 +52,7 @@ def find_task(name: str, columns: Mapping[str, str] | None = None, image_root: s
         raise ValueError(f"task {name!r} names no file; write {kind}:PATH")
     return TaskSpec(
         name=name,
-        read=lambda _: from_manifest(Path(path)) if kind == "manifest" else from_rows(path, columns, image_root),
+        read=lambda _: OWN_DATA[kind](Path(path)) if kind else from_rows(path, columns, image_root),
         metrics=(short.EXACT, short.CLOSED, short.F1, short.F1_OPEN),
         split="as given",
         source=path,
