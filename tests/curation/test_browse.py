@@ -77,7 +77,20 @@ def test_hostile_text_is_text(made: Path) -> None:
     assert len(page.all("script")) == 1 and len(page.all("img")) == 1 and text.count("<main>") == 1
     shown = next(article for article in page.articles if "alert" in article)
     assert shown.count(HOSTILE) >= 4  # source, id, question, answer, meta
-    allowed = {"class", "title", "width", "height", "alt", "src", "viewbox", "preserveaspectratio", "x", "y", "tabindex", "loading"}
+    allowed = {
+        "class",
+        "title",
+        "width",
+        "height",
+        "alt",
+        "src",
+        "viewbox",
+        "preserveaspectratio",
+        "x",
+        "y",
+        "tabindex",
+        "loading",
+    }
     found = {
         name for tag, attributes in page.elements if tag in ("article", "img", "svg", "rect", "p", "span") for name in attributes
     }

@@ -40,7 +40,10 @@ JudgeModel = Annotated[str | None, typer.Option(metavar="NAME", help="The judge'
 
 
 def evaluate(
-    tasks: Annotated[str, typer.Option(help="Names, comma-separated: vqa_rad, chartqa, ...; or your own data: mine.csv, a folder (docs/data.md).")],
+    tasks: Annotated[
+        str,
+        typer.Option(help="Names, comma-separated: vqa_rad, chartqa, ...; or your own data: mine.csv, a folder (docs/data.md)."),
+    ],
     model: common.Model = None,
     data: Annotated[
         str | None, typer.Option(help="Folder with the files or one folder per task, or OWNER/NAME of a Hugging Face data set.")

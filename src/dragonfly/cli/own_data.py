@@ -25,7 +25,9 @@ Columns = Annotated[
     str | None,
     typer.Option(metavar="PART=COLUMN,...", help="Which column is which: image=Bild,question=Frage,answer=Antwort."),
 ]
-ImageRoot = Annotated[str | None, typer.Option(metavar="DIR", help="Where relative image paths start; the file's own folder if not given.")]
+ImageRoot = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Where relative image paths start; the file's own folder if not given.")
+]
 
 SHOWN_ROWS, SHOWN_BAD, SHOWN_ANSWERS = 3, 20, 5
 
@@ -38,7 +40,9 @@ def own_changes(
     The data replace the recipe's sources and keep all else, also how many questions on an image are asked together.
     """
     if data is None and (columns or image_root):
-        raise ValueError("--columns and --image-root say how to read --data; give --data PATH, or set them in the recipe's data.train")
+        raise ValueError(
+            "--columns and --image-root say how to read --data; give --data PATH, or set them in the recipe's data.train"
+        )
     found = list(changes)
     if data is not None:
         from dragonfly.data.readers import locate, parse_columns
@@ -123,7 +127,9 @@ def _show_rows(recipe: Any, rows: Sequence[Any]) -> None:
     from dragonfly.data import BadSample, image_size
     from dragonfly.training.build import build_processor
 
-    picked = [rows[place * len(rows) // SHOWN_ROWS] for place in range(min(SHOWN_ROWS, len(rows)))] if len(rows) > 2 else list(rows)
+    picked = (
+        [rows[place * len(rows) // SHOWN_ROWS] for place in range(min(SHOWN_ROWS, len(rows)))] if len(rows) > 2 else list(rows)
+    )
     processor = build_processor(recipe)
     dataset = recipe.objective_hook.examples(recipe, picked, processor) if recipe.objective_hook.examples else None
     for number, row in enumerate(picked, start=1):
@@ -149,8 +155,9 @@ def _learned(example: Any, processor: Any) -> str:
     ids, labels = example["input_ids"], example["labels"]
     images = int(image_mask(ids, processor.image_token_id, processor.separator_token_id).sum())
     learned = labels[labels != IGNORE_INDEX].tolist()
-    text = processor.tokenizer.decode(learned, skip_special_tokens=False)
-    return f"tokens    {len(ids)}: {images} image, {len(ids) - images - len(learned)} prompt, {len(learned)} learned: {_short(text, 200)!r}"
+    text = _short(processor.tokenizer.decode(learned, skip_special_tokens=False), 200)
+    prompt = len(ids) - images - len(learned)
+    return f"tokens    {len(ids)}: {images} image, {prompt} prompt, {len(learned)} learned: {text!r}"
 
 
 def _number(count: int, word: str) -> str:

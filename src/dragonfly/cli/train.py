@@ -20,7 +20,9 @@ def train(
     recipe: RecipeName,
     changes: Changes = None,
     data: own_data.Data = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The model's folder; the recipe's `output` if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The model's folder; the recipe's `output` if not given.")
+    ] = None,
     columns: own_data.Columns = None,
     image_root: own_data.ImageRoot = None,
 ) -> int:

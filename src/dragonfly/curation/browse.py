@@ -1,8 +1,8 @@
 """A data set as one page to look through: a card per image with its questions, the grid that it is cut into, and filters.
 
 Reads whatever training reads (`data.read`). The page needs nothing else (no network, no folder beside it). Whatever stands in the
-data is shown as text: jinja2 escapes it (`browse.html.jinja`). The grid lines are the layout's own boxes. The rows are spread evenly
-over those of every source.
+data is shown as text: jinja2 escapes it (`browse.html.jinja`). The grid lines are the layout's own boxes. The rows shown are spread
+evenly over those of every source.
 """
 
 import base64
@@ -50,7 +50,7 @@ class _ShownImage:
 
 @dataclass(frozen=True)
 class _Card:
-    """The samples on the same images. `side` is the longest side of the images in pixels, 0 without any; `facts` shows ids and meta."""
+    """The samples on the same images. `side`: their longest side in pixels, 0 without any; `facts`: ids and meta."""
 
     source: str
     split: str
@@ -73,8 +73,8 @@ def browse(
     """Write the page about a data set and return its path.
 
     `source`, `columns` and `image_root` are those of `data.read`. `output` is by default browse.html in a manifest's folder, else
-    NAME-browse.html where you are; at most `limit` rows are shown; the grids are those of `preset`. ValueError for a limit below 1,
-    an unknown preset, or a source that cannot be read.
+    NAME-browse.html where you are; at most `limit` rows are shown; the grids are those of `preset`. ValueError for a limit
+    below 1, an unknown preset, or a source that cannot be read.
     """
     if limit < 1:
         raise ValueError(f"limit is {limit}; give at least 1")
@@ -139,7 +139,7 @@ def _sources(samples: Sequence[Sample] | Manifest) -> Iterator[str]:
 
 
 def _by_image(chosen: Sequence[tuple[str, Sample]]) -> Iterator[tuple[str, list[Sample]]]:
-    """The samples of a split and source that show the same images, together where the first of them stood; without images alone."""
+    """The samples of a split and source on the same images, together where the first stood; without images alone."""
     together: dict[Any, list[Sample]] = {}
     for number, (split, sample) in enumerate(chosen):
         images = tuple(image.path or sha256(image.bytes or b"") for image in sample.images)
@@ -160,7 +160,7 @@ def _card(split: str, samples: Sequence[Sample], spec: EncoderSpec) -> _Card:
         words=sum(len(message.text.split()) for sample in samples for message in sample.messages),
         side=max((max(image.width, image.height) for image in images), default=0),
         images=images,
-        turns=[(message.role, _cut(message.text.strip(), LETTERS)) for sample in samples for message in sample.messages],
+        turns=[(message.role, _cut(message.text.strip("\n"), LETTERS)) for sample in samples for message in sample.messages],
         facts=facts,
     )
 

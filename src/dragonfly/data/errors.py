@@ -28,7 +28,7 @@ class BadSample(ValueError):
 
 @dataclass(frozen=True)
 class BadRow:
-    """One unusable row of `file` (a path, or the data set's name): `row` counts from 0, in a .csv or .tsv as a spreadsheet does."""
+    """One unusable row of `file` (a path, or a data set's name): `row` counts from 0, in a .csv or .tsv as a spreadsheet does."""
 
     file: str
     row: int

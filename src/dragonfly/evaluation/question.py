@@ -54,7 +54,9 @@ def from_rows(source: str, columns: Mapping[str, str] | None = None, image_root:
     samples, _ = count_bad(read(source, image_root=image_root, columns=columns), 0.0)
     shared = Counter(sample.id for sample in samples)
     for number, sample in enumerate(samples):
-        one = sample if shared[sample.id] == 1 else replace(sample, id=f"{sample.id}@{sample.place[1] if sample.place else number}")
+        one = (
+            sample if shared[sample.id] == 1 else replace(sample, id=f"{sample.id}@{sample.place[1] if sample.place else number}")
+        )
         yield from _turns(one)
 
 

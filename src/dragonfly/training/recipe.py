@@ -89,7 +89,7 @@ class ModelOptions(EncoderChanges):
 
 
 class Source(Config):
-    """Rows to train on: a `path` (file, folder, manifest, or whatever else `data.read` reads) or a Hugging Face `dataset` with its `split`.
+    """Rows to train on: a `path` (whatever `data.read` reads) or a Hugging Face `dataset` with its `split`.
 
     `columns` says which column of a table is the image, the question, the answer, where their names do not (docs/data.md).
 

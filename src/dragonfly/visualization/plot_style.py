@@ -1,4 +1,4 @@
-"""The one style of every plot (`plots.mplstyle`), as a context: `with plot_style(): ...`. matplotlib is imported when it is used."""
+"""The one style of every plot (`plots.mplstyle`), as a context: `with plot_style(): ...`. Imports matplotlib when it is used."""
 
 from __future__ import annotations
 

@@ -2,15 +2,17 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragonfly.data import BadRow, Sample, read
-from dragonfly.data.readers.columns import named, parse_columns, parts_of
+from dragonfly.data import FORMATS, BadRow, Sample, read
+from dragonfly.data.readers.columns import NAMES, named, parse_columns, parts_of
 from dragonfly.data.readers.delimited import read_delimited
+from dragonfly.data.readers.folders import CLASS_QUESTION
 
 from ..fakes import image
 
@@ -83,8 +85,11 @@ def test_every_unusable_row_is_named_by_its_number_in_the_spreadsheet(folder: Pa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Bild,Frage,Antwort\na.png,x,y\n", r"has the columns Bild, Frage, Antwort; .*--columns image=Bild,? question=COLUMN"),
-        ("scan,question,answer\nscans/a.png,x,y\n", r"none is recognised as image: .*image=scan, question=question, answer=answer"),
+        (
+            "Bild,Frage,Antwort\na.png,x,y\n",
+            r"has the columns Bild, Frage, Antwort; .*--columns image=Bild,question=COLUMN,answer=COLUMN",
+        ),
+        ("scan,question,answer\nscans/a.png,x,y\n", r"none is recognised as image: .*image=scan,question=question,answer=answer"),
         ("image,question\nscans/a.png,x\n", "none is recognised as answer"),
         ("image,question,answer,Question\n", "x"),
         ("image,image,question\n", "two columns named 'image'"),
@@ -130,6 +135,15 @@ def test_the_first_name_of_the_list_wins_and_case_does_not_matter() -> None:
 def test_lists_may_be_written_as_text() -> None:
     row = {"question": "q", "answers": '["a", "b"]', "choices": "a | b |c"}
     assert named(row, None) == {"question": "q", "answers": ["a", "b"], "options": ["a", "b", "c"]}
+
+
+def test_the_page_on_formats_tells_of_every_part_and_format() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|:]*)", page, re.MULTILINE))
+    assert {part: tuple(rows[part].strip().split(", ")) for part in NAMES} == NAMES
+    named = {name for cell in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE) for name in re.findall(r"\w+", cell)}
+    assert {*FORMATS, "auto", "manifest"} <= named
+    assert CLASS_QUESTION in page
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=12).filter(str.strip)

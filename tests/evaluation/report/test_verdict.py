@@ -19,14 +19,18 @@ def task(value: float, broken: int = 0, **others: tuple[float, float | None]) ->
 @pytest.mark.parametrize(
     ("told", "sentence", "where"),
     [
-        (task(0.317, majority=(0.333, 0.6)), "31.7 % exact match, not above always answering \u201cNo\u201d (33.3 %).", "not above"),
+        (
+            task(0.317, majority=(0.333, 0.6)),
+            "31.7 % exact match, not above always answering \u201cNo\u201d (33.3 %).",
+            "not above",
+        ),
         (task(0.5, majority=(0.4, 0.2)), "50.0 % exact match, not above always answering \u201cNo\u201d (40.0 %).", "not above"),
         (task(0.6, majority=(0.4, 0.01)), "60.0 % exact match, above always answering \u201cNo\u201d (40.0 %).", "above"),
         (task(0.2, majority=(0.4, 0.01)), "20.0 % exact match, below always answering \u201cNo\u201d (40.0 %).", "below"),
         (
             task(0.6, majority=(0.5, 0.01), blind=(0.45, 0.3)),
-            "60.0 % exact match, above always answering \u201cNo\u201d (50.0 %). It is not above the same model without the image "
-            "(45.0 %): the answers may not come from the image.",
+            "60.0 % exact match, above always answering \u201cNo\u201d (50.0 %). It is not above the same model without the "
+            "image (45.0 %): the answers may not come from the image.",
             "not above",
         ),
         (task(0.6), "60.0 % exact match; compared with no baseline, so it says nothing yet.", "not compared"),
@@ -40,9 +44,7 @@ def test_a_verdict_names_the_best_guess_and_a_difference_only_where_a_test_finds
 
 
 def test_questions_that_could_not_be_asked_are_in_it() -> None:
-    assert verdict(task(0.5, broken=3, majority=(0.4, 0.2))).endswith(
-        " 3 of 60 questions could not be asked and count as wrong."
-    )
+    assert verdict(task(0.5, broken=3, majority=(0.4, 0.2))).endswith(" 3 of 60 questions could not be asked and count as wrong.")
 
 
 def test_runs_are_set_against_the_first() -> None:

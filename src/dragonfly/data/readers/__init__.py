@@ -1,7 +1,7 @@
 """Other people's data as samples: one dialect, one row function; one door, `read`.
 
-Promises one result per row, a `Sample` or a `BadRow`, in order, with nothing dropped between but the empty rows of a table. Images
-are named here, never opened: a broken one shows when it is decoded.
+Promises one result per row, a `Sample` or a `BadRow`, in order, with nothing dropped between but the empty rows of a table.
+Images are named here, never opened: a broken one shows when it is decoded.
 """
 
 import os
@@ -54,7 +54,7 @@ def read(
     `source` is a .csv, .tsv, .json, .jsonl or .parquet file, a folder of them, of images with a metadata file, or of one folder
     per class; what `save_to_disk` wrote, a data set of the hub (OWNER/NAME), a manifest, or a Hugging Face dataset (map-style or
     streaming; any iterable of dicts will do). `PATH:SPLIT` names a split, as `split` does. `format` is `auto` (told from each
-    row's fields), `manifest`, or a key of `FORMATS`. `columns` maps parts of a question (`columns.NAMES`) to the names of columns.
+    row's fields), `manifest`, or a key of `FORMATS`. `columns` maps parts of a question (`columns.NAMES`) to names of columns.
     Relative image paths start at `image_root`, by default the file's own folder, and stay inside it. ValueError at once when
     the source or the format is not known, or a table's columns are not recognised.
     """
@@ -85,7 +85,7 @@ def read(
 
 
 def locate(source: str | Path, split: str | None = None) -> tuple[str, str | None]:
-    """(path or hub name, split) of `PATH:SPLIT`; the source as it is, and the split as given, where nothing is named behind a colon."""
+    """(path or hub name, split) of `PATH:SPLIT`; the source and the split as given where nothing is named behind a colon."""
     text = str(source)
     before, colon, after = text.rpartition(":")
     if colon and after and not Path(text).exists() and (Path(before).is_dir() or is_hub_name(before)):
@@ -121,9 +121,9 @@ def _read_dataset(dataset: Iterable[Any], how: _How, name: str = "") -> Iterator
     rows = undecoded(dataset)
     for number, row in enumerate(rows):
         asked = _class_question(row, rows, how)
-        if number == 0 and isinstance(asked, dict) and getattr(dataset, "features", None):
-            if _dialect(asked, how) in ("question", "unknown"):
-                check_table(name, list(asked), asked, how.columns)
+        is_table = number == 0 and isinstance(asked, dict) and getattr(dataset, "features", None)
+        if is_table and _dialect(asked, how) in ("question", "unknown"):
+            check_table(name, list(asked), asked, how.columns)
         yield _converted(asked, how, None, (name, number), Path(name).name)
 
 

@@ -7,6 +7,7 @@ the one whose name stands first in the list does; the other stays what it is, a 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,19 @@ from dragonfly.config import nearest
 from ..errors import BadSample
 
 NAMES: dict[str, tuple[str, ...]] = {
-    "image": ("image", "images", "image_path", "img_path", "img", "image_file", "image_name", "file_name", "filename", "file", "path"),
+    "image": (
+        "image",
+        "images",
+        "image_path",
+        "img_path",
+        "img",
+        "image_file",
+        "image_name",
+        "file_name",
+        "filename",
+        "file",
+        "path",
+    ),
     "question": ("question", "query", "prompt", "instruction"),
     "answer": ("answer", "label", "response", "output", "target"),
     "answers": ("answers",),
@@ -67,11 +80,13 @@ def check_table(place: str, columns: Sequence[str], first: Mapping[str, Any] | N
             unused.remove(column)
             parts["image"] = column
     if lacking:
-        mapping = ", ".join(f"{part}={parts.get(part, 'COLUMN')}" for part in ("image", "question", "answer"))
+        chosen = {part: parts.get(part, "COLUMN") for part in ("image", "question", "answer")}
+        given_as = ",".join(f"{part}={column}" for part, column in chosen.items())
+        in_recipe = ", ".join(f"{part}: {column}" for part, column in chosen.items())
         missing = " or ".join(lacking) if len(lacking) < 3 else "image, question or answer"
         raise ValueError(
             f"{place} has the columns {', '.join(columns)}; none is recognised as {missing}: say which it is, --columns "
-            f"{mapping}, or in a recipe columns: {{{mapping.replace('=', ': ')}}}"
+            f"{shlex.quote(given_as)}, or in a recipe columns: {{{in_recipe}}}"
         )
 
 
@@ -102,7 +117,7 @@ def _listed(value: Any) -> list[str]:
             try:
                 value = json.loads(text)
             except ValueError:
-                raise BadSample("bad-list", f"{text[:60]!r} is not a JSON list; write [\"a\", \"b\"] or a | b") from None
+                raise BadSample("bad-list", f'{text[:60]!r} is not a JSON list; write ["a", "b"] or a | b') from None
         else:
             value = [piece.strip() for piece in text.split("|")] if text else []
     if value is None:

@@ -34,7 +34,7 @@ class Delimited:
     written: str
 
     def rows(self) -> Iterator[Any]:
-        """{column: cell} of every row; a row with too few or too many cells comes as the `BadSample` that says so, an empty one as None."""
+        """{column: cell} of every row; one with too few or too many cells as the `BadSample` that says so, an empty one as None."""
         for cells in self.cells:
             if not any(cell.strip() for cell in cells):
                 yield None

@@ -19,14 +19,14 @@ _BATCH_ROWS = 256
 
 
 def numbered_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """The file's rows in order, each with its number: from 0, or of a .csv and .tsv file as a spreadsheet counts (the head is 1)."""
+    """The file's rows in order, each with its number: from 0, in a .csv or .tsv as a spreadsheet counts (the head is 1)."""
     for number, row in enumerate(file_rows(path), start=FIRST_ROW if path.suffix.lower() in TABLES else 0):
         if row is not None:
             yield number, row
 
 
 def file_rows(path: Path) -> Iterator[Any]:
-    """The file's rows in order; a line that cannot be a row comes as the `BadSample` that says so, an empty row of a table as None."""
+    """The file's rows in order; what cannot be a row comes as the `BadSample` that says so, an empty row of a table as None."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"cannot read {path}; accepted: {', '.join(SUFFIXES)}")

@@ -72,7 +72,9 @@ def _of_split(folder: Path, found: list[Path], split: str | None) -> list[Path]:
     wanted = _SPLITS.get(split.lower(), split)
     chosen = [one for one, name in names.items() if name == wanted]
     if not chosen:
-        raise ValueError(f"{folder} has no split {split!r}; name one that it has: {', '.join(f'{folder}:{one}' for one in known)}")
+        raise ValueError(
+            f"{folder} has no split {split!r}; name one that it has: {', '.join(f'{folder}:{one}' for one in known)}"
+        )
     return chosen
 
 

@@ -15,7 +15,8 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 def is_saved(folder: Path) -> bool:
     """Whether `save_to_disk` wrote the folder."""
-    return (folder / "dataset_dict.json").is_file() or (folder / "dataset_info.json").is_file() and (folder / "state.json").is_file()
+    names = {file.name for file in folder.iterdir()}
+    return "dataset_dict.json" in names or {"dataset_info.json", "state.json"} <= names
 
 
 def is_hub_name(name: str) -> bool:
@@ -40,8 +41,8 @@ def from_hub(name: str, split: str | None) -> Any:
         found = library.load_dataset(name)
     except Exception as error:  # offline, unknown, gated, in need of a configuration: classes of three libraries
         raise ValueError(
-            f"no file or folder {name}, and the Hugging Face hub gives no data set of that name ({_line(error)}); give the path of "
-            "a file or folder, or a name that the hub has"
+            f"no file or folder {name}, and the Hugging Face hub gives no data set of that name ({_line(error)}); give the path "
+            "of a file or folder, or a name that the hub has"
         ) from None
     return _one_split(found, name, split)
 
@@ -51,8 +52,8 @@ def import_datasets() -> Any:
         import datasets
     except ImportError:
         raise ValueError(
-            "the datasets library is not installed, and data sets of the Hugging Face hub and of save_to_disk need it; install the "
-            "extra `train`"
+            "the datasets library is not installed, and data sets of the Hugging Face hub and of save_to_disk need it; "
+            "install the extra `train`"
         ) from None
     return datasets
 

@@ -4,6 +4,7 @@ Row functions are pure: (row, folder of relative images) -> Sample, or `BadSampl
 empty where the row does not say, and do not judge the conversation: `validate` does.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,10 +33,10 @@ def turn_row(row: dict[str, Any], root: Path | None) -> Sample:
 
 
 def question_row(row: dict[str, Any], root: Path | None, *, own: bool = False) -> Sample:
-    """One question under our names (`columns.named`): `question`, `answer` or `answers`, `image` or `images` (None for text alone).
+    """One question under our names (`columns.named`): `question`, `answer` or `answers`, `image` or `images` (None: text alone).
 
-    The images stand first; of several accepted answers the first is the one that is trained, all stay in `meta`. `own`: a full path
-    names an image wherever it lies, for whoever wrote the table knows this machine.
+    The images stand first; of several accepted answers the first is trained, all stay in `meta`. `own`: a full path names an image
+    wherever it lies, for whoever wrote the table knows this machine.
     """
     value = row.get("image") if row.get("image") is not None else row.get("images")
     if value == "":
@@ -57,7 +58,7 @@ def _asked(row: dict[str, Any]) -> tuple[str, str]:
     question, answer = row.get("question"), row.get("answer")
     if answer is None and row.get("answers"):
         answer = row["answers"][0]
-    if isinstance(answer, float) and answer != answer:  # how pandas writes an empty cell
+    if isinstance(answer, float) and math.isnan(answer):  # how pandas writes an empty cell
         answer = ""
     if not isinstance(question, str) or not isinstance(answer, str | int | float):
         raise BadSample("bad-question", "question and answer must be text")
@@ -68,7 +69,9 @@ def _asked(row: dict[str, Any]) -> tuple[str, str]:
     options = [str(option).strip().lower() for option in row.get("options") or []]
     letters = [chr(ord("a") + place) for place in range(len(options))]
     if options and str(answer).strip().lower() not in {*options, *letters, *map(str, range(len(options)))}:
-        raise BadSample("unanswerable", f"the answer {str(answer)[:60]!r} is none of the options {', '.join(row['options'])[:200]}")
+        raise BadSample(
+            "unanswerable", f"the answer {str(answer)[:60]!r} is none of the options {', '.join(row['options'])[:200]}"
+        )
     return question, str(answer)
 
 

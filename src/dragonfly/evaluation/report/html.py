@@ -1,7 +1,8 @@
 """One HTML file that needs nothing else: tables, plots, and examples of right and wrong replies with their images.
 
 Text of the data, of the model or of a file's name is shown as text: jinja2 escapes it (`page.html.jinja`), and the page's own
-policy forbids anything from elsewhere and all scripts but its own. Examples are chosen by a rule, as Figures 2 and 3 of the paper are not: within
+policy forbids anything from elsewhere and all scripts but its own. Examples are chosen by a rule, as Figures 2 and 3 of the paper
+are not: within
 the right and within the wrong replies by a hash of the question's id (graded metrics: best first, worst first), one question per
 image. The same run folders give the same bytes. Needs matplotlib.
 """

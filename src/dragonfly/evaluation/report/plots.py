@@ -44,7 +44,9 @@ def scores_plot(name: str, tasks: Sequence[tuple[str, dict[str, Any]]]) -> Drawi
             if score["low"] is not None:
                 axes.plot([100 * score["low"], 100 * score["high"]], [y, y], color=colour, linewidth=2)
             axes.plot([100 * score["value"]], [y], marker="D", color=colour, linestyle="none", markersize=6)
-            axes.annotate(f"{100 * score['value']:.1f}", (100 * score["value"], y), (0, 6), textcoords="offset points", ha="center")
+            axes.annotate(
+                f"{100 * score['value']:.1f}", (100 * score["value"], y), (0, 6), textcoords="offset points", ha="center"
+            )
         _rows(axes, [label for label, _, _ in shown], [score for _, score, _ in shown])
         axes.set_xlabel(_text(f"{told}, % of {shown[0][1]['n']} questions, with 95 % intervals", 80))
         return _drawn(figure, axes, f"{name}: {told} {_leader(shown)}")
@@ -76,7 +78,11 @@ def calibration_plot(name: str, task: dict[str, Any]) -> Drawing:
     curve = task["calibration"]
     total = sum(one["n"] for one in curve["bins"])
     over = 100 * sum(one["n"] * (one["confidence"] - one["score"]) for one in curve["bins"]) / max(1, total)
-    found = "about as sure as right" if abs(over) < 5 else f"{'too sure' if over > 0 else 'not sure enough'} by {abs(over):.0f} points"
+    found = (
+        "about as sure as right"
+        if abs(over) < 5
+        else f"{'too sure' if over > 0 else 'not sure enough'} by {abs(over):.0f} points"
+    )
     with plot_style(**_SVG):
         figure, axes = _figure(4.2, 3.6)
         axes.plot([0, 100], [0, 100], color=GREY, linewidth=1, linestyle="--")
@@ -115,8 +121,7 @@ def _range(key: str, values: dict[str, float], told: str) -> str:
 def _text(text: str, most: int = 40) -> str:
     """One line of at most `most` printable characters, in which a dollar sign is a dollar sign."""
     line = "".join(char if char.isprintable() else " " for char in text)
-    half = most // 2 - 2
-    return (line if len(line) <= most else f"{line[:half]} ... {line[-half:]}").replace("$", r"\$")
+    return (line if len(line) <= most else f"{line[: most - 14]} ... {line[-9:]}").replace("$", r"\$")
 
 
 _SVG = {"svg.hashsalt": "dragonfly", "svg.fonttype": "none"}

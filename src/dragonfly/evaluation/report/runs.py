@@ -48,7 +48,9 @@ class Run:
     def model(self) -> str:
         """`nano (float32 on cpu, 0123456789abcdef)`, as far as the run knows."""
         model = self.settings["model"]
-        facts = [f"{str(model['dtype']).removeprefix('torch.')} on {model['device']}"] if {"dtype", "device"} <= set(model) else []
+        facts = (
+            [f"{str(model['dtype']).removeprefix('torch.')} on {model['device']}"] if {"dtype", "device"} <= set(model) else []
+        )
         facts += [model["fingerprint"]] if "fingerprint" in model else []
         name = model.get("name", "model")
         return f"{name} ({', '.join(facts)})" if facts else name

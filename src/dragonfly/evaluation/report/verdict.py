@@ -29,7 +29,8 @@ def verdict(task: dict[str, Any]) -> str:
     if best == "majority" and _relation(score, other) == "above":
         unseen = [name for name in ("blind", "shuffled_image") if name in others and _relation(score, others[name]) != "above"]
         if unseen:
-            found += f" It is not above {_guess(unseen[0], task)} ({_percent(others[unseen[0]]['value'])}): the answers may not come from the image."
+            found += f" It is not above {_guess(unseen[0], task)} ({_percent(others[unseen[0]]['value'])}): "
+            found += "the answers may not come from the image."
     if len(task["broken"]):
         found += f" {len(task['broken'])} of {task['questions']} questions could not be asked and count as wrong."
     return found
@@ -57,7 +58,15 @@ def comparison_verdict(task: str, columns: dict[str, Sequence[dict[str, Any]]], 
 
 def sureness(confidence: float) -> str:
     """A confidence from 0 to 1 in words."""
-    return "sure" if confidence >= SURE else "fairly sure" if confidence >= FAIRLY_SURE else "unsure" if confidence >= UNSURE else "guessing"
+    return (
+        "sure"
+        if confidence >= SURE
+        else "fairly sure"
+        if confidence >= FAIRLY_SURE
+        else "unsure"
+        if confidence >= UNSURE
+        else "guessing"
+    )
 
 
 def _relation(score: dict[str, Any], other: dict[str, Any]) -> str:

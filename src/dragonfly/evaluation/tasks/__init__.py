@@ -32,8 +32,8 @@ def _rows(path: Path) -> Iterable[Question]:
 
 
 OWN_DATA: dict[str, Callable[[Path], Iterable[Question]]] = {"manifest": from_manifest, "jsonl": _rows}
-"""Kinds that may stand before a colon. `jsonl` is read like a published file: a missing image is a question answered wrong. Without a
-colon, a path or OWNER/NAME of the hub is read as training reads it."""
+"""Kinds that may stand before a colon. `jsonl` is read like a published file: a missing image is a question answered wrong. Without
+a colon, a path or OWNER/NAME of the hub is read as training reads it."""
 
 
 def find_task(name: str, columns: Mapping[str, str] | None = None, image_root: str | None = None) -> TaskSpec:
@@ -66,6 +66,6 @@ def find_task(name: str, columns: Mapping[str, str] | None = None, image_root: s
 
 
 def _is_data(name: str) -> bool:
-    """Whether a name can only be a person's own data. By its looks where nothing is there any more: scores are read without data."""
+    """Whether a name can only be a person's own data; by its looks, for scores are read again without data."""
     path = Path(locate(name)[0])
     return path.exists() or path.suffix.lower() in SUFFIXES or path.is_absolute() or is_hub_name(str(path))
