@@ -116,7 +116,7 @@ def probe_train(home: str, folder: Path) -> dict[str, Any]:
     trace = Trace(home)
     sys.setprofile(trace)
     try:
-        command(["train", "finetune", *changes, "epochs=1"])
+        command(["train", "finetune", *changes, "steps=null", "epochs=1"])
     except Reached:
         return trace.result()
     finally:

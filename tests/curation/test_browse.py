@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -75,8 +76,21 @@ def test_hostile_text_is_text(made: Path) -> None:
     page = Page(text)
     assert len(page.all("script")) == 1 and len(page.all("img")) == 1 and text.count("<main>") == 1
     shown = next(article for article in page.articles if "alert" in article)
-    assert shown.count(HOSTILE) >= 4  # source and id, question, answer, meta
-    allowed = {"class", "title", "width", "height", "alt", "src", "viewbox", "preserveaspectratio", "x", "y"}
+    assert shown.count(HOSTILE) >= 4  # source, id, question, answer, meta
+    allowed = {
+        "class",
+        "title",
+        "width",
+        "height",
+        "alt",
+        "src",
+        "viewbox",
+        "preserveaspectratio",
+        "x",
+        "y",
+        "tabindex",
+        "loading",
+    }
     found = {
         name for tag, attributes in page.elements if tag in ("article", "img", "svg", "rect", "p", "span") for name in attributes
     }
@@ -120,5 +134,30 @@ def test_faults_are_one_line(made: Path) -> None:
         browse(made / "out", limit=0)
     with pytest.raises(ValueError, match=r"unknown preset: 'v3' is not one of"):
         browse(made / "out", preset="v3")
-    with pytest.raises(ValueError, match=r"no manifest.json at .*nowhere"):
+    with pytest.raises(ValueError, match=r"no file or folder .*nowhere"):
         browse(made / "nowhere")
+
+
+def test_whatever_training_reads_is_browsed_and_questions_on_one_image_are_one_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        image(number, 900, 300).save(tmp_path / f"{number}.png")
+    rows = ["Bild,question,answer", "0.png,First?,one", "1.png,Other?,two", "0.png,Second?,three", "gone.png,Lost?,x"]
+    (tmp_path / "mine.csv").write_text("\n".join(rows) + "\n")
+    monkeypatch.chdir(tmp_path)
+    path = browse("mine.csv", columns={"image": "Bild"})
+    assert path == Path("mine-browse.html")
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert len(page.articles) == 2 and len(page.all("img")) == 2
+    assert re.search(r"First\?\s*one\s*Second\?\s*three", page.articles[0])
+    assert "mine.csv row 5: missing-image (no file gone.png; check image_root)" in text
+    assert "3 of 3 rows, 2 cards" in text
+
+
+def test_the_policy_allows_the_pages_own_script_alone(made: Path) -> None:
+    text = browse(made / "out", made / "policy.html", limit=3).read_text(encoding="utf-8")
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dragonfly.cli import common
+from dragonfly.cli import common, own_data
 
 
 def curate(
@@ -87,21 +87,30 @@ def _print_sources(mix: Any, as_json: bool) -> None:
 
 
 def browse(
-    directory: Annotated[Path, typer.Argument(metavar="OUT", help="The folder of a written set, or its manifest.json.")],
+    source: Annotated[
+        str, typer.Argument(metavar="DATA", help="Whatever `train --data` reads: mine.csv, a folder, a written set, OWNER/NAME.")
+    ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The page; browse.html in the folder if not given.")
+        Path | None,
+        typer.Option("--output", "-o", help="The page; if not given, NAME-browse.html here, of a written set browse.html in it."),
     ] = None,
-    limit: Annotated[int, typer.Option(help="Most samples on the page.")] = 200,
+    limit: Annotated[int, typer.Option(help="Most rows on the page.")] = 200,
     preset: Annotated[str, typer.Option(help="Whose grids are drawn over the images.")] = "v2",
+    columns: own_data.Columns = None,
+    image_root: own_data.ImageRoot = None,
 ) -> int:
     """
-    Write one self-contained page to look at a set: by source, length and image size, with the zoom layout drawn.
+    Write one self-contained page to look at a data set: a card per image with its questions, filters, the zoom layout.
 
     Examples:
+
+      dragonfly browse mine.csv
 
       dragonfly browse ./mine -o mine.html --limit 500
     """
     from dragonfly.curation.browse import browse as page
+    from dragonfly.data.readers import parse_columns
 
-    common.say(f"page: {page(directory, output, limit=limit, preset=preset)}")
+    chosen = parse_columns(columns) if columns else None
+    common.say(f"page: {page(source, output, limit=limit, preset=preset, columns=chosen, image_root=image_root)}")
     return 0

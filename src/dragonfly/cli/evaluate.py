@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dragonfly.cli import common
+from dragonfly.cli import common, own_data
 from dragonfly.cli.report import show_run
 
 EXAMPLES = """
@@ -15,6 +15,8 @@ Ask a model the questions of one or more tasks and score its answers, with
 intervals over images and beside what a guess would get.
 
 Examples:
+
+  dragonfly eval --model runs/mine --tasks mine-dev.csv
 
   dragonfly eval --tasks manifest:data/dev --out runs/dev
 
@@ -38,7 +40,10 @@ JudgeModel = Annotated[str | None, typer.Option(metavar="NAME", help="The judge'
 
 
 def evaluate(
-    tasks: Annotated[str, typer.Option(help="Names, comma-separated: vqa_rad, chartqa, manifest:PATH, jsonl:PATH, ...")],
+    tasks: Annotated[
+        str,
+        typer.Option(help="Names, comma-separated: vqa_rad, chartqa, ...; or your own data: mine.csv, a folder (docs/data.md)."),
+    ],
     model: common.Model = None,
     data: Annotated[
         str | None, typer.Option(help="Folder with the files or one folder per task, or OWNER/NAME of a Hugging Face data set.")
@@ -54,6 +59,8 @@ def evaluate(
         bool, typer.Option("--baselines/--no-baselines", help="Also score it blind and with shuffled images.")
     ] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions asked together.")] = 8,
+    columns: own_data.Columns = None,
+    image_root: own_data.ImageRoot = None,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Ask only part I of N; score with `rescore`.")] = None,
     judge: JudgeUrl = None,
     judge_model: JudgeModel = None,
@@ -64,6 +71,7 @@ def evaluate(
     device_map: common.DeviceMap = None,
     set: common.Overrides = None,
 ) -> int:
+    from dragonfly.data.readers import parse_columns
     from dragonfly.evaluation import Settings, Shard, check_judge, describe_model, load_questions, run
     from dragonfly.inference import load
 
@@ -77,6 +85,8 @@ def evaluate(
         "by": tuple(by or ()),
         "batch_size": batch_size,
         "with_baselines": baselines,
+        "columns": parse_columns(columns) if columns else None,
+        "image_root": image_root,
     }
     settings, part, grader = Settings(**asked), Shard.of(shard) if shard else None, judge_of(judge, judge_model)
     if part is None:

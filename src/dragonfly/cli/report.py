@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,6 +76,7 @@ def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
     if unreadable:
         common.say(f"{len(unreadable)} rows are no question and are left out; repair them and choose another --out")
     common.say(f"scores, report and predictions: {folder}")
+    common.say(f"next: dragonfly report {shlex.quote(str(folder))} --html {shlex.quote(f'{folder}.html')}")
     return 1 if broken or unreadable else 0
 
 
@@ -84,6 +86,7 @@ def print_tables(scores: dict[str, Any]) -> None:
 
     for name, task in scores["tasks"].items():
         typer.echo(pages.headline(name, task))
+        typer.echo(pages.verdict(task))
     for name, task in scores["tasks"].items():
         common.print_table(name, pages.short_rows(task))
         for key in pages.breakdown_keys(task):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from dragonfly.cli import common
+from dragonfly.cli import common, own_data
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a shipped recipe.")]
 Changes = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that overrule the recipe's.")]
@@ -15,23 +16,49 @@ Changes = Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]", 
 inspect_app = typer.Typer(name="inspect", help="Look before training.", no_args_is_help=True)
 
 
-def train(recipe: RecipeName, changes: Changes = None) -> int:
+def train(
+    recipe: RecipeName,
+    changes: Changes = None,
+    data: own_data.Data = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The model's folder; the recipe's `output` if not given.")
+    ] = None,
+    columns: own_data.Columns = None,
+    image_root: own_data.ImageRoot = None,
+) -> int:
     """
     Train one stage. Interrupted, it resumes from its last complete checkpoint when started again.
 
     Examples:
 
+      dragonfly train finetune --data mine.csv --out runs/mine
+
       dragonfly train lora init_from.checkpoint=./dragonfly-v1 data.train='[{name: mine, path: rows.json}]' output=./mine
 
       torchrun --nproc-per-node 8 -m dragonfly train general/stage1-v1
     """
+    import torch
+
     from dragonfly.research.curriculum import HOOKS
     from dragonfly.training import Recipe, run
 
-    chosen = Recipe.load(recipe, changes or (), hooks=HOOKS)
+    changes = own_data.own_changes(recipe, changes or (), data, columns, image_root, out)
+    chosen = Recipe.load(recipe, changes, hooks=HOOKS)
+    if data is not None and first_process():
+        own_data.show_understood(chosen)
     common.log_to_terminal()
-    common.say(f"{chosen.name}: {run(chosen, _score_of(chosen))}")
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where it is installed, warns of what is no fault
+    folder = run(chosen, _score_of(chosen))
+    if folder != Path(chosen.output):  # stopped by a signal: a checkpoint
+        common.say(f"{chosen.name}: {folder}")
+    elif first_process():
+        own_data.show_end(chosen, folder, data, columns, image_root)
     return 0
+
+
+def first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _score_of(recipe: Any) -> Any:
@@ -72,11 +99,16 @@ def inspect_data(
     recipe: RecipeName,
     changes: Changes = None,
     rows: Annotated[int, typer.Option(help="Rows of each source to print.")] = 3,
+    data: own_data.Data = None,
+    columns: own_data.Columns = None,
+    image_root: own_data.ImageRoot = None,
 ) -> int:
     """
     Print examples with every token's part coloured: image, prompt, trained. Then check the labels as training does.
 
     Examples:
+
+      dragonfly inspect data finetune --data mine.csv
 
       dragonfly inspect data recipe.yaml
 
@@ -91,7 +123,8 @@ def inspect_data(
     from dragonfly.training.label_audit import audit_labels
     from dragonfly.training.sources import first_rows, mixture
 
-    chosen = Recipe.load(recipe, changes or (), hooks=HOOKS)
+    changes = own_data.own_changes(recipe, changes or (), data, columns, image_root, None)
+    chosen = Recipe.load(recipe, changes, hooks=HOOKS)
     examples = chosen.objective_hook.examples
     if examples is None:
         raise ValueError(f"objective {chosen.objective.name!r} has no conversations to show; its rows become no token labels")

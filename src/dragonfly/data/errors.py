@@ -7,7 +7,7 @@ short reason, and `check_bad` stops the run once their share passes the limit. K
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _SHOWN = 5
 
@@ -28,7 +28,7 @@ class BadSample(ValueError):
 
 @dataclass(frozen=True)
 class BadRow:
-    """One unusable row: `row` counts from 0 within `file` (a path, or the data set's name)."""
+    """One unusable row of `file` (a path, or a data set's name): `row` counts from 0, in a .csv or .tsv as a spreadsheet does."""
 
     file: str
     row: int
@@ -46,8 +46,12 @@ def check_bad(bad: Sequence[BadRow], total: float, max_bad_share: float) -> None
     if len(bad) <= max_bad_share * total:
         return
     reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(row.reason for row in bad).most_common())
-    first = "; ".join(str(row) for row in bad[:_SHOWN])
-    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    told: dict[Any, BadRow] = {}
+    for row in bad:  # a file that is not understood is told once, not row by row
+        told.setdefault((row.file, row.detail) if row.reason == "unknown-format" else (row.file, row.row), row)
+    different = list(told.values())[:_SHOWN]
+    first = "; ".join(str(row) for row in different)
+    more = f"; and {len(bad) - len(different)} more" if len(bad) > len(different) else ""
     raise ValueError(
         f"{len(bad)} of {total:g} rows are bad, more than max_bad_share {max_bad_share:g} allows ({reasons}): "
         f"{first}{more}; repair or remove these rows, or raise max_bad_share"

@@ -5,12 +5,13 @@ about, so that a broken one is counted instead of lost.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dragonfly.data import BadRow, BadSample, Manifest, Sample
+from dragonfly.data import BadRow, BadSample, Manifest, Sample, read
 from dragonfly.data.readers.files import file_rows
 from dragonfly.files import sha256
 
@@ -45,6 +46,23 @@ def from_manifest(path: Path) -> Iterator[Question]:
     return (question for sample in manifest for question in _turns(sample))
 
 
+def from_rows(
+    source: str, columns: Mapping[str, str] | None = None, image_root: str | None = None
+) -> Iterator[Question | BadRow]:
+    """Every question of a person's own data, read as training reads it (`data.read`), and the rows that are none.
+
+    Rows that share an `id` (a patient's, say) get the row's number behind it.
+    """
+    rows = list(read(source, image_root=image_root, columns=columns))
+    shared = Counter(row.id for row in rows if isinstance(row, Sample))
+    for number, row in enumerate(rows):
+        if isinstance(row, BadRow):
+            yield row
+        else:
+            place = row.place[1] if row.place else number
+            yield from _turns(row if shared[row.id] == 1 else replace(row, id=f"{row.id}@{place}"))
+
+
 def _turns(sample: Sample) -> list[Question]:
     messages = list(sample.messages)
     system = messages.pop(0).text if messages and messages[0].role == "system" else None
@@ -56,7 +74,7 @@ def _turns(sample: Sample) -> list[Question]:
     for turn, (user, assistant) in enumerate(zip(asked, answered, strict=True)):
         shown += user.num_images
         images = tuple(image.source for image in sample.images[:shown])
-        group = next((image.group for image in sample.images if image.group), None) or image_name(images) or sample.id
+        group = next((image.group for image in sample.images if image.group), None) or _image_key(images) or sample.id
         questions.append(
             Question(
                 id=sample.id if len(asked) == 1 else f"{sample.id}#{turn}",
@@ -70,6 +88,11 @@ def _turns(sample: Sample) -> list[Question]:
             )
         )
     return questions
+
+
+def _image_key(images: Sequence[str | bytes]) -> str:
+    """Whole paths, or hashes of bytes: two images of one name in two folders are two."""
+    return " ".join(sha256(image) if isinstance(image, bytes) else image for image in images)
 
 
 def image_name(images: Sequence[str | bytes]) -> str:

@@ -34,7 +34,7 @@ from .predictions import (
 )
 from .question import Question
 from .scoring import score_task
-from .tasks import TASKS, TaskSpec, find_task, folder_of, read_questions, read_train, render
+from .tasks import OWN_DATA, TASKS, TaskSpec, find_task, folder_of, read_questions, read_train, render
 
 VARIANTS = ("model", "blind", "shuffled_image")
 
@@ -65,7 +65,8 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """Together with the model, everything that determines replies and scores. A run folder holds one set of settings.
 
-    `prompt` and `max_new_tokens` replace the tasks' own, `by` their breakdown keys.
+    `prompt` and `max_new_tokens` replace the tasks' own, `by` their breakdown keys. `columns` and `image_root` say how to read a
+    person's own data.
     """
 
     tasks: tuple[str, ...]
@@ -76,6 +77,8 @@ class Settings:
     by: tuple[str, ...] = ()
     batch_size: int = 8
     with_baselines: bool = True
+    columns: dict[str, str] | None = None
+    image_root: str | None = None
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -89,8 +92,10 @@ class Settings:
 def folder_name(task: str) -> str:
     """The folder of a task within a run: its name, or `manifest-dev-1a2b3c4d` for `manifest:data/dev`."""
     kind, colon, path = task.partition(":")
-    if not colon:
+    if task in TASKS:
         return task
+    if not (colon and kind in OWN_DATA):
+        kind, path = "data", task
     stem = re.sub(r"[^\w-]+", "_", Path(path).stem)[:40]
     return f"{kind}-{stem}-{sha256(task.encode())[:8]}"
 
@@ -158,7 +163,7 @@ def load_questions(settings: Settings) -> Work:
     """The questions of every task, and the rows that are none. ValueError, before a model is loaded, where all rows are."""
     work: Work = []
     for name in settings.tasks:
-        task = find_task(name)
+        task = find_task(name, settings.columns, settings.image_root)
         task.check()
         folder = folder_of(task, settings.data) if name in TASKS else None
         found = task.read(Path()) if folder is None else read_questions(task, folder)

@@ -87,7 +87,9 @@ class ModelOptions(EncoderChanges):
 
 
 class Source(Config):
-    """Rows to train on: a `path` (file, folder, manifest) or a Hugging Face `dataset` with its `split`.
+    """Rows to train on: a `path` (whatever `data.read` reads) or a Hugging Face `dataset` with its `split`.
+
+    `columns` says which column of a table is the image, the question, the answer, where their names do not (docs/data.md).
 
     `passes` is how often a row is taken per epoch: 1 once, 0.25 a quarter of the rows, another quarter each epoch.
     `group_questions` joins up to so many questions on the same images into one conversation: the images are encoded once for all.
@@ -100,6 +102,7 @@ class Source(Config):
     split: str = "train"
     format: str = "auto"
     image_root: str | None = None
+    columns: dict[str, str] | None = None
     passes: float = Field(default=1.0, ge=0.0)
     group_questions: int = Field(default=1, gt=0)
 

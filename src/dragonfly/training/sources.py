@@ -40,7 +40,7 @@ def load_rows(source: Source, max_bad_share: float, *, turns_seen: bool = True) 
     if source.path is not None and source.format in ("auto", "manifest") and _is_manifest(source.path):
         manifest = Manifest.open(source.path)
         return manifest if source.group_questions == 1 else grouped(manifest, source.group_questions, turns_seen=turns_seen)
-    rows, bad = count_bad(read(_opened(source), source.format, source.image_root), max_bad_share)
+    rows, bad = count_bad(_rows(source), max_bad_share)
     for row in bad:
         logger.warning("source %s: bad row left out: %s", source.name, row)
     if not rows:
@@ -92,7 +92,7 @@ def stream(recipe: Recipe, heads: Mapping[str, Sequence[Sample]], processor: Any
 
 def reader_of(source: Source) -> Reader:
     """What reads the source's rows from its beginning, each time it is called."""
-    return partial(_rows, source)
+    return partial(_rows, source, streaming=True)
 
 
 def num_steps(recipe: Recipe, rows_per_epoch: int) -> int:
@@ -142,8 +142,9 @@ class RunOrder(Sampler[int]):
         return [position for index in drawn for position in batches[index]]
 
 
-def _rows(source: Source) -> Iterator[Sample | BadRow]:
-    return read(_opened(source, streaming=True), source.format, source.image_root)
+def _rows(source: Source, streaming: bool = False) -> Iterator[Sample | BadRow]:
+    options: dict[str, Any] = {"columns": source.columns, "split": source.split if source.path is not None else None}
+    return read(_opened(source, streaming), source.format, source.image_root, **options)
 
 
 def _opened(source: Source, streaming: bool = False) -> Any:

@@ -153,7 +153,7 @@ def test_any_iterable_of_dicts_will_do(folder: Path) -> None:
     ("source", "options", "message"),
     [
         ("gone.json", {}, "no file or folder gone.json"),
-        ("a.png", {}, r"cannot read .*a.png; accepted: .json, .jsonl, .parquet"),
+        ("a.png", {}, r"cannot read .*a.png; accepted: .csv, .tsv, .json, .jsonl, .parquet"),
         ("empty", {}, "no data files in"),
         ("set.json", {"format": "lava"}, "unknown format 'lava'; accepted: auto, manifest, llava"),
         ({"train": []}, {}, r"cannot read a dict; give a path or a dataset with rows \(one split\)"),

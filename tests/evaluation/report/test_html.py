@@ -1,7 +1,9 @@
 """The HTML file: whole, harmless, the same every time; its examples chosen by rule."""
 
 import base64
+import hashlib
 import io
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -72,9 +74,12 @@ def whole(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_hostile_text_is_text(whole: str) -> None:
     tags = set(re.findall(r"<\s*/?\s*([a-zA-Z0-9]+)", whole))
-    allowed = "html head meta title style body h1 h2 h3 p ul li div table tr th td img strong dl dt dd"
-    assert tags <= set(allowed.split())
-    assert all(tag.startswith('src="data:') for tag in re.findall(r"<img ([^>]*)>", whole))
+    allowed = (
+        "html head meta title style body h1 h2 h3 p ul li div table tr th td img strong dl dt dd main header span b i script"
+    )
+    assert tags <= {*allowed.split(), *["details", "summary", "code", "button", "input", "label"]}
+    assert whole.count("<script") == 1
+    assert all(tag.removeprefix('class="plot" ').startswith('src="data:') for tag in re.findall(r"<img ([^>]*)>", whole))
     assert "&lt;script&gt;alert(1)&lt;/script&gt; $x$ &amp; &#34;&#39;&gt;" in whole
     drawn = embedded(whole, "image/svg+xml")
     assert drawn and all(b"<script" not in svg and b"<img" not in svg for svg in drawn)
@@ -88,15 +93,36 @@ def test_nothing_comes_from_elsewhere(whole: str) -> None:
 
 def test_plots_and_examples_are_there(whole: str) -> None:
     alts = re.findall(r'alt="([^"]*)"', whole)
-    assert sum(alt.endswith("scores with 95 % intervals") for alt in alts) == 1
-    assert sum("exact_match by kind" in alt for alt in alts) == 1
-    assert sum(alt.endswith(": calibration") for alt in alts) == 1
-    assert whole.count('class="example right"') == 2 and whole.count('class="example wrong"') == 2
-    assert (alts.count("the image"), alts.count("where the model looked")) == (4, 4)
+    assert sum(": exact match 40.0 %, best guess 55.0 %" in alt for alt in alts) == 1
+    assert sum(": exact match by kind" in alt for alt in alts) == 1
+    assert sum(": calibration: " in alt for alt in alts) == 1
+    assert whole.count('class="card right-card"') == 2 and whole.count('class="card wrong-card') == 2
+    assert alts.count("where the model looked") == 4  # it holds the image itself
+    assert whole.count("Bar: the model, line: its 95 % interval.") == 1
     for data in embedded(whole, "image/jpeg"):
         with Image.open(io.BytesIO(data)) as image:
             assert max(image.size) <= 1000 and len(data) < 200_000
-    assert re.search(r"<dt>gold</dt><dd>[^<]+</dd><dt>answer</dt><dd>yes  \(confidence \d+ %\)</dd>", whole)
+    assert re.search(
+        r"<dt>gold</dt><dd>[^<]+</dd><dt>answer</dt><dd>yes  \((?:sure|fairly sure|unsure|guessing), \d+ %\)</dd>", whole
+    )
+
+
+def test_the_page_begins_with_its_verdict_and_how_it_came_about(finished: Path, whole: str) -> None:
+    body = whole.partition("</h1>")[2]
+    assert body.strip().startswith('<p class="verdict">40.0 % exact match, not above always answering \u201cNo\u201d (55.0 %).')
+    date = json.loads((finished / "run.json").read_text())["date"][:10]
+    first = body.partition("</header>")[0]
+    assert f"<dt>date</dt><dd>{date}</dd>" in first and "<code>dragonfly eval --model" in first and "<dt>model</dt>" in first
+    (script,) = re.findall(r"<script>(.*?)</script>", whole, re.DOTALL)
+    assert f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in whole
+
+
+def test_every_cell_says_its_column_for_a_narrow_screen(whole: str) -> None:
+    table = re.search(r"<table>.*?</table>", whole, re.DOTALL)
+    assert table is not None
+    heads = re.findall(r"<th>([^<]*)</th>", table[0])
+    cells = re.findall(r'data-head="([^"]*)"', table[0])
+    assert heads and cells == heads * (len(cells) // len(heads))
 
 
 def test_the_same_bytes_again(finished: Path, whole: str, tmp_path: Path) -> None:
@@ -106,7 +132,7 @@ def test_the_same_bytes_again(finished: Path, whole: str, tmp_path: Path) -> Non
 def test_two_runs_share_their_examples(finished: Path, tmp_path: Path) -> None:
     data = next((finished.parent / "data").glob("qa.jsonl"))
     text = html([finished, run(tmp_path / "other", data, reply="no")], tmp_path / "page.html", examples=1)
-    assert text.count('class="example') == 2
+    assert text.count('class="card ') == 2
     assert text.count(f"<dt>answer, {finished}</dt><dd>yes") == 2
     assert text.count(f"<dt>answer, {tmp_path / 'other'}</dt><dd>no") == 2
 
@@ -117,7 +143,7 @@ def test_an_image_that_is_gone_is_said(tmp_path: Path) -> None:
         image.unlink()
     text = html([folder], tmp_path / "page.html", examples=1)
     assert text.count("<dt>note</dt><dd>no image: ") == 2 and embedded(text, "image/jpeg") == []
-    assert 'class="example' not in html([folder], tmp_path / "none.html", examples=0)
+    assert 'class="card ' not in html([folder], tmp_path / "none.html", examples=0)
     with pytest.raises(ValueError, match="examples is -1; give 0 or more"):
         html([folder], tmp_path / "bad.html", examples=-1)
 

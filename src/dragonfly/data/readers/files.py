@@ -1,4 +1,4 @@
-"""Rows out of .json, .jsonl and .parquet files, one at a time where the format allows.
+"""Rows out of .csv, .tsv, .json, .jsonl and .parquet files, one at a time where the format allows.
 
 Promises to name the file that cannot be read. A damaged line of a .jsonl file is one bad row, not the end.
 """
@@ -11,33 +11,35 @@ from typing import Any
 
 from ..errors import BadSample
 from ..parquet import import_pyarrow
+from .delimited import FIRST_ROW, read_delimited
 
-SUFFIXES = (".json", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+TABLES = (".csv", ".tsv")
 
 _BATCH_ROWS = 256
 _MAX_DEPTH = 100
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def data_files(path: Path) -> list[Path]:
-    """The data file itself, or a folder's data files by name. ValueError when there is none."""
-    if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"cannot read {path}; accepted: {', '.join(SUFFIXES)}, a folder of them, or a manifest")
-        return [path]
-    if not path.is_dir():
-        raise ValueError(f"no file or folder {path}; give the data file's path")
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not files:
-        raise ValueError(f"no data files in {path}; accepted: {', '.join(SUFFIXES)}, or a manifest")
-    return files
+def numbered_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """The file's rows in order, each with its number: from 0, in a .csv or .tsv as a spreadsheet counts (the head is 1)."""
+    for number, row in enumerate(file_rows(path), start=FIRST_ROW if path.suffix.lower() in TABLES else 0):
+        if row is not None:
+            yield number, row
 
 
 def file_rows(path: Path) -> Iterator[Any]:
-    """The file's rows in order; what is not JSON, or could not be written again, comes as the `BadSample` that says so."""
-    readers = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
-    for row in readers.get(path.suffix.lower(), _json_rows)(path):
-        yield BadSample("too-deep", f"nested more than {_MAX_DEPTH} deep") if _is_too_deep(row) else row
+    """The file's rows in order; what cannot be a row, or could not be written again, comes as the `BadSample` that says so.
+
+    An empty row of a table comes as None.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"cannot read {path}; accepted: {', '.join(SUFFIXES)}")
+    if suffix in TABLES:
+        return read_delimited(path).rows()
+    rows = _jsonl_rows(path) if suffix == ".jsonl" else _parquet_rows(path) if suffix == ".parquet" else _json_rows(path)
+    return (BadSample("too-deep", f"nested more than {_MAX_DEPTH} deep") if _is_too_deep(row) else row for row in rows)
 
 
 def _is_too_deep(row: Any) -> bool:

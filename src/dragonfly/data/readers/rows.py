@@ -4,6 +4,7 @@ Row functions are pure: (row, folder of relative images) -> Sample, or `BadSampl
 empty where the row does not say, and do not judge the conversation: `validate` does.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "
 _SPLIT = re.compile(rf"\n?{re.escape(PLACEHOLDER)}\n?")  # the line break that sets a placeholder apart is not text
 _IMAGE_KEYS = ("image", "path", "url", "bytes", "base64")
 _TAKEN = {"id", "source", "image", "images", "image_url", "messages", "conversations", "system", "group", "meta"}
-_ASKED = {"question", "answer"}
+_ASKED = {"question", "answer", "options", "answers"}
 _BEGIN, _END = "<|begin_of_text|>", "<|end_of_text|>"
 _TURN = re.compile(r"<\|start_header_id\|>(?P<role>.*?)<\|end_header_id\|>(?:\n\n)?(?P<text>.*?)<\|eot_id\|>", re.DOTALL)
 
@@ -31,17 +32,47 @@ def turn_row(row: dict[str, Any], root: Path | None) -> Sample:
     return _sample(row, image_refs(images, root, _group(row)), _turns(row))
 
 
-def question_row(row: dict[str, Any], root: Path | None) -> Sample:
-    """One question: `question`, `answer`, `image` or `images` (none for text alone), maybe `system`; the images stand first."""
-    loaded_images = row.get("image") if row.get("image") is not None else row.get("images")
-    images = image_refs(loaded_images, root, _group(row))
-    question, answer = row.get("question"), row.get("answer")
-    if not isinstance(question, str) or not isinstance(answer, str | int | float):
-        raise BadSample("bad-question", "question and answer must be text")
+def question_row(row: dict[str, Any], root: Path | None, *, own: bool = False) -> Sample:
+    """One question under our names (`columns.named`): `question`, `answer` or `answers`, `image` or `images` (None: text alone).
+
+    The images stand first; of several accepted answers the first is trained, all stay in `meta`. `own`: a full path names an image
+    wherever it lies, for whoever wrote the table knows this machine.
+    """
+    value = row.get("image") if row.get("image") is not None else row.get("images")
+    if value == "":
+        raise BadSample("missing-image", "no image is named in its column; name one, or leave the column out for text alone")
+    named = [one.strip() for one in value.split("|")] if isinstance(value, str) and "|" in value else value
+    paths = named if isinstance(named, list) else [named]
+    full = own and all(isinstance(path, str) and Path(path).is_absolute() for path in paths)
+    images = image_refs(named, None if full else root, _group(row))
+    question, answer = _asked(row)
     system = (Message("system", (Part("text", str(row["system"])),)),) if row.get("system") else ()
     asked = Message("user", (*(Part("image") for _ in images), Part("text", question)))
-    sample = _sample(row, images, (*system, asked, Message("assistant", (Part("text", str(answer)),))))
-    return replace(sample, meta={key: value for key, value in sample.meta.items() if key not in _ASKED})
+    sample = _sample(row, images, (*system, asked, Message("assistant", (Part("text", answer),))))
+    meta = {key: value for key, value in sample.meta.items() if key not in _ASKED}
+    return replace(sample, meta={**meta, **{key: row[key] for key in ("options", "answers") if row.get(key)}})
+
+
+def _asked(row: dict[str, Any]) -> tuple[str, str]:
+    """Question and answer of a row as text. `BadSample` where one is empty, or the answer is none of the options."""
+    question, answer = row.get("question"), row.get("answer")
+    if answer is None and row.get("answers"):
+        answer = row["answers"][0]
+    if isinstance(answer, float) and math.isnan(answer):  # how pandas writes an empty cell
+        answer = ""
+    if not isinstance(question, str) or not isinstance(answer, str | int | float):
+        raise BadSample("bad-question", "question and answer must be text")
+    if not question.strip():
+        raise BadSample("empty-question", "the question has no text")
+    if not str(answer).strip():
+        raise BadSample("empty-answer", "the answer has no text")
+    options = [str(option).strip().lower() for option in row.get("options") or []]
+    letters = [chr(ord("a") + place) for place in range(len(options))]
+    if options and str(answer).strip().lower() not in {*options, *letters, *map(str, range(len(options)))}:
+        raise BadSample(
+            "unanswerable", f"the answer {str(answer)[:60]!r} is none of the options {', '.join(row['options'])[:200]}"
+        )
+    return question, str(answer)
 
 
 def released_row(row: dict[str, Any], root: Path | None) -> Sample:

@@ -14,6 +14,7 @@ from .tables import (
     rows,
     short_rows,
 )
+from .verdict import verdict
 
 __all__ = [
     "Figure",
@@ -32,6 +33,7 @@ __all__ = [
     "reported_rows",
     "rows",
     "short_rows",
+    "verdict",
     "write_html",
     "write_markdown",
 ]

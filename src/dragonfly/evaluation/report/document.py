@@ -4,6 +4,7 @@ A page without images is made from scores.json and cost.json alone; `Art` adds d
 Text in a block is plain: each format escapes its own markup. The same run folders give the same page.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from dragonfly.files import write_text
 from . import tables
 from .reported import reported_rows, sources
 from .runs import Run
+from .verdict import comparison_verdict, standing, verdict
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,29 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What the scores say, in a sentence or two."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a run is, by name, and the command that made it."""
+
+    facts: Sequence[tuple[str, str]]
+    command: str
+
+
+@dataclass(frozen=True)
+class Aside:
+    """What a reader needs once: folded, where a format can fold."""
+
+    summary: str
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Drawing:
     """An encoded image, for formats that hold images."""
 
@@ -51,8 +76,12 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Example:
-    """One question with its prompt, accepted answers and replies; `replies` are (run, reply, confidence or None)."""
+    """One question with its prompt, accepted answers and replies; `replies` are (run, reply, confidence or None).
 
+    `kind` is `right`, `wrong`, or `wrong and sure`; `verdict` is what is said of it.
+    """
+
+    kind: str
     verdict: str
     id: str
     question: str
@@ -62,7 +91,14 @@ class Example:
     note: str = ""
 
 
-Block = Heading | Text | Items | Rows | Drawing | Example
+@dataclass(frozen=True)
+class Gallery:
+    """Examples of one task, in order."""
+
+    examples: Sequence[Example]
+
+
+Block = Heading | Verdict | Facts | Aside | Text | Items | Rows | Drawing | Gallery
 
 INTERVALS = (
     "Scores in percent with 95 % bootstrap intervals over images; p of a paired permutation test. An interval without width "
@@ -96,23 +132,45 @@ def page(
     runs: Sequence[Run], comparison: dict[str, Any] | None = None, *, with_reported: bool = False, art: Art = PLAIN
 ) -> list[Block]:
     """All blocks. `comparison` is that of `compare` over the same runs, where there are several."""
-    named = [f"{run.label}: {run.model}" for run in runs] if len(runs) > 1 else [runs[0].model]
-    blocks: list[Block] = [Heading(1, "Evaluation"), Items(named)]
-    blocks += [Text(INTERVALS), Text(BASELINES)]
+    blocks: list[Block] = [Heading(1, "Evaluation"), *_verdicts(runs, comparison)]
+    alone = len(runs) == 1 and len(runs[0].scores) == 1
+    if alone:
+        blocks += art.scores(next(iter(runs[0].scores)), runs)
+    for run in runs:
+        known = {"model": run.model, "date": run.date, "data": _data(run), "run": run.label}
+        blocks.append(Facts([(name, text) for name, text in known.items() if text], run.command))
+    how = [INTERVALS, BASELINES]
     if with_reported:
-        blocks.append(
-            Text("Reported figures are what the papers print; they come without intervals, and their protocols differ:")
-        )
-        blocks.append(Items([f"{version}: {title}" for version, title in sources().items()]))
+        how.append("Reported figures are what the papers print; they come without intervals, and their protocols differ.")
+        how += [f"{version}: {title}" for version, title in sources().items()]
+    blocks.append(Aside("How to read this", how))
     if comparison is not None:
         blocks += _side_by_side(runs, comparison, art)
     for run in runs:
         blocks += [Heading(2, f"Run {run.label}")] if len(runs) > 1 else []
         blocks += _modalities(run)
         for name in run.scores:
-            shown = comparison is not None and name in comparison["tasks"]  # side by side already
-            blocks += _task(run, name, with_reported, replace(art, scores=_nothing, examples=_nothing) if shown else art)
+            side_by_side = comparison is not None and name in comparison["tasks"]
+            used = replace(art, scores=_nothing) if side_by_side or alone else art
+            blocks += _task(run, name, with_reported, replace(used, examples=_nothing) if side_by_side else used)
     return blocks
+
+
+def _verdicts(runs: Sequence[Run], comparison: dict[str, Any] | None) -> list[Block]:
+    if comparison is not None:
+        labels = [run.label for run in runs]
+        return [Verdict(comparison_verdict(task, columns, labels)) for task, columns in comparison["tasks"].items()]
+    scores = runs[0].scores
+    if len(scores) == 1:
+        return [Verdict(verdict(task)) for task in scores.values()]
+    counts = Counter(standing(task) for task in scores.values())
+    told = ", ".join(f"{count} {standing} their baselines" for standing, count in counts.items())
+    return [Verdict(f"{len(scores)} tasks: {told}."), Items([f"{name}: {verdict(task)}" for name, task in scores.items()])]
+
+
+def _data(run: Run) -> str:
+    asked = [f"{name} ({task['questions']} questions, {task['images']} images)" for name, task in run.scores.items()]
+    return ", ".join(asked)
 
 
 def _side_by_side(runs: Sequence[Run], comparison: dict[str, Any], art: Art) -> list[Block]:
@@ -177,6 +235,13 @@ def _markdown(block: Block) -> str:
             return f"{'#' * level} {markup.markdown(text)}"
         case Text(text):
             return markup.markdown(text)
+        case Verdict(text):
+            return f"**{markup.markdown(text)}**"
+        case Facts(facts, command):
+            lines = [f"- {name}: {markup.markdown(text)}" for name, text in facts]
+            return "\n".join([*lines, f"- command: {markup.markdown(command)}"])
+        case Aside(_, texts):
+            return "\n\n".join(markup.markdown(text) for text in texts)
         case Items(items):
             return "\n".join(f"- {markup.markdown(item)}" for item in items)
         case Rows(rows):

@@ -1,12 +1,14 @@
 """One HTML file that needs nothing else: tables, plots, and examples of right and wrong replies with their images.
 
 Text of the data, of the model or of a file's name is shown as text: jinja2 escapes it (`page.html.jinja`), and the page's own
-policy forbids scripts and anything from elsewhere. Examples are chosen by a rule, as Figures 2 and 3 of the paper are not: within
+policy forbids anything from elsewhere and all scripts but its own. Examples are chosen by a rule, as Figures 2 and 3 of the paper
+are not: within
 the right and within the wrong replies by a hash of the question's id (graded metrics: best first, worst first), one question per
 image. The same run folders give the same bytes. Needs matplotlib.
 """
 
 import io
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import partial
@@ -17,6 +19,7 @@ from PIL import Image
 
 from dragonfly.files import sha256, write_text
 from dragonfly.imaging import load_image
+from dragonfly.visualization import html_page as pages
 from dragonfly.visualization.zoom import draw_zoom
 
 from ..layout_json import layout_of
@@ -25,16 +28,14 @@ from ..run import predictions_of
 from ..scoring import item_scores, read_records
 from ..tasks import TASKS, find_task, folder_of, read_questions
 from . import plots
-from .document import Art, Block, Drawing, Example, Heading, Text, page
+from .document import Art, Block, Drawing, Example, Gallery, Heading, Text, page
 from .runs import Run
+from .verdict import SURE, sureness
 
-IMAGE, ZOOM = 320, 640  # pixels: the longest side of an image, the width of a drawing of where the model looked
+IMAGE, ZOOM = 640, 640  # pixels: the longest side of an image, the width of a drawing of where the model looked
 QUALITY = 80
 
-CHOICE = (
-    "Chosen by a hash of the question's id, one per image; by score first where the score is graded. "
-    "Framed: the regions and the sub-images that the language model was given; dark: left out."
-)
+CHOICE = "Chosen by a hash of the question's id, one per image; by score first where the score is graded."
 
 
 def write_html(
@@ -55,28 +56,42 @@ def write_html(
         raise ValueError(f"examples is {examples}; give 0 or more of each kind")
     art = Art(
         scores=lambda name, runs: [plots.scores_plot(name, [(run.label, run.scores[name]) for run in runs])],
-        breakdown=lambda name, key, run: [plots.breakdown_plot(name, key, run.label, run.scores[name])],
+        breakdown=_Breakdowns(),
         calibration=lambda name, run: [plots.calibration_plot(name, run.scores[name])],
         examples=partial(example_blocks, count=examples),
     )
     write_text(path, _render(page(runs, comparison, with_reported=with_reported, art=art)))
 
 
-def _render(blocks: Sequence[Block]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+class _Breakdowns:
+    """Breakdowns as plots, what their marks mean under the first one alone."""
 
-    loader = PackageLoader("dragonfly.evaluation", "report")
-    layout: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **layout)
-    environment.filters.update(base64=lambda data: b64encode(data).decode(), facts=_facts)
-    return environment.get_template("page.html.jinja").render(blocks=[(type(block).__name__, block) for block in blocks])
+    def __init__(self) -> None:
+        self.explained = False
+
+    def __call__(self, name: str, key: str, run: Run) -> list[Block]:
+        drawn = plots.breakdown_plot(name, key, run.scores[name])
+        known, self.explained = self.explained, True
+        return [drawn] if known else [drawn, Text(plots.KEY)]
+
+
+def _render(blocks: Sequence[Block]) -> str:
+    filters = {"base64": lambda data: b64encode(data).decode(), "facts": _facts, "parted": _parted}
+    shown = [(type(block).__name__, block) for block in blocks]
+    return pages.render("dragonfly.evaluation", "report", "page.html.jinja", filters=filters, blocks=shown)
+
+
+def _parted(cell: str) -> tuple[str, str]:
+    """A number and what stands behind it, which is shown in grey: `30.0 [17.1, 46.2]`; (the cell, "") where it is no number."""
+    match = re.fullmatch(r"(-?[\d,]*\.?\d+%?)(?:\s+(.*))?", cell, re.DOTALL)
+    return (match[1], match[2] or "") if match else (cell, "")
 
 
 def _facts(example: Example) -> list[tuple[str, str]]:
     """What stands below an example's heading, by name."""
     facts = [("question", example.question), ("gold", " | ".join(example.answers))]
     for run, reply, confidence in example.replies:
-        suffix = "" if confidence is None else f"  (confidence {100 * confidence:.0f} %)"
+        suffix = "" if confidence is None else f"  ({sureness(confidence)}, {100 * confidence:.0f} %)"
         facts.append((f"answer, {run}" if len(example.replies) > 1 else "answer", f"{reply or '(empty)'}{suffix}"))
     return [*facts, ("note", example.note)] if example.note else facts
 
@@ -90,15 +105,18 @@ def example_blocks(name: str, runs: Sequence[Run], count: int) -> list[Block]:
     if not right and not wrong:
         return []
     images = _Images(name, runs[0])
-    blocks: list[Block] = [Heading(3, "Successes and failures"), Text(f"By {metric} of the first run. {CHOICE}")]
+    found: list[Example] = []
     for verdict, chosen in (("right", right), ("wrong", wrong)):
         for index, score in chosen:
             replies = [_reply(run.label, rows[index]) for run, rows in zip(runs, records, strict=True)]
             drawings, note = images.drawn(records[0][index])
             record = records[0][index]
             title = verdict if score in (0, 1) else f"{metric} {100 * score:.1f}"
-            blocks.append(Example(title, record["id"], record["prompt"], record["answers"], replies, drawings, note))
-    return blocks
+            sure = verdict == "wrong" and (replies[0][2] or 0) >= SURE
+            kind = "wrong and sure" if sure else verdict
+            found.append(Example(kind, title, record["id"], record["prompt"], record["answers"], replies, drawings, note))
+    about = f"By {metric.replace('_', ' ')}{' of the first run' if len(runs) > 1 else ''}. {CHOICE}"
+    return [Heading(3, "Gallery: right and wrong"), Text(about), Gallery(found)]
 
 
 def choose(
@@ -147,15 +165,15 @@ class _Images:
             return [], f"no image: {error}"
         small = image.copy()
         small.thumbnail((IMAGE, IMAGE), Image.Resampling.LANCZOS)
-        drawings, note = [_jpeg(small, "the image")], ""
+        note = ""
         if len(record["images"]) > 1:
             note = f"the first of {len(record['images'])} images"
         if views := record.get("views"):
             layout, kept, scores = layout_of(views[0])
             if layout.size != (image.height, image.width):
-                return drawings, "the image is no longer the one that was asked about"
-            drawings.append(_jpeg(draw_zoom(image, layout, kept, scores, width=ZOOM), "where the model looked"))
-        return drawings, note
+                return [_jpeg(small, "the image")], "the image is no longer the one that was asked about"
+            return [_jpeg(draw_zoom(image, layout, kept, scores, width=ZOOM), "where the model looked")], note
+        return [_jpeg(small, "the image")], note
 
     def _source(self, record: dict[str, Any]) -> str | bytes:
         named = record["images"][0]
@@ -171,7 +189,8 @@ class _Images:
     def _read(self) -> dict[str, Question]:
         """The questions of the data that the run names; none where they are no longer there."""
         try:
-            task = find_task(self.task)
+            settings = self.run.settings
+            task = find_task(self.task, settings.get("columns"), settings.get("image_root"))
             folder = folder_of(task, self.run.settings["data"]) if self.task in TASKS else Path()
             return {question.id: question for question in read_questions(task, folder) if isinstance(question, Question)}
         except (ValueError, OSError):

@@ -1,8 +1,9 @@
 """Run folders as a report reads them, alone or compared with each other."""
 
 import json
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,31 @@ from ..tasks import find_task
 
 @dataclass(frozen=True)
 class Run:
-    """`scores` and `costs` by task; `settings` are run.json's, the model among them."""
+    """`scores` and `costs` by task; `settings` are run.json's, the model among them, `header` what else stands there."""
 
     folder: Path
     settings: dict[str, Any]
     scores: dict[str, Any]
     costs: dict[str, Any]
+    header: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def date(self) -> str:
+        """The day on which the run began, or nothing where run.json does not say."""
+        return str(self.header.get("date", ""))[:10]
+
+    @property
+    def command(self) -> str:
+        """The `dragonfly eval` command that these settings come from."""
+        settings = self.settings
+        words = ["dragonfly", "eval", "--model", settings["model"].get("name", "MODEL"), "--tasks", ",".join(settings["tasks"])]
+        named = {"--data": "data", "--limit": "limit", "--prompt": "prompt", "--max-new-tokens": "max_new_tokens"}
+        for option, key in {**named, "--image-root": "image_root"}.items():
+            words += [option, str(settings[key])] if settings.get(key) is not None else []
+        if settings.get("columns"):
+            words += ["--columns", ",".join(f"{part}={column}" for part, column in settings["columns"].items())]
+        words += [word for key in settings.get("by", ()) for word in ("--by", key)]
+        return shlex.join([*words, *([] if settings.get("with_baselines", True) else ["--no-baselines"])])
 
     @property
     def label(self) -> str:
@@ -28,7 +48,9 @@ class Run:
     def model(self) -> str:
         """`nano (float32 on cpu, 0123456789abcdef)`, as far as the run knows."""
         model = self.settings["model"]
-        facts = [f"{model['dtype']} on {model['device']}"] if {"dtype", "device"} <= set(model) else []
+        facts = (
+            [f"{str(model['dtype']).removeprefix('torch.')} on {model['device']}"] if {"dtype", "device"} <= set(model) else []
+        )
         facts += [model["fingerprint"]] if "fingerprint" in model else []
         name = model.get("name", "model")
         return f"{name} ({', '.join(facts)})" if facts else name
@@ -36,11 +58,12 @@ class Run:
 
 def open_run(folder: Path) -> Run:
     """ValueError where the folder holds no finished run."""
-    settings = read_run(folder)["settings"]
+    document = read_run(folder)
+    settings = document["settings"]
     scores, costs = _read(folder / "scores.json"), _read(folder / "cost.json")
     if scores is None or set(scores.get("tasks", {})) != set(settings["tasks"]):
         raise ValueError(f"{folder} has no scores of all its tasks; finish it with `dragonfly eval`, or `dragonfly rescore` it")
-    return Run(folder, settings, scores["tasks"], costs or {})
+    return Run(folder, settings, scores["tasks"], costs or {}, document)
 
 
 def open_runs(folders: Sequence[Path]) -> list[Run]:
