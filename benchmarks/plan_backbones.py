@@ -1,9 +1,9 @@
-"""What five pairs of vision tower and language model cost on three machines, by `dragonfly plan`; writes the table of docs/backbones.md.
+"""What five pairs of vision tower and language model cost on three machines, by `dragonfly plan`; fills in docs/backbones.md.
 
 Run: python benchmarks/plan_backbones.py
 
-Nothing is downloaded and nothing runs on a GPU: the sizes below are those of the models' published config.json, on the model
-pages of the Hugging Face hub that their names give. Every figure is an estimate of `dragonfly plan`, whose command stands beside it.
+Nothing is downloaded and nothing runs on a GPU: the sizes below are those of the models' published config.json, on the
+pages of the Hugging Face hub that their names give. Every figure is an estimate of `dragonfly plan`; its command stands beside it.
 """
 
 from __future__ import annotations
@@ -64,6 +64,14 @@ MACHINES = {  # name -> options of all its plans, and those of its second stage
     "1 x 80 GB": ("--device A100-80GB", "--lora 16"),
     "8 x 80 GB": ("--device H100 --devices 8", "--zero 1"),
 }
+RELEASED = {  # what README.md's table says of memory
+    "nano": ("dragonfly plan nano --dtype float32", None),
+    "v1": ("dragonfly plan --preset v1-released", "dragonfly plan --preset v1-released --quantize int4"),
+    "v2": (
+        "dragonfly plan --preset v2-released --language-model meta-llama/Llama-3.1-8B-Instruct",
+        "dragonfly plan --preset v2-released --language-model meta-llama/Llama-3.1-8B-Instruct --quantize int4",
+    ),
+}
 WAYS = {"--lora 16 --quantize int4": "QLoRA", "--lora 16": "LoRA", "--zero 1": "all weights"}
 
 
@@ -90,7 +98,24 @@ def cell(command: str, folder: Path) -> dict[str, Any]:
     plan = planned(command, folder)
     time = plan["time"]
     found = {"command": command, "gb": round(plan["memory"]["needed_bytes"] / 1e9, 1), "fits": plan["fits"]}
-    return found | ({"hours": round(time["hours"], 1)} if "--train" in command else {"answers_per_second": time["answers_per_second"]})
+    return found | (
+        {"hours": round(time["hours"], 1)} if "--train" in command else {"answers_per_second": time["answers_per_second"]}
+    )
+
+
+def released(folder: Path) -> dict[str, Any]:
+    """Parameters, image tokens, and memory of an answer in GB: as it is, and with the language model in 4 bits."""
+    found = {}
+    for name, (command, four_bits) in RELEASED.items():
+        plan = planned(command, folder)
+        found[name] = {
+            "command": command,
+            "parameters": sum(plan["parameters"].values()),
+            "image_tokens": plan["num_image_tokens"],
+            "gb": round(plan["memory"]["needed_bytes"] / 1e9, 2),
+            "gb_int4": round(planned(four_bits, folder)["memory"]["needed_bytes"] / 1e9, 2) if four_bits else None,
+        }
+    return found
 
 
 def measure() -> dict[str, Any]:
@@ -100,6 +125,7 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_configs(folder)
+        weights = released(folder)
         for tower, language_model, preset in PAIRS:
             base = f"dragonfly plan --tower {tower} --language-model {language_model} --preset {preset}"
             whole = planned(base, folder)
@@ -115,7 +141,7 @@ def measure() -> dict[str, Any]:
                 {"tower": tower, "language_model": language_model, "preset": preset, "parameters": parameters}
                 | {"image_tokens": whole["num_image_tokens"], "machines": machines}
             )
-    return {**result_header(), "image_size": "1024x768", "estimate": True, "pairs": rows}
+    return {**result_header(), "image_size": "1024x768", "estimate": True, "released": weights, "pairs": rows}
 
 
 def render(result: dict[str, Any]) -> str:

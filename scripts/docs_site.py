@@ -19,7 +19,13 @@ API = {
     "Asking": ("dragonfly.inference", ["load", "Engine", "Answer", "EncodedImage"]),
     "Models": (
         "dragonfly.models",
-        ["DragonflyConfig", "DragonflyForConditionalGeneration", "DragonflyModel", "DragonflyProcessor", "DragonflyImageProcessor"],
+        [
+            "DragonflyConfig",
+            "DragonflyForConditionalGeneration",
+            "DragonflyModel",
+            "DragonflyProcessor",
+            "DragonflyImageProcessor",
+        ],
     ),
     "Geometry": ("dragonfly.vision", ["make_layout", "SubImageLayout", "EncoderSpec"]),
     "Planning": ("dragonfly.planning", ["ModelSize", "Answers", "Training", "plan_inference", "plan_training", "fit"]),
@@ -91,13 +97,15 @@ def spec_page() -> str:
     from dragonfly.vision.spec import NEEDS, EncoderSpec
 
     head = (
-        "# Encoder keys\n\nThe keys of an encoder: `model.KEY` in a recipe, `--set model.KEY=VALUE` on a command, `encoder` of a variant "
-        "in a study. Grids are (rows, cols)."
+        "# Encoder keys\n\nThe keys of an encoder: `model.KEY` in a recipe, `--set model.KEY=VALUE` on a command, `encoder` of a "
+        "variant in a study. Grids are (rows, cols)."
     )
     policies = "\n".join(f"- `{name}` looks at {'the ' if need == 'question' else ''}{need}" for name, need in NEEDS.items())
     parts = [head, *_sections(EncoderSpec, ""), f"## Policies\n\n{policies}", "## Presets"]
     for name, preset in PRESETS.items():
-        values = yaml.safe_dump(preset.spec.model_dump(mode="json", exclude_defaults=True), sort_keys=False, default_flow_style=None)
+        values = yaml.safe_dump(
+            preset.spec.model_dump(mode="json", exclude_defaults=True), sort_keys=False, default_flow_style=None
+        )
         parts.append(f"### {name}\n\nTower `{preset.tower}`.\n\n```yaml\n{values}```")
     return "\n\n".join(parts) + "\n"
 
