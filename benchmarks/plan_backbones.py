@@ -3,7 +3,7 @@
 Run: python benchmarks/plan_backbones.py
 
 Nothing is downloaded and nothing runs on a GPU: the sizes below are those of the models' published config.json, on the
-pages of the Hugging Face hub that their names give. Every figure is an estimate of `dragonfly plan`; its command stands beside it.
+pages of the Hugging Face hub that their names give. Every figure is an estimate of `dragonfly plan`, with its command beside it.
 """
 
 from __future__ import annotations
