@@ -92,7 +92,7 @@ def test_the_bundled_models_numbers_are_those_of_its_result_file():
     nano = result("nano")
     pages = shown(r"answers \*\*([\d.]+) %\*\* of (\d+) questions about (\d+) synthetic pages exactly, and ([\d.]+) % when")
     assert pages[1:3] == [nano["questions"], nano["pages"]]
-    expected = [round(100 * nano["accuracy"]["all"][name]["exact"], 1) for name in ("image", "empty page")]
+    expected = [round(100 * nano["accuracy"][name]["all"]["exact"], 1) for name in ("image", "empty page")]
     assert [pages[0], pages[3]] == expected
 
 
