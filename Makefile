@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow mutants mixins robustness compatibility lint lock structure clean
+.PHONY: demo nano test test-slow mutants mixins robustness compatibility lint lock docs dist structure clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -50,16 +50,29 @@ lint: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+# The documentation site, into build/site; a link or a name that leads nowhere fails. The reference is written from the code.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+# What a release uploads, into build/dist: built, checked, installed into an empty environment and asked.
+dist: $(VENV)/.installed
+	rm -rf build/dist
+	$(PYTHON) -m venv build/dist-tools
+	build/dist-tools/bin/python -m pip install --quiet --disable-pip-version-check build==1.6.1 twine==7.0.0
+	build/dist-tools/bin/python -m build --outdir build/dist
+	build/dist-tools/bin/python -m twine check --strict build/dist/*
+	scripts/try_wheel.sh build/dist/*.whl build/try $(BIN)/python
+
 # How far a reader travels, and what is done twice; beside what was measured before the redesign.
 structure: $(VENV)/.dev
 	$(BIN)/python benchmarks/structure.py --label after
 
-# The versions that CI runs: the newest of all that `.[dev]` brings which pyproject.toml allows. Not torch, which stands above, nor
+# The versions that CI runs: the newest of all that `.[dev,docs]` brings which pyproject.toml allows. Not torch, which stands above, nor
 # what comes with its CUDA build.
 lock:
 	rm -rf build/lock
 	$(MAKE) VENV=build/lock build/lock/.torch
-	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[dev,docs]'
 	build/lock/bin/python -m pip freeze --exclude dragonfly-vlm --exclude torch | grep -Ev '^(nvidia|cuda|triton)' > build/lock/pins
 	{ echo '# Written by `make lock`; pyproject.toml says what is allowed.'; cat build/lock/pins; } > requirements.lock
 
@@ -75,6 +88,10 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml requirements.lock
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) --constraint requirements.lock --editable '.[docs]'
 	@touch $@
 
 clean:

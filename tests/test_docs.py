@@ -116,3 +116,37 @@ def test_the_compatibility_page_is_what_its_result_file_says() -> None:
     assert script["render"](result) == (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     measured = [facts for facts in result["language_models"].values() if "refused" not in facts]
     assert len(measured) > 50 and max(facts["logits"] for facts in measured) < 1e-5 > max(facts["loss"] for facts in measured)
+
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+GENERATED = ("reference/", "notebooks/")  # by scripts/docs_site.py
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"^(```.*?^```|    .*?$)", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if "://" not in link and not link.startswith(GENERATED)]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_error_that_the_faq_answers_is_one_that_the_code_gives() -> None:
+    source = " ".join(
+        re.sub(r'"\s*\n\s*f?r?"', "", file.read_text(encoding="utf-8")) for file in (ROOT / "src" / "dragonfly").rglob("*.py")
+    )
+    quoted = re.findall(r"^## `(.+)`$", (ROOT / "docs" / "faq.md").read_text(encoding="utf-8"), re.MULTILINE)
+    others = {"command not found: dragonfly", "ModuleNotFoundError: No module named 'mpi4py'"}  # not ours
+    assert len(quoted) > 20 and others < set(quoted)
+    assert [message for message in quoted if message not in others and message not in source] == []
+
+
+def test_the_reference_has_every_command_key_and_preset() -> None:
+    from dragonfly.cli import app
+    from dragonfly.training import Recipe
+
+    site = runpy.run_path(str(ROOT / "scripts" / "docs_site.py"))
+    commands, recipe, encoder = site["cli_page"](), site["recipe_page"](), site["spec_page"]()
+    named = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    assert len(named) > 15 and all(f"## `dragonfly {name}`" in commands for name in named)
+    assert all(f"| `{key}` |" in recipe for key in Recipe.model_fields)
+    assert "| `data.train[].group_questions` | `int` | `1` |" in recipe and "| `lora.r` | `int` | `16` |" in recipe
+    assert all(f"### {name}\n" in encoder for name in PRESETS)

@@ -1,11 +1,11 @@
-"""Every command and every piece of Python in the README works as written, in a copy of the repository's examples."""
+"""What a newcomer reads is what happens: every block of README and tutorials runs as printed, or says why it is not run."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,43 +14,56 @@ from typing import Any
 
 import pytest
 
+from dragonfly.__main__ import main
+
+from .blocks import RUN, blocks, to_run
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    line.split("   #")[0].strip() for kind, block in BLOCKS if kind == "bash" for line in block.splitlines() if line.strip()
-]
-SNIPPETS = [block for kind, block in BLOCKS if kind == "python"]
+PAGES = {
+    name: ROOT / name for name in ("README.md", "docs/quickstart.md", "docs/ask.md", "docs/hardware.md", "docs/backbones.md")
+}
+"""Pages with blocks that a reader types. docs/backbones.md is run by tests/test_backbones.py, on tiny models."""
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clone")
-    shutil.copytree(ROOT / "examples", folder / "examples")
-    return folder
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path
 
 
-def _run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, input="", timeout=300, check=False)
+def run_python(snippet: str, folder: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    words = [sys.executable, "-W", "error", "-c", snippet]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command(command: str, clone: Path):
-    words = shlex.split(command)
-    assert words[0] == "dragonfly"
-    done = _run([sys.executable, "-m", "dragonfly", *words[1:]], clone)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "docs/backbones.md"])
+def test_every_block_runs_as_printed(name: str, clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    for block in to_run(PAGES[name]):
+        if block.kind == "python":
+            assert run_python(block.text, clone).strip()
+            continue
+        for words in block.commands:
+            monkeypatch.setattr(sys, "stdin", io.StringIO())
+            assert words[0] == "dragonfly", words
+            code = main(words[1:])
+            out, err = capsys.readouterr()
+            assert code == 0, (words, err)
+            assert block.shown is None or out.startswith(block.shown), (words, out)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("snippet", SNIPPETS)
-def test_python(snippet: str, clone: Path):
-    done = _run([sys.executable, "-W", "error", "-c", snippet], clone)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+@pytest.mark.parametrize("name", PAGES)
+def test_a_block_that_is_not_run_says_why(name: str):
+    typed = [block for block in blocks(PAGES[name]) if block.kind in RUN]
+    assert any(block.reason is None for block in typed)
+    assert all(len(block.reason.split()) > 2 for block in typed if block.reason is not None)
+    assert PAGES[name].read_text(encoding="utf-8").count("<!-- not run: ") == sum(block.reason is not None for block in typed)
 
 
 def test_the_readme_names_exactly_two_make_commands():
@@ -77,44 +90,23 @@ def shown(pattern: str) -> list[float]:
 
 def test_the_bundled_models_numbers_are_those_of_its_result_file():
     nano = result("nano")
-    pages = shown(
-        r"On (\d+) questions about (\d+) pages .*? \*\*([\d.]+) %\*\* exactly, ([\d.]+) % when .*? "
-        r"([\d.]+) % against ([\d.]+) %"
-    )
-    assert pages[:2] == [nano["questions"], nano["pages"]]
-    expected = [nano["accuracy"][name][part] for part in ("all", "fine detail") for name in ("image", "empty page")]
-    assert pages[2:] == [round(100 * cell["exact"], 1) for cell in expected]
+    pages = shown(r"answers \*\*([\d.]+) %\*\* of (\d+) questions about (\d+) synthetic pages exactly, and ([\d.]+) % when")
+    assert pages[1:3] == [nano["questions"], nano["pages"]]
+    expected = [round(100 * nano["accuracy"][name]["all"]["exact"], 1) for name in ("image", "empty page")]
+    assert [pages[0], pages[3]] == expected
 
 
-def test_the_numbers_of_the_rules_are_those_of_their_result_files():
-    trained = shown(
-        r"with all 24 high sub-images: ([\d.]+) %; with the 12 of most `detail`: ([\d.]+) %; "
-        r"with three that the question chooses: ([\d.]+) %, "
-        r"and \[([\d.]+) %\]\([^)]+\) where that variant was trained on as many questions as the others; - "
-        r"the 12 of the paper's `similarity`: ([\d.]+) %, of `centred`: ([\d.]+) %, at random: ([\d.]+) %; "
-        r"the paper's own baseline of 16 coarser ones: ([\d.]+) %"
-    )
-    variants, longer = result("lab/headline")["variants"], result("lab/same-questions")["variants"]["question-3"]
-    names = ("baseline-3", "detail", "question-3", "similarity", "centred", "random", "baseline-2")
-    of_variants = [variants[name] for name in names[:3]] + [longer] + [variants[name] for name in names[3:]]
-    assert trained == [round(100 * variant["scores"]["fine"]["value"], 1) for variant in of_variants]
-    assert all(len(variant["seeds"]) == 3 for variant in of_variants)
-    kept = shown(
-        r"in \[(\d+) %\]\([^)]+\) by `detail`, (\d+) % by `centred`, (\d+) % by `similarity`, (\d+) % by chance; "
-        r"among three of all 24 in \[(\d+) %\]\([^)]+\) by the question, where any choice can reach (\d+) %, "
-        r"and (\d+) % by chance"
-    )
-    of_regions = kept_of_three("recall-sparse", "detail", "centred", "similarity", "random (exact)")
-    assert kept == of_regions + kept_of_three("recall-nano-pages", "question", "oracle", "random (exact)")
-    crowded = shown(r"the question keeps it in (\d+) %, all other policies in (\d+) % to (\d+) %, chance in (\d+) %")
-    others = kept_of_three("recall-crowded", "similarity", "centred", "detail", "residual", "uniform")
-    first, last = kept_of_three("recall-crowded", "question", "random (exact)")
-    assert crowded == [first, min(others), max(others), last]
-    real = shown(r"`residual` keeps (\d+) %, the question (\d+) %, `similarity` (\d+) %, chance (\d+) %")
-    assert real == kept_of_three("recall-receipts", "residual", "question", "similarity", "random (exact)")
+def test_the_table_of_models_is_what_was_planned():
+    planned = result("plan_backbones")["released"]
+    cells = re.findall(r"\| ([\d.]+) [BM] \| ([\d.]+) GB(?:, ([\d.]+) GB with `--quantize int4`)? \|", README)
+    expected = []
+    for name, unit in (("nano", 1e6), ("v1", 1e9), ("v2", 1e9)):
+        one = planned[name]
+        memory = [f"{one['gb']:.2f}"] if name == "nano" else [f"{one['gb']:.1f}"]
+        expected.append((f"{one['parameters'] / unit:.1f}", *memory, f"{one['gb_int4']:.1f}" if one["gb_int4"] else ""))
+    assert cells == expected
+    assert re.findall(r"([\d,]+) tokens each", README) == [f"{planned[name]['image_tokens']:,}" for name in ("v1", "v2")]
 
 
-def kept_of_three(name: str, *policies: str) -> list[int]:
-    """How often, in whole percent, three sub-images kept by each of these policies hold the evidence."""
-    three = result(f"lab/{name}")["recall"]["3"]
-    return [round(100 * three[policy]["recall"]["value"]) for policy in policies]
+def test_it_fits_two_screens():
+    assert len(README.splitlines()) <= 135

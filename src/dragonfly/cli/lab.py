@@ -193,17 +193,20 @@ def findings(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("docs/findings.md"),
 ) -> int:
     """
-    Write the page of findings anew from result files.
+    Write the page of findings anew from result files, and the detail behind it (`-detail`) beside it.
 
     Examples:
 
       dragonfly lab findings benchmarks/results/lab -o docs/findings.md
     """
     from dragonfly.files import write_text
-    from dragonfly.research.lab.findings import page
+    from dragonfly.research.lab.findings import answers, page
 
-    write_text(output, page(results))
-    common.say(f"findings: {output}")
+    detail = output.with_stem(f"{output.stem}-detail")
+    short, long = answers(results), page(results)
+    write_text(output, short)
+    write_text(detail, long)
+    common.say(f"findings: {output}, {detail}")
     return 0
 
 

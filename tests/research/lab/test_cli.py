@@ -56,7 +56,8 @@ def test_studies_are_listed_with_their_command(run: Run):  # noqa: F811
 def test_findings_are_written(run: Run, tmp_path: Path):  # noqa: F811
     target = tmp_path / "findings.md"
     assert run("lab", "findings", tmp_path / "none", "-o", target).code == 0
-    assert target.read_text().startswith("# Findings")
+    assert target.read_text().startswith("# Findings\n")
+    assert (tmp_path / "findings-detail.md").read_text().startswith("# Findings in detail\n")
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dragonfly.research.lab.findings import page
+from dragonfly.research.lab.findings import answers, page
 from dragonfly.research.lab.study import shipped_studies
 from tests.conftest import ROOT
 from tests.research.lab.test_conclusions import CONCLUSION, result
@@ -24,9 +25,27 @@ def write(folder: Path, name: str, content: dict[str, Any]) -> None:
     (folder / name).write_text(json.dumps(content))
 
 
-def test_the_committed_page_is_the_one_that_the_results_give():
-    found = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    assert found == page(RESULTS), "write it again: dragonfly lab findings"
+@pytest.mark.parametrize(("name", "make"), [("findings", answers), ("findings-detail", page)])
+def test_the_committed_pages_are_those_that_the_results_give(name: str, make: Callable[[Path], str]):
+    found = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    assert found == make(RESULTS), "write it again: dragonfly lab findings"
+
+
+def test_the_short_page_says_of_a_difference_what_its_test_says(tmp_path: Path):
+    for name in ("headline", "same-questions"):
+        write(tmp_path, f"{name}.json", json.loads((RESULTS / f"{name}.json").read_text()))
+    before = answers(tmp_path)
+    assert "+0.4 points, not significant, p 0.66" in before and "| 12 of most `detail` | 66.7 % |" in before
+    changed = json.loads((RESULTS / "headline.json").read_text())
+    for one in changed["tests"]:
+        if (one["variant"], one["over"], one["measure"]) == ("detail", "baseline-3", "fine"):
+            one.update(value=0.05, p=0.002, consistent=True)
+    write(tmp_path, "headline.json", changed)
+    assert "+5.0 points, significant, p 0.002" in answers(tmp_path)
+
+
+def test_the_short_page_answers_only_what_has_results(tmp_path: Path):
+    assert "## What is not answered" in answers(tmp_path) and "## Which sub-images" not in answers(tmp_path)
 
 
 def test_without_results_every_study_is_named_as_not_run(tmp_path: Path):

@@ -1,24 +1,29 @@
-"""docs/findings.md from committed result files: every number on the page is in the result file that its section names.
+"""docs/findings.md and docs/findings-detail.md from committed result files: every number is in the file that its section names.
 
-The page depends on the result files and the shipped studies alone, so a test writes it again and compares.
+The pages depend on the result files and the shipped studies alone, so a test writes them again and compares. The sentences of the
+short page stand in findings.md.jinja; what they say of a difference (size, significance) is filled in from its test.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, StrictUndefined
+
 from dragonfly.evaluation.report.tables import as_table
 
-from .conclusions import display_scale
+from .conclusions import ALPHA, display_scale
 from .report import curve_rows, recall_rows, report, tower_rows
 from .study import Study, shipped_studies
 
-HEAD = """# Findings
+HEAD = """# Findings in detail
 
-`dragonfly lab findings` writes this page from the result files in `benchmarks/results/lab`. Each section is one study of
+[Findings](findings.md) gives the answers on one page. `dragonfly lab findings` writes both from the result files in
+`benchmarks/results/lab`. Each section is one study of
 `src/dragonfly/research/lab/specs`, and says what may and may not be concluded from it. The test images are synthetic documents
 unless a section names others, and the model is small: these are the paper's questions in miniature, not its numbers."""
 
@@ -34,8 +39,51 @@ Some questions of the paper need data under an agreement, a paid model or a seco
 - Selection within pretraining (open question 3): the paper itself has no setting for it."""
 
 
+def answers(results: Path) -> str:
+    """The short page as Markdown: a section per question whose results are in the folder.
+
+    Raises:
+        ValueError: for a file that is not a result of the lab.
+    """
+    found = {Path(file).stem: one for file, one in _read(results)}
+    measure = {
+        name: next(iter(next(iter(one["variants"].values()))["scores"]), "") for name, one in found.items() if one.get("variants")
+    }
+
+    def score(study: str, variant: str, of: str | None = None) -> dict[str, Any]:
+        return found[study]["variants"][variant]["scores"][of or measure[study]]
+
+    def number(study: str, of: str | None = None) -> str:
+        return f"{score(study, next(iter(found[study]['variants'])), of)['n']:,}"
+
+    def test(study: str, variant: str, over: str, of_measure: str | None = None, of: str = "") -> str:
+        """`+0.4 points, not significant, p 0.66`; `of` adds what it is above or below."""
+        tests = found[study]["tests"]
+        (one,) = [
+            one for one in tests if (one["variant"], one["over"], one["measure"]) == (variant, over, of_measure or measure[study])
+        ]
+        points, p = 100 * one["value"], one["p"]
+        if of == "above random":  # the study tests random against the policy
+            points = -points
+        significant = "significant" if p < ALPHA and one["consistent"] else "not significant"
+        return f"{points:+.1f} points{f' {of}' if of else ''}, {significant}, p {p:.2g}"
+
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, autoescape=False)
+    template = environment.from_string(files(__package__ or "").joinpath("findings.md.jinja").read_text(encoding="utf-8"))
+    text = template.render(
+        have=lambda *names: all(name in found for name in names),
+        of=lambda study, variant, of=None: f"{100 * score(study, variant, of)['value']:.1f} %",
+        n=number,
+        test=test,
+        questions=lambda name: f"{found[name]['data']['questions']:,}",
+        kept=lambda name, policy: f"{100 * found[name]['recall']['3'][policy]['recall']['value']:.0f} %",
+        pointing=lambda name, key: f"{100 * found[name]['pointing'][key]:.0f} % of {found[name]['pointing']['n']} questions",
+    )
+    return f"{text.rstrip()}\n"
+
+
 def page(results: Path) -> str:
-    """The page as Markdown. ValueError for a file that is not a result of the lab, or two results of one study."""
+    """The long page as Markdown. ValueError for a file that is not a result of the lab, or two results of one study."""
     found = dict(_read(results))
     studies = [name for name in shipped_studies() if not name.startswith("full/")]
     done: dict[str, str] = {}
