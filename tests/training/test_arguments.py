@@ -38,7 +38,7 @@ def test_zero_2_with_several_batches_per_step_is_refused(tmp_path: Path, deepspe
 def test_zero_3_is_refused(tmp_path: Path, deepspeed: None) -> None:
     (tmp_path / "own.json").write_text('{"zero_optimization": {"stage": 3}}')
     recipe = Recipe.model_validate(small.values(tmp_path, deepspeed=str(tmp_path / "own.json")))
-    with pytest.raises(ValueError, match=r"ZeRO stage 3 is not supported.*use zero1, or FSDP2"):
+    with pytest.raises(ValueError, match=r"ZeRO stage 3 is not supported.*use deepspeed=null fsdp=true"):
         training_arguments(recipe, 10)
 
 

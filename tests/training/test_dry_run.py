@@ -54,7 +54,7 @@ def test_the_ten_recipes_have_lines_for_1_8_and_32_gpus_that_pass_the_batch_arit
             batch = Recipe.load(name, overrides).batch
             rows = batch.per_device_for(processes) * batch.accumulation_for(processes) * processes
             assert rows == batch.global_size == (32 if processes == 32 and paper == 16 else paper)
-    with pytest.raises(ValueError, match="a step of batch.global_size 16 has no row for each of 32 processes"):
+    with pytest.raises(ValueError, match=r"a step of batch\.global_size 16 has no row for each of 32 processes"):
         Recipe.load("general/stage2-v1").batch.accumulation_for(32)
 
 
@@ -81,8 +81,8 @@ def test_a_dry_run_says_what_a_run_would_refuse(tmp_path: Path, run: Run) -> Non
     for change, fault in (
         ("batch.global_size=3", "batch.global_size 3 is not batch.per_device"),
         (f"data={tmp_path / 'nothing.json'}", "nothing.json"),
-        ("data.max_length=8", "the labels are not as they should be"),
-        ("init_from.checkpoint=nowhere/else", "nowhere/else"),
+        ("data.max_length=8", "max_length is 8; raise it"),
+        ("init_from.checkpoint=./nowhere", "./nowhere"),
     ):
         done = run("train", tmp_path / "small.yaml", "--dry-run", "--processes", "2", change)
         assert done.code == 2 and fault in done.err and done.err.count("\n") == 1, done.err

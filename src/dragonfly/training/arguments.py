@@ -119,6 +119,10 @@ def _check_stage(file: Path, accumulation: int) -> None:
             "raise batch.per_device until there is one, or take deepspeed=zero1"
         )
     if stage == 3:
-        # It gathers weights at every call of a module, and a process without images calls the projector less often; a
-        # trial of two processes did not end. Until that is understood a refusal is better than a cluster that waits.
-        raise ValueError("ZeRO stage 3 is not supported: a trial with two processes did not end; use zero1, or FSDP2")
+        # Two processes, DeepSpeed 0.19.8, CPUs: rows with images alone give the numbers of one process. Where one process has
+        # a batch without images, it waits in the tower for weights while the other waits for gradients, for ever. FSDP2 does
+        # the same work and ends.
+        raise ValueError(
+            "ZeRO stage 3 is not supported: where one process has images in a batch and another has none, the run never ends; "
+            "use deepspeed=null fsdp=true, which shares out the same, or deepspeed=zero1"
+        )
