@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow mutants mixins robustness compatibility lint lock docs dist structure clean
+.PHONY: demo nano test test-slow mutants mixins robustness compatibility fsdp-parity lint lock docs dist structure clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -26,6 +26,8 @@ test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m slow
 	$(PIP) --no-deps --upgrade --target build/torchao torchao==0.18.0 # apart: transformers imports it wherever it is installed
 	PYTHONPATH=build/torchao $(BIN)/python -m pytest -q tests/inference/test_quantization.py
+	$(PIP) --no-deps --upgrade --target build/bitsandbytes bitsandbytes==0.50.2 # apart likewise; the extra `qlora`
+	PYTHONPATH=build/bitsandbytes $(BIN)/python -m pytest -q tests/training/test_qlora.py
 	NEWEST=$(BIN)/python scripts/test_floor.sh build/floor -q -m "not slow"
 
 # How many of 300 small faults the tests notice. Reported, never a gate.
@@ -43,6 +45,10 @@ robustness: $(VENV)/.dev
 # transformers' own test mixins on our classes, from the source distribution of the installed version: no failure without a reason.
 mixins: $(VENV)/.dev
 	$(BIN)/python benchmarks/mixins.py
+
+# FSDP2 on two processes beside one process, 20 steps in float32 on the CPU; writes benchmarks/results/fsdp2_parity.json.
+fsdp-parity: $(VENV)/.dev
+	$(BIN)/python benchmarks/fsdp2_parity.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -38,7 +38,7 @@ def test_zero_2_with_several_batches_per_step_is_refused(tmp_path: Path, deepspe
 def test_zero_3_is_refused(tmp_path: Path, deepspeed: None) -> None:
     (tmp_path / "own.json").write_text('{"zero_optimization": {"stage": 3}}')
     recipe = Recipe.model_validate(small.values(tmp_path, deepspeed=str(tmp_path / "own.json")))
-    with pytest.raises(ValueError, match=r"ZeRO stage 3 is not supported.*use zero1, or FSDP2"):
+    with pytest.raises(ValueError, match=r"ZeRO stage 3 is not supported.*use deepspeed=null fsdp=true"):
         training_arguments(recipe, 10)
 
 
@@ -51,10 +51,10 @@ def test_the_shipped_deepspeed_files_and_ones_own_are_found(tmp_path: Path, deep
     assert deepspeed_file(str(own)) == own
 
 
-def test_without_deepspeed_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_deepspeed_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     with pytest.raises(ValueError, match=r"asks for DeepSpeed \(zero1\), which is not installed: .*deepspeed=null"):
-        deepspeed_file("zero1")
+        training_arguments(Recipe.model_validate(small.values(tmp_path, deepspeed="zero1")), 10)
 
 
 def test_without_its_extra_training_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

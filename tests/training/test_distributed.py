@@ -4,10 +4,7 @@ Tolerance: sums over two processes are added in another order, so equal to 1e-5 
 """
 
 import json
-import os
-import socket
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dragonfly.config import dump
+import dragonfly
 from dragonfly.training import run
 from tests import tiny
 from tests.training import small
+from tests.training.launch import torchrun
 
 pytestmark = pytest.mark.slow
 
 CPU_ZERO = {"train_batch_size": "auto", "train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto"}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def torchrun(folder: Path, name: str, processes: int = 2, **changes: Any) -> Path:
-    """`torchrun -m dragonfly train` on a written recipe."""
-    recipe = small.recipe(folder, output=str(folder / name), **changes)
-    (folder / f"{name}.yaml").write_text(dump(recipe))
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--master-port={free_port()}"]
-    command += ["-m", "dragonfly", "train", str(folder / f"{name}.yaml")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DRAGONFLY_DEBUG": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=550, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return folder / name
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +83,18 @@ def test_zero_gives_the_numbers_of_one_process(shared: Path, single: Path, stage
     assert_equal(torchrun(shared, f"zero{stage}", deepspeed=str(config), **changes), single)
 
 
+def test_fsdp_gives_the_numbers_of_one_process_resumes_and_leaves_an_ordinary_model(shared: Path, single: Path) -> None:
+    """The rows without images fall to one process alone in some steps: all must gather the shards in one order."""
+    changes = {**options(), "fsdp": True, "save": {"every": 2}}
+    output = torchrun(shared, "fsdp", **changes)
+    assert_equal(output, single)
+    assert dragonfly.load(output).ask(tiny.image(), "what?", max_new_tokens=1).finish == "length"
+    shutil.rmtree(output / "checkpoint-4")
+    for name in ("dragonfly.json", "model.safetensors"):
+        (output / name).unlink()
+    assert_equal(torchrun(shared, "fsdp", **changes), single)
+
+
 def test_a_process_whose_batches_are_all_text_does_not_hang(shared: Path) -> None:
     rows = json.loads((shared / "data" / "rows.json").read_text())
     with_images, text = [row for row in rows if "image" in row], [row for row in rows if "image" not in row]
@@ -116,8 +108,6 @@ def test_a_process_whose_batches_are_all_text_does_not_hang(shared: Path) -> Non
 
 
 def test_a_run_of_two_processes_resumes(shared: Path, single: Path) -> None:
-    import shutil
-
     output = torchrun(shared, "resumed", save={"every": 2}, **options())
     shutil.rmtree(output / "checkpoint-4")
     for name in ("dragonfly.json", "model.safetensors"):

@@ -77,8 +77,13 @@ def test_the_batch_agrees_with_the_processes_or_names_its_three_numbers() -> Non
         Batch(global_size=64, per_device=3).accumulation_for(8)
     with pytest.raises(ValueError, match=r"global_size 64 is not batch.per_device 4 x batch.accumulation 2 x 4 processes;"):
         Batch(global_size=64, per_device=4, accumulation=2).accumulation_for(4)
-    with pytest.raises(ValueError, match=r"global_size 4 is not batch.per_device 8 x 1 processes"):
-        Batch(global_size=4, per_device=8).accumulation_for(1)
+    shared = Batch(global_size=64, per_device=4)
+    assert (shared.per_device_for(32), shared.accumulation_for(32)) == (2, 1)
+    assert Batch(global_size=4, per_device=8).per_device_for(1) == 4
+    with pytest.raises(ValueError, match=r"global_size 4 has no row for each of 8 processes; start 4 or fewer"):
+        Batch(global_size=4).accumulation_for(8)
+    with pytest.raises(ValueError, match=r"global_size 4 is not batch.per_device 8 x batch.accumulation 1 x 1 processes"):
+        Batch(global_size=4, per_device=8, accumulation=1).accumulation_for(1)
 
 
 def test_the_papers_numbers() -> None:

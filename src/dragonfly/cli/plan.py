@@ -183,6 +183,22 @@ def _model_of_recipe(recipe: Any, model: str | None, preset: str | None, tower: 
     return found.with_spec(spec_of(encoder_for(options, found.spec.to_dict())))
 
 
+def plan_of_recipe(recipe: Any, devices: int, text_tokens: int, rows: float, device: str | None) -> Any:
+    """A `planning.Plan` of training `rows` rows by a recipe on so many devices; without a name, devices of its `peak_flops`."""
+    from dragonfly.planning import Device, Training, plan_training
+
+    card = _device(device, None)
+    if card is None and recipe.peak_flops is not None:
+        card = Device("the recipe's device", None, recipe.peak_flops, None)
+    work = Training(**_of_recipe(recipe, {"image_size": (768, 1024), "text_tokens": text_tokens}, devices))
+    return plan_training(_model_of_recipe(recipe, None, None, None, None), work, device=card, samples=rows)
+
+
+def memory_and_hours(planned: Any) -> dict[str, str]:
+    """A plan in a few lines, by what they are of."""
+    return {f"memory of one device, {planned.memory.peak_moment}": f"{_gigabytes(planned.needed)} GB", **_verdict(planned)}
+
+
 def _bundled() -> str:
     from importlib.resources import files
 
@@ -200,7 +216,7 @@ def show(planned: Any, fitting: Any = None) -> None:
     head = ["level", "grid (rows x cols)", "sub-images", "encoded", "kept", "tokens each"]
     typer.echo(f"An image of {width} x {height}")
     common.print_table(None, [head, *levels])
-    _facts(
+    print_facts(
         {
             "encoder passes": f"{cost.num_encoded:,}",
             "image tokens, separators included": f"{cost.num_image_tokens:,}",
@@ -219,9 +235,9 @@ def show(planned: Any, fitting: Any = None) -> None:
     held += [["the device's own context", _gigabytes(planned.device.context)]] if planned.device else []
     typer.echo(f"\n{kind}, batch {work.batch}: memory of one device at its fullest ({planned.memory.peak_moment}), an estimate")
     common.print_table(None, [["held by", "GB"], *held, ["together", _gigabytes(planned.needed)]])
-    _facts(_verdict(planned))
+    print_facts(_verdict(planned))
     if fitting is not None:
-        _facts(_fitting(fitting, work.batch))
+        print_facts(_fitting(fitting, work.batch))
     for note in planned.notes:
         common.say(f"note: {note}")
 
@@ -259,7 +275,7 @@ def _fitting(found: Any, batch: int) -> dict[str, str]:
     return facts
 
 
-def _facts(facts: dict[str, str]) -> None:
+def print_facts(facts: dict[str, str]) -> None:
     typer.echo()
     for name, value in facts.items():
         typer.echo(f"  {name:<36} {value}")

@@ -25,6 +25,13 @@ def train(
     ] = None,
     columns: own_data.Columns = None,
     image_root: own_data.ImageRoot = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look at data, labels, batch, memory and hours; train and write nothing.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Of --dry-run: on so many processes; torchrun's if not given.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Of --dry-run: on such devices: H100, L4, RTX-4090, ...")] = None,
 ) -> int:
     """
     Train one stage. Interrupted, it resumes from its last complete checkpoint when started again.
@@ -36,6 +43,8 @@ def train(
       dragonfly train lora init_from.checkpoint=./dragonfly-v1 data.train='[{name: mine, path: rows.json}]' output=./mine
 
       torchrun --nproc-per-node 8 -m dragonfly train general/stage1-v1
+
+      dragonfly train general/stage2-v1 --dry-run --processes 32 --device H100 batch.global_size=32
     """
     import torch
 
@@ -46,6 +55,10 @@ def train(
     chosen = Recipe.load(recipe, changes, hooks=HOOKS)
     if data is not None and first_process():
         own_data.show_understood(chosen)
+    if dry_run:
+        return _dry_run(chosen, processes or int(os.environ.get("WORLD_SIZE", "1")), device)
+    if processes is not None or device is not None:
+        raise ValueError("--processes and --device are for --dry-run; how many processes train is what torchrun is told")
     common.log_to_terminal()
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where it is installed, warns of what is no fault
@@ -59,6 +72,36 @@ def train(
 
 def first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
+
+
+def _dry_run(recipe: Any, processes: int, device: str | None) -> int:
+    """Print what is known of a stage before it is trained."""
+    from dragonfly.cli.plan import memory_and_hours, plan_of_recipe, print_facts
+    from dragonfly.training.dry_run import dry_run
+
+    _score_of(recipe)  # a fault of the task that looks for the best checkpoint
+    found = dry_run(recipe, processes)
+    if not first_process():
+        return 0
+    batch = recipe.batch.global_size
+    facts = {"recipe": recipe.name, "begins with": f"what {found.after} trains, its parts for now"} if found.after else {}
+    facts |= {"resumes from": str(found.resumes)} if found.resumes else {}
+    for name, labels in found.labels.items():
+        facts[f"labels of {name}"] = "{rows} rows checked, {trained} of {tokens} tokens trained".format(**labels)
+    rows = f"{batch} rows = {found.per_device} at once x {found.accumulation} x {processes} processes"
+    facts |= {"a step": rows, "steps": f"{found.steps:,}"}
+    try:
+        if found.text_tokens is None:
+            raise ValueError(f"objective '{recipe.objective.name}' has no rows of tokens")
+        planned = plan_of_recipe(found.recipe, processes, found.text_tokens, found.steps * batch, device)
+        facts[f"rows, as those checked: {found.text_tokens} tokens besides"] = "one image of 1024x768"
+        facts |= memory_and_hours(planned)
+    except ValueError as error:
+        facts["memory and hours"] = f"not planned: {error}"
+    common.show(found.data)
+    print_facts(facts)
+    common.say("dry run: nothing was trained, nothing was written")
+    return 0
 
 
 def _score_of(recipe: Any) -> Any:

@@ -7,7 +7,6 @@ import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -26,12 +25,11 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
     _check_installed()
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     optim, on_gpu = recipe.optim, torch.cuda.is_available()
-    rest: dict[str, Any] = {}
-    accumulation = recipe.batch.accumulation_for(world_size)
+    accumulation = batches_per_step(recipe, world_size)
+    rest = fsdp_arguments(recipe.fsdp, world_size)
     if recipe.deepspeed is not None:
+        _check_deepspeed_installed(recipe.deepspeed)
         rest["deepspeed"] = str(deepspeed_file(recipe.deepspeed))
-        _check_stage(rest["deepspeed"], accumulation)
-    rest |= fsdp_arguments(recipe.fsdp, world_size)
     if world_size > 1:
         rest["ddp_backend"] = "nccl" if on_gpu else "gloo"
     return TrainingArguments(
@@ -72,6 +70,15 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
     )
 
 
+def batches_per_step(recipe: Recipe, world_size: int) -> int:
+    """Batches of an optimiser step on each of so many processes. ValueError where batch or sharding does not fit their number."""
+    accumulation = recipe.batch.accumulation_for(world_size)
+    fsdp_arguments(recipe.fsdp, world_size)
+    if recipe.deepspeed is not None:
+        _check_stage(deepspeed_file(recipe.deepspeed), accumulation)
+    return accumulation
+
+
 def _check_installed() -> None:
     """ValueError in one line where the packages of the extra `train` are missing; else the Trainer's own traceback tells."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
@@ -84,12 +91,16 @@ def warmup_steps(warmup: float, steps: int) -> int:
 
 
 def deepspeed_file(name: str) -> Path:
-    """A DeepSpeed configuration: a shipped one by name, or a path. ValueError where there is neither, or no DeepSpeed."""
+    """A DeepSpeed configuration: a shipped one by name, or a path. ValueError where there is neither."""
     shipped = RECIPES / "deepspeed" / f"{name}.json"
     path = shipped if shipped.is_file() else Path(name)
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in shipped.parent.glob("*.json")))
         raise ValueError(f"deepspeed {name!r} is neither a file nor one of: {known}")
+    return path
+
+
+def _check_deepspeed_installed(name: str) -> None:
     try:
         import deepspeed  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -97,12 +108,11 @@ def deepspeed_file(name: str) -> Path:
             f"the recipe asks for DeepSpeed ({name}), which is not installed: {install_advice('cluster')}, "
             "or run on one device with deepspeed=null"
         ) from None
-    return path
 
 
-def _check_stage(file: str, accumulation: int) -> None:
+def _check_stage(file: Path, accumulation: int) -> None:
     """Refuse what DeepSpeed would do wrong, silently or later."""
-    stage = json.loads(Path(file).read_text(encoding="utf-8")).get("zero_optimization", {}).get("stage", 0)
+    stage = json.loads(file.read_text(encoding="utf-8")).get("zero_optimization", {}).get("stage", 0)
     if stage == 2 and accumulation > 1:
         # Measured with DeepSpeed 0.19.8: the gradients of all but a step's last batch are partly lost
         # (https://github.com/deepspeedai/DeepSpeed/issues/7718). One batch per step is right; so are stages 1 and 3.
@@ -111,6 +121,10 @@ def _check_stage(file: str, accumulation: int) -> None:
             "raise batch.per_device until there is one, or take deepspeed=zero1"
         )
     if stage == 3:
-        # It gathers weights at every call of a module, and a process without images calls the projector less often; a
-        # trial of two processes did not end. Until that is understood a refusal is better than a cluster that waits.
-        raise ValueError("ZeRO stage 3 is not supported: a trial with two processes did not end; use zero1, or FSDP2")
+        # Two processes, DeepSpeed 0.19.8, CPUs: rows with images alone give the numbers of one process. Where one process has
+        # a batch without images, it waits in the tower for weights while the other waits for gradients, for ever. FSDP2 does
+        # the same work and ends.
+        raise ValueError(
+            "ZeRO stage 3 is not supported: where one process has images in a batch and another has none, the run never ends; "
+            "use deepspeed=null fsdp=true, which shares out the same, or deepspeed=zero1"
+        )

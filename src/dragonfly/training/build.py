@@ -100,7 +100,7 @@ def _loaded_model(recipe: Recipe, checkpoint: str, processor: DragonflyProcessor
     config.encoder = processor.image_processor.encoder
     config.preset = recipe.model.preset or config.preset
     if recipe.lora is not None and recipe.lora.quantize:
-        options["quantization_config"] = four_bits()
+        options["quantization_config"] = four_bits(recipe.precision)
     return DragonflyForConditionalGeneration.from_pretrained(existing(checkpoint), config=config, **options)
 
 
@@ -143,21 +143,22 @@ def warn_of_stale_query_projection(model: DragonflyForConditionalGeneration) -> 
         )
 
 
-def four_bits() -> Any:
+def four_bits(precision: str) -> Any:
     """The language model in 4 bits (NF4), tower, projector and head as they are. ValueError where that cannot run."""
     try:
         import bitsandbytes  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise ValueError("lora.quantize needs bitsandbytes; install it, or set lora.quantize=false") from None
-    if not torch.cuda.is_available():
-        raise ValueError("lora.quantize needs a CUDA device; set lora.quantize=false")
+        raise ValueError(
+            "lora.quantize needs bitsandbytes: pip install 'dragonfly-vlm[qlora]', or set lora.quantize=false"
+        ) from None
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=torch.bfloat16,
-        llm_int8_skip_modules=["vision_tower", "multi_modal_projector", "lm_head"],
+        bnb_4bit_compute_dtype=DTYPES[precision],
+        # By their full names: a part is found by how a module's name begins, or ends.
+        llm_int8_skip_modules=["model.vision_tower", "model.multi_modal_projector", "lm_head"],
     )
 
 

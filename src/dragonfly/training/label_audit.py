@@ -15,7 +15,8 @@ SHOWN = 5
 def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], processor: Any) -> dict[str, dict[str, int]]:
     """Encode the first `data.audit` rows of each source and look each over, alone and in padded batches.
 
-    Returns for each source its rows, tokens and trained tokens. Nothing where the objective's examples have no token labels.
+    Returns for each source its rows, tokens, those that stand for images, and trained ones. Nothing where the objective's
+    examples have no token labels.
     ValueError naming source, row and fault.
     """
     if recipe.objective_hook.examples is None:
@@ -40,6 +41,7 @@ def audit_labels(recipe: Recipe, sources: Mapping[str, Sequence[Sample]], proces
         report[name] = {
             "rows": len(examples),
             "tokens": sum(len(example["input_ids"]) for example in examples),
+            "image_tokens": sum(sum(tokens) for tokens in promised),
             "trained": sum(int((example["labels"] >= 0).sum()) for example in examples),
         }
     if faults:

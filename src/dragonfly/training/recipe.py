@@ -336,4 +336,4 @@ def shipped_recipes() -> list[str]:
 
 
 def _shipped() -> dict[str, Path]:
-    return {name: file for name, file in shipped_files(RECIPES).items() if not name.startswith("accelerate/")}
+    return shipped_files(RECIPES)

@@ -61,7 +61,7 @@ class Batch(Config):
 class Lora(Config):
     """A PEFT adapter on the modules whose names match the regular expression `targets`.
 
-    `quantize` loads the language model in 4 bits (QLoRA), which needs bitsandbytes and CUDA.
+    `quantize` loads the language model in 4 bits (QLoRA) by bitsandbytes: pip install 'dragonfly-vlm[qlora]'.
     """
 
     r: int = Field(default=16, gt=0)
