@@ -15,10 +15,11 @@ TARGET = Path(__file__).parents[1] / "docs" / "curation-sources.md"
 
 _HEAD = """# Data sets that curation reads
 
-Written by `scripts/list_sources.py` from `dragonfly.curation.sources`; change the entries there. Get a data set where it is published, on
-its terms, and give its folder to a mix (`paths.NAME=FOLDER`); `dragonfly curate MIX --download` fetches those that are open and on the
-Hugging Face hub. "Paper" is arXiv 2406.00977. A count that the paper does not give is the data set's own, rounded where its page rounds;
-rows are what a reader yields. "Not confirmed" and "not checked" mark what we could not compare with the data set's own files or page.
+Written by `scripts/list_sources.py` from `dragonfly.curation.sources`; change the entries there. Get a data set where it is
+published, on its terms, and give its folder to a mix (`paths.NAME=FOLDER`); `dragonfly curate MIX --download` fetches those
+that are open and on the Hugging Face hub. "Paper" is arXiv 2406.00977. A count that the paper does not give is the data set's
+own, rounded where its page rounds; rows are what a reader yields. "Not confirmed" and "not checked" mark what we could not
+compare with the data set's own files or page.
 
 | name | form | domain | rows in the paper | rows published | access | size | licence |
 | --- | --- | --- | --- | --- | --- | --- | --- |
