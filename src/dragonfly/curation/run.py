@@ -95,7 +95,8 @@ def run_steps(
             "options": dict(options),
         }
         if name == "leak":
-            places = [Path(folders.get(entry.removeprefix(TEST), entry)) for entry in options["against"]]
+            against: Sequence[str] = options["against"]
+            places = [Path(folders.get(entry.removeprefix(TEST), entry)) for entry in against]
             description["files"] = [_listing(place) for place in places if place.exists()]
         table = stages.run(
             name, description, lambda target, before, name=name, options=options: STEPS[name](before, target, job, **options)
