@@ -15,13 +15,14 @@ TARGET = Path(__file__).parents[1] / "docs" / "curation-sources.md"
 
 _HEAD = """# Data sets that curation reads
 
-Written by `scripts/list_sources.py` from `dragonfly.curation.sources`; change the entries there. Nothing is downloaded: get a
-data set where it is published, on its terms, and give its folder to a mix (`paths.NAME=FOLDER`). "Paper" is arXiv 2406.00977.
-A count that the paper does not give is the data set's own, rounded where its page rounds. "Not confirmed" marks what we could
-not check against the data set's own files or page.
+Written by `scripts/list_sources.py` from `dragonfly.curation.sources`; change the entries there. Get a data set where it is
+published, on its terms, and give its folder to a mix (`paths.NAME=FOLDER`); `dragonfly curate MIX --download` fetches those
+that are open and on the Hugging Face hub. "Paper" is arXiv 2406.00977. A count that the paper does not give is the data set's
+own, rounded where its page rounds; rows are what a reader yields. "Not confirmed" and "not checked" mark what we could not
+compare with the data set's own files or page.
 
-| name | form | domain | rows in the paper | rows published | licence |
-| --- | --- | --- | --- | --- | --- |
+| name | form | domain | rows in the paper | rows published | access | size | licence |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -39,6 +40,8 @@ def _line(source: Source) -> str:
         source.domain,
         _count(source.paper_rows),
         _count(source.published_rows),
+        source.access.terms + (" (hub)" if source.access.downloads else ""),
+        source.access.size,
     )
     return f"| {' | '.join((*cells, source.licence))} |\n"
 
@@ -46,7 +49,12 @@ def _line(source: Source) -> str:
 def _section(source: Source) -> str:
     counts = [f"Paper: {source.paper_place}."] if source.paper_place else []
     counts += [f"Published: {source.published_place}."] if source.published_place else []
-    return f"## {source.title} (`{source.name}`)\n\n{source.layout}\n\n" + (" ".join(counts) + "\n\n" if counts else "")
+    counts += [f"Questions: {source.questions:,}."] if source.questions else []
+    access = [f"Publisher: {source.access.publisher}."]
+    access += [f"Access: {source.access.apply}."] if source.access.apply else []
+    access += [f"Besides: {source.access.rest}."] if source.access.rest else []
+    lines = [f"## {source.title} (`{source.name}`)", source.layout, " ".join(access), *([" ".join(counts)] if counts else [])]
+    return "".join(f"{line}\n\n" for line in lines)
 
 
 def _cauldron() -> str:

@@ -16,11 +16,11 @@ COMMIT = "a" * 40
 
 @dataclass
 class Hub:
-    """`files`: repository -> name -> bytes. `breaks_after`: bytes of a body after which the connection breaks (None: never)."""
+    """`files`: repository -> name -> bytes. `breaks`: name -> bytes after which its next bodies break off, in turn."""
 
     address: str = ""
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    breaks_after: int | None = None
+    breaks: dict[str, list[int]] = field(default_factory=dict)
     sent: list[tuple[str, str | None]] = field(default_factory=list)  # what was asked for, and the range
 
 
@@ -54,7 +54,8 @@ def running() -> Iterator[Hub]:
             headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
             if asked:
                 headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-            self.send(206 if asked else 200, data[start:], headers, body)
+            breaks = hub.breaks.get(name) if body else None
+            self.send(206 if asked else 200, data[start:], headers, body, breaks.pop(0) if breaks else None)
 
         def listing(self, repository: str, rest: list[str]) -> None:
             files = hub.files.get(repository)
@@ -67,16 +68,16 @@ def running() -> Iterator[Hub]:
             about = {"id": repository, "sha": COMMIT, "siblings": siblings, "private": False, "gated": False}
             self.send(200, json.dumps(about).encode())
 
-        def send(self, status: int, data: bytes, headers: dict[str, str] | None = None, body: bool = True) -> None:
+        def send(
+            self, status: int, data: bytes, headers: dict[str, str] | None = None, body: bool = True, most: int | None = None
+        ) -> None:
             self.send_response(status)
             for key, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
                 self.send_header(key, value)
             self.end_headers()
-            if not body:
-                return
-            whole = hub.breaks_after is None or len(data) <= hub.breaks_after
-            self.wfile.write(data if whole else data[: hub.breaks_after])
-            if not whole:
+            if body:
+                self.wfile.write(data if most is None else data[:most])
+            if most is not None:
                 self.wfile.flush()
                 self.close_connection = True
 

@@ -52,7 +52,8 @@ def test_bad_rows_and_excluded_subsets_are_counted_and_bad_rows_listed(tmp_path:
     ]
     made, counts = read_table([("set", rows)], tmp_path / "t", tmp_path / "store", excluded={"set": ("maths",)})
     assert ids(made) == ["b"]
-    assert counts == {"in": 3, "out": 1, "dropped": {"excluded: set maths": 1, "bad-question": 1}}
+    dropped = {"excluded: set maths": 1, "bad-question": 1}
+    assert counts == {"in": 3, "out": 1, "dropped": dropped, "questions": {"set": 1}}
     assert '"file": "f.json", "row": 7, "reason": "bad-question"' in (tmp_path / "t" / "faults.jsonl").read_text()
 
 

@@ -1,7 +1,7 @@
 """What the Hugging Face hub serves openly of a mix's data sets, fetched into the mix's folders; the rest is named.
 
-A data set whose fetching was interrupted resumes (the hub's client keeps what has arrived) and is not taken for whole before it
-is: a file of the name `UNFINISHED` lies in its folder until then.
+The hub's client resumes a connection that breaks, and a command that was stopped goes on with the files that are not whole yet. A
+data set is not taken for whole before it is: a file of the name `UNFINISHED` lies in its folder until then.
 """
 
 import zipfile
@@ -54,8 +54,8 @@ def _fetch(place: Place, access: Access, excluded: Sequence[str], say: Say) -> N
     except Exception as error:  # offline, unknown, gated, broken off: of the hub's client and of the HTTP client below it
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"{place.name}: the hub did not give {access.hub} ({reason:.200}); what has arrived is kept in {folder}: run the "
-            "same command again"
+            f"{place.name}: the hub did not give {access.hub} ({reason:.200}); the files that are whole stay in {folder}: "
+            "run the same command again"
         ) from None
     for pattern, target in access.unpack:
         for archive in sorted(folder.glob(pattern)):

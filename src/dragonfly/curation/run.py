@@ -92,11 +92,17 @@ def run_steps(
     result another one when they change.
     """
     origins = {name: [origin.weight, origin.rows, origin.general] for name, origin in job.origins.items()}
+    folders: Mapping[str, str] = held_out or {}
     for name, options in steps:
-        description = {"seed": job.seed, "origins": origins if name == "mixture" else {}, "options": dict(options)}
+        description: dict[str, Any] = {
+            "seed": job.seed,
+            "origins": origins if name == "mixture" else {},
+            "options": dict(options),
+        }
         if name == "leak":
-            places = [(held_out or {}).get(entry.removeprefix(TEST), entry) for entry in options["against"]]
-            description["files"] = [_listing(Path(place)) for place in places if Path(place).exists()]
+            against: Sequence[str] = options["against"]
+            places = [Path(folders.get(entry.removeprefix(TEST), entry)) for entry in against]
+            description["files"] = [_listing(place) for place in places if place.exists()]
         table = stages.run(
             name, description, lambda target, before, name=name, options=options: STEPS[name](before, target, job, **options)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_an_evaluation_set_must_be_there_and_whole(tmp_path: Path) -> None:
         run_step(made, "leak", against=[str(tmp_path / "e.jsonl")])
 
 
-def from_test_splits(**splits: list[Sample]) -> Job:
+def from_test_splits(**splits: Sequence[Sample | BadRow]) -> Job:
     return Job(held_out={name: (lambda rows=rows: iter(rows)) for name, rows in splits.items()})
 
 
