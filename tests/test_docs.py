@@ -100,6 +100,15 @@ def test_the_quantisation_table_is_its_result_file() -> None:
         assert row in text
 
 
+def test_the_parity_table_is_its_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "metric_parity.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `?(.*?)`? \| (.*?) \| ([\d,]+) of ([\d,]+) \|$", text, re.MULTILINE)
+    rows = [(one["metric"], one["against"], f"{one['equal']:,}", f"{one['comparisons']:,}") for one in result["comparisons"]]
+    assert found == rows and len(rows) >= 12
+    assert all(one["predictions"] == 1000 and one["sha256"] for one in result["comparisons"])
+
+
 def test_the_fine_tunes_numbers_are_those_of_its_result_file() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "vqa_rad_finetune.json").read_text(encoding="utf-8"))["evaluation"]
     rows = re.findall(

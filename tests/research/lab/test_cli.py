@@ -95,7 +95,6 @@ def test_faults_of_studies_are_one_line(run: Run, data: Path, elsewhere: Path, a
     ("arguments", "missing"),
     [
         (["ablate", "headline"], "checkpoints/nano/pages, data/lab/train, data/lab/test"),
-        (["ablate", "headline", "--recipes"], "checkpoints/nano/pages, data/lab/train, data/lab/test"),
         (["ablate", "headline", "test=DATA"], "checkpoints/nano/pages, data/lab/train"),
         (["lab", "sweep", "policies"], "data/lab/test"),
     ],
@@ -122,14 +121,53 @@ def test_recipes_are_written_to_be_trained_elsewhere(run: Run, saved_model: Path
     from dragonfly.research.curriculum import HOOKS
     from dragonfly.training import Recipe
 
-    given = [f"checkpoint={saved_model}", f"data=[{{path: {data}, group_questions: 2}}]", f"test={data}"]
-    outcome = run("ablate", "random-against-similarity", "-o", tmp_path / "out", "--recipes", *given)
-    assert outcome.code == 0
+    given = [f"checkpoint={saved_model}", f"data=[{{path: {data}, group_questions: 2}}]", "test=nowhere"]
+    given += ["recipe.batch.global_size=4", "recipe.batch.per_device=1"]
+    outcome = run("ablate", "random-against-similarity", "-o", tmp_path / "out", "--recipes", "--gpus", "1", *given)
+    assert outcome.code == 0, outcome.err
     file = tmp_path / "out" / "variants" / "detail-seed0" / "recipe.yaml"
     assert f"dragonfly train {file}" in outcome.out
     recipe = Recipe.load(file, hooks=HOOKS)
     assert (recipe.name, recipe.output) == ("random-against-similarity/detail", str(file.parent / "model"))
     assert recipe.model.encoder is not None and recipe.model.encoder["selection"]["policy"] == "detail"
+    outcome = run("ablate", "random-against-similarity", "-o", tmp_path / "out", "--recipes", "--gpus", "2", *given)
+    assert f"torchrun --nproc-per-node 2 -m dragonfly train {file}" in outcome.out
+    outcome = run("ablate", "random-against-similarity", "-o", tmp_path / "out", "--recipes", "--gpus", "3", *given)
+    assert outcome.code == 2 and "is not batch.per_device 1 x 3 processes" in outcome.err
+
+
+def test_full_size_recipes_need_neither_weights_nor_benchmarks(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    from dragonfly.training import Recipe
+    from dragonfly.vision.presets import PRESETS
+
+    monkeypatch.chdir(tmp_path)
+    outcome = run("ablate", "full/table6", "-o", "out", "--recipes")
+    assert outcome.code == 0, outcome.err
+    lines = outcome.out.splitlines()
+    presets = {"high16": "v1-high16", "high24": "v1", "high48": "v1-high48"}
+    assert lines == [f"torchrun --nproc-per-node 8 -m dragonfly train out/variants/{name}-seed0/recipe.yaml" for name in presets]
+    base = Recipe.load("general/stage2-v1")
+    for name, preset in presets.items():
+        recipe = Recipe.load(f"out/variants/{name}-seed0/recipe.yaml")
+        assert recipe.model.encoder == PRESETS[preset].spec.to_dict()
+        assert recipe.init_from.checkpoint == "runs/general-stage1-v1"
+        assert [source.path for source in recipe.data.train] == [source.path for source in base.data.train]
+        assert (recipe.steps, recipe.epochs, recipe.optim) == (200_000, None, base.optim)
+    outcome = run("ablate", "full/table6", "-o", "out", "--recipes", "checkpoint=runs/mine")
+    assert outcome.code == 2
+    assert "there is no checkpoint runs/mine, and no shipped recipe writes it" in outcome.err
+
+
+def test_a_judged_test_set_needs_a_judge_before_anything_is_trained(
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    outcome = run("ablate", "full/table1", "-o", "out")
+    assert outcome.code == 2
+    assert "a judge scores (mmvet, hallusion_bench_judge); name one: --judge URL --judge-model NAME" in outcome.err
+    assert outcome.err.rstrip().endswith("measures.mmvet=null measures.hallusion=null")
 
 
 def test_why_shows_what_each_sub_image_contributed(run: Run, saved_model: Path, data: Path, tmp_path: Path):  # noqa: F811

@@ -1,69 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from dragonfly.research.lab.results import columns_of, compare, metrics_of
+from dragonfly.evaluation.metrics import presence
+from dragonfly.research.lab.results import _score, compare  # pyright: ignore[reportPrivateUsage] - the entry of one measure
 from dragonfly.research.lab.study import Measure
-
-
-def record(answer: str, reply: str | None, task: str = "data/test", **meta: Any) -> dict[str, Any]:
-    found = {
-        "id": "x",
-        "group": "g",
-        "question": "?",
-        "answers": [answer],
-        "options": [],
-        "images": [],
-        "meta": meta,
-        "task": task,
-    }
-    return found if reply is None else {**found, "reply": reply}
-
-
-ANSWERS = [
-    record("yes", "yes", kind="a"),
-    record("no", "yes", kind="b"),
-    record("12", "12", kind="a"),
-    record("no", None, kind="b"),
-]
-
-
-@pytest.mark.parametrize(
-    ("measure", "points", "weights"),
-    [
-        ({}, [1, 0, 1, 0], [1, 1, 1, 1]),
-        ({"where": {"kind": "a"}}, [1, 0, 1, 0], [1, 0, 1, 0]),
-        ({"where": {"answer": "no"}}, [0, 0, 0, 0], [0, 1, 0, 1]),
-        ({"metric": "closed_accuracy"}, [1, 0, 0, 0], [1, 1, 0, 1]),
-        ({"metric": "words"}, [1, 1, 1, 0], [1, 1, 1, 1]),
-    ],
-)
-def test_points_and_weights(measure: dict[str, Any], points: list[int], weights: list[int]):
-    table = columns_of(Measure(**measure), ANSWERS)
-    assert (table[:, 0] * (table[:, 1] > 0)).tolist() == points
-    assert table[:, 1].tolist() == weights
-
-
-def test_a_metric_counts_on_the_test_sets_that_have_it():
-    mixed = [record("yes", "Yes.", "pope"), record("yes", "yes")]
-    table = columns_of(Measure(metric="accuracy_official"), mixed)
-    assert table.tolist() == [[1.0, 1.0], [0.0, 0.0]]
-    assert columns_of(Measure(where={"task": "data/test"}), mixed)[:, 1].tolist() == [0.0, 1.0]
-
-
-def test_only_means_of_questions_are_metrics_here():
-    assert "f1_official" not in metrics_of("pope") and "accuracy_official" in metrics_of("pope")
-    assert {"exact_match", "token_f1"} <= set(metrics_of("some/manifest"))
-
-
-def test_a_measure_of_nothing_is_refused():
-    with pytest.raises(
-        ValueError, match=r"no question agrees with where=\{'kind': 'c'\} and metric 'exact_match'; .*: kind, answer, task"
-    ):
-        columns_of(Measure(where={"kind": "c"}), ANSWERS)
+from tests.research.lab.test_measures import record
 
 
 def columns(hits: str) -> np.ndarray:
@@ -120,3 +63,33 @@ def test_many_images_are_drawn_ten_thousand_times_and_the_same_each_time():
 def test_what_is_not_paired_is_refused():
     with pytest.raises(ValueError, match="a comparison is paired: 1 and 2 seeds of 3 questions each are needed"):
         compare([columns("111")], [columns("000")] * 2, list("abc"))
+
+
+def pope(replies: str, labels: str = "yyynnn") -> list[dict[str, object]]:
+    """One letter per question, `y` or `n`; two questions on each image."""
+    words = {"y": "yes", "n": "no"}
+    rows = [record(words[label], words[reply], "pope") for label, reply in zip(labels, replies, strict=True)]
+    return [{**row, "group": f"image {number // 2}"} for number, row in enumerate(rows)]
+
+
+def test_a_score_of_a_whole_set_has_an_interval_over_images_and_is_the_mean_of_its_seeds():
+    # 2 true, 1 missed, 1 false: F1 2/3. Always yes: 3 true, 3 false: 2/3. All right: 1.
+    found = _score(Measure(metric="f1_official"), {0: pope("yynynn"), 1: pope("yyyyyy"), 2: pope("yyynnn")})
+    assert found["seeds"] == pytest.approx([2 / 3, 2 / 3, 1.0], abs=1e-6)
+    assert found["value"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3, abs=1e-6)  # counts over all seeds would give 16/21
+    assert found["low"] < found["value"] < found["high"] and found["n"] == 6
+
+
+def test_two_variants_are_compared_on_a_score_of_a_whole_set():
+    measure = presence.POPE_F1
+    sides = [[columns_in(replies)] for replies in ("yyynnn", "nyynnn")]
+    groups = [row["group"] for row in pope("yyynnn")]
+    found = compare(*sides, groups, measure.value)  # pyright: ignore[reportArgumentType]
+    assert found.value == pytest.approx(1 - 4 / 5, abs=1e-6)
+    assert found.p == 1.0 and found.low is not None  # of 8 ways to swap images each is as extreme: one image differs
+
+
+def columns_in(replies: str) -> np.ndarray:
+    from dragonfly.research.lab.measures import columns_of
+
+    return columns_of(Measure(metric="f1_official"), pope(replies))[0]

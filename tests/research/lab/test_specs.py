@@ -9,7 +9,7 @@ import pytest
 from dragonfly.inference.loading import bundled_model
 from dragonfly.models import DragonflyConfig
 from dragonfly.research.lab import conclusions, study, trials
-from dragonfly.research.lab.results import metrics_of
+from dragonfly.research.lab.measures import check_metrics, metrics_of
 from dragonfly.research.lab.study import Study, Variant
 from dragonfly.research.lab.variants import encoders
 from dragonfly.vision.presets import PRESETS
@@ -56,6 +56,7 @@ def test_every_variant_differs_and_every_measure_exists(name: str, nano: Dragonf
     assert len(told) == len(one.variants)
     metrics = {metric for test in one.test for metric in metrics_of(test)} | {"words"}
     assert {measure.metric for measure in one.measures.values()} <= metrics
+    check_metrics(one)
     named = {measure.where["task"] for measure in one.measures.values() if "task" in measure.where}
     assert named <= set(one.test)
 
@@ -69,6 +70,8 @@ def test_the_first_line_of_a_study_is_its_command():
 
 def test_the_papers_tables_are_there_at_both_sizes():
     assert {"table1", "table5", "table6", "full/table1", "full/table5", "headline"} <= set(NAMES)
+    eight = {"ai2d", "scienceqa_img", "chartqa", "mmmu_val", "mmvet", "pope", "coco2017_val", "hallusion_bench_judge"}
+    assert set(Study.load("full/table1").test) == eight
     steps = {name: (Study.load(f"full/{name}").recipe or {})["steps"] for name in ("table1", "table5")}
     assert steps == {"table1": 100_000, "table5": 200_000}
     assert all(Study.load(name).needs for name in NAMES if name.startswith("full/"))

@@ -88,6 +88,15 @@ def test_a_study_repeats_every_row_of_its_table_and_begins_where_its_base_does(t
     assert Recipe.load(study.recipe["base"], hooks=HOOKS).init_from.checkpoint == study.checkpoint
 
 
+def test_a_job_that_was_copied_from_another_study_needs_no_training():
+    steps = steps_of(Request("table5"))
+    folder = Path("runs/full/table5/variants/region-seed0")
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text("{}")
+    done = [step.outputs[0] for step in steps if step.done]
+    assert done == [folder / "model" / ORIGIN]
+
+
 def test_costs_are_known_before_anything_is_trained():
     request = Request("table6", gpus=8)
     steps = steps_of(request)

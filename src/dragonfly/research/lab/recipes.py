@@ -18,6 +18,8 @@ from .chain import leading_to, size_of
 from .study import Study, Subset
 from .variants import encoders, sources
 
+JOB = "job.json"  # of a job's folder: it is finished
+
 
 def base_of(study: Study) -> Recipe | None:
     """The shipped recipe that the study's begins with."""
@@ -97,7 +99,7 @@ def write_recipes(study: Study, out: Path) -> list[tuple[Path, Recipe]]:
     written: list[tuple[Path, Recipe]] = []
     for variant, seed in study.jobs():
         folder = job_folder(out, variant, seed)
-        if not (folder / "model" / ORIGIN).is_file():
+        if not (folder / "model" / ORIGIN).is_file() and not (folder / JOB).is_file():
             rows = sources(subsets_of(study, variant), out / "data")
             where: dict[str, Any] = {"spec": specs[variant], "checkpoint": checkpoint, "output": folder / "model"}
             recipe = stage_recipe(study, variant, seed, **where, rows=rows)

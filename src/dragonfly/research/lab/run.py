@@ -68,8 +68,8 @@ def run_study(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    known = prepare(study, out, judge)
     jobs = study.jobs(variant)
+    known = prepare(study, out, judge)
     if workers == 1:
         _work(known, jobs, Deadline(minutes), say)
     else:

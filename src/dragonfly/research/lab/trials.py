@@ -33,11 +33,10 @@ from dragonfly.vision.spec import EncoderSpec
 from .deadline import Deadline, OutOfTime
 from .evidence_recall import encoder
 from .measures import check_metrics, check_questions
-from .recipes import job_folder, stage_recipe, subsets_of
+from .recipes import JOB, job_folder, stage_recipe, subsets_of
 from .study import Study
 from .variants import encoders, sources, steps_for
 
-JOB = "job.json"
 OF_A_CLONE = ("checkpoints/nano/", "data/lab/")  # paths in shipped studies that the repository holds or scripts/lab.sh makes
 Say = Callable[[str], None]
 
@@ -185,11 +184,12 @@ def _run(setup: StudyRun, variant: str, seed: int, deadline: Deadline, say: Say)
         _check(folder, key)
         return
     deadline.check()
-    if twin := _twin(setup, key):
+    trained = (folder / "model" / ORIGIN).is_file()
+    if not trained and (twin := _twin(setup, key)):
         say(f"{variant}, seed {seed}: copied from {twin.relative_to(setup.out.parent)}")
         _copy(twin, folder)
         return
-    if recipe is not None and not (folder / "model" / ORIGIN).is_file():
+    if recipe is not None and not trained:
         say(f"{variant}, seed {seed}: training")
         with deadline.terminating():
             run(recipe)

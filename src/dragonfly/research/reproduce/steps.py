@@ -17,7 +17,7 @@ from dragonfly.evaluation.report import Figure, reported
 from dragonfly.files import ORIGIN
 from dragonfly.research.curriculum import HOOKS
 from dragonfly.research.lab.chain import Stage, launch, leading_to, mix_of, paths_of, stages
-from dragonfly.research.lab.recipes import base_of, job_folder
+from dragonfly.research.lab.recipes import JOB, base_of, job_folder
 from dragonfly.research.lab.run import RESULT
 from dragonfly.research.lab.study import Study
 from dragonfly.training import Recipe
@@ -183,7 +183,12 @@ class Step:
     def done(self) -> bool:
         if self.kind == "ablate" and all(path.is_file() for path in self.outputs):
             return not json.loads(self.outputs[0].read_text(encoding="utf-8"))["unfinished"]
-        return all(path.exists() for path in self.outputs)
+        return all(path.exists() or _taken_over(path) for path in self.outputs)
+
+
+def _taken_over(path: Path) -> bool:
+    """Whether the study needs neither recipe nor model of a job any more: it is finished, or was copied from another study."""
+    return any((folder / JOB).is_file() for folder in (path.parent, path.parent.parent))
 
 
 def steps_of(request: Request) -> list[Step]:
