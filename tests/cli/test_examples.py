@@ -102,16 +102,20 @@ RUN = [(name, line) for name, line in EXAMPLES if name[0] not in NOT_RUN and lin
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "line"), RUN)
-def test_it_runs(run: Run, workplace: Path, monkeypatch: pytest.MonkeyPatch, name: tuple[str, ...], line: str) -> None:
+def test_it_runs(
+    run: Run, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: tuple[str, ...], line: str
+) -> None:
     monkeypatch.chdir(workplace)
     piped, _, command = line.rpartition(" | ")
     data = Path(shlex.split(piped)[1]).read_bytes() if piped else b"Anything?\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
     if "Llama" in line:
-        released = [folder / "v2" / "checkpoint" for folder in golden_directories() if (folder / "v2").is_dir()]
+        released = [folder / "v2" for folder in golden_directories() if (folder / "v2").is_dir()]
         if not released:
             pytest.skip("no recorded checkpoint in the released format")
-        shutil.copytree(released[0], workplace / "Llama-3.1-8B-Dragonfly-v2", dirs_exist_ok=True)
+        monkeypatch.chdir(tmp_path)
+        shutil.copytree(released[0] / "checkpoint", "Llama-3.1-8B-Dragonfly-v2")
+        shutil.copytree(released[0] / "clip", "clip")  # the tower, which its configuration names
     outcome = run(*shlex.split(command)[1:])
     assert outcome.code == 0, outcome.err
     assert outcome.out or outcome.err
