@@ -14,6 +14,7 @@ demo: $(VENV)/.installed
 	$(BIN)/dragonfly ask examples/images/receipt.png "Give the qty." --zoom out/receipt.png
 	$(BIN)/dragonfly ask examples/images/chart.png "Is it true that salt is 206?" --zoom out/chart.png
 	$(BIN)/dragonfly ask examples/images/shapes.png "Read the value beside the blue diamond." --zoom out/shapes.png
+	@echo "Where it looked: out/receipt.png, out/chart.png, out/shapes.png. For the command by its name: source $(BIN)/activate"
 
 # The bundled model from scratch: hours on two cores. SHARE=0.01 rehearses it in minutes.
 nano: $(VENV)/.dev

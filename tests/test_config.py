@@ -95,7 +95,7 @@ def test_all_faults_are_reported_at_once_and_those_of_the_file_name_it(tmp_path:
         "override 'no equals sign' is not of the form key=value or key.sub=value",
         "model.preset: 'v3' is not one of: v1, v2; did you mean 'v2'?",
         f"{path}: missing key 'parts.1.name'",
-        f"{path}: parts.1.weight: Input should be a valid number, unable to parse string as a number (got 'heavy')",
+        f"{path}: parts.1.weight: must be a number (got 'heavy')",
         "rate: must be above 0 (got 0)",
         f"{path}: unknown key 'rte'; did you mean 'rate'?",
     ]

@@ -308,8 +308,17 @@ def _faults(error: ValidationError, data: Any, model: type[BaseModel]) -> Iterat
             legal_values = re.findall(r"'([^']*)'", fault["msg"])  # "Input should be 'v1', 'v2' or 'v3'"
             yield key, f"{key}: {nearest(str(given), legal_values)}"
         else:
-            message = fault["msg"].removeprefix("Value error, ")
+            message = _in_our_words(fault["msg"])
             yield key, f"{key}: {message} (got {given!r:.80})" if key else message
+
+
+def _in_our_words(message: str) -> str:
+    """pydantic's sentence as we would say it: `must be an integer`."""
+    message = message.removeprefix("Value error, ").replace("Input should be", "must be")
+    message = re.sub(r"a valid dictionary or instance of \w+", "a table of keys", message)
+    message = re.sub(r", unable to parse string as an? \w+", "", message)
+    message = re.sub(r"\ba valid (?=[aeiou])", "an ", message)
+    return re.sub(r"\ba valid ", "a ", message)
 
 
 def _hint(key: str, legal: list[str]) -> str:

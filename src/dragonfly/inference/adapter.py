@@ -6,6 +6,7 @@ Promises that an adapter meets only the very weights that it was trained on.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def with_adapter(model: Any, adapter: Path) -> Any:
             f"'{adapter}' is an adapter, which needs peft, and it is not installed: {install_advice('train')}"
         ) from None
     dtype = model.config.dtype
-    merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    with warnings.catch_warnings():  # peft asks transformers 5.23 by a name that it is retiring
+        warnings.simplefilter("ignore", FutureWarning)
+        merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     for parameter in merged.parameters():
         parameter.data = parameter.data.to(dtype)  # adapters are float32, whatever the base is
     return merged

@@ -16,7 +16,8 @@ from transformers import AutoProcessor, PreTrainedConfig
 
 from dragonfly.config import Config
 from dragonfly.inference.integrity import check_record
-from dragonfly.inference.loading import bundled_model
+from dragonfly.inference.loading import bundled_model, find_directory
+from dragonfly.installation import install_advice
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.joining import Parts, joined_model, joined_processor, located, read_tower_config, stop_at_turns
 from dragonfly.vision.presets import get_preset
@@ -86,22 +87,22 @@ def encoder_of(recipe: Recipe, tower: PreTrainedConfig) -> dict[str, Any]:
 
 
 def _loaded_processor(recipe: Recipe, checkpoint: str) -> DragonflyProcessor:
-    place = Path(existing(checkpoint))
+    place = Path(_directory(checkpoint))
     if place.is_dir():
         check_record(place)  # training from a damaged model would hide the damage
-    processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(existing(checkpoint)))
+    processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(_directory(checkpoint)))
     processor.image_processor.encoder = encoder_for(recipe.model, processor.image_processor.encoder)
     return processor
 
 
 def _loaded_model(recipe: Recipe, checkpoint: str, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
     options = loading_options(recipe)
-    config = DragonflyConfig.from_pretrained(existing(checkpoint))
+    config = DragonflyConfig.from_pretrained(_directory(checkpoint))
     config.encoder = processor.image_processor.encoder
     config.preset = recipe.model.preset or config.preset
     if recipe.lora is not None and recipe.lora.quantize:
         options["quantization_config"] = four_bits(recipe.precision)
-    return DragonflyForConditionalGeneration.from_pretrained(existing(checkpoint), config=config, **options)
+    return DragonflyForConditionalGeneration.from_pretrained(_directory(checkpoint), config=config, **options)
 
 
 def _joined_processor(recipe: Recipe) -> DragonflyProcessor:
@@ -148,9 +149,8 @@ def four_bits(precision: str) -> Any:
     try:
         import bitsandbytes  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise ValueError(
-            "lora.quantize needs bitsandbytes: pip install 'dragonfly-vlm[qlora]', or set lora.quantize=false"
-        ) from None
+        advice = install_advice("qlora")
+        raise ValueError(f"lora.quantize needs bitsandbytes: {advice}, or set lora.quantize=false") from None
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -176,6 +176,11 @@ def _parts(source: InitFrom) -> Parts:
         source.separator_token,
         source.chat_template,
     )
+
+
+def _directory(checkpoint: str) -> str:
+    """Where a checkpoint lies; the hub is asked by our own words, so a fault names the key that named it."""
+    return str(find_directory(checkpoint, setting="init_from.checkpoint"))
 
 
 def existing(name: str) -> str:

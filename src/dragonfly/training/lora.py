@@ -5,6 +5,7 @@ Promises that an adapter is merged only into the very weights that it was traine
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ def add_adapter(model: Any, lora: Lora, trainable: list[str]) -> Any:
         modules_to_save=trainable or None,
     )
     try:
-        return get_peft_model(model, config)
+        with warnings.catch_warnings():  # peft asks transformers 5.23 by a name that it is retiring
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(model, config)
     except ValueError as error:
         raise ValueError(f"lora.targets {lora.targets!r} or trainable does not fit the model: {error}") from None
 
