@@ -87,4 +87,4 @@ def test_the_data_replace_the_sources_and_keep_all_else(tmp_path: Path) -> None:
 
 def test_the_default_recipes_policy_needs_nothing_that_is_learned() -> None:
     recipe = Recipe.load("finetune")
-    assert recipe.model.selection is not None and recipe.model.selection.policy == "residual"
+    assert recipe.model.model_dump()["selection"]["policy"] == "residual"

@@ -1,8 +1,8 @@
 """A data set as one page to look through: a card per image with its questions, the grid that it is cut into, and filters.
 
 Reads whatever training reads (`data.read`). The page needs nothing else (no network, no folder beside it). Whatever stands in the
-data is shown as text: jinja2 escapes it (`browse.html.jinja`). The grid lines are the layout's own boxes. The rows shown are spread
-evenly over those of every source.
+data is shown as text: jinja2 escapes it (`browse.html.jinja`). The grid lines are the layout's own boxes. The rows shown are
+spread evenly over those of every source.
 """
 
 import base64

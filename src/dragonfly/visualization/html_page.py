@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: a jinja2 template, the one stylesheet, and at most one script, named by its hash in the page's policy.
+"""Self-contained HTML pages: a jinja2 template, the one stylesheet, and at most one script, allowed by its hash.
 
 Whatever a page shows is escaped by jinja2. The policy forbids everything from elsewhere and every other script.
 """

@@ -8,8 +8,9 @@ from typing import Any
 
 def plot_style(**changes: Any) -> Any:
     """A context in which figures are made and written in the project's style; `changes` are further matplotlib settings."""
-    from matplotlib import rc_context, rc_params_from_file
+    import matplotlib
 
+    library: Any = matplotlib
     with as_file(files("dragonfly.visualization").joinpath("plots.mplstyle")) as file:
-        settings: Any = rc_params_from_file(file, use_default_template=False)
-    return rc_context({**settings, **changes})
+        settings: Any = library.rc_params_from_file(file, use_default_template=False)
+    return library.rc_context({**settings, **changes})

@@ -82,7 +82,7 @@ def test_a_saved_data_set_and_its_class_labels(tmp_path: Path) -> None:
     assert [(row.messages[0].text, row.messages[1].text) for row in found] == [(CLASS_QUESTION, "dog"), (CLASS_QUESTION, "cat")]
     assert found[0].images[0].bytes == encoded["bytes"] and found[0].meta["options"] == ["cat", "dog"]
     asked = datasets.Dataset.from_dict({"question": ["Is it?"], "answer": ["no"]})
-    datasets.DatasetDict(train=asked, test=asked).save_to_disk(str(tmp_path / "both"))
+    datasets.DatasetDict({"train": asked, "test": asked}).save_to_disk(str(tmp_path / "both"))
     assert [row.messages[1].text for row in samples(tmp_path / "both", split="train")] == ["no"]
     with pytest.raises(ValueError, match=r"has the splits train, test; name one"):
         read(tmp_path / "both")
@@ -98,7 +98,7 @@ def test_an_unrecognised_data_set_is_one_line(tmp_path: Path) -> None:
 def test_a_name_of_the_hub_is_asked_for_there(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = datasets.Dataset.from_dict({"question": ["Is it?"], "answer": ["no"]})
     asked = []
-    monkeypatch.setattr(datasets, "load_dataset", lambda name: asked.append(name) or datasets.DatasetDict(test=rows))
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: asked.append(name) or datasets.DatasetDict({"test": rows}))
     assert [row.id for row in samples("owner/name:test")] == ["name-0"] and asked == ["owner/name"]
     with pytest.raises(ValueError, match=r"owner/name has no split 'train'; name one that it has: owner/name:test"):
         read("owner/name", split="train")

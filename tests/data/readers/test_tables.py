@@ -139,7 +139,7 @@ def test_lists_may_be_written_as_text() -> None:
 
 def test_the_page_on_formats_tells_of_every_part_and_format() -> None:
     page = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|:]*)", page, re.MULTILINE))
+    rows = dict(reversed(re.findall(r"^\| `(\w+)` \| ([^|:]*)", page, re.MULTILINE)))  # a name's first row
     assert {part: tuple(rows[part].strip().split(", ")) for part in NAMES} == NAMES
     named = {name for cell in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE) for name in re.findall(r"\w+", cell)}
     assert {*FORMATS, "auto", "manifest"} <= named

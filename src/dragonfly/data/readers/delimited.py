@@ -34,7 +34,7 @@ class Delimited:
     written: str
 
     def rows(self) -> Iterator[Any]:
-        """{column: cell} of every row; one with too few or too many cells as the `BadSample` that says so, an empty one as None."""
+        """{column: cell} of every row; of too few or too many cells the `BadSample` that says so, of an empty one None."""
         for cells in self.cells:
             if not any(cell.strip() for cell in cells):
                 yield None

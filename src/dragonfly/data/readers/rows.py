@@ -35,8 +35,8 @@ def turn_row(row: dict[str, Any], root: Path | None) -> Sample:
 def question_row(row: dict[str, Any], root: Path | None, *, own: bool = False) -> Sample:
     """One question under our names (`columns.named`): `question`, `answer` or `answers`, `image` or `images` (None: text alone).
 
-    The images stand first; of several accepted answers the first is trained, all stay in `meta`. `own`: a full path names an image
-    wherever it lies, for whoever wrote the table knows this machine.
+    The images stand first; of several accepted answers the first is trained, all stay in `meta`. `own`: a full path names an
+    image wherever it lies, for whoever wrote the table knows this machine.
     """
     value = row.get("image") if row.get("image") is not None else row.get("images")
     if value == "":

@@ -32,8 +32,8 @@ def _rows(path: Path) -> Rows:
 
 
 OWN_DATA: dict[str, Reader] = {"manifest": from_manifest, "jsonl": _rows}
-"""Kinds that may stand before a colon. `jsonl` is read like a published file: a missing image is a question answered wrong. Without
-a colon, a path or OWNER/NAME of the hub is read as training reads it."""
+"""Kinds that may stand before a colon. `jsonl` is read like a published file: a missing image is a question answered wrong.
+Without a colon, a path or OWNER/NAME of the hub is read as training reads it."""
 
 
 def find_task(name: str, columns: Mapping[str, str] | None = None, image_root: str | None = None) -> TaskSpec:
