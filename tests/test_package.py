@@ -36,7 +36,9 @@ def test_the_lock_pins_all_that_ci_installs_within_what_is_allowed() -> None:
     pins = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
     assert all(pins.values()) and len(pins) == len(lines)
     assert not {name for name in pins if name in TORCH or name.startswith(("nvidia", "triton"))}
-    wanted = {canonicalize_name(one.name): one.specifier for one in asked([*PROJECT["dependencies"], f"{PROJECT['name']}[dev,docs]"])}
+    wanted = {
+        canonicalize_name(one.name): one.specifier for one in asked([*PROJECT["dependencies"], f"{PROJECT['name']}[dev,docs]"])
+    }
     assert wanted.pop(canonicalize_name("torch"))
     assert [name for name, allowed in wanted.items() if name not in pins or pins[name] not in allowed] == []
 
