@@ -13,12 +13,14 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+LOGGED = re.compile(r"^\[\d{4}-\d\d-\d\d .*\n", re.MULTILINE)  # what libraries log, with the time
 NOTEBOOKS = ROOT / "examples" / "notebooks"
 
 
@@ -35,7 +37,7 @@ def run(notebook: dict[str, Any], folder: Path) -> list[list[dict[str, Any]]]:
             with contextlib.redirect_stdout(printed):
                 value = _evaluate("".join(cell["source"]), f"cell {number + 1}", space)
             outputs: list[dict[str, Any]] = []
-            if text := printed.getvalue():
+            if text := LOGGED.sub("", printed.getvalue()):
                 outputs.append({"output_type": "stream", "name": "stdout", "text": text.splitlines(keepends=True)})
             if value is not None:
                 outputs.append({"output_type": "display_data", "metadata": {}, "data": _shown(value)})

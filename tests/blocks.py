@@ -24,8 +24,8 @@ class Block:
 
     @property
     def commands(self) -> list[list[str]]:
-        """The words of each line, comments left out."""
-        lines = [shlex.split(line, comments=True) for line in self.text.splitlines()]
+        """The words of each command, comments left out; a backslash at the end of a line joins it with the next."""
+        lines = [shlex.split(line, comments=True) for line in self.text.replace("\\\n", " ").splitlines()]
         return [words for words in lines if words]
 
 

@@ -148,6 +148,7 @@ def test_every_error_that_the_faq_answers_is_one_that_the_code_gives() -> None:
     assert [message for message in quoted if message not in others and message not in source] == []
 
 
+@pytest.mark.slow
 def test_the_reference_has_every_command_key_and_preset() -> None:
     from dragonfly.cli import app
     from dragonfly.training import Recipe
