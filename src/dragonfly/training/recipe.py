@@ -90,7 +90,6 @@ class Source(Config):
     """Rows to train on: a `path` (whatever `data.read` reads) or a Hugging Face `dataset` with its `split`.
 
     `columns` says which column of a table is the image, the question, the answer, where their names do not (docs/data.md).
-
     `passes` is how often a row is taken per epoch: 1 once, 0.25 a quarter of the rows, another quarter each epoch.
     `group_questions` joins up to so many questions on the same images into one conversation: the images are encoded once for all.
     """
