@@ -92,11 +92,11 @@ def test_a_constant_answer_scores_its_base_rate_and_a_broken_image_lowers_it(
 def run_layout(layout: Layout, folder: Path, broken: str | None = None) -> tuple[dict, RuleEngine]:
     settings = Settings(tasks=(layout.task,), data=str(folder / "data"), with_baselines=False)
     (one,) = load_questions(settings)
-    task, questions, train = one.task, one.questions, one.train
+    questions = one.questions
     changed = [replace(question, images=(b"nothing",)) if question.id == broken else question for question in questions]
     engine = RuleEngine(lambda _: layout.reply)
     judge: Any = RuleJudge(layout.judge) if layout.judge else None
-    scores = evaluate(engine, {}, settings, [(task, changed, train)], folder / f"out-{broken}", judge=judge)
+    scores = evaluate(engine, {}, settings, [replace(one, questions=changed)], folder / f"out-{broken}", judge=judge)
     return scores["tasks"][layout.task], engine
 
 

@@ -47,7 +47,7 @@ def test_missing_programs_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPa
         caption_scores(["a"], [["a"]])
     assert score(["a"], [["a"]]).corpus["rouge_l"] == 1.0  # needs none
     monkeypatch.setattr(captions, "find_spec", lambda _: None)
-    with pytest.raises(ValueError, match=r"pip install 'dragonfly-vlm\[eval\]'"):
+    with pytest.raises(ValueError, match=r"pip install .*\[eval\]'"):
         score(["a"], [["a"]])
 
 
