@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dragonfly.evaluation import TASKS, Settings, evaluate, find_task, load_questions, statistics
@@ -34,7 +35,7 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_java(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Captions scored without the Java programs: PTB leaves texts as they are and METEOR gives nothing."""
     monkeypatch.setattr(captions, "_ptb", lambda texts: texts)
-    monkeypatch.setattr(captions, "_meteor", lambda labels, _: (0.0, [0.0] * len(labels)))
+    monkeypatch.setattr(captions, "_meteor", lambda labels, _: (0.0, [0.0] * len(labels), np.zeros((len(labels), 23))))
     monkeypatch.setattr(captions, "require_captions", lambda **_: None)
     captions._cached_scores.cache_clear()
     yield
