@@ -15,11 +15,11 @@ import torch
 from transformers.generation.streamers import BaseStreamer
 
 from dragonfly.data.encoding import control_token_in
-from dragonfly.imaging import LoadedImage, load_image
+from dragonfly.imaging import ImagePolicy, LoadedImage, load_image
 from dragonfly.inference.answer import Answer, describe_selection
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
-from dragonfly.inference.options import Draw, Options, StopAt
-from dragonfly.inference.stream import Stream
+from dragonfly.inference.options import Draw, Hooks, Options, StopAt
+from dragonfly.inference.stream import Pieces, Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.connector import Views
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
@@ -109,10 +109,13 @@ class Engine:
         messages = [conversation_of(row, len(loaded_images[0]))]
 
         def generate(streamer: BaseStreamer) -> Answer:
-            return self.answer_conversations(messages, loaded_images, chosen, clock, streamer)[0]
+            return self.answer_conversations(messages, loaded_images, chosen, clock, Hooks(streamer))[0]
 
-        hold = max((len(stop) - 1 for stop in chosen.stop), default=0)
-        return Stream(generate, lambda ids: self._text(ids, chosen.stop)[0], hold)
+        return Stream(generate, self.pieces(chosen))
+
+    def pieces(self, options: Options) -> Pieces:
+        """Makes text of an answer's ids as they come."""
+        return Pieces(lambda ids: self._text(ids, options.stop)[0], max((len(stop) - 1 for stop in options.stop), default=0))
 
     def chat(self, images: Images = None, *, system: str | None = None) -> Chat:
         """A conversation of several turns; every image is encoded once."""
@@ -129,7 +132,7 @@ class Engine:
         given = [
             image if isinstance(image, EncodedImage) else clock.timed("images", load_image, image, policy) for image in images
         ]
-        keys = [image.key if isinstance(image, EncodedImage) else self._key(image) for image in given]
+        keys = [image.key if isinstance(image, EncodedImage) else self.key(image.content, image.policy) for image in given]
         found = {key: image for key in dict.fromkeys(keys) if (image := self.cache.get(key))}
         new = {key: image for key, image in zip(keys, given, strict=True) if key not in found and isinstance(image, LoadedImage)}
         found |= self._encode(new, clock)
@@ -138,9 +141,10 @@ class Engine:
             for key, image in zip(keys, given, strict=True)
         ]
 
-    def _key(self, image: LoadedImage) -> str:
+    def key(self, content: str, policy: ImagePolicy) -> str:
+        """Under which an image waits in `cache`: `LoadedImage.content`, the policy it was loaded under, and the encoder."""
         encoder = json.dumps(self.processor.image_processor.encoder, sort_keys=True)
-        return f"{image.content} {image.policy} {encoder}"
+        return f"{content} {policy} {encoder}"
 
     def _own(self, image: EncodedImage) -> EncodedImage:
         if not image.key.endswith(json.dumps(self.processor.image_processor.encoder, sort_keys=True)):
@@ -161,7 +165,7 @@ class Engine:
         encoded = clock.timed("encode", model.encode_views, views, inputs.get("num_sub_images"))
         found: dict[str, EncodedImage] = {}
         for row, (key, layout, (own, counts)) in enumerate(zip(images, layouts, encoded, strict=True)):
-            found[key] = EncodedImage(key, layout, views=own, counts=counts)
+            found[key] = EncodedImage(key, layout, views=own, counts=counts, notes=images[key].notes)
             if not self.processor.asks:
                 early = None if chosen is None else [index for index in chosen[row].tolist() if index >= 0]
                 found[key] = clock.timed("encode", self._connected, found[key], None, early)
@@ -223,7 +227,7 @@ class Engine:
         images: list[list[EncodedImage]],
         options: Options,
         clock: _Clock,
-        streamer: BaseStreamer | None = None,
+        hooks: Hooks | None = None,
     ) -> list[Answer]:
         """Generate for conversations whose images are encoded."""
         asked = [_text_of(turns[-1]) for turns in conversations]
@@ -231,7 +235,7 @@ class Engine:
         prompt = self.prompt(conversations, images)
         lengths = prompt["attention_mask"].sum(dim=1).tolist()
         features = [image.tokens for row in images for image in row]
-        ids, logprobs = clock.timed("generate", self._generate, prompt, features, options, streamer)
+        ids, logprobs = clock.timed("generate", self._generate, prompt, features, options, hooks or Hooks())
         timings = clock.report()
         return [
             self._finish(row, row_logprobs, length, row_images, options, timings)
@@ -253,15 +257,15 @@ class Engine:
 
     @torch.inference_mode()
     def _generate(
-        self, prompt: Any, features: list[torch.Tensor], options: Options, streamer: BaseStreamer | None
+        self, prompt: Any, features: list[torch.Tensor], options: Options, hooks: Hooks
     ) -> tuple[list[list[int]], list[list[float]]]:
         """Generated ids and their log-probabilities, per row up to and with the first end id."""
-        settings: dict[str, Any] = {}
+        settings: dict[str, Any] = {"stopping_criteria": [*hooks.endings]}
         if options.temperature > 0:
-            settings["logits_processor"] = [Draw(options, len(prompt["input_ids"]), self.device)]
+            settings["logits_processor"] = [Draw(options, hooks.seeds or [options.seed] * len(prompt["input_ids"]), self.device)]
         start = prompt["input_ids"].shape[1]
         if options.stop:
-            settings["stopping_criteria"] = [StopAt(lambda ids: self._text(ids, options.stop)[1], start)]
+            settings["stopping_criteria"].append(StopAt(lambda ids: self._text(ids, options.stop)[1], start))
         if features:
             settings["mm_encoder_outputs"] = {"image": DragonflyImageFeatures(pooler_output=features)}  # pyright: ignore[reportArgumentType]
         model: Any = self.model  # transformers' own types do not agree with each other on `generate`
@@ -274,7 +278,7 @@ class Engine:
             pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.end_ids[0],
             return_dict_in_generate=True,
             output_logits=True,
-            streamer=streamer,
+            streamer=hooks.streamer,
             **settings,
         )
         new = output.sequences[:, start:]
@@ -314,6 +318,7 @@ class Engine:
             timings=timings,
             notes=tuple(note for image in images for note in image.notes),
             finish="stop" if stopped or (ids and ids[-1] in self.end_ids) else "length",
+            logprobs=tuple(logprobs),
         )
 
     def _cut_at_stop(
