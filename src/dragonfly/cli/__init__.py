@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, plan, push, report, synth, train
+from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, plan, push, report, serve, synth, train
 
 app = typer.Typer(
     name="dragonfly",
@@ -30,6 +30,7 @@ def _root(
 for command in (
     ask.ask,
     chat.chat,
+    serve.serve,
     inspect.zoom,
     plan.plan,
     inspect.presets,

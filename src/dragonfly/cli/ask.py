@@ -28,6 +28,8 @@ Examples:
 
   dragonfly ask --batch rows.jsonl -o answers.jsonl
 
+  dragonfly ask scan.png "Is there a fracture?" --server http://gpu-box:8000
+
 A row of a batch is one line {"id": ANY, "image": PATH, "question": TEXT, "system": TEXT}; "images" takes a list of paths,
 and only the question is needed. Paths are relative to the file. Run the same command again to resume where it stopped.
 """
@@ -48,6 +50,9 @@ def ask(
     top_p: common.TopP = 1.0,
     seed: common.Seed = 0,
     stop: common.Stop = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask this server instead (`dragonfly serve`); its key: DRAGONFLY_API_KEY.")
+    ] = None,
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
     quantize: common.Quantize = None,
@@ -63,6 +68,8 @@ def ask(
     }
     loading = common.loading(model, device, dtype, quantize, device_map, set)
     if batch is not None:
+        if server is not None:
+            raise ValueError("--batch asks a model that runs here; leave --server out")
         if words:
             raise ValueError("--batch reads its questions from the file; leave the question and the images out")
         for option, given in (("--zoom", zoom), ("--why", why), ("--json", json), ("--system", system)):
@@ -76,6 +83,11 @@ def ask(
     if not words or not words[-1].strip():
         raise ValueError('nothing to ask; write: dragonfly ask IMAGE "QUESTION"')
     *images, question = words
+    if server is not None:
+        for option, given in (("--why", why), ("--set", set), ("--quantize", quantize), ("--device-map", device_map)):
+            if given:
+                raise ValueError(f"{option} is for a model that runs here; leave it out, or ask without --server")
+        return _ask_server(server, images, question, system, model, zoom, json, options)
     return _ask_one(images, question, system, zoom, why, json, loading, options)
 
 
@@ -122,6 +134,39 @@ def _ask_one(
         common.show(answer.text)
         if reasons is not None:
             _print_reasons(reasons, len(images))
+    return 0
+
+
+def _ask_server(
+    url: str,
+    images: list[str],
+    question: str,
+    system: str | None,
+    model: str | None,
+    zoom: Path | None,
+    as_json: bool,
+    options: Any,
+) -> int:
+    from dragonfly.files import atomic_write
+    from dragonfly.serving.client import Server
+
+    targets = [common.numbered(zoom, index, len(images)) for index in range(len(images))] if zoom is not None else []
+    for target in targets:
+        common.check_image_target(target, images)
+        if target.suffix.lower() != ".png":
+            raise ValueError(f"a server draws PNG, so --zoom needs a name that ends in .png, not '{target}'")
+    asked = Server(url, os.environ.get("DRAGONFLY_API_KEY"))
+    chosen = {**options, "max_tokens": options["max_new_tokens"], "stop": list(options["stop"]) or None, "model": model}
+    del chosen["max_new_tokens"]
+    response = asked.ask(images, question, system, **{key: value for key, value in chosen.items() if value is not None})
+    for image, target in zip(images, targets, strict=False):
+        with atomic_write(target, "wb") as file:
+            file.write(asked.zoom(image, question))
+        common.say(f"zoom image: {target}")
+    if as_json:
+        common.print_json(response)
+    else:
+        common.show(response["choices"][0]["message"]["content"])
     return 0
 
 

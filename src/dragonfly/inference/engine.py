@@ -37,7 +37,7 @@ class Row:
 
 
 @dataclass
-class _Clock:
+class Clock:
     """Seconds per phase."""
 
     started: float = field(default_factory=time.perf_counter)
@@ -97,14 +97,14 @@ class Engine:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         pending = iter(rows)
         while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, batch_size)]:
-            clock = _Clock()
+            clock = Clock()
             images = self._encode_rows([_as_list(row.images) for row in block], clock)
             messages = [conversation_of(row, len(_as_list(row.images))) for row in block]
             yield from self.answer_conversations(messages, images, chosen, clock)
 
     def stream(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Stream:
         """Answer piece by piece: iterate over the text, then read `.answer`. The pieces joined are `ask`'s text."""
-        chosen, clock, row = Options.of(**options), _Clock(), Row(images, question, system)
+        chosen, clock, row = Options.of(**options), Clock(), Row(images, question, system)
         loaded_images = self._encode_rows([_as_list(images)], clock)
         messages = [conversation_of(row, len(loaded_images[0]))]
 
@@ -121,13 +121,13 @@ class Engine:
         """A conversation of several turns; every image is encoded once."""
         return Chat(self, images, system)
 
-    def encode(self, images: Sequence[Any], clock: _Clock | None = None) -> list[EncodedImage]:
+    def encode(self, images: Sequence[Any], clock: Clock | None = None) -> list[EncodedImage]:
         """Images after the vision tower, each encoded once: those of the cache and those encoded already are taken as they are.
 
         Raises:
             ValueError: for an image that cannot be read, or one that another encoder has encoded.
         """
-        clock = clock or _Clock()
+        clock = clock or Clock()
         policy = self.processor.image_processor.image_policy
         given = [
             image if isinstance(image, EncodedImage) else clock.timed("images", load_image, image, policy) for image in images
@@ -152,7 +152,7 @@ class Engine:
         return image
 
     @torch.inference_mode()
-    def _encode(self, images: dict[str, LoadedImage], clock: _Clock) -> dict[str, EncodedImage]:
+    def _encode(self, images: dict[str, LoadedImage], clock: Clock) -> dict[str, EncodedImage]:
         """Cut images, run the tower over all their sub-images, and connect them where that does not wait for a question."""
         if not images:
             return {}
@@ -191,12 +191,12 @@ class Engine:
         selection = describe_selection(image.layout, *pick)
         return replace(image, tokens=done.tokens[0], selection=selection, views=None, counts=None)
 
-    def _encode_rows(self, rows: list[list[Any]], clock: _Clock) -> list[list[EncodedImage]]:
+    def _encode_rows(self, rows: list[list[Any]], clock: Clock) -> list[list[EncodedImage]]:
         loaded = [self.load(row, clock) for row in rows]
         encoded = iter(self.encode([image for row in loaded for image in row], clock))
         return [list(islice(encoded, len(row))) for row in rows]
 
-    def load(self, images: Sequence[Any], clock: _Clock, before: int = 0) -> list[LoadedImage | EncodedImage]:
+    def load(self, images: Sequence[Any], clock: Clock, before: int = 0) -> list[LoadedImage | EncodedImage]:
         """One conversation's images, loaded; refused as soon as they take more tokens than the model, before any is encoded.
 
         `before` is how many tokens the conversation has already.
@@ -226,7 +226,7 @@ class Engine:
         conversations: list[list[dict[str, Any]]],
         images: list[list[EncodedImage]],
         options: Options,
-        clock: _Clock,
+        clock: Clock,
         hooks: Hooks | None = None,
     ) -> list[Answer]:
         """Generate for conversations whose images are encoded."""
@@ -352,11 +352,11 @@ class Chat:
         self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
         self.images: list[EncodedImage] = []
         self._waiting: list[EncodedImage] = []
-        self._waiting = self._encode(_as_list(images), _Clock())
+        self._waiting = self._encode(_as_list(images), Clock())
 
     def ask(self, question: str, images: Images = None, **options: Any) -> Answer:
         """The next turn. If it fails, the conversation is as before."""
-        clock = _Clock()
+        clock = Clock()
         new = self._waiting + self._encode(_as_list(images), clock)
         messages = [*self.messages, _turn(question, len(new))]
         loaded_images = self.images + new
@@ -365,7 +365,7 @@ class Chat:
         self.images, self._waiting = loaded_images, []
         return answer
 
-    def _encode(self, images: list[Any], clock: _Clock) -> list[EncodedImage]:
+    def _encode(self, images: list[Any], clock: Clock) -> list[EncodedImage]:
         before = sum(image.layout.num_image_tokens for image in [*self.images, *self._waiting])
         return self.engine.encode(self.engine.load(images, clock, before), clock)
 
