@@ -57,8 +57,8 @@ class Gate:
             if not visit.status:
                 await refusal.response()(scope, receive, visit.send)
         except Exception as error:
-            refusal = fault(error)
-            if not visit.status:
+            refusal = fault(error) if visit.status != 500 else None  # 500: the application has said so itself
+            if refusal is not None and not visit.status:
                 await refusal.response()(scope, receive, visit.send)
         finally:
             self._note(scope, visit)

@@ -108,11 +108,10 @@ class Worker:
             with self._news:
                 self._news.wait_for(lambda: self._stopping or self._tasks or self._questions)
                 tasks, self._tasks = self._tasks, deque()
-                if self._stopping:
-                    waiting, self._questions = self._questions, deque()
+                stopping, waiting = self._stopping, tuple(self._questions)
             for work, future in tasks:
                 _settle(work, future)
-            if self._stopping:
+            if stopping:
                 for question in waiting:
                     question.tell(Stopping())
                 return

@@ -39,8 +39,8 @@ async function take(blob, name) {
     fault(`'${name}' is too large for this server; make it smaller.`);
     return false;
   }
+  const trial = new Image();
   try {
-    const trial = new Image();
     trial.src = source;
     await trial.decode();
   } catch {
@@ -50,6 +50,8 @@ async function take(blob, name) {
   forget();
   url = source;
   $("image").src = source;
+  // As large as the column is wide, and no higher than the screen.
+  $("image").parentElement.style.maxWidth = `${(78 * trial.naturalWidth) / trial.naturalHeight}vh`;
   $("image").alt = `Your image, ${name}`;
   $("empty").hidden = true;
   $("stage").hidden = false;
@@ -291,6 +293,7 @@ function magnify(look, number) {
   crop($("closer-image"), one.box, 1024);
   $("closer-title").textContent =
     `Sub-image ${number + 1} of ${look.kept.length}, ${place(one.box, look.seen.size)}: pixels ${left} to ${right} across, ${top} to ${bottom} down.`;
+  $("previous").hidden = $("next").hidden = look.kept.length === 1;
   $("previous").disabled = number === 0;
   $("next").disabled = number === look.kept.length - 1;
   draw(look, number);
