@@ -205,7 +205,8 @@ function reasons(look, body) {
         const value = values.get(one.index) ?? 0;
         const share = make("span", { className: value < 0 ? "share less" : "share" });
         share.style.transform = `scaleX(${Math.abs(value) / most})`;
-        look.buttons[number].append(` ${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}`, share);
+        const sign = Math.abs(value) < 0.005 ? "" : value > 0 ? "+" : "−";
+        look.buttons[number].append(` ${sign}${Math.abs(value).toFixed(2)}`, share);
         look.buttons[number].ariaLabel += `; contribution ${value.toFixed(2)}`;
       });
       const words = "Under each: what the answer’s log-probability loses without it. Hatched: the answer gains.";
