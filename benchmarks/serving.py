@@ -18,6 +18,7 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,6 +138,13 @@ def resident(process: int) -> float:
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
+def sample(process: int, seconds: float, into: list[float]) -> None:
+    """Ten times while so many seconds pass."""
+    for _ in range(10):
+        time.sleep(seconds / 10)
+        into.append(resident(process))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
@@ -149,9 +157,13 @@ def main() -> None:
     with server() as (address, process):
         known = asyncio.run(each_alone(address, asked))  # and every image is encoded then
         memory = [resident(process)]
-        alone = asyncio.run(load(address, 1, options.seconds / 2, asked, known))
+        alone = asyncio.run(load(address, 1, options.seconds / 4, asked, known))
         memory.append(resident(process))
+        meanwhile: list[float] = []
+        watch = threading.Thread(target=sample, args=(process, options.seconds, meanwhile))
+        watch.start()
         together = asyncio.run(load(address, options.clients, options.seconds, asked, known))
+        watch.join()
         memory.append(resident(process))
         left = asyncio.run(leave(address, options.leavers, asked))
         memory.append(resident(process))
@@ -168,6 +180,7 @@ def main() -> None:
             "resident_mib": dict(
                 zip(("every question once", "one at a time", "together", "after the leavers"), memory, strict=True)
             ),
+            "resident_mib_while_together": meanwhile,
             "load": {"before": [round(value, 2) for value in before], "after": [round(value, 2) for value in os.getloadavg()]},
         },
     )
