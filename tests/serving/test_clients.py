@@ -116,6 +116,7 @@ def _settled(address: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_clients_that_leave_hold_no_place(slow_engine: Engine) -> None:
     """Half leave in the middle of a stream, half while they wait for a whole answer; who stays is answered."""
     asked = body("Go on.", max_tokens=1000)
