@@ -194,3 +194,16 @@ def test_files_become_data_urls_and_addresses_stay(tmp_path: Path) -> None:
     IMAGES[0].save(tmp_path / "a.jpg")
     assert data_url(str(tmp_path / "a.jpg")).startswith("data:image/jpeg;base64,/9j/")
     assert data_url("https://example.org/a.png") == "https://example.org/a.png"
+
+
+def test_a_deadline_holds_while_the_model_computes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragonfly.serving.chat._GRACE", 0.1)
+    monkeypatch.setattr(engine, "answer_conversations", lambda *_: time.sleep(1.0) or [])
+
+    async def work() -> None:
+        async with served(engine, deadline=0.1) as client:
+            began = time.monotonic()
+            reply = await client.post("/v1/chat/completions", json=body("What?"))
+            assert (reply.status_code, reply.json()["error"]["code"]) == (504, "deadline") and time.monotonic() - began < 0.9
+
+    run(work)

@@ -22,6 +22,8 @@ from dragonfly.serving.schema import ChatRequest
 from dragonfly.serving.settings import Settings
 from dragonfly.serving.worker import GivenUp, Question, Stopping, Worker
 
+_GRACE = 2.0  # seconds after the deadline in which the worker, which looks at each token, may say so itself
+
 
 @dataclass
 class Exchange:
@@ -36,6 +38,14 @@ class Exchange:
     created: int = field(default_factory=lambda: int(time.time()))
     questions: list[Question] = field(default_factory=list)
     said: asyncio.Queue[tuple[int, Any]] = field(default_factory=asyncio.Queue)
+
+    async def next(self) -> tuple[int, Any]:
+        """What is said next; GivenUp where even the worker does not say in time that time is over."""
+        try:
+            async with asyncio.timeout(max(0.0, self.deadline - time.monotonic()) + _GRACE):
+                return await self.said.get()
+        except TimeoutError:
+            return 0, GivenUp("deadline")
 
     def give_up(self) -> None:
         for question in self.questions:
@@ -99,7 +109,7 @@ class Chat:
         """The response of a request that does not stream. Raises Refusal."""
         answers: dict[int, Answer] = {}
         while len(answers) < len(exchange.questions):
-            choice, said = await exchange.said.get()
+            choice, said = await exchange.next()
             if isinstance(said, BaseException):
                 exchange.give_up()
                 raise self._refusal(said)
@@ -146,7 +156,7 @@ class Chat:
             yield chunk(choice, {"role": "assistant", "content": ""})
         answers: dict[int, Answer] = {}
         while len(answers) < len(exchange.questions):
-            number, said = await exchange.said.get()
+            number, said = await exchange.next()
             if isinstance(said, BaseException):
                 raise self._refusal(said)
             piece, logprobs = said, None

@@ -36,7 +36,9 @@ class Images:
         """The images of a conversation, encoded. Raises Refusal."""
         self._check(urls)
         data = [await asyncio.to_thread(self._bytes, url, number) for number, url in enumerate(urls, start=1)]
-        known = {each: image for each in dict.fromkeys(data) if isinstance(each, bytes) and (image := self._recalled(each))}
+        known: dict[str | bytes, EncodedImage] = {
+            each: image for each in dict.fromkeys(data) if isinstance(each, bytes) and (image := self._recalled(each))
+        }
         self.metrics.images.labels("cache").inc(len([each for each in data if each in known]))
         if all(each in known for each in data):
             return [known[each] for each in data]

@@ -55,7 +55,9 @@ class StreamOptions(_Closed):
 class Extension(_Closed):
     """What this server offers beyond OpenAI's."""
 
-    why: bool = Field(False, description="Tell what each sub-image contributed, by leaving it out; for one turn and one answer.")
+    why: bool = Field(
+        default=False, description="Tell what each sub-image contributed, by leaving it out; for one turn and one answer."
+    )
 
 
 class ChatRequest(_Closed):
