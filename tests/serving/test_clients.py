@@ -198,7 +198,8 @@ def test_files_become_data_urls_and_addresses_stay(tmp_path: Path) -> None:
 
 def test_a_deadline_holds_while_the_model_computes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dragonfly.serving.chat._GRACE", 0.1)
-    monkeypatch.setattr(engine, "answer_conversations", lambda *_: time.sleep(1.0) or [])
+    real = engine.answer_conversations
+    monkeypatch.setattr(engine, "answer_conversations", lambda *given: time.sleep(1.0) or real(*given))
 
     async def work() -> None:
         async with served(engine, deadline=0.1) as client:

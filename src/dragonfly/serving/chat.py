@@ -9,6 +9,7 @@ import secrets
 import time
 import traceback
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,7 +79,8 @@ class Chat:
             own = replace(options, seed=(options.seed + choice) % 2**63)
 
             def tell(said: Any, choice: int = choice) -> None:
-                loop.call_soon_threadsafe(exchange.said.put_nowait, (choice, said))
+                with suppress(RuntimeError):  # the server has ended, and nobody waits any longer
+                    loop.call_soon_threadsafe(exchange.said.put_nowait, (choice, said))
 
             exchange.questions.append(Question(conversation, exchange.images, own, deadline, tell))
         for question in exchange.questions:
