@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dragonfly.imaging import fetch
+from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, fetch
 from dragonfly.imaging import worker as imaging_worker
 from dragonfly.imaging.pixels import from_bytes
 from dragonfly.inference import Engine
@@ -103,6 +103,13 @@ def replies() -> dict[str, tuple[int, dict[str, Any]]]:
         return run(work)
 
 
+def test_strangers_images_are_decoded_apart_whatever_the_model_wants() -> None:
+    for model in (DEFAULT_POLICY, RELEASED_POLICY):
+        policy = Settings(max_pixels=10**9).image_policy(model)
+        assert policy.isolate and policy.urls == "refuse" and policy.serves(model) and policy.max_pixels == model.max_pixels
+
+
+@pytest.mark.slow
 def test_an_image_is_decoded_in_a_process_of_its_own(engine: Engine) -> None:
     async def work() -> None:
         async with served(engine) as client:
