@@ -211,7 +211,7 @@ def test_keys_hosts_and_headers(engine: Engine) -> None:
     async def work() -> None:
         async with client_of(app) as client:
             for shown in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}, {"Authorization": "Bearer sécret"}):
-                encoded = {name: value.encode() for name, value in shown.items()}
+                encoded = [(name.encode(), value.encode()) for name, value in shown.items()]
                 reply = await client.get("/v1/models", headers=encoded)
                 assert (reply.status_code, reply.json()["error"]["code"]) == (401, "invalid_api_key")
             assert (await client.get("/metrics")).status_code == 401
