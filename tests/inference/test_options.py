@@ -15,7 +15,7 @@ IDS = torch.zeros(1, 1, dtype=torch.long)
 def test_what_is_drawn_follows_the_probabilities(name: str) -> None:
     device = torch.device(name)
     logits = torch.tensor([[2.0, 1.0, 0.0, -30.0]], device=device)
-    draw = Draw(Options(temperature=2.0, seed=1), 1, device)
+    draw = Draw(Options(temperature=2.0, seed=1), [1], device)
     drawn = torch.cat([draw(IDS, logits).argmax(-1) for _ in range(4000)])
     shares = drawn.bincount(minlength=4) / len(drawn)
     assert torch.allclose(shares, (logits[0] / 2).softmax(-1), atol=0.03)  # three standard errors
@@ -23,7 +23,7 @@ def test_what_is_drawn_follows_the_probabilities(name: str) -> None:
 
 def test_top_p_leaves_the_improbable_out() -> None:
     logits = torch.tensor([[2.0, 1.9, -1.0, -1.0]])
-    draw = Draw(Options(temperature=1.0, top_p=0.8, seed=1), 1, torch.device("cpu"))
+    draw = Draw(Options(temperature=1.0, top_p=0.8, seed=1), [1], torch.device("cpu"))
     assert {int(draw(IDS, logits).argmax()) for _ in range(200)} == {0, 1}
 
 
@@ -33,7 +33,7 @@ def test_a_row_draws_the_same_alone_and_among_others_and_leaves_the_global_gener
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    together, alone = Draw(options, 3, cpu), Draw(options, 1, cpu)
+    together, alone = Draw(options, [options.seed] * 3, cpu), Draw(options, [options.seed], cpu)
     for _ in range(5):
         assert torch.equal(together(IDS, logits)[1:2], alone(IDS, logits[1:2]))
     assert torch.equal(torch.rand(3), expected)

@@ -9,7 +9,23 @@ import typer
 import typer.main
 
 from dragonfly import __version__
-from dragonfly.cli import ask, chat, curate, doctor, evaluate, inspect, lab, models, plan, push, report, reproduce, synth, train
+from dragonfly.cli import (
+    ask,
+    chat,
+    curate,
+    doctor,
+    evaluate,
+    inspect,
+    lab,
+    models,
+    plan,
+    push,
+    report,
+    reproduce,
+    serve,
+    synth,
+    train,
+)
 
 app = typer.Typer(
     name="dragonfly",
@@ -31,7 +47,7 @@ def _root(
 
 
 PANELS: dict[str, tuple[Callable[..., int], ...]] = {
-    "Ask": (ask.ask, chat.chat, inspect.zoom, models.info, doctor.doctor, models.convert),
+    "Ask": (ask.ask, chat.chat, serve.serve, inspect.zoom, models.info, doctor.doctor, models.convert),
     "Train": (train.train, train.merge, models.new, plan.plan, inspect.presets, push.push),
     "Measure": (evaluate.evaluate, evaluate.rescore, report.report, evaluate.tasks),
     "Data": (synth.synth, curate.curate, curate.browse),

@@ -35,6 +35,8 @@ Examples:
 
   dragonfly ask --batch rows.jsonl -o answers.jsonl
 
+  dragonfly ask scan.png "Is there a fracture?" --server http://gpu-box:8000
+
 A folder, a pattern ('scans/*.png') or --each asks about each image by itself: a line with its name, a tab and the answer.
 A row of a batch is one line {"id": ANY, "image": PATH, "question": TEXT, "system": TEXT}; "images" takes a list of paths,
 and only the question is needed. Paths are relative to the file. Run the same command again to resume where it stopped.
@@ -61,6 +63,9 @@ def ask(
     top_p: common.TopP = 1.0,
     seed: common.Seed = 0,
     stop: common.Stop = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask this server instead (`dragonfly serve`); its key: DRAGONFLY_API_KEY.")
+    ] = None,
     device: common.Device = "auto",
     dtype: common.Dtype = "auto",
     quantize: common.Quantize = None,
@@ -85,6 +90,8 @@ def ask(
         json=json,
     )
     if batch is not None:
+        if server is not None:
+            raise ValueError("--batch asks a model that runs here; leave --server out")
         if words:
             raise ValueError("--batch reads its questions from the file; leave the question and the images out")
         for option, given in (("--zoom", zoom), ("--why", why), ("--json", json), ("--system", system), ("--each", each)):
@@ -97,7 +104,21 @@ def ask(
         raise ValueError("--output is for the answers of --batch; one answer is printed (redirect it: > answer.txt)")
     asking.check()
     given, question = split(words or [], no_image)
-    if each or any(map(images.is_group, given)):
+    grouped = each or any(map(images.is_group, given))
+    if server is not None:
+        local = {
+            "--why": why,
+            "--set": set,
+            "--quantize": quantize,
+            "--device-map": device_map,
+            "--scores": scores,
+            "--each": grouped,
+        }
+        for option, is_given in local.items():
+            if is_given:
+                raise ValueError(f"{option} is for a model that runs here; leave it out, or ask without --server")
+        return _ask_server(server, given, question, system, model, zoom, json, options)
+    if grouped:
         return asking.each(images.each(given), question)
     return asking.together([images.named(word) for word in given], question)
 
@@ -238,6 +259,39 @@ class Asking:
         for target in self._targets(len(given)):
             if target is not None:
                 common.check_image_target(target, [image.name for image in given])
+
+
+def _ask_server(
+    url: str,
+    given: Sequence[str],
+    question: str,
+    system: str | None,
+    model: str | None,
+    zoom: Path | None,
+    as_json: bool,
+    options: Any,
+) -> int:
+    from dragonfly.files import atomic_write
+    from dragonfly.serving.client import Server
+
+    targets = [common.numbered(zoom, index, len(given)) for index in range(len(given))] if zoom is not None else []
+    for target in targets:
+        common.check_image_target(target, given)
+        if target.suffix.lower() != ".png":
+            raise ValueError(f"a server draws PNG, so --zoom needs a name that ends in .png, not '{target}'")
+    asked = Server(url, os.environ.get("DRAGONFLY_API_KEY"))
+    chosen = {**options, "max_tokens": options["max_new_tokens"], "stop": list(options["stop"]) or None, "model": model}
+    del chosen["max_new_tokens"]
+    response = asked.ask(given, question, system, **{key: value for key, value in chosen.items() if value is not None})
+    for image, target in zip(given, targets, strict=False):
+        with atomic_write(target, "wb") as file:
+            file.write(asked.zoom(image, question))
+        common.say(f"zoom image: {target}")
+    if as_json:
+        common.print_json(response)
+    else:
+        common.show(response["choices"][0]["message"]["content"])
+    return 0
 
 
 def _say_details(answer: Any) -> None:

@@ -112,6 +112,11 @@ class _Redirect:
     location: str
 
 
+def _within(host: str, domains: tuple[str, ...]) -> bool:
+    host = host.lower().rstrip(".")
+    return any(host == domain or host.endswith(f".{domain}") for domain in (one.lower().strip(".") for one in domains))
+
+
 def _checked_address(target: _Target, deadline: float) -> str:
     """One address of the host, all of which must be public: a name with one private address is not to be trusted."""
     addresses = _resolved(target, deadline)
@@ -146,6 +151,8 @@ def _resolved(target: _Target, deadline: float) -> list[str]:
 
 
 def _get(target: _Target, deadline: float, policy: ImagePolicy) -> bytes | _Redirect:
+    if policy.domains and not _within(target.host, policy.domains):
+        raise ImageError(f"leads to a host that is not allowed; allowed are {', '.join(policy.domains)}")
     address = _checked_address(target, deadline)
     left = deadline - time.monotonic()
     if left <= 0:

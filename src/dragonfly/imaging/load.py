@@ -156,7 +156,7 @@ def _bytes_from(source: str | Path, policy: ImagePolicy) -> bytes:
         return _read(Path(source), policy)
     scheme = match[1].lower()
     if scheme == "data":
-        return _from_data_url(source, policy)
+        return from_data_url(source, policy)
     if scheme == "file":
         raise ImageError("is a file: URL, which is refused; give the path itself")
     if scheme not in ("http", "https"):
@@ -186,7 +186,8 @@ def _read(path: Path, policy: ImagePolicy) -> bytes:
         raise ImageError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
-def _from_data_url(url: str, policy: ImagePolicy) -> bytes:
+def from_data_url(url: str, policy: ImagePolicy) -> bytes:
+    """The bytes that a `data:image/...;base64,` URL holds. Raises ImageError."""
     header, _, payload = url.partition(",")
     if not re.fullmatch(r"data:image/[\w.+-]+;base64", header, re.IGNORECASE):
         raise ImageError("is not of the form data:image/...;base64,...; give that, or a path")

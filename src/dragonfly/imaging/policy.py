@@ -14,10 +14,11 @@ class ImagePolicy:
     `max_bytes` size of the encoded image. `missing_data` of a JPEG: "refuse" the image; "note" it and show grey there;
     "ignore": do not look, which saves a second reading of trusted data. `orient` turn by the EXIF orientation. `alpha`
     "white": blend on white; "drop": keep the stored colours. `sixteen_bit` "scale": 0..65535 becomes 0..255; "saturate":
-    Pillow's conversion, which cuts at 255. `urls` "refuse", or "public": fetch http(s) from public addresses only.
-    `timeout` seconds for one fetch, redirects and name resolution included. `isolate` decode bytes, files and URLs in a
-    process of their own, one for each image, that may use `cpu_seconds` and `memory` bytes: for images from strangers.
-    `pdf_dpi` dots per inch at which a page of a PDF is drawn, fewer where they would be more than `max_pixels`.
+    Pillow's conversion, which cuts at 255. `urls` "refuse", or "public": fetch http(s) from public addresses only;
+    `domains` where any is named, from these hosts and their subdomains only. `timeout` seconds for one fetch, redirects and
+    name resolution included. `isolate` decode bytes, files and URLs in a process of their own, one for each image, that may
+    use `cpu_seconds` and `memory` bytes: for images from strangers. `pdf_dpi` dots per inch at which a page of a PDF is
+    drawn, fewer where they would be more than `max_pixels`.
     """
 
     max_pixels: int = 2**26
@@ -27,6 +28,7 @@ class ImagePolicy:
     alpha: Literal["white", "drop"] = "white"
     sixteen_bit: Literal["scale", "saturate"] = "scale"
     urls: Literal["refuse", "public"] = "refuse"
+    domains: tuple[str, ...] = ()
     timeout: float = 10.0
     isolate: bool = False
     cpu_seconds: int = 10

@@ -36,6 +36,7 @@ class Answer:
             In a batch they are the batch's, shared by its rows.
         notes: what was done to an image that a user should know ("animated GIF: first of 12 frames").
         finish: `stop` (the model or a stop string ended it) or `length` (max_new_tokens was reached).
+        logprobs: of each generated id, its natural log-probability; not in `to_dict`, whose `confidence` sums them up.
     """
 
     text: str
@@ -47,6 +48,7 @@ class Answer:
     timings: dict[str, float]
     notes: tuple[str, ...] = ()
     finish: str = "stop"
+    logprobs: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The form that JSON holds; `selections` is one flat list whose entries also name their `image`."""

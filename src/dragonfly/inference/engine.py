@@ -18,8 +18,8 @@ from dragonfly.data.encoding import control_token_in
 from dragonfly.imaging import ImagePolicy, LoadedImage, load_image
 from dragonfly.inference.answer import Answer, describe_selection
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
-from dragonfly.inference.options import Draw, Options, StopAt
-from dragonfly.inference.stream import Stream
+from dragonfly.inference.options import Draw, Hooks, Options, StopAt
+from dragonfly.inference.stream import Pieces, Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.connector import Views
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
@@ -37,7 +37,7 @@ class Row:
 
 
 @dataclass
-class _Clock:
+class Clock:
     """Seconds per phase."""
 
     started: float = field(default_factory=time.perf_counter)
@@ -105,39 +105,39 @@ class Engine:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         pending = iter(rows)
         while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, batch_size)]:
-            clock = _Clock()
+            clock = Clock()
             images = self._encode_rows([_as_list(row.images) for row in block], clock)
             messages = [conversation_of(row, len(_as_list(row.images))) for row in block]
             yield from self.answer_conversations(messages, images, chosen, clock)
 
     def stream(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Stream:
         """Answer piece by piece: iterate over the text, then read `.answer`. The pieces joined are `ask`'s text."""
-        chosen, clock, row = Options.of(**options), _Clock(), Row(images, question, system)
+        chosen, clock, row = Options.of(**options), Clock(), Row(images, question, system)
         loaded_images = self._encode_rows([_as_list(images)], clock)
         messages = [conversation_of(row, len(loaded_images[0]))]
 
         def generate(streamer: BaseStreamer) -> Answer:
-            return self.answer_conversations(messages, loaded_images, chosen, clock, streamer)[0]
+            return self.answer_conversations(messages, loaded_images, chosen, clock, Hooks(streamer))[0]
 
-        hold = max((len(stop) - 1 for stop in chosen.stop), default=0)
-        return Stream(generate, lambda ids: self._text(ids, chosen.stop)[0], hold)
+        return Stream(generate, self.pieces(chosen))
+
+    def pieces(self, options: Options) -> Pieces:
+        """Makes text of an answer's ids as they come."""
+        return Pieces(lambda ids: self._text(ids, options.stop)[0], max((len(stop) - 1 for stop in options.stop), default=0))
 
     def chat(self, images: Images = None, *, system: str | None = None) -> Chat:
         """A conversation of several turns; every image is encoded once."""
         return Chat(self, images, system)
 
-    def encode(self, images: Sequence[Any], clock: _Clock | None = None) -> list[EncodedImage]:
+    def encode(self, images: Sequence[Any], clock: Clock | None = None) -> list[EncodedImage]:
         """Images after the vision tower, each encoded once: those of the cache and those encoded already are taken as they are.
 
         Raises:
             ValueError: for an image that cannot be read, or one that another encoder has encoded.
         """
-        clock = clock or _Clock()
-        policy = self.image_policy
-        given = [
-            image if isinstance(image, EncodedImage) else clock.timed("images", load_image, image, policy) for image in images
-        ]
-        keys = [image.key if isinstance(image, EncodedImage) else self._key(image) for image in given]
+        clock, policy = clock or Clock(), self.image_policy
+        given = [one if isinstance(one, EncodedImage) else clock.timed("images", load_image, one, policy) for one in images]
+        keys = [image.key if isinstance(image, EncodedImage) else self.key(image.content, image.policy) for image in given]
         found = {key: image for key in dict.fromkeys(keys) if (image := self.cache.get(key))}
         new = {key: image for key, image in zip(keys, given, strict=True) if key not in found and isinstance(image, LoadedImage)}
         found |= self._encode(new, clock)
@@ -146,9 +146,10 @@ class Engine:
             for key, image in zip(keys, given, strict=True)
         ]
 
-    def _key(self, image: LoadedImage) -> str:
+    def key(self, content: str, policy: ImagePolicy) -> str:
+        """Under which an image waits in `cache`: `LoadedImage.content`, the policy it was loaded under, and the encoder."""
         encoder = json.dumps(self.processor.image_processor.encoder, sort_keys=True)
-        return f"{image.content} {image.policy} {encoder}"
+        return f"{content} {policy} {encoder}"
 
     def _own(self, image: EncodedImage) -> EncodedImage:
         if not image.key.endswith(json.dumps(self.processor.image_processor.encoder, sort_keys=True)):
@@ -156,7 +157,7 @@ class Engine:
         return image
 
     @torch.inference_mode()
-    def _encode(self, images: dict[str, LoadedImage], clock: _Clock) -> dict[str, EncodedImage]:
+    def _encode(self, images: dict[str, LoadedImage], clock: Clock) -> dict[str, EncodedImage]:
         """Cut images, run the tower over all their sub-images, and connect them where that does not wait for a question."""
         if not images:
             return {}
@@ -169,7 +170,7 @@ class Engine:
         encoded = clock.timed("encode", model.encode_views, views, inputs.get("num_sub_images"))
         found: dict[str, EncodedImage] = {}
         for row, (key, layout, (own, counts)) in enumerate(zip(images, layouts, encoded, strict=True)):
-            found[key] = EncodedImage(key, layout, views=own, counts=counts)
+            found[key] = EncodedImage(key, layout, views=own, counts=counts, notes=images[key].notes)
             if not self.processor.asks:
                 early = None if chosen is None else [index for index in chosen[row].tolist() if index >= 0]
                 found[key] = clock.timed("encode", self._connected, found[key], None, early)
@@ -195,12 +196,12 @@ class Engine:
         selection = describe_selection(image.layout, *pick)
         return replace(image, tokens=done.tokens[0], selection=selection, views=None, counts=None)
 
-    def _encode_rows(self, rows: list[list[Any]], clock: _Clock) -> list[list[EncodedImage]]:
+    def _encode_rows(self, rows: list[list[Any]], clock: Clock) -> list[list[EncodedImage]]:
         loaded = [self.load(row, clock) for row in rows]
         encoded = iter(self.encode([image for row in loaded for image in row], clock))
         return [list(islice(encoded, len(row))) for row in rows]
 
-    def load(self, images: Sequence[Any], clock: _Clock, before: int = 0) -> list[LoadedImage | EncodedImage]:
+    def load(self, images: Sequence[Any], clock: Clock, before: int = 0) -> list[LoadedImage | EncodedImage]:
         """One conversation's images, loaded; refused as soon as they take more tokens than the model, before any is encoded.
 
         `before` is how many tokens the conversation has already.
@@ -230,8 +231,8 @@ class Engine:
         conversations: list[list[dict[str, Any]]],
         images: list[list[EncodedImage]],
         options: Options,
-        clock: _Clock,
-        streamer: BaseStreamer | None = None,
+        clock: Clock,
+        hooks: Hooks | None = None,
     ) -> list[Answer]:
         """Generate for conversations whose images are encoded."""
         asked = [_text_of(turns[-1]) for turns in conversations]
@@ -239,7 +240,7 @@ class Engine:
         prompt = self.prompt(conversations, images)
         lengths = prompt["attention_mask"].sum(dim=1).tolist()
         features = [image.tokens for row in images for image in row]
-        ids, logprobs = clock.timed("generate", self._generate, prompt, features, options, streamer)
+        ids, logprobs = clock.timed("generate", self._generate, prompt, features, options, hooks or Hooks())
         timings = clock.report()
         return [
             self._finish(row, row_logprobs, length, row_images, options, timings)
@@ -261,15 +262,15 @@ class Engine:
 
     @torch.inference_mode()
     def _generate(
-        self, prompt: Any, features: list[torch.Tensor], options: Options, streamer: BaseStreamer | None
+        self, prompt: Any, features: list[torch.Tensor], options: Options, hooks: Hooks
     ) -> tuple[list[list[int]], list[list[float]]]:
         """Generated ids and their log-probabilities, per row up to and with the first end id."""
-        settings: dict[str, Any] = {}
+        settings: dict[str, Any] = {"stopping_criteria": [*hooks.endings]}
         if options.temperature > 0:
-            settings["logits_processor"] = [Draw(options, len(prompt["input_ids"]), self.device)]
+            settings["logits_processor"] = [Draw(options, hooks.seeds or [options.seed] * len(prompt["input_ids"]), self.device)]
         start = prompt["input_ids"].shape[1]
         if options.stop:
-            settings["stopping_criteria"] = [StopAt(lambda ids: self._text(ids, options.stop)[1], start)]
+            settings["stopping_criteria"].append(StopAt(lambda ids: self._text(ids, options.stop)[1], start))
         if features:
             settings["mm_encoder_outputs"] = {"image": DragonflyImageFeatures(pooler_output=features)}  # pyright: ignore[reportArgumentType]
         model: Any = self.model  # transformers' own types do not agree with each other on `generate`
@@ -282,7 +283,7 @@ class Engine:
             pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.end_ids[0],
             return_dict_in_generate=True,
             output_logits=True,
-            streamer=streamer,
+            streamer=hooks.streamer,
             **settings,
         )
         new = output.sequences[:, start:]
@@ -322,6 +323,7 @@ class Engine:
             timings=timings,
             notes=tuple(note for image in images for note in image.notes),
             finish="stop" if stopped or (ids and ids[-1] in self.end_ids) else "length",
+            logprobs=tuple(logprobs),
         )
 
     def _cut_at_stop(
@@ -355,11 +357,11 @@ class Chat:
         self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
         self.images: list[EncodedImage] = []
         self._waiting: list[EncodedImage] = []
-        self._waiting = self._encode(_as_list(images), _Clock())
+        self._waiting = self._encode(_as_list(images), Clock())
 
     def ask(self, question: str, images: Images = None, **options: Any) -> Answer:
         """The next turn. If it fails, the conversation is as before."""
-        clock = _Clock()
+        clock = Clock()
         new = self._waiting + self._encode(_as_list(images), clock)
         messages = [*self.messages, _turn(question, len(new))]
         loaded_images = self.images + new
@@ -368,7 +370,7 @@ class Chat:
         self.images, self._waiting = loaded_images, []
         return answer
 
-    def _encode(self, images: list[Any], clock: _Clock) -> list[EncodedImage]:
+    def _encode(self, images: list[Any], clock: Clock) -> list[EncodedImage]:
         before = sum(image.layout.num_image_tokens for image in [*self.images, *self._waiting])
         return self.engine.encode(self.engine.load(images, clock, before), clock)
 

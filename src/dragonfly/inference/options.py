@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from transformers import LogitsProcessor, StoppingCriteria
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
+from transformers.generation.streamers import BaseStreamer
 
 from dragonfly.config import nearest
 
@@ -49,6 +50,15 @@ class Options:
         return cls(**values)
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What a caller does while a batch is generated: see ids as they come, give rows seeds of their own, end rows early."""
+
+    streamer: BaseStreamer | None = None
+    seeds: Sequence[int] | None = None
+    endings: Sequence[StoppingCriteria] = ()
+
+
 def _check(name: str, value: Any, kinds: Any, legal: Callable[[Any], bool], wanted: str) -> None:
     if isinstance(value, bool) or not isinstance(value, kinds) or not legal(value):
         raise ValueError(f"{name} must be {wanted}, got {value!r}")
@@ -80,12 +90,12 @@ class Draw(LogitsProcessor):
     the same for a row alone and among others.
 
     Args:
-        options: temperature above 0, top_p and seed.
-        rows: how many.
+        options: temperature above 0, and top_p.
+        seeds: of each row.
     """
 
-    def __init__(self, options: Options, rows: int, device: torch.device) -> None:
-        self.generators = [torch.Generator(device).manual_seed(options.seed) for _ in range(rows)]
+    def __init__(self, options: Options, seeds: Sequence[int], device: torch.device) -> None:
+        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
         self.warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(float(options.temperature))]
         if options.top_p < 1:
             self.warpers.append(TopPLogitsWarper(float(options.top_p)))

@@ -28,21 +28,48 @@ class _Tokens(BaseStreamer):
         """The answer itself ends the stream."""
 
 
+class Pieces:
+    """Ids as they come -> pieces of text that joined are the whole.
+
+    Args:
+        decode: ids -> text with stop strings cut.
+        hold: characters to hold back, because they may turn out to begin a stop string.
+    """
+
+    def __init__(self, decode: Callable[[list[int]], str], hold: int) -> None:
+        self.ids: list[int] = []
+        self._decode, self._hold, self._sent = decode, hold, 0
+
+    def add(self, token: int) -> str:
+        """What can be shown since the last piece; often nothing."""
+        self.ids.append(token)
+        text = self._decode(self.ids)
+        # A trailing replacement character is a letter whose bytes are not all there yet.
+        return self._up_to(text, len(text.rstrip("\ufffd")) - self._hold)
+
+    def rest(self, text: str) -> str:
+        """What of the answer's whole text was not shown yet."""
+        return self._up_to(text, len(text))
+
+    def _up_to(self, text: str, ready: int) -> str:
+        if ready <= self._sent:
+            return ""
+        piece, self._sent = text[self._sent : ready], ready
+        return piece
+
+
 class Stream(Iterator[str]):
     """An iterator over pieces of text; when it is exhausted, `answer` holds the whole `Answer`.
 
     Args:
         generate: runs the generation with a streamer and returns the answer; called in a thread.
-        decode: ids -> text with stop strings cut.
-        hold: characters to hold back, because they may turn out to begin a stop string.
+        pieces: makes text of ids.
     """
 
-    def __init__(self, generate: Callable[[BaseStreamer], Answer], decode: Callable[[list[int]], str], hold: int) -> None:
+    def __init__(self, generate: Callable[[BaseStreamer], Answer], pieces: Pieces) -> None:
         self.answer: Answer | None = None
         self._queue: Queue[Any] = Queue()
-        self._decode, self._hold = decode, hold
-        self._ids: list[int] = []
-        self._sent = 0
+        self._pieces = pieces
         self._done = False
         self._thread = Thread(target=self._run, args=(generate,), daemon=True)
         self._thread.start()
@@ -61,13 +88,9 @@ class Stream(Iterator[str]):
                 raise item
             if isinstance(item, Answer):
                 self.answer, self._done = item, True
-                text, ready = item.text, len(item.text)
+                piece = self._pieces.rest(item.text)
             else:
-                self._ids.append(item)
-                text = self._decode(self._ids)
-                # A trailing replacement character is a letter whose bytes are not all there yet.
-                ready = len(text.rstrip("\ufffd")) - self._hold
-            if ready > self._sent:
-                piece, self._sent = text[self._sent : ready], ready
+                piece = self._pieces.add(item)
+            if piece:
                 return piece
         raise StopIteration

@@ -1,7 +1,7 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """What families of language models do between the last hidden state and the loss, read from their own configuration.
 
-The head itself is one `nn.Linear`, which TRL, PEFT and vLLM take as it is. Beside it, a family may have a bias, a factor on
+The head itself is one `nn.Linear`, which TRL and PEFT take as it is. Beside it, a family may have a bias, a factor on
 its logits, a soft cap, or (mixtures of experts) an auxiliary loss. All of it follows from `text_config`, by the fields that
 TRL reads too, so that a checkpoint says nothing twice. `models/joining.py` holds the result against the original.
 """

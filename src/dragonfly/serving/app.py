@@ -1,0 +1,206 @@
+"""The application: routes over one engine. `create_app(engine)` is what `dragonfly serve` runs, and any ASGI server can."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from dragonfly import __version__
+from dragonfly.inference import EncodedImage, Engine
+from dragonfly.serving.chat import Chat, Exchange, describe_image, fault
+from dragonfly.serving.errors import Refusal, bad, stopping
+from dragonfly.serving.gate import Gate
+from dragonfly.serving.images import Images
+from dragonfly.serving.metrics import Metrics
+from dragonfly.serving.schema import ChatRequest, ZoomRequest
+from dragonfly.serving.settings import Settings
+from dragonfly.serving.worker import Stopping, Worker
+
+_KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+
+
+def create_app(engine: Engine, settings: Settings | None = None) -> Gate:
+    """The server as an ASGI application; its worker starts and stops with the application's lifespan."""
+    settings = settings or Settings()
+    metrics = Metrics()
+    worker = Worker(engine, settings.batch, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        worker.start()
+        yield
+        await asyncio.to_thread(worker.stop, settings.deadline)
+
+    # Its pages of documentation would load scripts from the internet.
+    app = FastAPI(title="Dragonfly", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    name = Path(engine.name).name if Path(engine.name).is_dir() else engine.name
+    _add_errors(app)
+    _add_watching(app, worker, metrics)
+    _add_page(app)
+    _add_api(app, worker, settings, metrics, name)
+    return Gate(app, settings, metrics)
+
+
+def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics, name: str) -> None:
+    images = Images(worker, settings, metrics)
+    chat = Chat(worker, images, settings, metrics, name)
+    engine, began = worker.engine, int(time.time())
+
+    @app.post("/v1/chat/completions", response_model=None)
+    async def chat_completions(request: ChatRequest, http: Request) -> Response | dict[str, Any]:
+        """Answer a conversation about any number of images; with `stream`, piece by piece as server-sent events."""
+        exchange = await chat.begin(request)
+        http.state.facts.update(images=len(exchange.images), choices=request.n, stream=request.stream)
+        if request.stream:
+            return StreamingResponse(_watched(http, exchange, chat), media_type="text/event-stream")
+        leaving = asyncio.create_task(_leave(http, exchange))
+        try:
+            answer = await chat.whole(exchange)
+        finally:
+            leaving.cancel()
+        http.state.facts.update(answer["usage"])
+        return answer
+
+    @app.post("/v1/zoom", response_model=None)
+    async def zoom(request: ZoomRequest) -> Response | dict[str, Any]:
+        """The sub-images of an image that the model would be given, as JSON or drawn as PNG."""
+        if engine.processor.asks and not (request.question or "").strip():
+            raise bad("this model chooses by the question; give one", "question")
+        loaded = await images.single(request.image)
+
+        def look() -> EncodedImage:
+            return engine.connect(engine.encode([loaded])[0], request.question or "")
+
+        try:
+            seen = await asyncio.wrap_future(worker.submit(look))
+        except ValueError as error:
+            raise bad(str(error)) from None
+        except Stopping:
+            raise stopping() from None
+        if request.format == "json":
+            return {"object": "zoom", "model": name, **describe_image(seen)}
+        return Response(await asyncio.to_thread(_drawn, loaded.image, seen, request), media_type="image/png")
+
+    entry = {"id": name, "object": "model", "created": began, "owned_by": "dragonfly"}
+    limits = {key: getattr(settings, key) for key in ("max_images", "max_pixels", "max_body", "max_text", "max_tokens")}
+    about = {
+        "preset": engine.processor.image_processor.preset,
+        "policy": engine.processor.image_processor.spec.selection.policy,
+        "context": getattr(engine.model.config.get_text_config(), "max_position_embeddings", None),
+        "limits": limits,
+    }
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        """The one model that is served."""
+        return {"object": "list", "data": [{**entry, "dragonfly": about}]}
+
+    @app.get("/v1/models/{model:path}")
+    async def one_model(model: str) -> dict[str, Any]:
+        """The one model that is served, by its name."""
+        if model != name:
+            raise Refusal(404, f"there is no model '{model:.100}' here; the one served is '{name}'", "model_not_found", "model")
+        return {**entry, "dragonfly": about}
+
+
+def _add_watching(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "ok"}
+
+    @app.get("/ready")
+    async def ready() -> dict[str, str]:
+        """The model is loaded and questions are taken."""
+        if not worker.alive:
+            raise stopping()
+        return {"status": "ready"}
+
+    @app.get("/metrics", response_class=Response)
+    async def counted() -> Response:
+        """Counters for Prometheus."""
+        return Response(metrics.text(), media_type=Metrics.CONTENT_TYPE)
+
+
+def _add_page(app: FastAPI) -> None:
+    """The page's files, read once: no request names a file."""
+    folder = files("dragonfly.serving").joinpath("page")
+
+    def serve(path: str, content: bytes, kind: str) -> None:
+        async def page() -> Response:
+            return Response(content, media_type=kind)
+
+        app.add_api_route(path, page, include_in_schema=False)
+
+    for file in folder.iterdir():
+        suffix = Path(file.name).suffix
+        if suffix in _KINDS:
+            serve("/" if file.name == "index.html" else f"/{file.name}", file.read_bytes(), _KINDS[suffix])
+    for file in folder.joinpath("examples").iterdir():
+        serve(f"/examples/{file.name}", file.read_bytes(), "image/png")
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, error: Refusal) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        if first["type"] == "extra_forbidden":
+            return bad(f"'{where:.100}' is not offered here; leave it out", where[:100]).response()
+        if first["type"] in ("json_invalid", "model_attributes_type", "missing") and not where.strip("0123456789"):
+            return bad("the body is not a JSON object; send one, as Content-Type: application/json").response()
+        return bad(f"{where:.100}: {first['msg']}", where[:100] or None).response()
+
+    @app.exception_handler(HTTPException)
+    async def shaped(_: Request, error: HTTPException) -> JSONResponse:
+        words = {404: "there is nothing here; see /openapi.json", 405: "this method is not offered here; see /openapi.json"}
+        return Refusal(error.status_code, words.get(error.status_code, str(error.detail))).response()
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> JSONResponse:
+        return fault(error).response()
+
+
+async def _leave(http: Request, exchange: Exchange) -> None:
+    """Give the request up when its client leaves."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+    exchange.give_up()
+
+
+async def _watched(http: Request, exchange: Exchange, chat: Chat) -> AsyncIterator[str]:
+    leaving = asyncio.create_task(_leave(http, exchange))
+    try:
+        async for event in chat.events(exchange):
+            yield event
+    finally:
+        leaving.cancel()
+        exchange.give_up()
+        with suppress(asyncio.CancelledError):
+            await leaving
+
+
+def _drawn(image: Any, seen: EncodedImage, request: ZoomRequest) -> bytes:
+    from dragonfly.visualization.zoom import draw_zoom
+
+    scored = request.scores and seen.selection and seen.selection[0].score is not None
+    kept = [item.index for item in seen.selection if item.kept]
+    scores = [item.score or 0.0 for item in seen.selection] if scored else None
+    out = BytesIO()
+    draw_zoom(image, seen.layout, kept, scores, title=request.question).save(out, format="PNG", compress_level=3)
+    return out.getvalue()

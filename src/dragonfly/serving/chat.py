@@ -1,0 +1,258 @@
+"""A chat completion: from a checked request to answers, whole or as server-sent events, with the boxes that were looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dragonfly import __version__
+from dragonfly.inference import Answer, EncodedImage, Options
+from dragonfly.inference.occlusion import explain
+from dragonfly.serving.errors import Refusal, bad, own_fault, stopping, too_late
+from dragonfly.serving.images import Images
+from dragonfly.serving.metrics import Metrics
+from dragonfly.serving.schema import ChatRequest
+from dragonfly.serving.settings import Settings
+from dragonfly.serving.worker import GivenUp, Question, Stopping, Worker
+
+_GRACE = 2.0  # seconds after the deadline in which the worker, which looks at each token, may say so itself
+
+
+@dataclass
+class Exchange:
+    """One request being answered: its questions (one per choice), and what they say, as (choice, said)."""
+
+    request: ChatRequest
+    options: Options
+    conversation: list[dict[str, Any]]
+    images: list[EncodedImage]
+    deadline: float
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+    questions: list[Question] = field(default_factory=list)
+    said: asyncio.Queue[tuple[int, Any]] = field(default_factory=asyncio.Queue)
+
+    async def next(self) -> tuple[int, Any]:
+        """What is said next; GivenUp where even the worker does not say in time that time is over."""
+        try:
+            async with asyncio.timeout(max(0.0, self.deadline - time.monotonic()) + _GRACE):
+                return await self.said.get()
+        except TimeoutError:
+            return 0, GivenUp("deadline")
+
+    def give_up(self) -> None:
+        for question in self.questions:
+            question.gone.set()
+
+
+class Chat:
+    """Answers chat completions by one worker."""
+
+    def __init__(self, worker: Worker, images: Images, settings: Settings, metrics: Metrics, model: str) -> None:
+        self.worker, self.images, self.settings, self.metrics, self.model = worker, images, settings, metrics, model
+
+    async def begin(self, request: ChatRequest) -> Exchange:
+        """Check a request, load its images and put its questions into the queue. Raises Refusal."""
+        deadline = time.monotonic() + self.settings.deadline
+        request.check(self.settings, self.model)
+        options, conversation = request.options(self.settings), request.conversation()
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + self.settings.deadline):
+                encoded = await self.images.encoded(request.images())
+                work = self.worker.submit(lambda: self._ready(conversation, encoded, options))
+                exchange = Exchange(request, options, conversation, await asyncio.wrap_future(work), deadline)
+        except TimeoutError:
+            raise too_late(self.settings.deadline) from None
+        except Stopping:
+            raise stopping() from None
+        loop = asyncio.get_running_loop()
+        # Greedy answers to one question are the same: they are generated once.
+        for choice in range(request.n if options.temperature > 0 else 1):
+            own = replace(options, seed=(options.seed + choice) % 2**63)
+
+            def tell(said: Any, choice: int = choice) -> None:
+                with suppress(RuntimeError):  # the server has ended, and nobody waits any longer
+                    loop.call_soon_threadsafe(exchange.said.put_nowait, (choice, said))
+
+            exchange.questions.append(Question(conversation, exchange.images, own, deadline, tell))
+        for question in exchange.questions:
+            self.worker.ask(question)
+        return exchange
+
+    def _ready(self, conversation: list[dict[str, Any]], images: list[EncodedImage], options: Options) -> list[EncodedImage]:
+        """In the worker's thread: the images as this question wants them; whatever the model cannot take is refused here."""
+        engine = self.worker.engine
+        try:
+            question = "".join(part.get("text", "") for part in conversation[-1]["content"])
+            images = [engine.connect(image, question) for image in images]
+            length = engine.prompt([conversation], [images])["input_ids"].shape[1]
+        except ValueError as error:
+            code = "context_length_exceeded" if "tokens and the model takes" in str(error) else None
+            raise bad(str(error), "messages", code) from None
+        limit = getattr(engine.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and length + options.max_new_tokens > limit:
+            raise bad(
+                f"the prompt has {length} tokens and the answer may have {options.max_new_tokens}, over the model's {limit} "
+                "together; ask for a shorter answer (max_tokens), with fewer images or a shorter text",
+                "max_tokens",
+                "context_length_exceeded",
+            )
+        return images
+
+    async def whole(self, exchange: Exchange) -> dict[str, Any]:
+        """The response of a request that does not stream. Raises Refusal."""
+        answers: dict[int, Answer] = {}
+        while len(answers) < len(exchange.questions):
+            choice, said = await exchange.next()
+            if isinstance(said, BaseException):
+                exchange.give_up()
+                raise self._refusal(said)
+            if isinstance(said, Answer):
+                answers[choice] = said
+        found = [answers[choice % len(answers)] for choice in range(exchange.request.n)]
+        choices = [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                "finish_reason": answer.finish,
+                "logprobs": self._logprobs(answer) if exchange.request.logprobs else None,
+            }
+            for index, answer in enumerate(found)
+        ]
+        extension = self._extension(exchange, found)
+        if exchange.request.dragonfly.why:
+            extension["why"] = await self._why(exchange, found[0])
+        head = self._head(exchange, "chat.completion")
+        return {**head, "choices": choices, "usage": self._usage(found), "dragonfly": extension}
+
+    async def events(self, exchange: Exchange) -> AsyncIterator[str]:
+        """The events of a request that streams; a fault on the way is an event too. Who stops reading gives the request up."""
+        try:
+            async for chunk in self._chunks(exchange):
+                yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+            yield "data: [DONE]\n\n"
+        except Refusal as refusal:
+            yield f"data: {json.dumps(refusal.body(), ensure_ascii=False)}\n\n"
+        finally:
+            exchange.give_up()
+
+    async def _chunks(self, exchange: Exchange) -> AsyncIterator[dict[str, Any]]:
+        request, head = exchange.request, self._head(exchange, "chat.completion.chunk")
+        # Greedy answers are generated once and said n times.
+        same = {choice: [choice] for choice in range(request.n)} if len(exchange.questions) > 1 else {0: [*range(request.n)]}
+        if request.stream_options is not None and request.stream_options.include_usage:
+            head["usage"] = None
+
+        def chunk(choice: int, delta: dict[str, Any], **more: Any) -> dict[str, Any]:
+            return {**head, "choices": [{"index": choice, "delta": delta, "finish_reason": None, "logprobs": None, **more}]}
+
+        for choice in range(request.n):
+            yield chunk(choice, {"role": "assistant", "content": ""})
+        answers: dict[int, Answer] = {}
+        while len(answers) < len(exchange.questions):
+            number, said = await exchange.next()
+            if isinstance(said, BaseException):
+                raise self._refusal(said)
+            piece, logprobs = said, None
+            if isinstance(said, Answer):
+                pieces = exchange.questions[number].pieces
+                piece = pieces.rest(said.text) if pieces is not None else said.text
+                answers[number] = said
+                logprobs = self._logprobs(said) if request.logprobs else None
+            for choice in same[number]:
+                if piece:
+                    yield chunk(choice, {"content": piece})
+                if isinstance(said, Answer):
+                    yield chunk(choice, {}, finish_reason=said.finish, logprobs=logprobs)
+        found = [answers[choice % len(answers)] for choice in range(request.n)]
+        usage = {"usage": self._usage(found)} if "usage" in head else {}
+        yield {**head, "choices": [], **usage, "dragonfly": self._extension(exchange, found)}
+
+    def _refusal(self, error: BaseException) -> Refusal:
+        if isinstance(error, Stopping):
+            return stopping()
+        if isinstance(error, GivenUp):
+            if error.args == ("disconnect",):
+                return Refusal(499, "the client left", "disconnect")
+            return too_late(self.settings.deadline)
+        return error if isinstance(error, Refusal) else fault(error)
+
+    def _head(self, exchange: Exchange, kind: str) -> dict[str, Any]:
+        return {
+            "id": exchange.id,
+            "object": kind,
+            "created": exchange.created,
+            "model": self.model,
+            "system_fingerprint": f"dragonfly-{__version__}",
+        }
+
+    def _usage(self, answers: list[Answer]) -> dict[str, Any]:
+        prompt, completion = answers[0].prompt_tokens, sum(len(answer.token_ids) for answer in answers)
+        self.metrics.tokens.labels("prompt").inc(prompt)
+        self.metrics.tokens.labels("completion").inc(completion)
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+    def _logprobs(self, answer: Answer) -> dict[str, Any]:
+        tokens = self.worker.engine.tokenizer.convert_ids_to_tokens(list(answer.token_ids))
+        texts = [self.worker.engine.tokenizer.decode([token]) for token in answer.token_ids]
+        return {
+            "content": [
+                {
+                    "token": text or token,
+                    "logprob": value,
+                    "bytes": None if "\ufffd" in text else [*text.encode()],
+                    "top_logprobs": [],
+                }
+                for token, text, value in zip(tokens, texts, answer.logprobs, strict=True)
+            ],
+            "refusal": None,
+        }
+
+    def _extension(self, exchange: Exchange, answers: list[Answer]) -> dict[str, Any]:
+        return {
+            "confidence": [round(answer.confidence, 6) for answer in answers],
+            "seed": exchange.options.seed if exchange.options.temperature > 0 else None,
+            "images": [describe_image(image) for image in exchange.images],
+        }
+
+    async def _why(self, exchange: Exchange, answer: Answer) -> dict[str, Any]:
+        turns = exchange.conversation
+        system = turns[0]["content"] if len(turns) > 1 else None
+        question = "".join(part.get("text", "") for part in turns[-1]["content"])
+        work = self.worker.submit(lambda: explain(self.worker.engine, exchange.images, question, answer, system).to_dict())
+        try:
+            return await asyncio.wrap_future(work)
+        except Stopping:
+            raise stopping() from None
+
+
+def describe_image(image: EncodedImage) -> dict[str, Any]:
+    """Where the model looked in an image: boxes are (left, top, right, bottom) in source pixels, size is (height, width)."""
+    layout = image.layout
+    return {
+        "size": list(layout.size),
+        "tokens": layout.num_image_tokens,
+        "regions": [list(box) for box in layout.level_boxes("mid")],
+        "kept": [item.index for item in image.selection if item.kept],
+        "sub_images": [
+            {"index": item.index, "box": list(item.box), "score": item.score, "kept": item.kept, "region": item.region}
+            for item in image.selection
+        ],
+        "notes": [note.removeprefix("bytes: ") for note in image.notes],
+    }
+
+
+def fault(error: BaseException) -> Refusal:
+    """500, and a line in the log that says where it happened, and nothing of what was asked."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+    logging.getLogger("dragonfly.serving").error(json.dumps({"event": "fault", "kind": type(error).__name__, "place": place}))
+    return own_fault()

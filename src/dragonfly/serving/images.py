@@ -1,0 +1,100 @@
+"""Images of a request: checked before they are decoded, decoded apart, encoded by the worker, and remembered.
+
+A data URL, or an address of an allowed domain; never a path. What the engine's cache holds, as in a conversation whose every turn
+brings its images again, is not decoded again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from dragonfly.files import sha256
+from dragonfly.imaging import LoadedImage, load_image
+from dragonfly.imaging.load import from_data_url
+from dragonfly.imaging.policy import ImageError
+from dragonfly.inference import EncodedImage
+from dragonfly.inference.engine import Clock
+from dragonfly.serving.errors import Refusal, bad
+from dragonfly.serving.metrics import Metrics
+from dragonfly.serving.settings import Settings
+from dragonfly.serving.worker import Worker
+
+
+class Images:
+    """Loads and encodes, for one server."""
+
+    def __init__(self, worker: Worker, settings: Settings, metrics: Metrics) -> None:
+        self.worker, self.engine, self.settings, self.metrics = worker, worker.engine, settings, metrics
+        self.policy = settings.image_policy(self.engine.processor.image_processor.image_policy)
+        self._decoding = asyncio.Semaphore(settings.decoders)
+        self._pixels = asyncio.Semaphore(settings.batch)  # requests whose decoded images wait for the tower: they take memory
+
+    async def encoded(self, urls: Sequence[str]) -> list[EncodedImage]:
+        """The images of a conversation, encoded. Raises Refusal."""
+        self._check(urls)
+        data = [await asyncio.to_thread(self._bytes, url, number) for number, url in enumerate(urls, start=1)]
+        known: dict[str | bytes, EncodedImage] = {
+            each: image for each in dict.fromkeys(data) if isinstance(each, bytes) and (image := self._recalled(each))
+        }
+        self.metrics.images.labels("cache").inc(len([each for each in data if each in known]))
+        if all(each in known for each in data):
+            return [known[each] for each in data]
+        async with self._pixels:
+            given = [known[each] if each in known else await self.loaded(each, n) for n, each in enumerate(data, start=1)]
+            self._check_pixels(given)
+            self.metrics.images.labels("decoded").inc(sum(isinstance(one, LoadedImage) for one in given))
+            return await asyncio.wrap_future(self.worker.submit(lambda: self._encode(given)))
+
+    async def loaded(self, source: str | bytes, number: int = 1) -> LoadedImage:
+        """One image, decoded in a process of its own. Raises Refusal."""
+        async with self._decoding:
+            try:
+                return await asyncio.to_thread(load_image, source, self.policy)
+            except ValueError as error:
+                raise _unreadable(number, str(error).removeprefix("bytes ")) from None
+
+    async def single(self, url: str) -> LoadedImage:
+        """The image of a request that is drawn on."""
+        self._check([url])
+        return await self.loaded(await asyncio.to_thread(self._bytes, url, 1))
+
+    def _check(self, urls: Sequence[str]) -> None:
+        if len(urls) > self.settings.max_images:
+            raise bad(f"{len(urls)} images, over the limit of {self.settings.max_images} in one request", "messages")
+        for number, url in enumerate(urls, start=1):
+            scheme = url[:8].partition(":")[0].lower()
+            if scheme == "data" or (scheme in ("http", "https") and self.settings.domains):
+                continue
+            also = f", or an address of {', '.join(self.settings.domains)}" if self.settings.domains else ""
+            raise bad(f"image {number} is not a data URL (data:image/png;base64,...){also}; this server reads nothing else")
+
+    def _bytes(self, url: str, number: int) -> str | bytes:
+        """What a data URL holds; an address stays as it is."""
+        try:
+            return from_data_url(url, self.policy) if url[:5].lower() == "data:" else url
+        except ImageError as error:
+            raise _unreadable(number, str(error)) from None
+
+    def _recalled(self, data: bytes) -> EncodedImage | None:
+        found = self.engine.cache.get(self.engine.key(sha256(data), self.policy))
+        return None if found is None else replace(found, notes=tuple(f"bytes: {note}" for note in found.notes))
+
+    def _check_pixels(self, images: Sequence[LoadedImage | EncodedImage]) -> None:
+        sizes = [image.size if isinstance(image, LoadedImage) else image.layout.size for image in images]
+        total = sum(height * width for height, width in sizes)
+        if total > self.settings.max_pixels:
+            raise bad(f"the images have {total:,} pixels together, over the limit of {self.settings.max_pixels:,}", "messages")
+
+    def _encode(self, given: list[Any]) -> list[EncodedImage]:
+        clock = Clock()
+        try:
+            return self.engine.encode(self.engine.load(given, clock), clock)
+        except ValueError as error:
+            raise bad(str(error), "messages", "context_length_exceeded") from None
+
+
+def _unreadable(number: int, reason: str) -> Refusal:
+    return bad(f"image {number} {reason}", "messages", "invalid_image")

@@ -1,0 +1,216 @@
+"""One thread owns the engine: images are encoded as they come, and questions that wait are answered together.
+
+Questions of equal options share a batch; the engine promises that a row's answer does not depend on its batch mates, and each
+draws by its own seed. A question that is given up (its client left, its time is over) ends its row at the next token; when all
+of a batch are, the batch ends. A batch that fails is asked again one by one, so that a bad row harms no other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from transformers import StoppingCriteria
+from transformers.generation.streamers import BaseStreamer
+
+from dragonfly.inference import Answer, EncodedImage, Engine, Options
+from dragonfly.inference.engine import Clock
+from dragonfly.inference.options import Hooks
+from dragonfly.inference.stream import Pieces
+from dragonfly.serving.metrics import Metrics
+
+
+@dataclass(eq=False)
+class Question:
+    """One answer that is wanted.
+
+    Args:
+        conversation: as `Engine.prompt` takes it.
+        images: encoded, in the order in which the conversation has them.
+        options: how to generate.
+        deadline: `time.monotonic()` at which nobody waits any longer.
+        tell: called in the worker's thread with each piece of text, and at last with the Answer or the exception.
+    """
+
+    conversation: list[dict[str, Any]]
+    images: list[EncodedImage]
+    options: Options
+    deadline: float
+    tell: Callable[[str | Answer | BaseException], None]
+    pieces: Pieces | None = None
+    gone: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def key(self) -> Options:
+        """Questions of one key share a batch."""
+        return replace(self.options, seed=0)
+
+    def given_up(self) -> Literal["disconnect", "deadline"] | None:
+        if self.gone.is_set():
+            return "disconnect"
+        return "deadline" if time.monotonic() > self.deadline else None
+
+
+class Worker:
+    """The thread. `start` before use; `stop` lets what is in a batch end and refuses the rest."""
+
+    def __init__(self, engine: Engine, batch: int, metrics: Metrics) -> None:
+        self.engine, self.batch, self.metrics = engine, batch, metrics
+        self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._questions: deque[Question] = deque()
+        self._news = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive() and not self._stopping
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, patience: float | None = None) -> None:
+        """Waits for what is being computed, at most so many seconds."""
+        with self._news:
+            self._stopping = True
+            self._news.notify()
+        self._thread.join(patience)
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+        """Work for the engine's thread, done before the next batch."""
+        future: Future[Any] = Future()
+        with self._news:
+            if not self.alive:
+                future.set_exception(Stopping())
+            else:
+                self._tasks.append((work, future))
+                self._news.notify()
+        return future
+
+    def ask(self, question: Question) -> None:
+        """Put a question into the queue."""
+        with self._news:
+            if self.alive:
+                self._questions.append(question)
+                self.metrics.waiting.set(len(self._questions))
+                self._news.notify()
+                return
+        question.tell(Stopping())
+
+    def _run(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._stopping or self._tasks or self._questions)
+                tasks, self._tasks = self._tasks, deque()
+                stopping, waiting = self._stopping, tuple(self._questions)
+            for work, future in tasks:
+                _settle(work, future)
+            if stopping:
+                for question in waiting:
+                    question.tell(Stopping())
+                return
+            with self._news:
+                if self._tasks:
+                    continue  # what came meanwhile may join the batch
+                batch = self._next_batch()
+                self.metrics.waiting.set(len(self._questions))
+            if batch:
+                self._answer(batch)
+
+    def _next_batch(self) -> list[Question]:
+        """The question that waits for longest, and others of its key in their order."""
+        batch: list[Question] = []
+        rest: deque[Question] = deque()
+        for question in self._questions:
+            if question.given_up():
+                self._give_up(question)
+            elif len(batch) < self.batch and (not batch or question.key == batch[0].key):
+                batch.append(question)
+            else:
+                rest.append(question)
+        self._questions = rest
+        return batch
+
+    def _give_up(self, question: Question) -> None:
+        reason = question.given_up()
+        self.metrics.cancelled.labels(reason).inc()
+        question.tell(GivenUp(reason))
+
+    def _answer(self, batch: list[Question]) -> None:
+        self.metrics.batch.observe(len(batch))
+        hooks = Hooks(_Rows(self.engine, batch), [question.options.seed for question in batch], [_Ends(batch)])
+        conversations, images = [one.conversation for one in batch], [one.images for one in batch]
+        try:
+            answers = self.engine.answer_conversations(conversations, images, batch[0].key, Clock(), hooks)
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].tell(error)
+            for question in batch if len(batch) > 1 else ():
+                self._answer([question])
+            return
+        for question, answer in zip(batch, answers, strict=True):
+            if question.given_up():
+                self._give_up(question)
+            else:
+                question.tell(answer)
+
+
+class Stopping(Exception):
+    """The server is stopping and takes nothing more."""
+
+
+class GivenUp(Exception):
+    """Nobody waits for the answer any longer; says why."""
+
+
+def _settle(work: Callable[[], Any], future: Future[Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except BaseException as error:  # whatever it is, who waits must see it
+        future.set_exception(error)
+
+
+class _Rows(BaseStreamer):
+    """Tells each question of a batch its own text as it comes. The first `put` is the prompt; after its end a row is padding."""
+
+    def __init__(self, engine: Engine, batch: list[Question]) -> None:
+        self.batch, self.prompt = batch, True
+        self.ends = set(engine.end_ids)
+        self.running = set(range(len(batch)))
+        for question in batch:  # one that is asked again begins anew, and shows again nothing that it has shown
+            if question.pieces is None:
+                question.pieces = engine.pieces(question.options)
+            question.pieces.ids.clear()
+
+    def put(self, value: Any) -> None:
+        if self.prompt:
+            self.prompt = False
+            return
+        for row, token in enumerate(value.reshape(-1).tolist()):
+            if row in self.running:
+                question = self.batch[row]
+                if token in self.ends or question.given_up():
+                    self.running.discard(row)
+                elif question.pieces is not None and (piece := question.pieces.add(token)):
+                    question.tell(piece)
+
+    def end(self) -> None:
+        """The answers end the stream."""
+
+
+class _Ends(StoppingCriteria):
+    """Ends the rows of questions that were given up."""
+
+    def __init__(self, batch: list[Question]) -> None:
+        self.batch = batch
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return torch.tensor([bool(one.given_up()) for one in self.batch], dtype=torch.bool, device=input_ids.device)

@@ -1,0 +1,210 @@
+"""Clients at a port: OpenAI's own, ours, ones that leave, and too many of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from dragonfly.inference import Engine
+from dragonfly.serving.app import create_app
+from dragonfly.serving.client import Server, data_url
+from dragonfly.serving.settings import Settings
+from tests import tiny
+from tests.cli.conftest import run as command  # noqa: F401 - a fixture
+from tests.serving.conftest import body, listening_at, run, served
+
+IMAGES = [tiny.image(96, 64, seed=1), tiny.image(40, 120, seed=2), tiny.image(64, 64, seed=3)]
+
+
+def test_openais_client(engine: Engine, listening: str) -> None:
+    with openai.OpenAI(base_url=f"{listening}/v1", api_key="none", max_retries=0) as client:
+        assert [model.id for model in client.models.list()] == ["tiny"]
+        for count in (0, 1, 3):
+            messages: Any = body("What is it?", *IMAGES[:count])["messages"]
+            answer = engine.ask(IMAGES[:count], "What is it?", max_new_tokens=6)
+            whole = client.chat.completions.create(model="tiny", messages=messages, max_tokens=6)
+            assert whole.choices[0].message.content == answer.text
+            assert whole.usage is not None and whole.usage.prompt_tokens == answer.prompt_tokens
+            assert whole.model_extra is not None and len(whole.model_extra["dragonfly"]["images"]) == count
+            stream = client.chat.completions.create(model="tiny", messages=messages, max_completion_tokens=6, stream=True)
+            assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices) == answer.text
+        with pytest.raises(openai.BadRequestError, match="reads nothing else"):
+            client.chat.completions.create(model="tiny", messages=body("?", "/etc/passwd")["messages"])  # pyright: ignore[reportArgumentType]
+        with pytest.raises(openai.BadRequestError, match="there is no model"):
+            client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "?"}])
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve("gpt")
+
+
+def test_ask_of_a_server(engine: Engine, listening: str, tmp_path: Path, command: Any) -> None:  # noqa: F811
+    IMAGES[0].save(path := tmp_path / "image.png")
+    answer = engine.ask(IMAGES[0], "What is it?", max_new_tokens=6)
+    common = ("What is it?", "--server", listening, "--max-new-tokens", 6)
+    done = command("ask", path, *common, "--zoom", tmp_path / "where.png", "--json")
+    assert done.code == 0 and (tmp_path / "where.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(done.out)["choices"][0]["message"]["content"] == answer.text
+    for wrong, words in (
+        (("ask", tmp_path / "none.png", *common), "does not exist"),
+        (("ask", path, *common, "--why"), "--why"),
+        (("ask", path, *common, "--temperature", -1), "refuses: temperature"),
+        (("ask", path, *common, "--zoom", tmp_path / "where.jpg"), ".png"),
+        (("ask", path, "What?", "--server", "ftp://x"), "not a server's address"),
+        (("ask", path, "What?", "--server", "http://127.0.0.1:9"), "cannot be reached"),
+        (("ask", "--batch", path, "--server", listening), "--batch"),
+    ):
+        failed = command(*wrong)
+        assert (failed.code, failed.out) == (2, "") and words in failed.err and failed.err.count("\n") == 1
+
+
+def test_our_client_shows_its_key_and_follows_nobody(engine: Engine) -> None:
+    with listening_at(create_app(engine, Settings(keys=("secret",)))) as address:
+        with pytest.raises(ValueError, match="refuses: show an API key"):
+            Server(address).ask([], "What?", max_tokens=2)
+        assert Server(address + "/v1/", "secret").ask([], "What?", max_tokens=2)["usage"]["completion_tokens"] <= 2
+
+
+def test_serve_refuses_in_one_line(tmp_path: Path, saved_model: Path, command: Any) -> None:  # noqa: F811
+    (tmp_path / "keys").write_text("\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for wrong, words in (
+            (("--api-keys", tmp_path / "none"), "no such file"),
+            (("--api-keys", tmp_path / "keys"), "holds no key"),
+            (("--allow-domain", "https://example.org/"), "a host's name"),
+            (("--deadline", 0), "deadline"),
+            (("--model", tmp_path / "none"), "none"),
+            (("--model", saved_model, "--port", taken.getsockname()[1]), "cannot listen"),
+        ):
+            failed = command("serve", *wrong)
+            assert (failed.code, failed.out) == (2, "") and words in failed.err.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def slow_engine() -> Engine:
+    """Each token takes 20 ms, and no answer ends by itself."""
+    engine = Engine(tiny.model(), tiny.processor(), name="tiny")
+    engine.model.lm_head.register_forward_pre_hook(lambda *_: time.sleep(0.02))
+    engine.end_ids = [tiny.SPECIAL.index("<separator>")]
+    engine.model.lm_head.register_forward_hook(_never_ends)
+    return engine
+
+
+def _never_ends(module: Any, inputs: Any, logits: Any) -> Any:
+    logits[..., : len(tiny.SPECIAL)] = -1000.0
+    return logits
+
+
+def _metric(address: str, name: str) -> float:
+    lines = httpx2.get(f"{address}/metrics").text.splitlines()
+    return next((float(line.split()[-1]) for line in lines if line.startswith(name)), 0.0)
+
+
+def _settled(address: str) -> bool:
+    for _ in range(400):
+        if _metric(address, "dragonfly_active_requests ") == 0 and _metric(address, "dragonfly_waiting_questions ") == 0:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.slow
+def test_clients_that_leave_hold_no_place(slow_engine: Engine) -> None:
+    """Half leave in the middle of a stream, half while they wait for a whole answer; who stays is answered."""
+    asked = body("Go on.", max_tokens=1000)
+
+    async def leave(address: str, stream: bool) -> None:
+        async with httpx2.AsyncClient() as client:
+            if not stream:
+                with pytest.raises(httpx2.TimeoutException):
+                    await client.post(f"{address}/v1/chat/completions", json=asked, timeout=0.5)
+                return
+            async with client.stream("POST", f"{address}/v1/chat/completions", json={**asked, "stream": True}) as reply:
+                async for _ in reply.aiter_lines():
+                    return
+
+    async def all_leave(address: str) -> None:
+        await asyncio.gather(*(leave(address, stream=i % 2 == 0) for i in range(8)))
+
+    with listening_at(create_app(slow_engine, Settings(batch=4, queue=16))) as address:
+        asyncio.run(all_leave(address))
+        began = time.monotonic()
+        stayed = httpx2.post(f"{address}/v1/chat/completions", json=body("What?"), timeout=60)
+        assert stayed.status_code == 200 and time.monotonic() - began < 15  # a thousand tokens take 20 seconds, eight times
+        assert _settled(address)
+        assert 1 <= _metric(address, 'dragonfly_cancelled_total{reason="disconnect"}') <= 8  # some leave before they are heard
+
+
+def test_too_many_are_told_to_come_later_and_too_slow_is_told_so(slow_engine: Engine) -> None:
+    async def work() -> None:
+        async with served(slow_engine, batch=1, queue=2, deadline=0.6) as client:
+            posts = [client.post("/v1/chat/completions", json=body("Go on.", max_tokens=500)) for _ in range(6)]
+            replies = await asyncio.gather(*posts)
+            assert sorted(reply.status_code for reply in replies) == [429, 429, 429, 504, 504, 504]
+            for reply in replies:
+                assert (reply.status_code == 429) == ("retry-after" in reply.headers)
+            stream = await client.post("/v1/chat/completions", json=body("Go on.", max_tokens=500, stream=True))
+            assert json.loads(stream.text.strip().split("\n\n")[-1].removeprefix("data: "))["error"]["code"] == "deadline"
+
+    run(work)
+
+
+def test_a_stop_lets_the_running_answer_end(slow_engine: Engine) -> None:
+    from threading import Thread
+
+    replies: list[Any] = []
+    with listening_at(create_app(slow_engine, Settings())) as address:
+        asked = body("Go on.", max_tokens=30)
+        thread = Thread(target=lambda: replies.append(httpx2.post(f"{address}/v1/chat/completions", json=asked, timeout=60)))
+        thread.start()
+        while _metric(address, "dragonfly_batch_questions_count") == 0:
+            time.sleep(0.01)
+    thread.join(30)
+    assert replies[0].status_code == 200 and replies[0].json()["usage"]["completion_tokens"] == 30
+
+
+def test_a_bad_row_harms_no_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = engine.answer_conversations
+
+    def picky(conversations: Any, images: Any, options: Any, clock: Any, hooks: Any) -> Any:
+        if any("bad" in str(turns) for turns in conversations):
+            raise RuntimeError("bad")
+        return real(conversations, images, options, clock, hooks)
+
+    monkeypatch.setattr(engine, "answer_conversations", picky)
+
+    async def work() -> None:
+        async with served(engine) as client:
+            posts = [client.post("/v1/chat/completions", json=body(word)) for word in ("good", "bad", "fine", "well")]
+            replies = await asyncio.gather(*posts)
+        assert [reply.status_code for reply in replies] == [200, 500, 200, 200]
+
+    run(work)
+
+
+def test_files_become_data_urls_and_addresses_stay(tmp_path: Path) -> None:
+    IMAGES[0].save(tmp_path / "a.jpg")
+    assert data_url(str(tmp_path / "a.jpg")).startswith("data:image/jpeg;base64,/9j/")
+    assert data_url("https://example.org/a.png") == "https://example.org/a.png"
+
+
+def test_a_deadline_holds_while_the_model_computes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragonfly.serving.chat._GRACE", 0.1)
+    real = engine.answer_conversations
+    monkeypatch.setattr(engine, "answer_conversations", lambda *given: time.sleep(1.0) or real(*given))
+
+    async def work() -> None:
+        async with served(engine, deadline=0.1) as client:
+            began = time.monotonic()
+            reply = await client.post("/v1/chat/completions", json=body("What?"))
+            assert (reply.status_code, reply.json()["error"]["code"]) == (504, "deadline") and time.monotonic() - began < 0.9
+
+    run(work)
