@@ -22,6 +22,7 @@ from dragonfly.files import (
     InUse,
     atomic_directory,
     atomic_write,
+    check_suffix,
     json_line,
     lock,
     one_line,
@@ -293,3 +294,9 @@ def test_an_installed_copy_inside_another_repository_has_no_commit(tmp_path: Pat
 def test_files_and_its_header_load_neither_torch_nor_numpy() -> None:
     code = "import sys, dragonfly.files as f; f.result_header(); print({'torch', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_a_page_is_not_written_over_another_kind_of_file(tmp_path: Path) -> None:
+    check_suffix(tmp_path / "page.HTML", (".html", ".htm"))
+    with pytest.raises(ValueError, match=r"cannot write this as '.*a.png'; use a name that ends in .html or .htm$"):
+        check_suffix(tmp_path / "a.png", (".html", ".htm"))

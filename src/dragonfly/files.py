@@ -18,7 +18,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -56,6 +56,12 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Generator[
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_suffix(path: str | Path, suffixes: Sequence[str]) -> None:
+    """ValueError where a file to be written is named as another kind: a slip must not overwrite an image or a data file."""
+    if Path(path).suffix.lower() not in suffixes:
+        raise ValueError(f"cannot write this as '{path}'; use a name that ends in {' or '.join(suffixes)}")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -136,6 +136,8 @@ def test_faults_are_one_line(made: Path) -> None:
         browse(made / "out", preset="v3")
     with pytest.raises(ValueError, match=r"no file or folder .*nowhere"):
         browse(made / "nowhere")
+    with pytest.raises(ValueError, match=r"cannot write this as '.*rows.jsonl'; use a name that ends in .html or .htm"):
+        browse(made / "out", made / "rows.jsonl")
 
 
 def test_whatever_training_reads_is_browsed_and_questions_on_one_image_are_one_card(

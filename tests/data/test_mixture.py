@@ -62,7 +62,7 @@ def test_the_seed_changes_the_order() -> None:
 def test_the_tree_says_what_goes_in_and_out() -> None:
     mixture = Mixture({"vqa": source("v", 8), "text": source("t", 6), "off": source("o", 3)}, {"text": 1 / 3, "off": 0})
     assert str(mixture) == (
-        "mixture: 17 rows in, 10 out per epoch, 1 epoch, seed 0\n"
+        "mixture: 17 rows in, 10 out per epoch, seed 0\n"
         "├─ vqa: 8 in, 8 out (1 passes, 80.0%)\n"
         "├─ text: 6 in, 2 out (0.333333 passes, 20.0%)\n"
         "└─ off: 3 in, 0 out (0 passes, 0.0%)"

@@ -42,6 +42,13 @@ def test_zero_3_is_refused(tmp_path: Path, deepspeed: None) -> None:
         training_arguments(recipe, 10)
 
 
+def test_deepspeed_in_one_plain_process_is_refused(tmp_path: Path, deepspeed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    recipe = Recipe.model_validate(small.values(tmp_path, deepspeed="zero1"))
+    with pytest.raises(ValueError, match=r"deepspeed: zero1 needs processes that torchrun starts.*deepspeed=null"):
+        training_arguments(recipe, 10)
+
+
 def test_the_shipped_deepspeed_files_and_ones_own_are_found(tmp_path: Path, deepspeed: None) -> None:
     for stage in (1, 2):
         config = json.loads(deepspeed_file(f"zero{stage}").read_text())

@@ -117,14 +117,16 @@ def test_a_path_replaces_the_sources_and_nothing_else(key: str, turn: int) -> No
 
 
 def test_a_source_is_changed_by_its_name_and_an_unknown_name_is_told_with_those_there_are() -> None:
-    first, *rest = Recipe.load("general/stage2-v1").data.train
-    assert rest, "the recipe has several sources"
-    changed = Recipe.load("general/stage2-v1", [f"data.train.{first.name}.passes=2"]).data.train
-    assert changed == [first.model_copy(update={"passes": 2.0}), *rest]
-    with pytest.raises(ValueError) as caught:
-        Recipe.load("general/stage2-v1", ["data.train.absent.passes=2"])
-    names = ", ".join(one.name for one in (first, *rest))
-    assert str(caught.value) == f"data.train.absent.passes=2: data.train: 'absent' is not one of: {names}"
+    sources = "data.train=[{name: one, path: a}, {name: two, path: b}]"
+    first, second = Recipe.load("general/stage2-v1", [sources, "data.train.two.passes=2"]).data.train
+    assert (first.passes, second.passes, second.path) == (1.0, 2.0, "b")
+    with pytest.raises(ValueError, match=r"^data.train.absent.passes=2: data.train: 'absent' is not one of: one, two$"):
+        Recipe.load("general/stage2-v1", [sources, "data.train.absent.passes=2"])
+
+
+def test_a_path_alone_is_where_a_stage_begins() -> None:
+    start = Recipe.load("general/stage1-v1", ["init_from=joined"]).init_from
+    assert (start.checkpoint, start.tower, start.language_model) == ("joined", None, None)
 
 
 def test_the_name_of_an_objective_begins_its_section_anew_and_its_options_stay_in_any_order() -> None:

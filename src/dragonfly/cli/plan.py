@@ -9,7 +9,6 @@ import typer
 from dragonfly.cli import common
 
 LANGUAGE_MODEL = "meta-llama/Meta-Llama-3-8B-Instruct"
-STAGES = {"zero1": "zero1", "zero2": "zero2"}  # shipped DeepSpeed configurations
 
 
 def plan(
@@ -70,9 +69,11 @@ def plan(
     if zero and fsdp:
         raise ValueError("--zero and --fsdp both share out the optimiser's state; give one")
     if recipe is not None:
+        from dragonfly.training.dry_run import planned_work
+
         chosen = _read_recipe(recipe)
         source = _model_of_recipe(chosen, model, preset, tower, language_model)
-        work, epochs = Training(**_of_recipe(chosen, wanted, devices)), chosen.epochs or epochs
+        work, epochs = planned_work(chosen, devices, wanted["image_size"], wanted["text_tokens"]), chosen.epochs or epochs
         planned = plan_training(source, work, device=card, utilisation=utilisation, samples=samples, epochs=epochs)
     elif train:
         source = _model(model, preset, tower, language_model)
@@ -119,33 +120,6 @@ def _read_recipe(name: str) -> Any:
     return Recipe.load(name, hooks=HOOKS)
 
 
-def _of_recipe(recipe: Any, wanted: dict[str, Any], devices: int) -> dict[str, Any]:
-    """A recipe as fields of `Training`, on so many devices."""
-    sharding = "none"
-    if recipe.deepspeed is not None:
-        if recipe.deepspeed not in STAGES:
-            raise ValueError(f"--recipe: its deepspeed '{recipe.deepspeed}' is a file of your own; plan it with --train --zero N")
-        sharding = STAGES[recipe.deepspeed]
-    elif recipe.fsdp:
-        sharding = "fsdp"
-    adapter = recipe.lora
-    return {
-        "image_size": wanted["image_size"],
-        "text_tokens": wanted["text_tokens"],
-        "batch": recipe.batch.per_device_for(devices),
-        "accumulation": recipe.batch.accumulation_for(devices),
-        "precision": recipe.precision,
-        "trainable": tuple(recipe.trainable),
-        "gradient_checkpointing": recipe.gradient_checkpointing,
-        "sharding": sharding,
-        "devices": devices,
-        "lora_rank": adapter.r if adapter else None,
-        "lora_dropout": bool(adapter and adapter.dropout),
-        "quantize": "int4" if adapter and adapter.quantize else None,
-        "attention": "eager" if recipe.attention == "eager" else "sdpa",
-    }
-
-
 def _model(model: str | None, preset: str | None, tower: str | None, language_model: str | None) -> Any:
     """What the options name: a Dragonfly model, or a tower and a language model under a preset."""
     from dragonfly.planning import ModelSize
@@ -185,12 +159,13 @@ def _model_of_recipe(recipe: Any, model: str | None, preset: str | None, tower: 
 
 def plan_of_recipe(recipe: Any, devices: int, text_tokens: int, rows: float, device: str | None) -> Any:
     """A `planning.Plan` of training `rows` rows by a recipe on so many devices; without a name, devices of its `peak_flops`."""
-    from dragonfly.planning import Device, Training, plan_training
+    from dragonfly.planning import Device, plan_training
+    from dragonfly.training.dry_run import planned_work
 
     card = _device(device, None)
     if card is None and recipe.peak_flops is not None:
         card = Device("the recipe's device", None, recipe.peak_flops, None)
-    work = Training(**_of_recipe(recipe, {"image_size": (768, 1024), "text_tokens": text_tokens}, devices))
+    work = planned_work(recipe, devices, (768, 1024), text_tokens)
     return plan_training(_model_of_recipe(recipe, None, None, None, None), work, device=card, samples=rows)
 
 

@@ -74,7 +74,8 @@ def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
     for row in unreadable:
         common.say(row)
     if unreadable:
-        common.say(f"{len(unreadable)} rows are no question and are left out; repair them and choose another --out")
+        count = "1 row is" if len(unreadable) == 1 else f"{len(unreadable)} rows are"
+        common.say(f"{count} no question, and left out; repair the data and choose another --out")
     common.say(f"scores, report and predictions: {folder}")
     common.say(f"next: dragonfly report {shlex.quote(str(folder))} --html {shlex.quote(f'{folder}.html')}")
     return 1 if broken or unreadable else 0

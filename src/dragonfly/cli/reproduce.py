@@ -67,6 +67,7 @@ def reproduce(
     if plan:
         _print_plan(request, device, json)
         return 0
+    request.check_judge()
     return run(request, execute, json)
 
 

@@ -19,7 +19,7 @@ from dragonfly.data import BadRow, ImageRef, Manifest, Sample, read
 from dragonfly.data.manifest import NAME
 from dragonfly.data.parquet import import_pyarrow
 from dragonfly.data.readers import locate
-from dragonfly.files import sha256, write_text
+from dragonfly.files import check_suffix, sha256, write_text
 from dragonfly.imaging import load_image
 from dragonfly.vision import EncoderSpec, make_layout
 from dragonfly.vision.layout import Box
@@ -74,10 +74,12 @@ def browse(
 
     `source`, `columns` and `image_root` are those of `data.read`. `output` is by default browse.html in a manifest's folder, else
     NAME-browse.html where you are; at most `limit` rows are shown; the grids are those of `preset`. ValueError for a limit
-    below 1, an unknown preset, or a source that cannot be read.
+    below 1, an unknown preset, a source that cannot be read, or an output that is not named .html.
     """
     if limit < 1:
         raise ValueError(f"limit is {limit}; give at least 1")
+    if output is not None:
+        check_suffix(output, (".html", ".htm"))
     spec = get_preset(preset).spec
     place = Path(locate(source)[0]).absolute()
     name, bad = place.stem if place.suffix else place.name, []

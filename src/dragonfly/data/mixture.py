@@ -96,9 +96,7 @@ class Mixture:
         """The sources with their rows in and out, one line each, under the total."""
         rows = sum(len(source) for source in self.sources.values())
         total = sum(self.taken.values())
-        lines = [
-            f"mixture: {rows} rows in, {total} out per epoch, {self.epochs} epoch{'s' * (self.epochs != 1)}, seed {self.seed}"
-        ]
+        lines = [f"mixture: {rows} rows in, {total} out per epoch, seed {self.seed}"]
         for number, (name, source) in enumerate(self.sources.items(), start=1):
             segment = "└─" if number == len(self.sources) else "├─"
             share = self.taken[name] / total if total else 0.0

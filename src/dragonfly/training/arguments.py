@@ -30,6 +30,11 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
     if recipe.deepspeed is not None:
         _check_deepspeed_installed(recipe.deepspeed)
         rest["deepspeed"] = str(deepspeed_file(recipe.deepspeed))
+        if "RANK" not in os.environ:  # DeepSpeed would look for MPI, and end in its traceback
+            raise ValueError(
+                f"deepspeed: {recipe.deepspeed} needs processes that torchrun starts: torchrun --nproc-per-node N -m dragonfly "
+                "train ...; for one plain process: deepspeed=null"
+            )
     if world_size > 1:
         rest["ddp_backend"] = "nccl" if on_gpu else "gloo"
     return TrainingArguments(

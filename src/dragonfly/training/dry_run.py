@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from dragonfly.planning import Training
 
 from .arguments import batches_per_step
 from .build import build_processor
@@ -47,6 +50,29 @@ class DryRun:
         rows = sum(found["rows"] for found in self.labels.values())
         text = sum(found["tokens"] - found["image_tokens"] for found in self.labels.values())
         return max(1, round(text / rows)) if rows else None
+
+
+def planned_work(recipe: Recipe, devices: int, image_size: tuple[int, int] = (768, 1024), text_tokens: int = 200) -> Training:
+    """A recipe's training on so many devices, as `planning` counts it; every row has one image of (height, width)."""
+    known: dict[str | None, Any] = {None: "fsdp" if recipe.fsdp else "none", "zero1": "zero1", "zero2": "zero2"}
+    if recipe.deepspeed not in known:
+        raise ValueError(f"deepspeed '{recipe.deepspeed}' is a file of your own; plan it with --train --zero N")
+    adapter = recipe.lora
+    return Training(
+        image_size=image_size,
+        text_tokens=text_tokens,
+        batch=recipe.batch.per_device_for(devices),
+        accumulation=recipe.batch.accumulation_for(devices),
+        precision=recipe.precision,
+        trainable=tuple(recipe.trainable),
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        sharding=known[recipe.deepspeed],
+        devices=devices,
+        lora_rank=adapter.r if adapter else None,
+        lora_dropout=bool(adapter and adapter.dropout),
+        quantize="int4" if adapter and adapter.quantize else None,
+        attention="eager" if recipe.attention == "eager" else "sdpa",
+    )
 
 
 def dry_run(recipe: Recipe, processes: int) -> DryRun:

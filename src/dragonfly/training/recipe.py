@@ -211,12 +211,14 @@ class Recipe(Config):
 
     @classmethod
     def spelled_out(cls, key: Key, value: Any) -> list[tuple[Key, Any]]:
-        """A path as `data` or `data.train` replaces the sources alone; a name as `objective` begins its section anew."""
+        """A path as `data` or `data.train` replaces the sources alone; a name as `objective` or `init_from` its whole section."""
         match key, value:
             case ((("data",) | ("data", "train")), str()):
                 return [(("data", "train"), [{"name": "data", "path": value}])]
             case ("objective",), str():
                 return [(key, {}), (("objective", "name"), value)]
+            case ("init_from",), str():
+                return [(key, {}), (("init_from", "checkpoint"), value)]
         return [(key, value)]
 
     @property

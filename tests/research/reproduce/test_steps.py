@@ -121,12 +121,9 @@ def test_costs_are_known_before_anything_is_trained():
         (["table3", "output=x"], "output=x: the chain sets name, init_from, data.train, output"),
         (["table3", "data=x"], "data=x: the chain sets"),
         (["table3", "--gpus", "12", "--plan"], "is not batch.per_device 4 x 12 processes"),
-        (["table3"], "no data at data/llava_pretrain, and no shipped mix is written there; bring your own rows"),
     ],
 )
 def test_faults_are_one_line(run: Run, arguments: list[str], message: str):  # noqa: F811
-    if "llava_pretrain" in message and chain.mix_of(chain.paths_of(Recipe.load("general/stage1-v1", hooks=HOOKS))[0]):
-        pytest.skip("the recipe reads a mix")
     outcome = run("reproduce", *arguments)
     assert outcome.code == 2
     assert message in outcome.err
@@ -140,3 +137,8 @@ def test_a_plan_prints_every_command_with_hours_and_memory(run: Run):  # noqa: F
     assert "dragonfly ablate full/table5 -o runs/full/table5 --recipes --gpus 8" in outcome.out
     assert "hours on 8 x H100" in outcome.out and "GB of a device" in outcome.out
     assert not list(Path().iterdir())  # it writes nothing
+
+
+def test_a_plan_needs_no_judge_and_shows_where_its_name_goes(run: Run):  # noqa: F811
+    outcome = run("reproduce", "table2", "--plan")
+    assert outcome.code == 0 and "--judge URL --judge-model NAME" in outcome.out

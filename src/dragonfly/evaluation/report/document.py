@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dragonfly import markup
-from dragonfly.files import write_text
+from dragonfly.files import check_suffix, write_text
 
 from . import tables
 from .reported import reported_rows, sources
@@ -221,6 +221,7 @@ def _task(run: Run, name: str, with_reported: bool, art: Art) -> list[Block]:
 
 
 def write_markdown(blocks: Sequence[Block], path: Path) -> None:
+    check_suffix(path, (".md", ".markdown", ".txt"))
     write_text(path, markdown(blocks))
 
 

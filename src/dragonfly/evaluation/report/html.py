@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from dragonfly.files import sha256, write_text
+from dragonfly.files import check_suffix, sha256, write_text
 from dragonfly.imaging import load_image
 from dragonfly.visualization import html_page as pages
 from dragonfly.visualization.zoom import draw_zoom
@@ -49,9 +49,10 @@ def write_html(
     """Write the page of `runs` to `path`, with up to `examples` right and as many wrong replies of each task.
 
     `comparison` is `compare` of the same runs, where there are several. ValueError without matplotlib, before anything is read or
-    drawn, and for fewer than 0 examples.
+    drawn, for fewer than 0 examples, and for a path that is not named .html.
     """
     plots.require()
+    check_suffix(path, (".html", ".htm"))
     if examples < 0:
         raise ValueError(f"examples is {examples}; give 0 or more of each kind")
     art = Art(

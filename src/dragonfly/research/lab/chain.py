@@ -13,13 +13,14 @@ from typing import Any
 
 from dragonfly.config import shipped_files
 from dragonfly.curation.mix import MIXES
-from dragonfly.planning import ModelSize, Plan, Training, get_device, plan_training
+from dragonfly.planning import ModelSize, Plan, get_device, plan_training
 from dragonfly.planning.configs import read_config
 from dragonfly.planning.language_models import KNOWN_LANGUAGE_MODELS
 from dragonfly.planning.towers import read_tower
 from dragonfly.research.curriculum import HOOKS
 from dragonfly.training import Recipe
 from dragonfly.training.build import encoder_for
+from dragonfly.training.dry_run import planned_work
 from dragonfly.training.recipe import shipped_recipes
 from dragonfly.vision.spec import spec_of
 
@@ -83,20 +84,7 @@ def size_of(chain: list[Stage], tower: str | None = None, language_model: str | 
 
 def plan_of(recipe: Recipe, size: ModelSize, devices: int, device: str, rows: float | None) -> Plan[Any]:
     """Memory and hours of a recipe's training on so many devices, by `planning`; rows of an epoch, None where not known."""
-    sharding: Any = recipe.deepspeed if recipe.deepspeed in ("zero1", "zero2") else "none"
-    adapter = recipe.lora
-    work = Training(
-        batch=recipe.batch.per_device,
-        accumulation=recipe.batch.accumulation_for(devices),
-        precision=recipe.precision,
-        trainable=tuple(recipe.trainable),
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        sharding=sharding,
-        devices=devices,
-        lora_rank=adapter.r if adapter else None,
-        lora_dropout=bool(adapter and adapter.dropout),
-        quantize="int4" if adapter and adapter.quantize else None,
-    )
+    work = planned_work(recipe, devices)
     if recipe.steps is not None:
         rows = recipe.steps * recipe.batch.global_size
     return plan_training(size, work, device=get_device(device), samples=rows, epochs=recipe.epochs or 1.0)

@@ -78,6 +78,9 @@ class Request:
                 raise ValueError(f"--without: task {nearest(name, self.tasks_in_full)}")
         if not self.tasks:
             raise ValueError(f"--without leaves no task of {self.table}; leave one in")
+
+    def check_judge(self) -> None:
+        """ValueError where a task is scored by a judge and none is named; a plan needs none."""
         judged = [name for name in self.tasks if TASKS[name].rubric is not None]
         if judged and self.judge is None:
             leave = " ".join(f"--without {name}" for name in judged)
@@ -222,7 +225,8 @@ def _data(recipe: Recipe, before: list[Step]) -> list[Step]:
 
 def _judge(request: Request) -> tuple[str, ...]:
     judged = any(TASKS[name].rubric is not None for name in request.tasks)
-    return ("--judge", request.judge[0], "--judge-model", request.judge[1]) if request.judge and judged else ()
+    url, model = request.judge or ("URL", "NAME")  # to be filled in where a plan is printed
+    return ("--judge", url, "--judge-model", model) if judged else ()
 
 
 def _asking(request: Request) -> list[Step]:
