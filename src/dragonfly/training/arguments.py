@@ -25,6 +25,8 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
     optim, on_gpu = recipe.optim, torch.cuda.is_available()
     rest: dict[str, Any] = {}
     accumulation = recipe.batch.accumulation_for(world_size)
+    if recipe.deepspeed is not None and optim.muon is not None:
+        raise ValueError("optim.muon needs whole matrices, and DeepSpeed splits them; leave one of muon and deepspeed out")
     if recipe.deepspeed is not None:
         rest["deepspeed"] = str(deepspeed_file(recipe.deepspeed))
         _check_stage(rest["deepspeed"], accumulation)

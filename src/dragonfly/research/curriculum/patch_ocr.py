@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from dragonfly.config import Config
 from dragonfly.data import Mixture, Sample
 from dragonfly.imaging import load_image
+from dragonfly.models import ConvTowerConfig
 from dragonfly.training import Objective, Recipe, TrainingSetup
 from dragonfly.training.sources import load_rows
 from dragonfly.vision.spec import EncoderSpec
@@ -30,13 +31,17 @@ SEEN = 400
 
 
 class PatchOcr(Config):
-    """A patch says `near` characters that lie in it and `slots` of its word at most.
+    """A patch says `near` characters that lie in it and `slots` of its word at most; without slots, characters alone.
 
     Args:
         bound: whether it also says what its word or shape belongs to (`TextAnnotation.other`), so that one token holds a key and
             its value.
         smallest: height in pixels of its sub-image below which a word is not asked for.
         empty_share: of the sub-images without an annotation that are learned from.
+        sub_images: the most of an image that are learned from at a time, drawn anew each time, the likelier the more patches say
+            something; None for all.
+        keep_patches: patches of a sub-image that go through the tower's layers in training, those that say something first; None
+            for all. Needs a tower of type `dragonfly_conv_tower`.
         nothing: weight of the class of empty patches; the others' is 1.
         thresholds: what the run must have reached.
     """
@@ -44,9 +49,11 @@ class PatchOcr(Config):
     name: Literal["patch_ocr"] = "patch_ocr"
     near: int = Field(default=3, gt=0)
     bound: bool = False
-    slots: int = Field(default=8, gt=0)
+    slots: int = Field(default=8, ge=0)
     smallest: float = Field(default=0.0, ge=0.0)
     empty_share: float = Field(default=1.0, ge=0.0, le=1.0)
+    sub_images: int | None = Field(default=None, gt=0)
+    keep_patches: int | None = Field(default=None, gt=0)
     nothing: float = Field(default=1.0, gt=0.0)
     thresholds: list[MetricThreshold] = Field(default_factory=list[MetricThreshold])
 
@@ -77,11 +84,17 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         return {"pixel_values": inputs["pixel_values"][0][kept], "labels": labels[kept]}
 
     def _kept(self, labels: Tensor, index: int) -> Tensor:
-        """The sub-images to learn from: all that say something, and a drawn share of the empty ones."""
+        """The sub-images to learn from: those that say something, and a drawn share of the empty ones; indices, ascending."""
         annotated = (labels > NOTHING).flatten(1).any(dim=1)
         draw = random.Random(f"{index}")
-        kept = [bool(any_there) or draw.random() < self.options.empty_share for any_there in annotated]
-        return torch.tensor(kept if any(kept) else [True] * len(kept))
+        kept = [at for at, any_there in enumerate(annotated) if bool(any_there) or draw.random() < self.options.empty_share]
+        kept = kept or list(range(len(labels)))
+        if self.options.sub_images is not None and len(kept) > self.options.sub_images:
+            saying = (labels > NOTHING).any(dim=-1).sum(dim=1).tolist()
+            # Without replacement, in proportion to weights: the largest of u ** (1 / weight) (Efraimidis and Spirakis 2006).
+            keys = {at: draw.random() ** (1 / (1 + saying[at])) for at in kept}
+            kept = sorted(sorted(kept, key=keys.__getitem__)[-self.options.sub_images :])
+        return torch.tensor(kept)
 
 
 def collate(examples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -106,7 +119,13 @@ def _build(recipe: Recipe, model: Any, processor: Any, rows: Any) -> TrainingSet
     samples = (sample for source in rows.sources.values() for sample in source)
     classes = find_classes(samples, options.near, options.slots, options.bound)
     torch.manual_seed(recipe.seed)
-    patch_ocr = PatchOcrModel(model.model.vision_tower, model.config.vision_config.hidden_size, classes, options.nothing)
+    tower = model.config.vision_config
+    if options.keep_patches is not None and tower.model_type != ConvTowerConfig.model_type:
+        raise ValueError(
+            f"objective.keep_patches needs a tower that can leave patches out, '{ConvTowerConfig.model_type}'; this one is "
+            f"'{tower.model_type}'; leave keep_patches out"
+        )
+    patch_ocr = PatchOcrModel(model.model.vision_tower, tower.hidden_size, classes, options.nothing, options.keep_patches)
     patch_ocr.begin_from(recipe.init_from.checkpoint)
     train = PatchDataset(rows, processor, classes, options)
     return TrainingSetup(

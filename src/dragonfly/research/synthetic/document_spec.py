@@ -89,6 +89,14 @@ _ALL = (
         documents=True,
         typefaces="installed",
     ),
+    SynthSpec(
+        "documents-crowded",
+        "pages full of words, codes and amounts that say nothing, scanned, to pre-train a tower",
+        language="natural",
+        documents=True,
+        crowded=True,
+        typefaces="installed",
+    ),
     SynthSpec("nano-text", "the records of nano as lines of text, without images", text=True),
 )
 SPECS: dict[str, SynthSpec] = {spec.name: spec for spec in _ALL}
