@@ -18,9 +18,10 @@ from dragonfly.data import ImageRef, Manifest, Sample
 from dragonfly.data.parquet import import_pyarrow
 from dragonfly.files import write_text
 from dragonfly.imaging import load_image
-from dragonfly.vision import EncoderSpec, make_layout
+from dragonfly.vision import EncoderSpec
 from dragonfly.vision.layout import Box
 from dragonfly.vision.presets import get_preset
+from dragonfly.vision.trimming import image_layout
 
 from .export import EVAL
 
@@ -145,7 +146,7 @@ def _shown(image: ImageRef, evidence: Sequence[Sequence[Box]], spec: EncoderSpec
     except ValueError as error:
         return _ShownImage(fault=str(error))
     height, width = loaded.size
-    layout = make_layout((height, width), spec)
+    layout = image_layout(loaded.image, spec)
     boxes = [("high", box) for box in layout.level_boxes("high")] + [("mid", box) for box in layout.level_boxes("mid")]
     boxes += [("evidence", box) for turn in evidence for box in turn]
     small = _small(loaded.image)
