@@ -1,10 +1,10 @@
 """How well a tower reads: character error rate on generated pages and, where they are, on real receipts with true line boxes.
 
-Run: python scripts/measure_reading.py STAGE [--pages MANIFEST] [--receipts FOLDER] [--half dev|kept|both] [--limit N] [--output FILE]
+Run: python scripts/measure_reading.py STAGE [--pages MANIFEST] [--receipts FOLDER] [--half H] [--limit N] [--output FILE]
 
 STAGE is the output of a stage with objective `patch_ocr`. FOLDER holds images/NNN.jpg and box/NNN.csv (eight corner coordinates,
-then the text), as `dragonfly tasks sroie` says; it does not come with the project, and nothing of it is ever trained on. A hash of
-the file's name halves it: `dev` may be looked at while a model is made, `kept` once, at the end.
+then the text), as `dragonfly tasks sroie` says; it does not come with the project, and nothing of it is ever trained on. A hash
+of the file's name halves it: `dev` may be looked at while a model is made, `kept` once, at the end.
 
 The error is edits over characters, letters folded to capitals and blanks left out, a line's edits counted up to its length.
 """

@@ -66,7 +66,7 @@ def attention_targets(processor: Any, example: Mapping[str, Any], sample: Sample
     places = _places(processor, images[0]) if images else None
     for number, question in enumerate(questions):
         own = (segment_ids == number + 1) if len(questions) > 1 else ~image
-        marked = _named(processor.tokenizer, ids, own, question, _about(sample, number))
+        marked = _named(processor.tokenizer, ids, own, processor.as_written(question), _about(sample, number))
         if places is not None and sample.evidence:
             layout, of_token = places
             shown = torch.tensor(_shown(layout, sample.evidence[number]), dtype=torch.bool)
