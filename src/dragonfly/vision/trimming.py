@@ -13,7 +13,7 @@ from dragonfly.vision.spec import EncoderSpec
 SIDE = 320  # longer side of the copy that is looked at
 CONTRAST = 22  # grey levels from the ground to be something
 LEAST = 0.012  # share of a row or column that must be something; specks and lines of dirt are not
-BORDER = 0.015  # of the image's longer side, left around what is there
+BORDER = 0.02  # of the image's longer side, left around what is there
 FRAME = 0.02  # of each side, at the image's edges: scanners leave shadows there
 SMALLEST = 0.2  # of each side: a smaller area is not believed
 

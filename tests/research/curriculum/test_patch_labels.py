@@ -101,3 +101,25 @@ def test_text_annotations_are_asked_for_by_name() -> None:
     assert find_classes([found], 3, 8).sizes == (2, *[3] * 11)
     with pytest.raises(ValueError, match="sample 's' has 0 images; it takes one"):
         PatchDataset([sample("q", "a", meta=text_annotations)], tiny.processor(tiny.config("low-only")), classes, PatchOcr())[0]
+
+
+def test_a_full_stop_is_as_legible_as_its_word() -> None:
+    spec = tiny.config("low-only").spec  # 32 px, patches of 8
+    layout = make_layout((32, 32), spec)
+    word = TextAnnotation((0.0, 0.0, 30.0, 7.0), "a.b", "word")
+    letters = [TextAnnotation((1.0, 0.0, 6.0, 7.0), "a", "char"), TextAnnotation((11.0, 5.0, 13.0, 7.0), ".", "char")]
+    classes = Classes((), ".ab", 1, 0)
+    assert patch_labels(layout, spec, [word, *letters], classes, smallest=7.0)[0, 1:3, 1].tolist() == [2, 1]
+    assert patch_labels(layout, spec, letters, classes, smallest=7.0)[0, 1:3, 1].tolist() == [2, -100]  # by its own 2 px
+
+
+def test_sub_images_are_drawn_anew_each_time_the_fuller_ones_more_often() -> None:
+    boxes = [(x, 2.0, x + 4.0, 10.0) for x in range(0, 30, 5)]  # six letters above left, one above right
+    marks = [{"box": box, "label": "a", "kind": "char"} for box in [*boxes, (50.0, 2.0, 54.0, 10.0)]]
+    page = sample("q", "a", images=(tiny.image(64, 64),), meta={"text_annotations": marks})
+    processor = tiny.processor(tiny.config("baseline-1"))
+    drawn = PatchDataset([page] * 80, processor, Classes((), "a", 1, 0), PatchOcr(empty_share=0.0, sub_images=1))
+    says = [int((drawn[index]["labels"] > 0).sum()) for index in range(80)]
+    assert all(drawn[index]["pixel_values"].shape[0] == 1 for index in range(3)) and len(set(says)) > 1
+    assert sum(count > 1 for count in says) > 50
+    assert [int((drawn[index]["labels"] > 0).sum()) for index in range(80)] == says

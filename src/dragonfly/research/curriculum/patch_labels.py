@@ -81,8 +81,8 @@ def _locate(
     classes: Classes,
     smallest: float,
 ) -> None:
-    """Write into `labels` the characters whose centres lie in each patch, in reading order."""
-    text_annotations = sorted(text_annotations, key=lambda annotation: (annotation.box[3], annotation.box[0]))
+    """Write into `labels` the characters whose centres lie in each patch, from left to right."""
+    text_annotations = sorted(text_annotations, key=lambda annotation: annotation.box[0] + annotation.box[2])
     areas, sizes = _areas(text_annotations), boxes[:, 2:] - boxes[:, :2]
     places = (
         (areas[:, None, :2] + areas[:, None, 2:]) / 2 - boxes[:, :2]
