@@ -1,7 +1,10 @@
 """What each patch is to say, from text annotations and the layout."""
 
+from pathlib import Path
+
 import pytest
 
+from dragonfly.data import ImageRef
 from dragonfly.research.curriculum.patch_labels import patch_labels
 from dragonfly.research.curriculum.patch_ocr import PatchDataset, PatchOcr
 from dragonfly.research.curriculum.text_annotations import Classes, TextAnnotation, find_classes, text_annotations_of
@@ -113,10 +116,23 @@ def test_a_full_stop_is_as_legible_as_its_word() -> None:
     assert patch_labels(layout, spec, letters, classes, smallest=7.0)[0, 1:3, 1].tolist() == [2, -100]  # by its own 2 px
 
 
-def test_sub_images_are_drawn_anew_each_time_the_fuller_ones_more_often() -> None:
+def test_characters_of_a_patch_are_read_from_left_to_right_whatever_their_ink() -> None:
+    """Ink of "p" reaches lower than that of "a", and a full stop begins lower: their boxes share neither top nor bottom."""
+    spec = tiny.config("low-only").spec
+    letters = [
+        TextAnnotation((5.0, 1.0, 7.0, 5.0), "a", "char"),
+        TextAnnotation((1.0, 1.0, 3.0, 7.0), "p", "char"),
+        TextAnnotation((3.5, 4.0, 4.5, 5.0), ".", "char"),
+    ]
+    labels = patch_labels(make_layout((32, 32), spec), spec, letters, Classes((), ".ap", 3, 0))
+    assert labels[0, 1, 1:].tolist() == [3, 1, 2]
+
+
+def test_sub_images_are_drawn_anew_each_time_the_fuller_ones_more_often(tmp_path: Path) -> None:
     boxes = [(x, 2.0, x + 4.0, 10.0) for x in range(0, 30, 5)]  # six letters above left, one above right
     marks = [{"box": box, "label": "a", "kind": "char"} for box in [*boxes, (50.0, 2.0, 54.0, 10.0)]]
-    page = sample("q", "a", images=(tiny.image(64, 64),), meta={"text_annotations": marks})
+    tiny.image(64, 64).save(tmp_path / "page.png")
+    page = sample("q", "a", images=(ImageRef(path=str(tmp_path / "page.png")),), meta={"text_annotations": marks})
     processor = tiny.processor(tiny.config("baseline-1"))
     drawn = PatchDataset([page] * 80, processor, Classes((), "a", 1, 0), PatchOcr(empty_share=0.0, sub_images=1))
     says = [int((drawn[index]["labels"] > 0).sum()) for index in range(80)]
