@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from dragonfly.data import ImageRef
 from dragonfly.research.curriculum.patch_labels import patch_labels
@@ -139,3 +140,32 @@ def test_sub_images_are_drawn_anew_each_time_the_fuller_ones_more_often(tmp_path
     assert all(drawn[index]["pixel_values"].shape[0] == 1 for index in range(3)) and len(set(says)) > 1
     assert sum(count > 1 for count in says) > 50
     assert [int((drawn[index]["labels"] > 0).sum()) for index in range(80)] == says
+
+
+def test_sub_images_of_several_images_are_mixed_the_same_way_wherever_a_run_begins(tmp_path: Path) -> None:
+    pages = []
+    for number in range(6):
+        tiny.image(64, 64, seed=number).save(tmp_path / f"{number}.png")
+        mark = {"box": (2.0, 2.0, 60.0, 60.0), "label": "abcdef"[number], "kind": "char"}
+        reference = ImageRef(path=str(tmp_path / f"{number}.png"))
+        pages.append(sample("q", "a", images=(reference,), meta={"text_annotations": [mark]}))
+    processor = tiny.processor(tiny.config("baseline-1"))
+    classes, options = Classes((), "abcdef", 1, 0), PatchOcr(empty_share=1.0, sub_images=4, window=3)
+    mixed, again = (PatchDataset(pages, processor, classes, options) for _ in range(2))
+    examples = [mixed[index] for index in range(6)]
+    for index in (5, 2, 0):  # a resumed run has seen nothing before
+        assert all(torch.equal(again[index][name], examples[index][name]) for name in ("pixel_values", "labels"))
+    alone = [PatchDataset(pages, processor, classes, options.model_copy(update={"window": 1}))[index] for index in range(6)]
+    assert torch.equal(examples[0]["pixel_values"].sort(dim=0).values, alone[0]["pixel_values"].sort(dim=0).values)
+    sources = [
+        {
+            page
+            for page in range(6)
+            for one in row["pixel_values"]
+            if any(torch.equal(one, other) for other in alone[page]["pixel_values"])
+        }
+        for row in examples
+    ]
+    assert all(found <= {index - 2, index - 1, index} for index, found in enumerate(sources)) and any(
+        len(found) > 1 for found in sources
+    )

@@ -40,6 +40,8 @@ class PatchOcr(Config):
         empty_share: of the sub-images without an annotation that are learned from.
         sub_images: the most of an image that are learned from at a time, drawn anew each time, the likelier the more patches say
             something; None for all.
+        window: images among whose sub-images those of one are exchanged, in training: a tower with batch norms must not see one
+            page's alone, or it learns to read pages by their own moments.
         keep_patches: patches of a sub-image that go through the tower's layers in training, those that say something first; None
             for all. Needs a tower of type `dragonfly_conv_tower`.
         nothing: weight of the class of empty patches; the others' is 1.
@@ -53,6 +55,7 @@ class PatchOcr(Config):
     smallest: float = Field(default=0.0, ge=0.0)
     empty_share: float = Field(default=1.0, ge=0.0, le=1.0)
     sub_images: int | None = Field(default=None, gt=0)
+    window: int = Field(default=1, gt=0)
     keep_patches: int | None = Field(default=None, gt=0)
     nothing: float = Field(default=1.0, gt=0.0)
     thresholds: list[MetricThreshold] = Field(default_factory=list[MetricThreshold])
@@ -66,6 +69,7 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         self.image_processor = processor.image_processor
         self.encoder = {**self.image_processor.encoder, "selection": {"policy": "all"}}
         self.spec = EncoderSpec.from_dict(self.encoder)
+        self.cache: dict[int, dict[str, Tensor]] = {}  # of the window; an example is the same with it or without
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -74,6 +78,18 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         return 1
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """The sub-images of an image, or as many from those of the last `window` images."""
+        if self.options.window == 1:
+            return self._page(index)
+        draw = random.Random(f"window {index}")
+        window = range(max(0, index - self.options.window + 1), index + 1)
+        self.cache = {at: self.cache[at] if at in self.cache else self._page(at) for at in window}
+        pages = list(self.cache.values())
+        places = [(page, at) for page in pages for at in range(len(page["labels"]))]
+        chosen = draw.sample(places, len(pages[-1]["labels"]))
+        return {name: torch.stack([page[name][at] for page, at in chosen]) for name in ("pixel_values", "labels")}
+
+    def _page(self, index: int) -> dict[str, Tensor]:
         sample = self.samples[index]
         if len(sample.images) != 1:
             raise ValueError(f"objective 'patch_ocr': sample {sample.id!r} has {len(sample.images)} images; it takes one")
@@ -128,10 +144,11 @@ def _build(recipe: Recipe, model: Any, processor: Any, rows: Any) -> TrainingSet
     patch_ocr = PatchOcrModel(model.model.vision_tower, tower.hidden_size, classes, options.nothing, options.keep_patches)
     patch_ocr.begin_from(recipe.init_from.checkpoint)
     train = PatchDataset(rows, processor, classes, options)
+    alone = options.model_copy(update={"window": 1})
     return TrainingSetup(
         module=patch_ocr,
         train=train,
-        evaluation=PatchDataset(evaluation, processor, classes, options) if evaluation else None,
+        evaluation=PatchDataset(evaluation, processor, classes, alone) if evaluation else None,
         collate=collate,
         predictions=lambda outputs, _: patch_ocr.predictions(outputs[0] if isinstance(outputs, tuple) else outputs),
         metrics=patch_ocr.metrics,
