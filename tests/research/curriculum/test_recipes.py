@@ -13,6 +13,7 @@ RECORDED = sorted((Path(__file__).parents[3] / "checkpoints" / "nano").glob("*/r
 OBJECTIVES = {"bind": "patch_ocr", "close": "shared_prefix", "find": "shared_prefix", "full": "answer", "low": "shared_prefix"}
 OBJECTIVES |= {"pages": "shared_prefix", "read": "patch_ocr", "again": "answer", "third": "answer", "words": "answer"}
 OBJECTIVES |= {"scan-read": "patch_ocr", "scan-spell": "patch_ocr", "scan-rows": "shared_prefix", "scan-full": "answer"}
+OBJECTIVES |= {"scan-read-end": "patch_ocr"}
 SCRATCH = ("nano/read", "nano/close", "nano/find", "nano/scan-read", "nano/scan-rows")
 
 
@@ -31,8 +32,8 @@ def test_a_recorded_recipe_loads_and_survives_being_written(file: Path, tmp_path
     assert CurriculumRecipe.load(tmp_path / "recipe.yaml") == recipe
 
 
-def test_every_stage_is_recorded() -> None:
-    assert len(RECORDED) == 9
+def test_every_stage_of_the_bundled_model_is_recorded() -> None:
+    assert len([file for file in RECORDED if not file.parent.name.startswith("scan-")]) == 9
 
 
 def test_without_hooks_the_names_are_unknown() -> None:
