@@ -67,15 +67,15 @@ def test_a_step_is_muons_for_matrices_and_adamws_for_the_rest() -> None:
     optimizer = Muon(parameter_groups(net, OPTIM), OPTIM.betas)
     learn(net, optimizer, 1)
     plain = torch.optim.AdamW(parameter_groups(twin, OPTIM.model_copy(update={"muon": None})), betas=OPTIM.betas)
-    before = twin.layers[0].weight.detach().clone()
+    before = twin.get_parameter("layers.0.weight").detach().clone()
     learn(twin, plain, 1)
     for name in ("embed.weight", "head.weight", "layers.0.bias"):
         torch.testing.assert_close(net.get_parameter(name), twin.get_parameter(name))
-    gradient = twin.layers[0].weight.grad
+    gradient = twin.get_parameter("layers.0.weight").grad
     assert gradient is not None
     # 12 x 6: the rate grows by the root of rows over columns; the first momentum has the gradient's direction.
     expected = before * (1 - 0.1 * 0.1) - 0.1 * 2**0.5 * orthogonal(gradient)
-    torch.testing.assert_close(net.layers[0].weight, expected)
+    torch.testing.assert_close(net.get_parameter("layers.0.weight"), expected)
 
 
 def test_it_resumes_from_its_state() -> None:

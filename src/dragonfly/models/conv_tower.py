@@ -130,10 +130,8 @@ class ConvTowerAttention(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         shape = (*hidden.shape[:-1], -1, self.head_dim)
         query, key, value = (proj(hidden).view(shape).transpose(1, 2) for proj in (self.q_proj, self.k_proj, self.v_proj))
-        attend: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation,  # pyright: ignore[reportPrivateUsage, reportArgumentType]
-            eager_attention_forward,
-        )
+        chosen: Any = self.config._attn_implementation  # pyright: ignore[reportPrivateUsage]
+        attend: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS.get_interface(chosen, eager_attention_forward)  # pyright: ignore[reportUnknownVariableType]
         mixed, _ = attend(self, query, key, value, None, scaling=self.scaling, dropout=0.0, is_causal=False)
         return self.out_proj(mixed.reshape(hidden.shape))
 
@@ -162,7 +160,7 @@ class ConvTower(PreTrainedModel):
     config: ConvTowerConfig
     main_input_name = "pixel_values"
     base_model_prefix = "conv_tower"
-    input_modalities = ("image",)
+    input_modalities = "image"
     supports_gradient_checkpointing = True
     _no_split_modules = ["ConvEmbeddings", "ConvTowerLayer"]  # noqa: RUF012
     _supports_sdpa = True

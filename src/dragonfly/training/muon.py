@@ -47,20 +47,20 @@ class Muon(torch.optim.Optimizer):
             if group["muon"]:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
-                        self._step(parameter, group["lr"], group["weight_decay"])
+                        self._step(parameter, parameter.grad, group["lr"], group["weight_decay"])
         if self._adamw is not None:  # of the same groups and state, which loading a checkpoint replaces
             self._adamw.param_groups = [group for group in self.param_groups if not group["muon"]]
             self._adamw.state = self.state
             self._adamw.step()
         return loss
 
-    def _step(self, parameter: Tensor, rate: float, decay: float) -> None:
+    def _step(self, parameter: Tensor, gradient: Tensor, rate: float, decay: float) -> None:
         state = self.state[parameter]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         momentum: Tensor = state["momentum"]
-        momentum.lerp_(parameter.grad, 1 - MOMENTUM)  # pyright: ignore[reportArgumentType]
-        ahead = parameter.grad.lerp(momentum, MOMENTUM)  # pyright: ignore[reportOptionalMemberAccess]
+        momentum.lerp_(gradient, 1 - MOMENTUM)
+        ahead = gradient.lerp(momentum, MOMENTUM)
         rows, columns = parameter.shape
         parameter.mul_(1 - rate * decay)
         parameter.add_(orthogonal(ahead).to(parameter.dtype), alpha=-rate * max(1.0, rows / columns) ** 0.5)

@@ -109,7 +109,7 @@ def test_blank_patches_are_left_out_in_training_alone_those_that_say_something_f
     patch_ocr = PatchOcrModel(conv_tower(), 32, Classes((), "xy", 1, 0), keep=6)
     pixels, labels = torch.randn(2, 3, 32, 32), torch.zeros(2, 16, 2, dtype=torch.long)
     labels[:, 3, 1], labels[:, 9, 1], labels[0, 15, 1] = 1, 2, 1
-    seen: list[torch.Tensor] = []
+    seen: list[Any] = []
     patch_ocr.vision_tower.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs.get("patch_indices")), with_kwargs=True
     )

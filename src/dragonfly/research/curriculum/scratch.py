@@ -63,11 +63,13 @@ def _options(recipe: Recipe) -> Scratch:
 def scratch_processor(recipe: Recipe) -> DragonflyProcessor:
     """The processor of a new model: pixels scaled to [-1, 1], a short chat template, a new tokenizer."""
     scratch = _options(recipe)
-    own = scratch.texts is not None
-    tokenizer = learn_tokenizer(_texts(scratch.texts), scratch.vocabulary) if own else reader_tokenizer()
+    texts = scratch.texts
+    tokenizer = reader_tokenizer() if texts is None else learn_tokenizer(_texts(texts), scratch.vocabulary)
     encoder = encoder_of(recipe, tower_config(scratch.tower))
     images = DragonflyImageProcessor(encoder=encoder, image_mean=[0.5] * 3, image_std=[0.5] * 3)
-    return DragonflyProcessor(images, tokenizer, chat_template=(TEMPLATE if own else READER).read_text(encoding="utf-8"))
+    return DragonflyProcessor(
+        images, tokenizer, chat_template=(READER if texts is None else TEMPLATE).read_text(encoding="utf-8")
+    )
 
 
 def scratch_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
