@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModel
 
 from dragonfly.models import ConvTower, ConvTowerConfig, DragonflyForConditionalGeneration
 from dragonfly.models.tower import build_tower, num_prefix_tokens, tower_config
 from dragonfly.models.tower_structure import structure_of
+from dragonfly.planning import TowerSize
+from dragonfly.vision.spec import EncoderSpec
 from dragonfly.vision.towers import MEAN_AND_STD, PREFIX_TOKENS
 from tests import tiny
 
@@ -113,6 +116,14 @@ def test_implementations_of_attention_and_half_precision_agree() -> None:
     half = rounded(pixels()).last_hidden_state  # float32 pixels, as processors give them
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.1)
+
+
+def test_its_flops_are_those_that_torch_counts() -> None:
+    model = tower(_attn_implementation="eager")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(pixels(1))
+    spec = EncoderSpec(resolution=32, patch_size=8, num_prefix_tokens=0)
+    assert TowerSize.from_config(model.config, 3).flops(spec) == counter.get_total_flops()
 
 
 @pytest.mark.parametrize(
