@@ -22,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src")]
 
+from export_nano import history  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from dragonfly.data import Manifest  # noqa: E402
@@ -100,7 +101,8 @@ def main() -> None:
     found["cpu_seconds"] = round(time.process_time() - begin)
     print(found)
     if chosen.output:
-        write_json(chosen.output, {**result_header(), "stage": Path(chosen.stage).name, **found})
+        trained = [{key: stage[key] for key in ("recipe", "steps", "seconds")} for stage in history(Path(chosen.stage))]
+        write_json(chosen.output, {**result_header(), "stage": Path(chosen.stage).name, "trained": trained, **found})
 
 
 if __name__ == "__main__":
