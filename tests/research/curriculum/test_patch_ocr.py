@@ -131,7 +131,7 @@ def test_where_a_text_ends_is_asked_behind_a_character_alone_and_counts_in_full(
     assert patch_ocr.predictions(patch_ocr(pixels, labels)["logits"]).shape == (1, 16, 4)
 
 
-def test_a_head_that_did_not_spell_yet_is_where_one_that_does_begins(tmp_path: Path) -> None:
+def test_a_head_that_did_not_spell_yet_is_where_one_that_does_begins(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from dragonfly.research.curriculum.patch_ocr_head import save_head
 
     first = PatchOcrModel(conv_tower(), 32, Classes((), "xy", 2, 0))
@@ -139,10 +139,11 @@ def test_a_head_that_did_not_spell_yet_is_where_one_that_does_begins(tmp_path: P
     spells = PatchOcrModel(conv_tower(), 32, Classes((), "xy", 2, 3))
     spells.begin_from(str(tmp_path))
     torch.testing.assert_close(spells.head.weight[:7], first.head.weight)
+    assert not caplog.text
     other = PatchOcrModel(conv_tower(), 32, Classes((), "xyz", 2, 3))
     before = other.head.weight.clone()
     other.begin_from(str(tmp_path))  # other characters: the rows would mean something else
-    assert torch.equal(other.head.weight, before)
+    assert torch.equal(other.head.weight, before) and "says other classes than this data" in caplog.text
 
 
 def test_leaving_patches_out_takes_a_tower_that_can(tmp_path: Path) -> None:

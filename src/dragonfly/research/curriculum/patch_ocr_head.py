@@ -7,6 +7,7 @@ from it (`projector_init`); the model itself does not have it.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from dragonfly.data import IGNORE_INDEX
 from dragonfly.files import write_json
 
 from .text_annotations import NOTHING, Classes
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS, CLASSES = "ocr_head.safetensors", "ocr_head.json"
 
@@ -81,6 +84,8 @@ class PatchOcrModel(nn.Module):
             if replace(classes, slots=slots, bound=self.classes.bound) == self.classes and (classes.slots or not classes.bound):
                 with torch.no_grad():
                     self.head.weight[: len(weight)], self.head.bias[: len(bias)] = weight.float(), bias.float()
+            else:
+                logger.warning("the OCR head in %s says other classes than this data; a new one begins", folder)
 
     def predictions(self, logits: Tensor) -> Tensor:
         """The likeliest class of each column: (n, tokens, classes) -> (n, tokens, columns)."""
