@@ -60,7 +60,8 @@ def export(stage: Path, target: Path, note: str = "") -> None:
             if (stage / extra).is_file():
                 shutil.copy(stage / extra, folder / extra)
         origin = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
-        record = {**origin, "made_by": "make nano", **({"note": note} if note else {}), "stages": history(stage)}
+        maker = "scripts/nano_scans.sh" if stage.name.startswith("scan-") else "make nano"
+        record = {**origin, "made_by": maker, **({"note": note} if note else {}), "stages": history(stage)}
         write_origin(folder, record)
         target.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():

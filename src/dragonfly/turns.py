@@ -95,7 +95,8 @@ def answer_spans(render: Render, messages: Sequence[Message], marks: Marks) -> t
     """The rendered text, and for each assistant message the [start, end) of what generation has to produce.
 
     That is everything after the header: what the template writes of its own before the answer (a think block, a blank), the
-    answer, and its end of turn. Blanks at the edges of a text may be missing, as many templates trim.
+    answer, and its end of turn. Blanks at the edges of a text may be missing, as many templates trim, and words may be written in
+    small letters.
 
     Raises:
         TurnError: if the template changes the words, drops an answer, or writes another header or end than those of `marks`.
@@ -291,9 +292,9 @@ def _places(text: str, literals: Sequence[str], numbers: Sequence[int], words: S
 
 
 def _forms(word: str) -> list[str]:
-    """A text as it is, then with blanks or newlines taken from its edges."""
-    trimmed = (word.rstrip("\n"), word.lstrip("\n"), word.strip("\n"), word.rstrip(), word.lstrip(), word.strip())
-    return sorted(dict.fromkeys((word, *trimmed)), key=len, reverse=True)
+    """A text as it is, then with blanks or newlines taken from its edges, then these in small letters."""
+    trimmed = (word, word.rstrip("\n"), word.lstrip("\n"), word.strip("\n"), word.rstrip(), word.lstrip(), word.strip())
+    return sorted(dict.fromkeys((*trimmed, *(form.lower() for form in trimmed))), key=len, reverse=True)
 
 
 def _shown(text: str, last: bool = False) -> str:

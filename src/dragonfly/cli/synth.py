@@ -13,7 +13,8 @@ from dragonfly.cli import common
 def synth(
     output: Annotated[Path, typer.Option("--output", "-o", help="The new folder: manifest.json, shards, images.")],
     spec: Annotated[
-        str, typer.Option(help="What to draw: nano, fine, documents, nano-crowded, nano-words, nano-close-{1,4,9}, nano-text.")
+        str,
+        typer.Option(help="nano, fine, documents; documents-{crowded,strips}, nano-{crowded,words,text}, nano-close-{1,4,9}."),
     ] = "nano",
     split: Annotated[str, typer.Option(help="train, dev or test: other values, page styles and wordings.")] = "train",
     n: Annotated[int, typer.Option("--n", help="Pages to draw, in every split; each gives many questions.")] = 1000,

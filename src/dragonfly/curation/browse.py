@@ -21,9 +21,10 @@ from dragonfly.data.parquet import import_pyarrow
 from dragonfly.data.readers import locate
 from dragonfly.files import check_suffix, sha256, write_text
 from dragonfly.imaging import load_image
-from dragonfly.vision import EncoderSpec, make_layout
+from dragonfly.vision import EncoderSpec
 from dragonfly.vision.layout import Box
 from dragonfly.vision.presets import get_preset
+from dragonfly.vision.trimming import image_layout
 from dragonfly.visualization.html_page import render
 
 from .export import EVAL
@@ -184,7 +185,7 @@ def _shown(image: ImageRef, evidence: Sequence[Sequence[Box]], spec: EncoderSpec
     except ValueError as error:
         return _ShownImage(fault=str(error))
     height, width = loaded.size
-    layout = make_layout((height, width), spec)
+    layout = image_layout(loaded.image, spec)
     boxes = [("high", box) for box in layout.level_boxes("high")] + [("mid", box) for box in layout.level_boxes("mid")]
     boxes += [("evidence", box) for turn in evidence for box in turn]
     return _ShownImage(width=width, height=height, thumbnail=_jpeg(_small(loaded.image)), boxes=boxes)

@@ -164,7 +164,7 @@ def check_formats(path: Path) -> None:
         with safe_open(file, "pt") as opened:  # pyright: ignore[reportPrivateImportUsage]
             for name in opened.keys():  # noqa: SIM118 - it is no mapping
                 kind = opened.get_slice(name).get_dtype()
-                if not kind.startswith(("F", "BF")) and not name.endswith(("count", "position_ids")):
+                if not kind.startswith(("F", "BF")) and not name.endswith(("count", "position_ids", "num_batches_tracked")):
                     raise ValueError(
                         f"'{file}' holds {name} as {kind}, and weights are floating-point numbers; copy the model again"
                     )

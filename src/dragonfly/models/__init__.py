@@ -13,6 +13,7 @@ from transformers.conversion_mapping import register_checkpoint_conversion_mappi
 from transformers.models.auto import modeling_auto
 
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
+from dragonfly.models.conv_tower import ConvTower, ConvTowerConfig
 from dragonfly.models.image_processing_dragonfly import DragonflyImageProcessor
 from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration, DragonflyModel
 from dragonfly.models.processing_dragonfly import DragonflyProcessor
@@ -20,6 +21,8 @@ from dragonfly.models.released import BASE_WEIGHT_RENAMES, WEIGHT_RENAMES
 from dragonfly.vision.presets import PRESETS, get_preset
 
 AutoConfig.register("dragonfly", DragonflyConfig, exist_ok=True)
+AutoConfig.register("dragonfly_conv_tower", ConvTowerConfig, exist_ok=True)
+AutoModel.register(ConvTowerConfig, ConvTower, exist_ok=True)
 AutoModel.register(DragonflyConfig, DragonflyModel, exist_ok=True)
 AutoModelForImageTextToText.register(DragonflyConfig, DragonflyForConditionalGeneration, exist_ok=True)
 AutoModelForMultimodalLM.register(DragonflyConfig, DragonflyForConditionalGeneration, exist_ok=True)
@@ -36,6 +39,8 @@ register_checkpoint_conversion_mapping("DragonflyModel", BASE_WEIGHT_RENAMES, ov
 
 __all__ = [
     "PRESETS",
+    "ConvTower",
+    "ConvTowerConfig",
     "DragonflyConfig",
     "DragonflyForConditionalGeneration",
     "DragonflyImageProcessor",

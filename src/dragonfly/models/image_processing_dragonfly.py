@@ -30,6 +30,7 @@ from dragonfly.vision.scoring import evidence_areas
 from dragonfly.vision.selection import select_before_tower
 from dragonfly.vision.spec import EncoderSpec, spec_of
 from dragonfly.vision.tiling import Canvases, canvases, crop, normalise, residual
+from dragonfly.vision.trimming import image_layout
 
 
 class DragonflyImageProcessorKwargs(ImagesKwargs, total=False):
@@ -141,7 +142,7 @@ class DragonflyImageProcessor(PilBackend):
         return {name: value for name, value in super().to_dict().items() if name != "regions_name"}
 
     def layout(self, size: Size) -> SubImageLayout:
-        """The layout of an image of (height, width)."""
+        """The layout of an image of (height, width), nothing trimmed."""
         return make_layout(size, self.spec)
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> Any:
@@ -199,7 +200,7 @@ class DragonflyImageProcessor(PilBackend):
         **kwargs: Any,
     ) -> BatchFeature:
         spec = spec_of(encoder or {})
-        layouts = [make_layout((image.height, image.width), spec) for image in images]
+        layouts = [image_layout(image, spec) for image in images]
         boxes = _evidence_boxes(evidence, len(images), spec)
         red, green, blue = (round(255 * mean) for mean in image_mean)
         filters = Image.Resampling(resample if resample is not None else Image.Resampling.BICUBIC)

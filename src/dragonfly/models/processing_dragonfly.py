@@ -95,6 +95,7 @@ class DragonflyProcessor(ProcessorMixin):
         if tokenizer.pad_token is None and tokenizer.eos_token is not None:
             tokenizer.pad_token = tokenizer.eos_token
         self._marks: dict[str, Marks] = {}
+        self._folds: dict[str | None, bool] = {}
         super().__init__(image_processor, tokenizer, chat_template=template, **kwargs)
         self.auto_map = remote_code.auto_map(AutoProcessor="DragonflyProcessor")
 
@@ -245,9 +246,17 @@ class DragonflyProcessor(ProcessorMixin):
             for question in text_questions(row, self.image_token, loaded_images, marks, special, bos)
         ]
 
+    def as_written(self, question: str) -> str:
+        """What a user says as the chat template writes it: as it is, or in small letters."""
+        template = default_of(self.chat_template)
+        if template is not None and template not in self._folds:
+            said = [{"role": "user", "content": [{"type": "text", "text": "\U000f0d04A"}]}]
+            self._folds[template] = "\U000f0d04a" in self._templated(said, None, tokenize=False)
+        return question.lower() if self._folds.get(template) else question
+
     def question_inputs(self, questions: Sequence[str], return_tensors: str | None = "pt") -> BatchFeature:
         """`question_ids` and `question_mask`, (num_images, length): each question's tokens, padded on the right."""
-        rows = [self.tokenizer(question, add_special_tokens=False)["input_ids"] for question in questions]
+        rows = [self.tokenizer(self.as_written(question), add_special_tokens=False)["input_ids"] for question in questions]
         width = max(1, *map(len, rows))
         ids = np.array([row + [0] * (width - len(row)) for row in rows], dtype=np.int64)
         mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], dtype=np.int64)

@@ -24,7 +24,8 @@ class TowerSize:
     """The sizes of a vision transformer with full attention and a feed-forward network of two matrices (CLIP, SigLIP, ViT).
 
     `num_layers` are the layers below the hidden state that is used; those above are neither built nor run. `gated` towers
-    have three matrices (DINOv2 giant's SwiGLU). `held` are the parameters, None where no formula is known.
+    have three matrices (DINOv2 giant's SwiGLU). `held` are the parameters, None where no formula is known. `stem` are the FLOPs
+    of convolutions that stand in place of the patch embedding.
     """
 
     model_type: str
@@ -37,6 +38,7 @@ class TowerSize:
     gated: bool = False
     held: int | None = None
     quick: bool = False
+    stem: int = 0
 
     @classmethod
     def from_config(cls, config: PreTrainedConfig | Mapping[str, Any], num_layers: int | None = None) -> Self:
@@ -71,10 +73,11 @@ class TowerSize:
             gated=gated,
             held=_held(values, num_layers),
             quick=values.get("hidden_act", "quick_gelu" if values["model_type"] == KINDS["clip"] else "gelu") == "quick_gelu",
+            stem=_stem_flops(values) if "stem_channels" in values else 0,
         )
 
     def flops(self, spec: EncoderSpec) -> int:
-        """FLOPs of one sub-image: the patch embedding and `num_layers` layers.
+        """FLOPs of one sub-image: the patch embedding, or the stem in its place, and `num_layers` layers.
 
         Raises:
             ValueError: if the tower's image or patch size is not the spec's.
@@ -87,11 +90,21 @@ class TowerSize:
                 raise ValueError(f"the vision tower's {name} {theirs} is not the encoder's {ours}; use the preset's tower")
         patches = spec.patch_side**2
         tokens, hidden = patches + spec.num_prefix_tokens, self.hidden_size
-        embedding = 2 * patches * self.num_channels * self.patch_size**2 * hidden
+        embedding = self.stem or 2 * patches * self.num_channels * self.patch_size**2 * hidden
         projections = 8 * tokens * hidden**2
         attention = 4 * tokens**2 * hidden
         feed_forward = 2 * (3 if self.gated else 2) * tokens * hidden * self.intermediate_size
         return embedding + self.num_layers * (projections + attention + feed_forward)
+
+
+def _stem_flops(values: Mapping[str, Any]) -> int:
+    """Of `dragonfly_conv_tower`: every stage's first convolution halves the side, as does the one to `hidden_size`."""
+    side, channels, total, kernel = values["image_size"], values.get("num_channels", 3), 0, 5
+    for out, depth in zip(values["stem_channels"], values["stem_depths"], strict=True):
+        side //= 2
+        total += 2 * side**2 * (kernel**2 * channels + (depth - 1) * 9 * out) * out
+        channels, kernel = out, 3
+    return total + 2 * (side // 2) ** 2 * 9 * channels * values["hidden_size"]
 
 
 def tower_values(config: PreTrainedConfig | Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
     optim, on_gpu = recipe.optim, torch.cuda.is_available()
     accumulation = batches_per_step(recipe, world_size)
     rest = fsdp_arguments(recipe.fsdp, world_size)
+    if optim.muon is not None and (recipe.deepspeed is not None or recipe.fsdp):
+        raise ValueError("optim.muon needs whole matrices, and deepspeed and fsdp split them; leave one of the two out")
     if recipe.deepspeed is not None:
         _check_deepspeed_installed(recipe.deepspeed)
         rest["deepspeed"] = str(deepspeed_file(recipe.deepspeed))

@@ -13,7 +13,10 @@ Share = Field(default=0.0, ge=0.0, le=1.0)
 
 
 class Optim(Config):
-    """AdamW. `learning_rates` overrules `learning_rate` per module; `warmup` below 1 is a share of the steps."""
+    """AdamW; `muon`, a learning rate, takes layers' matrices from it.
+
+    `learning_rates` overrules `learning_rate` per module; `warmup` below 1 is a share of the steps.
+    """
 
     learning_rate: float = Positive
     learning_rates: dict[str, float] = Field(default_factory=dict)
@@ -22,6 +25,7 @@ class Optim(Config):
     weight_decay: float = Field(default=0.0, ge=0.0)
     max_grad_norm: float = Field(default=1.0, ge=0.0)
     betas: tuple[float, float] = (0.9, 0.999)
+    muon: float | None = Field(default=None, gt=0)
 
 
 class Batch(Config):

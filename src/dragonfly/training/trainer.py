@@ -25,6 +25,7 @@ from .callbacks import MeanEmbeddingUpdate, trained_mean
 from .checkpoints import clear_incomplete, complete, rotate
 from .fsdp import IsSharedOut, share_out
 from .modules import ModuleCount, module_of
+from .muon import Muon, is_layer_matrix
 from .objective import TrainingSetup
 from .recipe import Optim, Recipe
 from .sources import RunOrder, Sized
@@ -149,8 +150,11 @@ class StageTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
             trained = self.model if model is None else model
+            optim = self.recipe.optim
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)  # pyright: ignore[reportArgumentType]
-            self.optimizer = kind(parameter_groups(trained, self.recipe.optim), **options)  # pyright: ignore[reportArgumentType]
+            if optim.muon is not None:
+                kind, options = Muon, {"betas": optim.betas}
+            self.optimizer = kind(parameter_groups(trained, optim), **options)  # pyright: ignore[reportArgumentType]
         return self.optimizer  # pyright: ignore[reportReturnType]
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
@@ -179,15 +183,20 @@ class StageTrainer(Trainer):
 def parameter_groups(model: nn.Module, optim: Optim) -> list[dict[str, Any]]:
     """Every trained parameter of `model` in exactly one group, in a fixed order.
 
-    A parameter takes the rate of the longest name in `learning_rates` that it lies in, else `learning_rate`. Matrices and
-    embeddings are decayed; vectors (norms, biases) and scalars are not.
+    A parameter takes the rate of the longest name in `learning_rates` that it lies in, else `learning_rate`; under `muon` the
+    matrices of layers take that rate. Matrices and embeddings are decayed; vectors (norms, biases) and scalars are not.
     """
-    groups: dict[tuple[float, float], list[Any]] = {}
+    groups: dict[tuple[bool, float, float], list[Any]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = optim.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((_rate(module_of(name), optim), decay), []).append(parameter)
-    return [{"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()]
+            muon = optim.muon is not None and is_layer_matrix(name, parameter)
+            rate = optim.muon if muon and optim.muon is not None else _rate(module_of(name), optim)
+            groups.setdefault((muon, rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": decay} | ({} if optim.muon is None else {"muon": muon})
+        for (muon, rate, decay), parameters in groups.items()
+    ]
 
 
 def _rate(name: str, optim: Optim) -> float:

@@ -18,6 +18,7 @@ from dragonfly.vision.spec import LEVELS, EncoderSpec, Grid, LevelName
 
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]  # (height, width)
+Area = tuple[int, int, int, int]  # (left, top, right, bottom) in whole source pixels
 
 # Codes of `SubImageLayout.codes`: a high sub-image carries its region's index (0, 1, ...), the others one of these.
 MID, LOW, PADDING = -1, -2, -3
@@ -33,6 +34,7 @@ class LevelLayout:
         content: (height, width) in canvas pixels that the image covers; the whole canvas unless the image is padded.
         extent: (height, width) in source pixels that the whole canvas stands for, exactly; the image's size unless padded.
         tokens: tokens that one sub-image gives the language model, its separator not counted.
+        origin: (left, top) in source pixels where the canvas begins; the image's corner unless it is trimmed.
     """
 
     name: LevelName
@@ -40,6 +42,7 @@ class LevelLayout:
     content: Size
     extent: tuple[Fraction, Fraction]
     tokens: int
+    origin: tuple[int, int] = (0, 0)
 
     @property
     def num_sub_images(self) -> int:
@@ -52,7 +55,13 @@ class LevelLayout:
         """
         row, col = divmod(index, self.grid[1])
         high, wide = self.extent[0] / self.grid[0], self.extent[1] / self.grid[1]
-        return (float(wide * col), float(high * row), float(wide * (col + 1)), float(high * (row + 1)))
+        left, top = self.origin
+        return (
+            float(left + wide * col),
+            float(top + high * row),
+            float(left + wide * (col + 1)),
+            float(top + high * (row + 1)),
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ class SubImageLayout:
         num_kept_high: how many high sub-images reach the language model.
         num_pooled_remainders: groups of high sub-images that do not, and whose tokens are pooled together instead.
         pooled_remainder_tokens: tokens of each such group.
+        area: the part of the image that is cut into sub-images; None for all of it.
     """
 
     size: Size
@@ -76,6 +86,7 @@ class SubImageLayout:
     num_kept_high: int
     num_pooled_remainders: int = 0
     pooled_remainder_tokens: int = 0
+    area: Area | None = None
 
     def level(self, name: LevelName) -> LevelLayout | None:
         return next((level for level in self.levels if level.name == name), None)
@@ -136,19 +147,25 @@ class SubImageLayout:
         return tuple(level.box(i) for i in range(level.num_sub_images)) if level else ()
 
 
-def make_layout(size: Size, spec: EncoderSpec) -> SubImageLayout:
+def make_layout(size: Size, spec: EncoderSpec, area: Area | None = None) -> SubImageLayout:
     """Choose the grids for an image and lay out its sub-images (paper, section 3.1).
 
     Args:
         size: (height, width) of the image in pixels, each at least 1.
         spec: the encoder configuration.
+        area: the part of the image that is encoded (`trimming`), None for all of it; grids follow its shape, boxes stay in pixels
+            of the whole image.
 
     Raises:
-        ValueError: if a side of the image is smaller than 1.
+        ValueError: if a side of the image is smaller than 1, or the area is empty or reaches beyond the image.
     """
     height, width = size
     if height < 1 or width < 1:
         raise ValueError(f"an image needs at least 1 x 1 pixels, got height {height}, width {width}")
+    left, top, right, bottom = area or (0, 0, width, height)
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise ValueError(f"area {area} is empty or not inside an image of height {height}, width {width}")
+    whole, size = size, (bottom - top, right - left)
     mid, high = choose_grids(size, spec)
     grids: dict[LevelName, Grid | None] = {"low": spec.low.grids[0] if spec.low else None, "mid": mid, "high": high}
     levels: list[LevelLayout] = []
@@ -159,20 +176,21 @@ def make_layout(size: Size, spec: EncoderSpec) -> SubImageLayout:
         if name != "low" and _over_enlarged(size, grid, spec):
             break  # what mid would enlarge too far, high would enlarge further
         content, extent = _fit(size, grid, spec)
-        levels.append(LevelLayout(name, grid, content, extent, spec.tokens(name)))
+        levels.append(LevelLayout(name, grid, content, extent, spec.tokens(name), (left, top)))
     has_high = any(level.name == "high" for level in levels)  # and then every coarser level of the spec is there too
     regions = _regions(mid, high, spec.regions) if high and has_high else ()
     num_mid = mid[0] * mid[1] if mid else 0
     num_kept_high = spec.num_kept_high(num_mid, len(regions))
     pooled_remainders = spec.num_pooled_remainders(num_mid, len(regions))
     return SubImageLayout(
-        size=(height, width),
+        size=whole,
         resolution=spec.resolution,
         levels=tuple(levels),
         regions=regions,
         num_kept_high=num_kept_high,
         num_pooled_remainders=pooled_remainders,
         pooled_remainder_tokens=spec.selection.pooled_remainder if pooled_remainders else 0,
+        area=area,
     )
 
 

@@ -140,6 +140,7 @@ class EncoderSpec(_Spec):
         regions: `spatial` (a high sub-image belongs to the mid sub-image above it) or `raster` (equal runs in raster order).
         fit: `stretch` the image onto each level's canvas, or keep its aspect ratio and `pad` right and below.
         max_enlargement: a mid or high level that would enlarge the image by more than this factor per side is left out.
+        trim: leave out blank margins (`trimming`): only the printed area of an image is cut into sub-images.
         position: `learned` adds to every token of a sub-image what its level, row and column have learned; zero when new.
         selection: which high sub-images reach the language model.
     """
@@ -155,6 +156,7 @@ class EncoderSpec(_Spec):
     regions: Literal["spatial", "raster"] = "spatial"
     fit: Literal["stretch", "pad"] = "stretch"
     max_enlargement: float | None = None
+    trim: bool = False
     position: Literal["none", "learned"] = "none"
     selection: SelectionSpec = SelectionSpec()
 
@@ -164,6 +166,7 @@ class EncoderSpec(_Spec):
         _check_partners(self)
         _check_regions(self)
         _check_keep(self)
+        _check_trim(self)
         return self
 
     @property
@@ -383,4 +386,14 @@ def _check_keep(spec: EncoderSpec) -> None:
         raise ValueError(
             f"selection.pooled_remainder {spec.selection.pooled_remainder} is more than the {spec.patch_side**2} patches "
             "of a sub-image"
+        )
+
+
+def _check_trim(spec: EncoderSpec) -> None:
+    """Placeholders are counted from an image's size alone, which does not tell what is left of it."""
+    counts = {(m := mid[0] * mid[1] if mid else 0, spec.num_kept_high(m, h[0] * h[1] if h else 0)) for mid, h in spec.pairs()}
+    if spec.trim and (len(counts) > 1 or spec.max_enlargement is not None):
+        raise ValueError(
+            "trim needs grids that all give as many tokens, and no max_enlargement; the grids here reach the language model as "
+            + " or ".join(f"{m} mid and {h} high sub-images" for m, h in sorted(counts))
         )

@@ -73,7 +73,9 @@ def cut(
 
 
 def canvases(image: Image.Image, layout: SubImageLayout, *, resample: Image.Resampling, fill: Fill) -> Canvases:
-    """The image at every level's size: one resize per level."""
+    """The image, or its area alone, at every level's size: one resize per level."""
+    if layout.area is not None:
+        image = image.crop(layout.area)
     return {level.name: canvas(image, level, layout.resolution, resample, fill) for level in layout.levels}
 
 

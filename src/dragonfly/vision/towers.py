@@ -54,6 +54,7 @@ PREFIX_TOKENS = {
     **dict.fromkeys(("clip_vision_model", "metaclip_2_vision_model", "chinese_clip_vision_model"), 1),
     **dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "vit", "beit", "internvl_vision"), 1),
     **dict.fromkeys(("siglip_vision_model", "aimv2_vision_model", "idefics3_vision", "smolvlm_vision", "ijepa"), 0),
+    "dragonfly_conv_tower": 0,
     "deit": 2,
 }
 
@@ -88,4 +89,5 @@ MEAN_AND_STD: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     **dict.fromkeys(("clip_vision_model", "metaclip_2_vision_model", "aimv2_vision_model"), _CLIP_PIXELS),
     **dict.fromkeys(("dinov2", "dinov2_with_registers", "dinov3_vit", "deit", "internvl_vision"), _IMAGENET_PIXELS),
     **dict.fromkeys(("siglip_vision_model", "vit", "beit", "idefics3_vision", "smolvlm_vision"), _EVEN_PIXELS),
+    "dragonfly_conv_tower": _EVEN_PIXELS,
 }

@@ -1,7 +1,11 @@
 """What each patch is to say, from text annotations and the layout."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+import torch
+
+from dragonfly.data import ImageRef
 from dragonfly.research.curriculum.patch_labels import patch_labels
 from dragonfly.research.curriculum.patch_ocr import PatchDataset, PatchOcr
 from dragonfly.research.curriculum.text_annotations import Classes, TextAnnotation, find_classes, text_annotations_of
@@ -101,3 +105,67 @@ def test_text_annotations_are_asked_for_by_name() -> None:
     assert find_classes([found], 3, 8).sizes == (2, *[3] * 11)
     with pytest.raises(ValueError, match="sample 's' has 0 images; it takes one"):
         PatchDataset([sample("q", "a", meta=text_annotations)], tiny.processor(tiny.config("low-only")), classes, PatchOcr())[0]
+
+
+def test_a_full_stop_is_as_legible_as_its_word() -> None:
+    spec = tiny.config("low-only").spec  # 32 px, patches of 8
+    layout = make_layout((32, 32), spec)
+    word = TextAnnotation((0.0, 0.0, 30.0, 7.0), "a.b", "word")
+    letters = [TextAnnotation((1.0, 0.0, 6.0, 7.0), "a", "char"), TextAnnotation((11.0, 5.0, 13.0, 7.0), ".", "char")]
+    classes = Classes((), ".ab", 1, 0)
+    assert patch_labels(layout, spec, [word, *letters], classes, smallest=7.0)[0, 1:3, 1].tolist() == [2, 1]
+    assert patch_labels(layout, spec, letters, classes, smallest=7.0)[0, 1:3, 1].tolist() == [2, -100]  # by its own 2 px
+
+
+def test_characters_of_a_patch_are_read_from_left_to_right_whatever_their_ink() -> None:
+    """Ink of "p" reaches lower than that of "a", and a full stop begins lower: their boxes share neither top nor bottom."""
+    spec = tiny.config("low-only").spec
+    letters = [
+        TextAnnotation((5.0, 1.0, 7.0, 5.0), "a", "char"),
+        TextAnnotation((1.0, 1.0, 3.0, 7.0), "p", "char"),
+        TextAnnotation((3.5, 4.0, 4.5, 5.0), ".", "char"),
+    ]
+    labels = patch_labels(make_layout((32, 32), spec), spec, letters, Classes((), ".ap", 3, 0))
+    assert labels[0, 1, 1:].tolist() == [3, 1, 2]
+
+
+def test_sub_images_are_drawn_anew_each_time_the_fuller_ones_more_often(tmp_path: Path) -> None:
+    boxes = [(x, 2.0, x + 4.0, 10.0) for x in range(0, 30, 5)]  # six letters above left, one above right
+    marks = [{"box": box, "label": "a", "kind": "char"} for box in [*boxes, (50.0, 2.0, 54.0, 10.0)]]
+    tiny.image(64, 64).save(tmp_path / "page.png")
+    page = sample("q", "a", images=(ImageRef(path=str(tmp_path / "page.png")),), meta={"text_annotations": marks})
+    processor = tiny.processor(tiny.config("baseline-1"))
+    drawn = PatchDataset([page] * 80, processor, Classes((), "a", 1, 0), PatchOcr(empty_share=0.0, sub_images=1))
+    says = [int((drawn[index]["labels"] > 0).sum()) for index in range(80)]
+    assert all(drawn[index]["pixel_values"].shape[0] == 1 for index in range(3)) and len(set(says)) > 1
+    assert sum(count > 1 for count in says) > 50
+    assert [int((drawn[index]["labels"] > 0).sum()) for index in range(80)] == says
+
+
+def test_sub_images_of_several_images_are_mixed_the_same_way_wherever_a_run_begins(tmp_path: Path) -> None:
+    pages = []
+    for number in range(6):
+        tiny.image(64, 64, seed=number).save(tmp_path / f"{number}.png")
+        mark = {"box": (2.0, 2.0, 60.0, 60.0), "label": "abcdef"[number], "kind": "char"}
+        reference = ImageRef(path=str(tmp_path / f"{number}.png"))
+        pages.append(sample("q", "a", images=(reference,), meta={"text_annotations": [mark]}))
+    processor = tiny.processor(tiny.config("baseline-1"))
+    classes, options = Classes((), "abcdef", 1, 0), PatchOcr(empty_share=1.0, sub_images=4, window=3)
+    mixed, again = (PatchDataset(pages, processor, classes, options) for _ in range(2))
+    examples = [mixed[index] for index in range(6)]
+    for index in (5, 2, 0):  # a resumed run has seen nothing before
+        assert all(torch.equal(again[index][name], examples[index][name]) for name in ("pixel_values", "labels"))
+    alone = [PatchDataset(pages, processor, classes, options.model_copy(update={"window": 1}))[index] for index in range(6)]
+    assert torch.equal(examples[0]["pixel_values"].sort(dim=0).values, alone[0]["pixel_values"].sort(dim=0).values)
+    sources = [
+        {
+            page
+            for page in range(6)
+            for one in row["pixel_values"]
+            if any(torch.equal(one, other) for other in alone[page]["pixel_values"])
+        }
+        for row in examples
+    ]
+    assert all(found <= {index - 2, index - 1, index} for index, found in enumerate(sources)) and any(
+        len(found) > 1 for found in sources
+    )

@@ -19,8 +19,9 @@ from dragonfly.config import Config
 from dragonfly.data import Sample, image_mask
 from dragonfly.data.grouping import ABOUT, PLACES
 from dragonfly.training import Recipe
-from dragonfly.vision.layout import Box, SubImageLayout, make_layout
+from dragonfly.vision.layout import Box, SubImageLayout
 from dragonfly.vision.scoring import evidence_areas
+from dragonfly.vision.trimming import image_layout
 
 MAX_SEGMENTS = 63
 """Segments that fit in the bits of an int64 without its sign."""
@@ -65,7 +66,7 @@ def attention_targets(processor: Any, example: Mapping[str, Any], sample: Sample
     places = _places(processor, images[0]) if images else None
     for number, question in enumerate(questions):
         own = (segment_ids == number + 1) if len(questions) > 1 else ~image
-        marked = _named(processor.tokenizer, ids, own, question, _about(sample, number))
+        marked = _named(processor.tokenizer, ids, own, processor.as_written(question), _about(sample, number))
         if places is not None and sample.evidence:
             layout, of_token = places
             shown = torch.tensor(_shown(layout, sample.evidence[number]), dtype=torch.bool)
@@ -109,7 +110,7 @@ def _spans(text: str, word: str) -> list[tuple[int, int]]:
 
 def _places(processor: Any, image: Any) -> tuple[SubImageLayout, Tensor]:
     """The image's layout, and for each token of its block which sub-image it is of; a separator is its sub-image's."""
-    layout = make_layout((image.height, image.width), processor.image_processor.spec)
+    layout = image_layout(image, processor.image_processor.spec)
     counts = torch.tensor(layout.token_counts) + 1
     if layout.num_kept_high != len(layout.regions):
         raise ValueError("to be told where to look, a language model must see every sub-image: set model.selection.policy=all")

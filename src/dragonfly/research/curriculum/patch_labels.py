@@ -22,8 +22,8 @@ def patch_labels(
 ) -> Tensor:
     """(sub_images, tokens, columns) classes of `Classes`; prefix tokens are ignored.
 
-    A patch says the name, and the word, that cover most of it. A word or character that is lower than `smallest` pixels in
-    its sub-image, or not wholly inside, asks nothing of its patches.
+    A patch says the name, and the word, that cover most of it. A word that is lower than `smallest` pixels in its sub-image, or
+    not wholly inside, asks nothing of its patches, nor does a character of a lower word.
     """
     side, columns = spec.patch_side, len(classes.sizes)
     boxes = torch.tensor(layout.boxes, dtype=torch.float64)  # (sub_images, 4)
@@ -44,9 +44,8 @@ def patch_labels(
         labels[..., classes.spelled] = torch.where((cover > LEAST_COVER)[..., None], classes_at, slots)
         _bind(labels, boxes, words, cover, place, spec, classes, smallest)
     if classes.near:
-        _locate(
-            labels, boxes, [annotation for annotation in text_annotations if annotation.kind == "char"], spec, classes, smallest
-        )
+        characters = [annotation for annotation in text_annotations if annotation.kind == "char"]
+        _locate(labels, boxes, characters, _areas(words), spec, classes, smallest)
     prefix = torch.full((len(boxes), spec.num_prefix_tokens, columns), IGNORE_INDEX)
     return torch.cat([prefix, labels.flatten(1, 2)], dim=1)
 
@@ -77,17 +76,18 @@ def _locate(
     labels: Tensor,
     boxes: Tensor,
     text_annotations: Sequence[TextAnnotation],
+    words: Tensor,
     spec: EncoderSpec,
     classes: Classes,
     smallest: float,
 ) -> None:
-    """Write into `labels` the characters whose centres lie in each patch, in reading order."""
-    text_annotations = sorted(text_annotations, key=lambda annotation: (annotation.box[3], annotation.box[0]))
+    """Write into `labels` the characters whose centres lie in each patch, from left to right."""
+    text_annotations = sorted(text_annotations, key=lambda annotation: annotation.box[0] + annotation.box[2])
     areas, sizes = _areas(text_annotations), boxes[:, 2:] - boxes[:, :2]
     places = (
         (areas[:, None, :2] + areas[:, None, 2:]) / 2 - boxes[:, :2]
     ) / sizes  # (text_annotations, sub_images, x and y), 0 to 1 inside
-    heights = (areas[:, 3] - areas[:, 1])[:, None] * spec.resolution / sizes[:, 1]
+    heights = _line_heights(areas, words)[:, None] * spec.resolution / sizes[:, 1]
     places = places * (spec.resolution / spec.patch_size)  # in patches
     inside = ((places >= 0) & (places < spec.patch_side)).all(dim=-1)
     cells = places.long()
@@ -105,6 +105,17 @@ def _locate(
         rows = [[IGNORE_INDEX] * classes.near if text is None else classes.classes(text, classes.near) for text in texts.values()]
         where = torch.tensor(list(texts))
         labels[where[:, 0], where[:, 1], where[:, 2], 1 : 1 + classes.near] = torch.tensor(rows)
+
+
+def _line_heights(characters: Tensor, words: Tensor) -> Tensor:
+    """(characters,): the height of the word around each; its own where there is none. A full stop is as legible as its word."""
+    own = characters[:, 3] - characters[:, 1]
+    if not len(words) or not len(characters):
+        return own
+    middles = (characters[:, None, :2] + characters[:, None, 2:]) / 2
+    inside = ((middles >= words[None, :, :2]) & (middles <= words[None, :, 2:])).all(dim=-1)
+    around = torch.where(inside, words[:, 3] - words[:, 1], 0.0).amax(dim=1)
+    return torch.maximum(own, around)
 
 
 def _areas(text_annotations: Sequence[TextAnnotation]) -> Tensor:

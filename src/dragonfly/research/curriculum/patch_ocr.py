@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from dragonfly.config import Config
 from dragonfly.data import Mixture, Sample
 from dragonfly.imaging import load_image
+from dragonfly.models import ConvTowerConfig
 from dragonfly.training import Objective, Recipe, TrainingSetup
 from dragonfly.training.sources import load_rows
 from dragonfly.vision.spec import EncoderSpec
@@ -30,13 +31,19 @@ SEEN = 400
 
 
 class PatchOcr(Config):
-    """A patch says `near` characters that lie in it and `slots` of its word at most.
+    """A patch says `near` characters that lie in it and `slots` of its word at most; without slots, characters alone.
 
     Args:
         bound: whether it also says what its word or shape belongs to (`TextAnnotation.other`), so that one token holds a key and
             its value.
         smallest: height in pixels of its sub-image below which a word is not asked for.
         empty_share: of the sub-images without an annotation that are learned from.
+        sub_images: the most of an image that are learned from at a time, drawn anew each time, the likelier the more patches say
+            something; None for all.
+        window: images among whose sub-images those of one are exchanged, in training: a tower with batch norms must not see one
+            page's alone, or it learns to read pages by their own moments.
+        keep_patches: patches of a sub-image that go through the tower's layers in training, those that say something first; None
+            for all. Needs a tower of type `dragonfly_conv_tower`.
         nothing: weight of the class of empty patches; the others' is 1.
         thresholds: what the run must have reached.
     """
@@ -44,9 +51,12 @@ class PatchOcr(Config):
     name: Literal["patch_ocr"] = "patch_ocr"
     near: int = Field(default=3, gt=0)
     bound: bool = False
-    slots: int = Field(default=8, gt=0)
+    slots: int = Field(default=8, ge=0)
     smallest: float = Field(default=0.0, ge=0.0)
     empty_share: float = Field(default=1.0, ge=0.0, le=1.0)
+    sub_images: int | None = Field(default=None, gt=0)
+    window: int = Field(default=1, gt=0)
+    keep_patches: int | None = Field(default=None, gt=0)
     nothing: float = Field(default=1.0, gt=0.0)
     thresholds: list[MetricThreshold] = Field(default_factory=list[MetricThreshold])
 
@@ -59,6 +69,7 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         self.image_processor = processor.image_processor
         self.encoder = {**self.image_processor.encoder, "selection": {"policy": "all"}}
         self.spec = EncoderSpec.from_dict(self.encoder)
+        self.cache: dict[int, dict[str, Tensor]] = {}  # of the window; an example is the same with it or without
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -67,6 +78,18 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         return 1
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """The sub-images of an image, or as many from those of the last `window` images."""
+        if self.options.window == 1:
+            return self._page(index)
+        draw = random.Random(f"window {index}")
+        window = range(max(0, index - self.options.window + 1), index + 1)
+        self.cache = {at: self.cache[at] if at in self.cache else self._page(at) for at in window}
+        pages = list(self.cache.values())
+        places = [(page, at) for page in pages for at in range(len(page["labels"]))]
+        chosen = draw.sample(places, len(pages[-1]["labels"]))
+        return {name: torch.stack([page[name][at] for page, at in chosen]) for name in ("pixel_values", "labels")}
+
+    def _page(self, index: int) -> dict[str, Tensor]:
         sample = self.samples[index]
         if len(sample.images) != 1:
             raise ValueError(f"objective 'patch_ocr': sample {sample.id!r} has {len(sample.images)} images; it takes one")
@@ -77,11 +100,17 @@ class PatchDataset(Dataset[dict[str, Tensor]]):
         return {"pixel_values": inputs["pixel_values"][0][kept], "labels": labels[kept]}
 
     def _kept(self, labels: Tensor, index: int) -> Tensor:
-        """The sub-images to learn from: all that say something, and a drawn share of the empty ones."""
+        """The sub-images to learn from: those that say something, and a drawn share of the empty ones; indices, ascending."""
         annotated = (labels > NOTHING).flatten(1).any(dim=1)
         draw = random.Random(f"{index}")
-        kept = [bool(any_there) or draw.random() < self.options.empty_share for any_there in annotated]
-        return torch.tensor(kept if any(kept) else [True] * len(kept))
+        kept = [at for at, any_there in enumerate(annotated) if bool(any_there) or draw.random() < self.options.empty_share]
+        kept = kept or list(range(len(labels)))
+        if self.options.sub_images is not None and len(kept) > self.options.sub_images:
+            saying = (labels > NOTHING).any(dim=-1).sum(dim=1).tolist()
+            # Without replacement, in proportion to weights: the largest of u ** (1 / weight) (Efraimidis and Spirakis 2006).
+            keys = {at: draw.random() ** (1 / (1 + saying[at])) for at in kept}
+            kept = sorted(sorted(kept, key=keys.__getitem__)[-self.options.sub_images :])
+        return torch.tensor(kept)
 
 
 def collate(examples: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -106,13 +135,20 @@ def _build(recipe: Recipe, model: Any, processor: Any, rows: Any) -> TrainingSet
     samples = (sample for source in rows.sources.values() for sample in source)
     classes = find_classes(samples, options.near, options.slots, options.bound)
     torch.manual_seed(recipe.seed)
-    patch_ocr = PatchOcrModel(model.model.vision_tower, model.config.vision_config.hidden_size, classes, options.nothing)
+    tower = model.config.vision_config
+    if options.keep_patches is not None and tower.model_type != ConvTowerConfig.model_type:
+        raise ValueError(
+            f"objective.keep_patches needs a tower that can leave patches out, '{ConvTowerConfig.model_type}'; this one is "
+            f"'{tower.model_type}'; leave keep_patches out"
+        )
+    patch_ocr = PatchOcrModel(model.model.vision_tower, tower.hidden_size, classes, options.nothing, options.keep_patches)
     patch_ocr.begin_from(recipe.init_from.checkpoint)
     train = PatchDataset(rows, processor, classes, options)
+    alone = options.model_copy(update={"window": 1})
     return TrainingSetup(
         module=patch_ocr,
         train=train,
-        evaluation=PatchDataset(evaluation, processor, classes, options) if evaluation else None,
+        evaluation=PatchDataset(evaluation, processor, classes, alone) if evaluation else None,
         collate=collate,
         predictions=lambda outputs, _: patch_ocr.predictions(outputs[0] if isinstance(outputs, tuple) else outputs),
         metrics=patch_ocr.metrics,

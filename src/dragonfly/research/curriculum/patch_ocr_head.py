@@ -7,6 +7,7 @@ from it (`projector_init`); the model itself does not have it.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,15 +23,20 @@ from dragonfly.files import write_json
 
 from .text_annotations import NOTHING, Classes
 
+logger = logging.getLogger(__name__)
+
 WEIGHTS, CLASSES = "ocr_head.safetensors", "ocr_head.json"
 
 
 class PatchOcrModel(nn.Module):
-    """A vision tower and a linear head over its tokens; `weight` is that of the class nothing, the others' is 1."""
+    """A vision tower and a linear head over its tokens; `weight` is that of the class nothing, the others' is 1.
 
-    def __init__(self, tower: nn.Module, hidden: int, classes: Classes, weight: float = 1.0) -> None:
+    `keep`: patches of a sub-image that go through the tower's layers in training, those that say something first; None for all.
+    """
+
+    def __init__(self, tower: nn.Module, hidden: int, classes: Classes, weight: float = 1.0, keep: int | None = None) -> None:
         super().__init__()
-        self.vision_tower, self.classes, self.weight = tower, classes, weight
+        self.vision_tower, self.classes, self.weight, self.keep = tower, classes, weight, keep
         self.head = nn.Linear(hidden, sum(classes.sizes))
 
     def forward(self, pixel_values: Tensor, labels: Tensor, num_items_in_batch: Any = None, **_: Any) -> dict[str, Tensor]:
@@ -38,26 +44,48 @@ class PatchOcrModel(nn.Module):
 
         With `num_items_in_batch`, the sum over it: what several batches of one step share.
         """
-        tokens = self.vision_tower(pixel_values=pixel_values).last_hidden_state
+        options: dict[str, Tensor] = {}
+        if self.keep is not None and self.training:
+            says = (labels > NOTHING).any(dim=-1) + torch.rand(labels.shape[:2], device=labels.device)
+            options["patch_indices"] = says.topk(min(self.keep, labels.shape[1]), dim=1).indices
+            labels = labels.gather(1, options["patch_indices"][..., None].expand(-1, -1, labels.shape[-1]))
+        tokens = self.vision_tower(pixel_values=pixel_values, **options).last_hidden_state
         logits = self.head(tokens).float()
+        columns = self._asked(labels).flatten(0, 1).unbind(-1)
         total = logits.new_zeros(())
-        for column, scores in zip(
-            labels.flatten(0, 1).unbind(-1), logits.flatten(0, 1).split(self.classes.sizes, -1), strict=True
-        ):
+        for at, (column, scores) in enumerate(zip(columns, logits.flatten(0, 1).split(self.classes.sizes, -1), strict=True)):
             weights = torch.ones(scores.shape[-1], device=scores.device)
-            weights[NOTHING] = self.weight
+            weights[NOTHING] = 1.0 if at in self._later else self.weight
             total = total + nn.functional.cross_entropy(scores, column, weights, ignore_index=IGNORE_INDEX, reduction="sum")
         count = (labels != IGNORE_INDEX).sum() if num_items_in_batch is None else num_items_in_batch
         return {"loss": total / count, "logits": logits}
+
+    @property
+    def _later(self) -> range:
+        """The columns of a patch's second character and those behind it."""
+        return range(2, 1 + self.classes.near)
+
+    def _asked(self, labels: Tensor) -> Tensor:
+        """Labels without those of further characters where there is no first: there is nothing that could end."""
+        if self.classes.near < 2:
+            return labels
+        labels = labels.clone()
+        further = labels[..., self._later.start : self._later.stop]
+        further[labels[..., 1] == NOTHING] = IGNORE_INDEX
+        return labels
 
     def begin_from(self, folder: str | None) -> None:
         """Take over the head of an earlier `patch_ocr` stage, where `folder` holds one that says the same classes."""
         if folder is not None and (Path(folder) / CLASSES).is_file():
             tensors, classes = load_head(Path(folder))
             weight, bias = tensors["weight"], tensors["bias"]
-            if replace(classes, bound=self.classes.bound) == self.classes:  # a head that does not bind yet comes first
+            # A head that does not spell words or bind yet has the first of the columns.
+            slots = classes.slots or self.classes.slots
+            if replace(classes, slots=slots, bound=self.classes.bound) == self.classes and (classes.slots or not classes.bound):
                 with torch.no_grad():
                     self.head.weight[: len(weight)], self.head.bias[: len(bias)] = weight.float(), bias.float()
+            else:
+                logger.warning("the OCR head in %s says other classes than this data; a new one begins", folder)
 
     def predictions(self, logits: Tensor) -> Tensor:
         """The likeliest class of each column: (n, tokens, classes) -> (n, tokens, columns)."""

@@ -6,7 +6,7 @@ Promises the same model for the same recipe and data.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +27,11 @@ from .projector_init import initialise_projector, spell_embeddings
 
 PAD, BEGIN, END, IMAGE, SEPARATOR = "<|pad|>", "<|begin_of_text|>", "<|eot_id|>", "<image>", "<separator>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
+SPECIAL = [PAD, BEGIN, END, *ROLES, IMAGE, SEPARATOR]
 TEMPLATE = Path(__file__).with_name("scratch.jinja")
+READER, TOKENIZER = Path(__file__).with_name("reader.jinja"), Path(__file__).with_name("reader_tokenizer.json")
+"""Chat template and tokenizer of models that read pages; `scripts/make_tokenizer.py` wrote the latter, once."""
+
 TEXTS = 20_000
 """Samples that the tokenizer learns from; more changes little."""
 
@@ -39,13 +43,14 @@ class Scratch(Config):
     """A new model: configurations of tower and language model (with `model_type`), and a tokenizer learned from `texts`.
 
     `texts` is a file, folder or manifest of samples whose messages are read; `vocabulary` the most tokens, 256 bytes and the
-    special ones included, so that any text can be written. `projector` is the output of a stage with objective `patch_ocr`: the
+    special ones included, so that any text can be written. Without `texts`, tokenizer and chat template are those of the models
+    that read pages. `projector` is the output of a stage with objective `patch_ocr`: the
     tower is that stage's, and the projector begins as its head, put into words.
     """
 
     tower: dict[str, Any]
     language_model: dict[str, Any]
-    texts: str
+    texts: str | None = None
     vocabulary: int = Field(default=512, ge=300)
     feature_layer: int = -2
     projector: str | None = None
@@ -58,10 +63,13 @@ def _options(recipe: Recipe) -> Scratch:
 def scratch_processor(recipe: Recipe) -> DragonflyProcessor:
     """The processor of a new model: pixels scaled to [-1, 1], a short chat template, a new tokenizer."""
     scratch = _options(recipe)
-    tokenizer = learn_tokenizer(_texts(scratch.texts), scratch.vocabulary)
+    texts = scratch.texts
+    tokenizer = reader_tokenizer() if texts is None else learn_tokenizer(_texts(texts), scratch.vocabulary)
     encoder = encoder_of(recipe, tower_config(scratch.tower))
     images = DragonflyImageProcessor(encoder=encoder, image_mean=[0.5] * 3, image_std=[0.5] * 3)
-    return DragonflyProcessor(images, tokenizer, chat_template=TEMPLATE.read_text(encoding="utf-8"))
+    return DragonflyProcessor(
+        images, tokenizer, chat_template=(READER if texts is None else TEMPLATE).read_text(encoding="utf-8")
+    )
 
 
 def scratch_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
@@ -112,17 +120,38 @@ def learn_tokenizer(texts: Iterator[str], vocabulary: int) -> Any:
     Not byte pairs: a small model writes down what it reads letter by letter, as it does digits; every piece of several letters
     would be a thing of its own to learn.
     """
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    splitter = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
-    counts = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(text) if len(word) > 1)
-    alphabet = sorted(byte_level.alphabet())
+    counts = Counter(word for text in texts for word, _ in _splitter().pre_tokenize_str(text) if len(word) > 1)
     common = sorted((word for word in counts if counts[word] >= COMMON), key=lambda word: (-counts[word], word))
-    special = [PAD, BEGIN, END, *ROLES, IMAGE, SEPARATOR]
-    names = [*special, *alphabet, *common[: max(0, vocabulary - len(special) - len(alphabet))]]
+    return _tokenizer(common[: max(0, vocabulary - len(SPECIAL) - 256)])
+
+
+def word_tokenizer(words: Sequence[str]) -> Any:
+    """As `learn_tokenizer`, of given words, each with the blank before it or without."""
+    return _tokenizer([_splitter().pre_tokenize_str(word)[0][0] for word in words])
+
+
+def reader_tokenizer() -> Any:
+    """The tokenizer of models that read pages, as it was written once."""
+    return _wrapped(Tokenizer.from_file(str(TOKENIZER)))
+
+
+def _splitter() -> Any:
+    return pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+
+
+def _tokenizer(words: Sequence[str]) -> Any:
+    """Of control tokens, bytes and words as the splitter writes them."""
+    names = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), *words]
     tokenizer = Tokenizer(models.BPE({name: row for row, name in enumerate(names)}, [], ignore_merges=True))
-    tokenizer.pre_tokenizer = splitter
+    tokenizer.pre_tokenizer = _splitter()
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(special)
+    tokenizer.add_special_tokens(SPECIAL)
+    return _wrapped(tokenizer)
+
+
+def _wrapped(tokenizer: Tokenizer) -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BEGIN,

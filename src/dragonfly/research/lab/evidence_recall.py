@@ -27,9 +27,10 @@ from dragonfly.files import result_header, sha256
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine
 from dragonfly.training.calibration import mean_embedding_of
-from dragonfly.vision.layout import SubImageLayout, make_layout
+from dragonfly.vision.layout import SubImageLayout
 from dragonfly.vision.selection import choose
 from dragonfly.vision.spec import NEEDS, EncoderSpec, Policy, Scope
+from dragonfly.vision.trimming import image_layout
 
 from .evidence import Located, area_share, covered, random_area, random_covered, read_located
 
@@ -151,7 +152,7 @@ class Chooser:
         if question.image != self.source:
             self.source, self.scores, self.chosen = question.image, {}, {}
             self.image = load_image(question.image, self.engine.processor.image_processor.image_policy).image
-            self.layout = make_layout((self.image.height, self.image.width), next(iter(self.specs.values())))
+            self.layout = image_layout(self.image, next(iter(self.specs.values())))
         return self.layout
 
     def kept(self, question: Located, policy: Policy, keep: int) -> Kept:
@@ -191,7 +192,7 @@ def scores_of(engine: Engine, spec: EncoderSpec, image: Image.Image, question: s
         selection = engine.model.get_image_features(**inputs, return_dict=True).selection
     found = selection[0] if isinstance(selection, list) else selection
     if found is None:  # the policy keeps all sub-images, so none is better than another
-        return torch.zeros(1, len(make_layout((image.height, image.width), spec).regions))
+        return torch.zeros(1, len(image_layout(image, spec).regions))
     return found.scores.cpu()
 
 

@@ -27,6 +27,7 @@ from .document import Drawn, make_image, row_random
 from .document_questions import Question, ask
 from .document_spec import SPECS, SPLITS, SynthSpec
 from .documents import make_document
+from .documents.strips import cut_strips
 from .draw_context import TextAnnotation
 from .facts import FAMILIES, Fact, draw_family, make_facts
 
@@ -228,6 +229,13 @@ def make_views(spec: SynthSpec, split: str, seed: int, index: int) -> list[View]
         return [_as_text(spec, split, seed, index)]
     if spec.documents:
         page = make_document(spec, split, seed, index)
+        if spec.close:
+            rng = row_random(spec, split, seed, index, "close")
+            strips = cut_strips(rng, page.image, page.questions, page.text_annotations)
+            return [
+                View((strip.image,), strip.questions, strip.text_annotations, page.family, page.template, page.quality)
+                for strip in strips
+            ]
         return [View((page.image,), page.questions, page.text_annotations, page.family, page.template, page.quality)]
     drawn = make_image(spec, split, seed, index)
     if spec.close:

@@ -32,7 +32,7 @@ class SynthSpec:
         blur: largest blur radius in pixels of the half of the pages that are blurred.
         light: greatest difference of brightness between the middle of a page and its edge, in grey levels.
         quality: range of the JPEG quality.
-        close: cells of a page, a square number, that make a close-up image; 0 keeps whole pages.
+        close: cells of a page, a square number, that make a close-up image; of documents not 0 cuts strips; 0 keeps whole pages.
         text: write the facts as lines of text, without an image.
         language: `plain` asks in the few wordings of `phrases.py`, `natural` in those of the grammar.
         documents: draw pages as they look, with all that `documents/` knows, instead of cards.
@@ -87,6 +87,22 @@ _ALL = (
         "receipts, invoices, forms, tables, charts, panels and labels as they look, scanned or photographed, 11-24 px",
         language="natural",
         documents=True,
+        typefaces="installed",
+    ),
+    SynthSpec(
+        "documents-crowded",
+        "pages full of words, codes and amounts that say nothing, scanned, to pre-train a tower",
+        language="natural",
+        documents=True,
+        crowded=True,
+        typefaces="installed",
+    ),
+    SynthSpec(
+        "documents-strips",
+        "strips of documents, of four high sub-images in a row, around what a question is about",
+        language="natural",
+        documents=True,
+        close=4,
         typefaces="installed",
     ),
     SynthSpec("nano-text", "the records of nano as lines of text, without images", text=True),

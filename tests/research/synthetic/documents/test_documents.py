@@ -43,6 +43,11 @@ def of_kind(document: Document, kind: str) -> list[TextAnnotation]:
     return [annotation for annotation in document.text_annotations if annotation.kind == kind]
 
 
+def printed(document: Document) -> list[TextAnnotation]:
+    """The characters that left ink."""
+    return [char for char in of_kind(document, "char") if char.label != " "]
+
+
 def inside(inner: Box, outer: Box) -> bool:
     return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
 
@@ -60,7 +65,7 @@ def test_annotations_agree_with_each_other(kind: str) -> None:
     """A word is a run of characters and its box theirs; keys and values name each other; all lies in the image."""
     for document in drawn(kind):
         width, height = document.image.size
-        chars = of_kind(document, "char")
+        chars = printed(document)
         text = "".join(annotation.label for annotation in chars)
         at = 0
         for word in of_kind(document, "word"):
@@ -71,10 +76,21 @@ def test_annotations_agree_with_each_other(kind: str) -> None:
         assert at == len(text)
         for annotation in document.text_annotations:
             left, top, right, bottom = annotation.box
-            assert 0 <= left < right <= width and 0 <= top < bottom <= height
+            assert 0 <= left <= right <= width and 0 <= top < bottom <= height and (left < right or annotation.label == " ")
             assert annotation.around is None or inside(annotation.box, annotation.around)
         values = {(value.other, value.label) for value in of_kind(document, "value")}
         assert all((key.label, key.other) in values for key in of_kind(document, "key"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_there_is_a_blank_between_any_two_words_of_a_line(kind: str) -> None:
+    for document in drawn(kind, count=2):
+        blanks = [char for char in of_kind(document, "char") if char.label == " "]
+        lines = of_kind(document, "line")
+        assert len(blanks) == sum(len(line.label.split()) - 1 for line in lines)
+        for blank in blanks:  # from the end of a word to the beginning of another
+            starts, ends = ({round(side, 1) for word in of_kind(document, "word") for side in (word.box[at],)} for at in (0, 2))
+            assert {blank.box[0], blank.box[2]} & ends and {blank.box[0], blank.box[2]} & starts
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,7 +99,7 @@ def test_every_box_holds_ink_after_the_scan(kind: str) -> None:
     faint = total = 0
     for document in drawn(kind):
         pixels = np.asarray(document.image.convert("L")).astype(int)
-        for annotation in of_kind(document, "char"):
+        for annotation in printed(document):
             left, top, right, bottom = (round(side) for side in annotation.box)
             area = pixels[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1]
             faint += area.max() - area.min() < 12

@@ -16,7 +16,7 @@ from ..document_questions import Question
 from ..document_spec import SynthSpec
 from ..draw_context import TextAnnotation
 from ..facts import split_of
-from . import forms, invoices, panels, plots, receipts, tables
+from . import crowded, forms, invoices, panels, plots, receipts, tables
 from .concepts import FORM, INFO, INVOICE, LABEL, MONEY, PANEL
 from .flow import Order
 from .questions import Topic, ask_document
@@ -99,6 +99,10 @@ KINDS: dict[str, Kind] = {
         0.9, forms.draw_label, forms.LABEL_OPTIONS, Topic("label", ("label", "sticker", "tag"), concepts=LABEL), _CAMERA
     ),
 }
+CROWDED = Kind(
+    1.0, crowded.draw_crowded, crowded.OPTIONS, Topic("page", ("page", "sheet", "document"), concepts=INFO | MONEY), _PAPER
+)
+"""Of the specification that pre-trains a tower."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +137,14 @@ def draw_template(rng: random.Random, kind: str, options: dict[str, tuple[str, .
 def make_document(spec: SynthSpec, split: str, seed: int, index: int) -> Document:
     """Draw the document number `index` of a split. ValueError for an unknown split."""
     rng = row_random(spec, split, seed, index)
-    name = rng.choices(list(KINDS), [kind.weight for kind in KINDS.values()])[0]
+    weights = {name: kind.weight for name, kind in KINDS.items()}
+    name = "crowded" if spec.crowded else rng.choices(list(weights), list(weights.values()))[0]
     return draw_kind(rng, name, spec, split)
 
 
 def draw_kind(rng: random.Random, name: str, spec: SynthSpec, split: str) -> Document:
     """A document of the kind `name`."""
-    kind = KINDS[name]
+    kind = CROWDED if name == "crowded" else KINDS[name]
     template = draw_template(rng, name, kind.options, split)
     order = Order(rng, split, spec.typefaces, template, rng.randrange(8), rng.choice((".", ".", ".", ",.", ",")))
     sheet = kind.draw(order)
@@ -151,8 +156,9 @@ def draw_kind(rng: random.Random, name: str, spec: SynthSpec, split: str) -> Doc
 
 
 def annotated(sheet: Sheet, boxes: list[Box]) -> tuple[TextAnnotation, ...]:
-    """All that is printed; the words of a key or value also tell what they belong to."""
+    """All that is printed, and the blanks within lines; the words of a key or value also tell what they belong to."""
     found = [TextAnnotation(box, char, "char") for char, box in zip(sheet.chars, boxes, strict=True)]
+    found += _blanks(sheet, boxes)
     owners: dict[int, Span] = {}
     for span in sheet.spans:
         if span.kind in ("key", "value") and span.partner:
@@ -165,3 +171,17 @@ def annotated(sheet: Sheet, boxes: list[Box]) -> tuple[TextAnnotation, ...]:
         else:
             found.append(TextAnnotation(box, span.label, span.kind, of.other, runs_box(boxes, of.runs + of.partner)))
     return tuple(found)
+
+
+def _blanks(sheet: Sheet, boxes: list[Box]) -> list[TextAnnotation]:
+    """A character " " between any two neighbouring words of a line: a model that copies a text copies its blanks."""
+    ends = {first: last for span in sheet.spans if span.kind == "word" for first, last in span.runs}
+    found: list[TextAnnotation] = []
+    for span in sheet.spans:
+        if span.kind == "line":
+            ((first, last),) = span.runs
+            while first < last and (first := ends[first]) < last:
+                left, right = boxes[first - 1], boxes[first]
+                gap = (min(left[2], right[0]), min(left[1], right[1]), max(left[2], right[0]), max(left[3], right[3]))
+                found.append(TextAnnotation(gap, " ", "char"))
+    return found
