@@ -230,7 +230,7 @@ def test_entries_of_a_list_are_changed_by_name() -> None:
         "rows.parts.mix.weight=2: rows.parts: 'mix' is not one of: a.json"
     )
     assert refused("rows.parts.mix.weigt=2") == "unknown key 'rows.parts.mix.weigt'; did you mean 'rows.parts.*.weight'?"
-    assert refused("rows.parts.mix.weight=x").startswith("rows.parts.mix.weight: Input should be a valid number")
+    assert refused("rows.parts.mix.weight=x").startswith("rows.parts.mix.weight: must be a number")
     assert refused("rows.parts.mix=2") == (
         "rows.parts.mix=2: rows.parts.mix has parts; change one (rows.parts.mix.KEY=...), or give the whole list"
     )
@@ -246,9 +246,9 @@ def test_what_a_file_lists_stays_in_its_order(tmp_path: Path) -> None:
 
 def test_a_wrong_entry_of_a_file_is_told_by_its_name_and_its_file(tmp_path: Path) -> None:
     path = written(tmp_path, "rows:\n  parts: [{name: a, weight: heavy}, {name: b}]\n")
-    with pytest.raises(ValueError, match=rf"^{path}: rows\.parts\.a\.weight: Input should be a valid number"):
+    with pytest.raises(ValueError, match=rf"^{path}: rows\.parts\.a\.weight: must be a number"):
         Job.load(path, ["rows.parts.b.weight=2"])
-    with pytest.raises(ValueError, match=r"^rows\.parts\.b\.weight: Input should be a valid number"):
+    with pytest.raises(ValueError, match=r"^rows\.parts\.b\.weight: must be a number"):
         Job.load(written(tmp_path, "rows: {parts: [{name: b}]}"), ["rows.parts.b.weight=x"])
 
 

@@ -31,7 +31,7 @@ def test_curate_then_browse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "mixture: 3 rows in, 2 out" in said and f"my: {out / 'manifest.json'}" in said
     assert len(Manifest.open(out)) == 2
     assert main(["browse", str(out), "-o", str(tmp_path / "page.html"), "--limit", "1"]) == 0
-    assert "out: 1 of 2 samples" in (tmp_path / "page.html").read_text()
+    assert "out: 1 of 2 rows" in (tmp_path / "page.html").read_text()
 
 
 def test_plan_prints_and_builds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +54,7 @@ def test_a_shipped_mix_goes_where_recipes_look_and_says_so(tmp_path: Path, capsy
 
 def test_sources_say_what_is_there_and_what_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     LAYOUTS["slake"](tmp_path / "data/slake")
-    assert main(["curate", "med-stage1", "--sources", "paths.slake=data/slake"]) == 0
+    assert main(["curate", "med-stage1", "--sources", "test_paths.slake=data/slake"]) == 0
     printed = capsys.readouterr().out
     assert "slake (compared with, not trained on)\n" in printed and "in         data/slake: there\n" in printed
     assert "in         data/medicat: missing: *.jsonl; figures\n" in printed
@@ -98,7 +98,7 @@ def test_faults_are_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.Capt
     assert main(["curate", "my.yaml", "-o", str(tmp_path / "x"), "--workers", "0"]) == 2
     assert "--workers" in capsys.readouterr().err
     assert main(["browse", str(tmp_path / "nowhere")]) == 2
-    assert capsys.readouterr().err.startswith("error: no manifest.json at ")
+    assert capsys.readouterr().err.startswith("error: no file or folder ")
 
 
 def test_without_ray_one_line_says_what_to_install(

@@ -30,6 +30,7 @@ NOT_RUN = {
     "rescore": ELSEWHERE,
     "report": ELSEWHERE,
     "curate": ELSEWHERE,
+    "reproduce": ELSEWHERE,
     "browse": ELSEWHERE,
     "ablate": ELSEWHERE,
     "lab": ELSEWHERE,

@@ -17,7 +17,7 @@ def recipe(tmp_path: Path) -> Path:
 def test_train_takes_overrides_and_merge_its_adapter(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = ["steps=1", "lora.r=2", "trainable=[]", f"output={tmp_path / 'adapter'}"]
     assert main(["train", str(recipe), *changes]) == 0
-    assert f"small: {tmp_path / 'adapter'}" in capsys.readouterr().err
+    assert f"model: {tmp_path / 'adapter'}" in capsys.readouterr().err
     assert json.loads((tmp_path / "adapter" / "run.json").read_text())["steps"] == 1
     assert main(["merge", str(tmp_path / "adapter"), str(tmp_path / "merged")]) == 0
     assert (tmp_path / "merged" / "model.safetensors").is_file()

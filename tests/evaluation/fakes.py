@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dragonfly.data import BadRow
+from dragonfly.evaluation import Question
 from dragonfly.imaging import load_image
 from dragonfly.inference import Answer, Row
 from tests.tiny import image
@@ -39,6 +41,15 @@ class RuleJudge:
     def ask(self, prompt: str, temperature: float, max_tokens: int) -> str:
         self.asked += 1
         return self.rule(prompt)
+
+
+def sound(rows: Iterable[Question | BadRow]) -> list[Question]:
+    """The rows, each of which must be a question."""
+    questions: list[Question] = []
+    for row in rows:
+        assert isinstance(row, Question), row
+        questions.append(row)
+    return questions
 
 
 def write_qa(folder: Path, rows: Sequence[dict[str, Any]], name: str = "qa.jsonl") -> Path:

@@ -10,11 +10,11 @@ import pytest
 from dragonfly.data import BadRow, ImageRef, Message, Part, Sample, write_manifest
 from dragonfly.evaluation.question import Question, from_manifest, read_rows
 
-from .fakes import write_qa, yes_no_rows
+from .fakes import sound, write_qa, yes_no_rows
 
 
 def test_rows_become_questions_with_their_meta(tmp_path: Path) -> None:
-    (first, *_), n = (found := list(read_rows([write_qa(tmp_path, yes_no_rows(4))]))), len(found)
+    (first, *_), n = (found := sound(read_rows([write_qa(tmp_path, yes_no_rows(4))]))), len(found)
     assert n == 4
     assert first == Question(
         id="q0",
@@ -32,7 +32,7 @@ def test_parquet_with_bytes_as_hugging_face_keeps_them(tmp_path: Path) -> None:
         for data in (b"one", b"two", b"one")
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "test-0.parquet")
-    found = list(read_rows([tmp_path / "test-0.parquet"]))
+    found = sound(read_rows([tmp_path / "test-0.parquet"]))
     assert [question.id for question in found] == ["test-0-0", "test-0-1", "test-0-2"]
     assert (found[0].images, found[0].answers, found[0].options) == ((b"one",), ("a", "A"), ("a", "b"))
     assert found[0].group == found[2].group != found[1].group

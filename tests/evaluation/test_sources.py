@@ -7,6 +7,7 @@ import pytest
 from dragonfly.data import ImageRef, Message, Part, Sample, write_manifest
 from dragonfly.evaluation import Settings, load_questions
 from dragonfly.evaluation.tasks import find_task, folder_of, read_questions, read_train
+from tests.evaluation.fakes import sound
 
 from .layouts import LAYOUTS, YES_NO, qa_hub, slake_zip
 
@@ -73,18 +74,18 @@ def test_a_folder_wins_over_the_hub(cache: Path, tmp_path: Path, monkeypatch: py
 def test_a_packed_image_that_is_missing_is_found_out_when_it_is_asked_about(tmp_path: Path) -> None:
     slake_zip(tmp_path)
     (tmp_path / "imgs.zip").write_bytes(b"PK\x05\x06" + bytes(18))
-    assert next(iter(find_task("slake").read(tmp_path))).images == (str(tmp_path / "imgs/xmlab0/source.jpg"),)
+    assert sound(find_task("slake").read(tmp_path))[0].images == (str(tmp_path / "imgs/xmlab0/source.jpg"),)
     (tmp_path / "other").mkdir()
     slake_zip(tmp_path / "other")
     (tmp_path / "other/imgs.zip").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"imgs.zip is not a whole zip file; fetch it again"):
-        list(find_task("slake").read(tmp_path / "other"))
+        sound(find_task("slake").read(tmp_path / "other"))
 
 
 def test_images_of_slake_are_told_apart(tmp_path: Path) -> None:
     """They are all named source.jpg; the folder says which is which, and is the unit of the intervals."""
     slake_zip(tmp_path)
-    assert len({question.group for question in find_task("slake").read(tmp_path)}) == 5
+    assert len({question.group for question in sound(find_task("slake").read(tmp_path))}) == 5
 
 
 def test_a_task_reads_our_manifest_with_its_own_prompt_and_metrics(tmp_path: Path) -> None:

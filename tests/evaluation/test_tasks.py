@@ -18,7 +18,7 @@ from dragonfly.evaluation.tasks.layouts import DISCIPLINES
 from dragonfly.imaging import load_image
 from tests.conftest import SHARED
 
-from .fakes import RuleEngine, RuleJudge
+from .fakes import RuleEngine, RuleJudge, sound
 from .layouts import LAYOUTS, Layout, lines
 
 NAMES = [f"{layout.task}-{number}" for number, layout in enumerate(LAYOUTS)]
@@ -55,13 +55,13 @@ def test_every_task_has_a_layout_and_says_where_it_comes_from() -> None:
 def test_the_layout_is_read(layout: Layout, tmp_path: Path) -> None:
     layout.write(tmp_path)
     task = TASKS[layout.task]
-    questions = list(task.read(tmp_path))
+    questions = sound(task.read(tmp_path))
     assert len(questions) == layout.count == len({question.id for question in questions})
     for question in questions:
         assert (question.images or layout.task in WITH_TEXT) and question.group and question.answers
         assert [load_image(image).image.width for image in question.images] == [pytest.approx(14, abs=2)] * len(question.images)
         assert render(task.prompt, question)
-    assert [question.id for question in task.read(tmp_path)] == [question.id for question in questions]
+    assert [question.id for question in sound(task.read(tmp_path))] == [question.id for question in questions]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=NAMES)
@@ -69,7 +69,7 @@ def test_the_folder_may_hold_one_folder_per_task(layout: Layout, tmp_path: Path)
     folder = TASKS[layout.task].folder or layout.task
     (tmp_path / folder).mkdir()
     layout.write(tmp_path / folder)
-    assert len(list(TASKS[layout.task].read(tmp_path))) == layout.count
+    assert len(sound(TASKS[layout.task].read(tmp_path))) == layout.count
     with pytest.raises(ValueError, match=f"task '{folder}': none of .*; see --data"):
         list(TASKS[layout.task].read(Path(__file__).parent))
 
@@ -83,7 +83,7 @@ def test_a_constant_answer_scores_its_base_rate_and_a_broken_image_lowers_it(
     assert found["broken"] == [] and engine.asked == layout.count
     for metric, value in layout.expected.items():
         assert found["scores"][metric]["value"] == pytest.approx(value, abs=1e-6), metric
-    broken = next(question.id for question in TASKS[layout.task].read(tmp_path / "data") if question.images)
+    broken = next(question.id for question in sound(TASKS[layout.task].read(tmp_path / "data")) if question.images)
     worse, _ = run_layout(layout, tmp_path, broken=broken)
     assert [row["id"] for row in worse["broken"]] == [broken]
     for metric, value in worse["scores"].items():
@@ -103,7 +103,7 @@ def run_layout(layout: Layout, folder: Path, broken: str | None = None) -> tuple
 
 def prompt_of(task: str, folder: Path, number: int = 0) -> str:
     next(layout for layout in LAYOUTS if layout.task == task).write(folder)
-    return render(TASKS[task].prompt, list(TASKS[task].read(folder))[number])
+    return render(TASKS[task].prompt, sound(TASKS[task].read(folder))[number])
 
 
 def test_prompts_are_those_of_the_harnesses(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_prompts_are_those_of_the_harnesses(tmp_path: Path) -> None:
 
 def test_images_and_references_belong_together(tmp_path: Path) -> None:
     next(layout for layout in LAYOUTS if layout.task == "coco2017_val").write(tmp_path)
-    for question in TASKS["coco2017_val"].read(tmp_path):
+    for question in sound(TASKS["coco2017_val"].read(tmp_path)):
         number = int(question.id)
         assert question.images == (str(tmp_path / "val2017" / f"{number:012}.jpg"),)
         assert question.answers == tuple(f"caption {k} of {number}" for k in range(5))
@@ -135,14 +135,14 @@ def test_images_of_one_patient_are_one_unit(tmp_path: Path) -> None:
     next(layout for layout in LAYOUTS if layout.task == "cxr").write(tmp_path)
     rows = [{"image": f"images/{n}.png", "patient": str(n // 2)} for n in range(4)]
     (tmp_path / "dev" / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    groups = [question.group for question in TASKS["cxr"].read(tmp_path)]
+    groups = [question.group for question in sound(TASKS["cxr"].read(tmp_path))]
     assert groups == ["patient 0", "patient 0", "patient 1", "patient 1", "4.png"]
 
 
 def test_mmmu_subjects_belong_to_six_disciplines(tmp_path: Path) -> None:
     assert (len(DISCIPLINES), len(set(DISCIPLINES.values()))) == (30, 6)
     next(layout for layout in LAYOUTS if layout.task == "mmmu_val").write(tmp_path)
-    question = next(iter(TASKS["mmmu_val"].read(tmp_path)))
+    question = sound(TASKS["mmmu_val"].read(tmp_path))[0]
     assert (question.meta["subject"], question.meta["discipline"]) == ("Art", "Art and Design")
     assert len(question.images) == 2
 
@@ -152,7 +152,7 @@ def test_a_line_without_a_caption_is_named(tmp_path: Path) -> None:
     with (tmp_path / "test_images.tsv").open("a") as file:
         file.write("P9.jpg\n")
     with pytest.raises(ValueError, match=r"test_images.tsv, line 6: expected an image's name"):
-        list(TASKS["peir_gross"].read(tmp_path))
+        sound(TASKS["peir_gross"].read(tmp_path))
 
 
 def test_the_train_split_gives_the_majority_answer(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_parity_counts_of_published_files(task: str, folder: str, count: int, im
     path = SHARED / "realdata" / "metric_parity" / folder
     if not path.is_dir():
         pytest.skip("the published file is not here")
-    questions = list(TASKS[task].read(path))
+    questions = sound(TASKS[task].read(path))
     assert len(questions) == count == len({question.id for question in questions})
     if task == "slake":
         assert sum(map(is_closed, questions)) == 416

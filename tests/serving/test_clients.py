@@ -54,7 +54,7 @@ def test_ask_of_a_server(engine: Engine, listening: str, tmp_path: Path, command
     for wrong, words in (
         (("ask", tmp_path / "none.png", *common), "does not exist"),
         (("ask", path, *common, "--why"), "--why"),
-        (("ask", path, *common, "--temperature", -1), "refuses: temperature"),
+        (("ask", path, *common, "--temperature", -1), "temperature must be a number of at least 0"),
         (("ask", path, *common, "--zoom", tmp_path / "where.jpg"), ".png"),
         (("ask", path, "What?", "--server", "ftp://x"), "not a server's address"),
         (("ask", path, "What?", "--server", "http://127.0.0.1:9"), "cannot be reached"),

@@ -95,7 +95,7 @@ def test_a_stage_whose_beginning_is_yet_to_be_trained_is_looked_at_with_its_firs
     begun, after = stand_in(recipe)
     assert after == "med/stage1-v2"
     assert begun.init_from == Recipe.load("general/stage1-v2").init_from
-    assert (begun.model.preset, begun.model.selection) == ("v2", recipe.model.selection)
+    assert begun.model == recipe.model.model_copy(update={"preset": "v2"})
     own = Recipe.load("med/stage2-v2", ["init_from.checkpoint=somewhere/else"])
     assert stand_in(own) == (own, None)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dragonfly.cli import common
+from dragonfly.installation import install_advice
 
 EXAMPLES = """
 Serve a model: OpenAI's chat completions at /v1, and a page that shows where it looked at /. Ctrl-C stops it.
@@ -55,7 +56,7 @@ def serve(
         import prometheus_client  # noqa: F401
         import uvicorn
     except ModuleNotFoundError as error:
-        raise ValueError(f"serving needs {error.name}, which is not installed; pip install 'dragonfly-vlm[serve]'") from None
+        raise ValueError(f"serving needs {error.name}, which is not installed; {install_advice('serve')}") from None
     from dragonfly.serving.settings import Settings
 
     names = tuple(name.lower() for name in allow_host or ())

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -87,8 +87,8 @@ def browse(
     if place.name == NAME or (place / NAME).is_file():
         manifest = Manifest.open(place)
         folder = manifest.path.parent
-        parts: list[Part] = [("train", manifest)]
-        parts += [("eval", Manifest.open(folder / EVAL))] if (folder / EVAL).is_dir() else []
+        splits = {"train": manifest} | ({"eval": Manifest.open(folder / EVAL)} if (folder / EVAL).is_dir() else {})
+        parts = [(split, cast(Sequence[Sample], samples)) for split, samples in splits.items()]
         name, target, about = folder.name, folder / "browse.html", f"manifest {manifest.sha256[:16]}"
     else:
         rows = list(read(source, columns=columns, image_root=image_root))

@@ -24,7 +24,7 @@ _lock = threading.Lock()  # PDFium is not made for threads
 def draw_page(data: bytes, page: int | None, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
     """RGB pixels of a page, counted from 1, and a note that says which of how many and how it was drawn. Raises ImageError."""
     try:
-        import pypdfium2
+        import pypdfium2  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         raise ImageError(
             f"is a PDF, which pypdfium2 reads, and it is not installed: {install_advice('pdf')}; or save the page as PNG"

@@ -102,7 +102,7 @@ def load(
             check_formats(path)
         if quantization == "int4" and target.type == "cpu":
             leave_misfits(quantizer, config.text_config)
-        built = DragonflyForConditionalGeneration.from_pretrained(
+        built: Any = DragonflyForConditionalGeneration.from_pretrained(
             path,
             config=config,
             dtype=_auto_dtype(path, target, quantization) if number is None else number,
@@ -110,7 +110,7 @@ def load(
             quantization_config=quantizer,
         )
         if adapter is not None:
-            built = cast(DragonflyForConditionalGeneration, with_adapter(built, adapter))
+            built = with_adapter(built, adapter)
         built.generation_config = bounded_generation(built.generation_config)
         if device_map is None and quantization is None:
             built.to(target)

@@ -202,5 +202,5 @@ def _drawn(image: Any, seen: EncodedImage, request: ZoomRequest) -> bytes:
     kept = [item.index for item in seen.selection if item.kept]
     scores = [item.score or 0.0 for item in seen.selection] if scored else None
     out = BytesIO()
-    draw_zoom(image, seen.layout, kept, scores, title=request.question).save(out, format="PNG", compress_level=3)
+    draw_zoom(image, seen.layout, kept, scores, question=request.question or "").save(out, format="PNG", compress_level=3)
     return out.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Server:
             raise ValueError(f"'{url}' is not a server's address; give one such as http://127.0.0.1:8000")
         self.url, self.key, self.timeout = url.rstrip("/").removesuffix("/v1"), key, timeout
 
-    def ask(self, images: list[str], question: str, system: str | None = None, **options: Any) -> dict[str, Any]:
+    def ask(self, images: Sequence[str], question: str, system: str | None = None, **options: Any) -> dict[str, Any]:
         """The response to one question; options as in the request (`max_tokens`, `temperature`, ...)."""
         parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in images]
         messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []

@@ -131,7 +131,9 @@ def calibrate_model(
     if not sources:
         raise ValueError(f"{data} holds no images; give rows that name some")
     with atomic_directory(output) as folder:
-        engine = load(model, device=device, overrides=["model.selection.policy=centred", *overrides])
+        named = any(override.startswith("model.selection.policy=") for override in overrides)
+        policy = [] if named else ["model.selection.policy=centred"]
+        engine = load(model, device=device, overrides=[*policy, *overrides])
         if hasattr(engine.model.model, "query_projection"):
             wanted = {image.source for image in sources}
             done = learn_query_projection(engine, [one for one in read_located(data) if one.image in wanted])

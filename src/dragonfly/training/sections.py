@@ -65,7 +65,7 @@ class Batch(Config):
 class Lora(Config):
     """A PEFT adapter on the modules whose names match the regular expression `targets`.
 
-    `quantize` loads the language model in 4 bits (QLoRA) by bitsandbytes: pip install 'dragonfly-vlm[qlora]'.
+    `quantize` loads the language model in 4 bits (QLoRA) by bitsandbytes, the extra `qlora`.
     """
 
     r: int = Field(default=16, gt=0)

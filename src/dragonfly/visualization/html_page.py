@@ -24,7 +24,7 @@ def render(
 
     layout: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
     environment = Environment(loader=PackageLoader(package, folder), autoescape=True, undefined=StrictUndefined, **layout)
-    environment.filters.update(filters or {})
+    environment.filters |= dict(filters or {})
     source = files(package).joinpath(folder, f"{template.partition('.')[0]}.js")
     script = source.read_text(encoding="utf-8") if source.is_file() else ""
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -186,7 +186,7 @@ def test_why_shows_what_each_sub_image_contributed(run: Run, saved_model: Path, 
 
 
 def test_why_needs_an_image(run: Run, saved_model: Path):  # noqa: F811
-    outcome = run("ask", "What?", "--why", "--model", saved_model)
+    outcome = run("ask", "What?", "--no-image", "--why", "--model", saved_model)
     assert outcome.code == 2
     assert outcome.err == "error: --why tells what each sub-image contributed, and no image is given\n"
 

@@ -82,9 +82,9 @@ def test_a_score_of_a_whole_set_has_an_interval_over_images_and_is_the_mean_of_i
 
 def test_two_variants_are_compared_on_a_score_of_a_whole_set():
     measure = presence.POPE_F1
-    sides = [[columns_in(replies)] for replies in ("yyynnn", "nyynnn")]
+    first, second = ([columns_in(replies)] for replies in ("yyynnn", "nyynnn"))
     groups = [row["group"] for row in pope("yyynnn")]
-    found = compare(*sides, groups, measure.value)  # pyright: ignore[reportArgumentType]
+    found = compare(first, second, groups, measure.value)  # pyright: ignore[reportArgumentType]
     assert found.value == pytest.approx(1 - 4 / 5, abs=1e-6)
     assert found.p == 1.0 and found.low is not None  # of 8 ways to swap images each is as extreme: one image differs
 

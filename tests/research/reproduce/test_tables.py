@@ -16,7 +16,7 @@ import torch
 
 from dragonfly import cli
 from dragonfly.cli.reproduce import run
-from dragonfly.data import read, write_manifest
+from dragonfly.data import Sample, read, write_manifest
 from dragonfly.evaluation import TASKS
 from dragonfly.research.reproduce import TABLES, Request, steps_of
 from tests.evaluation.layouts import LAYOUTS
@@ -43,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             for step in steps_of(request):
                 if step.kind in ("data", "curate") and not step.done:
                     target = step.outputs[0] if step.kind == "data" else step.outputs[0].parent
-                    write_manifest((row for row in read(rows) if not isinstance(row, Exception)), target)
+                    write_manifest((row for row in read(rows) if isinstance(row, Sample)), target)
             for task in request.tasks_in_full:
                 published = folder / "data/benchmarks" / (TASKS[task].folder or task)
                 if not published.exists():

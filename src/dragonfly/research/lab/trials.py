@@ -99,7 +99,7 @@ def prepare(study: Study, out: Path, judge: Judge | None = None) -> StudyRun:
     checkpoint = locate(None if study.checkpoint == "nano" else study.checkpoint)
     config = DragonflyConfig.from_pretrained(checkpoint)
     known = StudyRun(study, out, checkpoint, config, base_hash(checkpoint), encoders(study, config.spec), judge)
-    check_questions(study, [questions for _, questions, _ in load_questions(known.settings())])
+    check_questions(study, [one.questions for one in load_questions(known.settings())])
     for path in rows:
         Manifest.open(path)
     if study.recipe is not None:
