@@ -23,8 +23,8 @@ def render(
     from markupsafe import Markup
 
     layout: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
-    environment = Environment(loader=PackageLoader(package, folder), autoescape=True, undefined=StrictUndefined, **layout)
-    environment.filters |= dict(filters or {})
+    environment: Any = Environment(loader=PackageLoader(package, folder), autoescape=True, undefined=StrictUndefined, **layout)
+    environment.filters.update(filters or {})
     source = files(package).joinpath(folder, f"{template.partition('.')[0]}.js")
     script = source.read_text(encoding="utf-8") if source.is_file() else ""
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
