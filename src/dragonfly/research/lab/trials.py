@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from filelock import SoftFileLock, Timeout
 from dragonfly.data import Manifest
 from dragonfly.evaluation import TASKS, Judge, Question, Settings, describe_model, evaluate, load_questions
 from dragonfly.evaluation.cost import summarize
-from dragonfly.evaluation.run import folder_name, predictions_of
+from dragonfly.evaluation.run import Progress, folder_name, predictions_of
 from dragonfly.files import ORIGIN, sha256, write_json
 from dragonfly.inference import Engine, load
 from dragonfly.inference.loading import locate
@@ -39,6 +40,7 @@ from .variants import encoders, sources, steps_for
 
 OF_A_CLONE = ("checkpoints/nano/", "data/lab/")  # paths in shipped studies that the repository holds or scripts/lab.sh makes
 Say = Callable[[str], None]
+SILENCE = 20.0  # seconds after which an evaluation says how far it is
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,16 @@ def _run(setup: StudyRun, variant: str, seed: int, deadline: Deadline, say: Say)
         if not (folder / "model" / ORIGIN).is_file():
             raise OutOfTime
     say(f"{variant}, seed {seed}: evaluating")
-    _evaluate(setup, variant, folder, deadline)
+    told = time.monotonic()
+
+    def asked(task: str, done: int, total: int) -> None:
+        nonlocal told
+        deadline.check()
+        if time.monotonic() - told > SILENCE:
+            told = time.monotonic()
+            say(f"{variant}, seed {seed}: {done:,} of {total:,} questions of {task}")
+
+    _evaluate(setup, variant, folder, asked)
     training = _training(folder / "model") if recipe is not None else None
     costs = [summarize(folder / "eval" / folder_name(task))["model"] for task in setup.tasks]
     write_json(folder / JOB, {"key": key, "training": training, "costs": dict(zip(setup.study.test, costs, strict=True))})
@@ -256,7 +267,7 @@ def _check(folder: Path, key: dict[str, Any]) -> None:
         raise ValueError(f"{folder} holds a finished variant of another study (different: {', '.join(other)}); choose another -o")
 
 
-def _evaluate(setup: StudyRun, variant: str, folder: Path, deadline: Deadline) -> None:
+def _evaluate(setup: StudyRun, variant: str, folder: Path, progress: Progress) -> None:
     settings = setup.settings()
     work = load_questions(settings)
     with ExitStack() as stack:
@@ -267,7 +278,7 @@ def _evaluate(setup: StudyRun, variant: str, folder: Path, deadline: Deadline) -
             stack.enter_context(
                 _as_variant(engine, setup.specs[variant], [image for q in setup.questions() for image in q.images])
             )
-        evaluate(engine, describe_model(engine), settings, work, folder / "eval", lambda *_: deadline.check(), setup.judge)
+        evaluate(engine, describe_model(engine), settings, work, folder / "eval", progress, setup.judge)
 
 
 def _as_variant(engine: Engine, spec: EncoderSpec, images: list[str | bytes]) -> ExitStack:
