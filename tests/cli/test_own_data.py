@@ -29,6 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_from_a_table_to_an_evaluated_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "recipe.yaml", "--data", "mine.csv", "--out", "runs/my model"]) == 0
     said = capsys.readouterr().err

@@ -29,6 +29,7 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_one_result_file_without_a_path(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "result.json"
     tasks = ("--tasks", "vqa_rad", "cxr", "--limit", "4")

@@ -68,6 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 QUESTION = ["model.selection.policy=question", "model.selection.scope=image", "model.selection.keep=2"]
 
 
+@pytest.mark.slow
 def test_the_command_changes_the_map_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sets = [word for override in QUESTION for word in ("--set", override)]
     target = folder / "asked"

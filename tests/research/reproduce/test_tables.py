@@ -60,8 +60,8 @@ def judge() -> Iterator[tuple[str, str]]:
     endpoint.close()
 
 
-def asking(table: str, judge: tuple[str, str] = ("http://127.0.0.1:9/v1", "none")) -> Request:
-    parts: dict[str, Any] = {"tower": "tower", "language_model": "language_model"}
+def asking(table: str, judge: tuple[str, str] = ("http://127.0.0.1:9/v1", "none"), preset: str | None = None) -> Request:
+    parts: dict[str, Any] = {"tower": "tower", "language_model": "language_model", "preset": preset}
     return Request(table, gpus=1, judge=judge, changes=(*TINY, *QUIET), limit=3, max_new_tokens=4, **parts)
 
 
@@ -71,9 +71,11 @@ def here(words: Sequence[str]) -> int:
     return cli.run(list(words[1:]))
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_a_table_in_miniature(table: str, place: Path, judge: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    request = asking(table, judge)
+@pytest.mark.parametrize(("table", "preset"), [*((table, None) for table in TABLES), ("table2", "v2"), ("table3", "v2")])
+def test_a_table_in_miniature(
+    table: str, preset: str | None, place: Path, judge: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = asking(table, judge, preset)
     assert run(request, here) == 0
     assert all(step.done for step in steps_of(request))
     printed = capsys.readouterr()
