@@ -31,6 +31,8 @@ NOT_RUN = {
     "report": ELSEWHERE,
     "curate": ELSEWHERE,
     "reproduce": ELSEWHERE,
+    "serve": "a server does not end; tests/serving",
+    'ask scan.png "Is there a fracture?" --server http://gpu-box:8000': "a server; tests/serving/test_clients.py asks one",
     "browse": ELSEWHERE,
     "ablate": ELSEWHERE,
     "lab": ELSEWHERE,
