@@ -115,8 +115,11 @@ def killed(command: Command, seconds: float, dice: random.Random) -> tuple[int, 
     time.sleep(dice.uniform(0.3, 1.0) * seconds)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    if process.returncode == 0 or command.finished:  # it was quicker
+    if process.returncode == 0:  # it was quicker
         return 0, "", False
+    if command.finished:  # all was written; run again it refuses, and sweeps what the killed one left
+        code, said = finish(start(command))
+        return (0 if code == 2 else code), said, True
     return *finish(start(command)), True
 
 

@@ -209,6 +209,15 @@ def test_the_output_trains_without_conversion(made: Path, tmp_path: Path) -> Non
     assert about["data"]["curated"] == Manifest.open(made / "out").sha256
 
 
+def test_steps_that_a_finished_run_left_when_it_was_killed_are_swept(tmp_path: Path) -> None:
+    rows(tmp_path)
+    curate(mix(tmp_path), tmp_path / "out")
+    (tmp_path / "out.work" / "00-read").mkdir(parents=True)
+    with pytest.raises(ValueError, match="exists and is not empty"):
+        curate(mix(tmp_path), tmp_path / "out")
+    assert not (tmp_path / "out.work").exists()
+
+
 def test_two_do_not_make_one_folder(tmp_path: Path) -> None:
     rows(tmp_path)
     with lock(tmp_path / "out"), pytest.raises(ValueError, match=r"out is in use by process \d+ on "):

@@ -55,6 +55,8 @@ def curate(mix: Mix, out: str | Path, *, ray: str | None = None, workers: int | 
 
 def _curate(mix: Mix, out: Path, ray: str | None, workers: int | None) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if (out / NAME).is_file():  # a run that was killed when all was written left its steps
+            shutil.rmtree(f"{out}.work", ignore_errors=True)
         raise ValueError(f"{out} exists and is not empty; remove it or name another folder")
     require(mix)
     start(ray)
