@@ -12,3 +12,7 @@ from dragonfly.imaging.load import load_image as load_image
 from dragonfly.imaging.policy import DEFAULT_POLICY as DEFAULT_POLICY
 from dragonfly.imaging.policy import RELEASED_POLICY as RELEASED_POLICY
 from dragonfly.imaging.policy import ImagePolicy as ImagePolicy
+from dragonfly.imaging.view import VIEW_PARTS as VIEW_PARTS
+from dragonfly.imaging.view import View as View
+from dragonfly.imaging.view import join_view as join_view
+from dragonfly.imaging.view import split_view as split_view

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import re
 import stat
 from dataclasses import dataclass
@@ -27,10 +26,10 @@ from dragonfly.imaging.fetch import display_url, fetch, one_line
 from dragonfly.imaging.orient import orientation
 from dragonfly.imaging.pixels import Pixels, from_bytes, from_image
 from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy, check_pixels
+from dragonfly.imaging.view import View, split_view
 
 _LOADED = "dragonfly_policy"  # attribute of the pixels that were loaded here: the policy they were loaded under
 
-_PAGE = re.compile(r"(.+)#([0-9]{1,6})", re.DOTALL)
 _URL = re.compile(r"(data|file|[a-z][a-z0-9+.-]+(?=://)):", re.IGNORECASE)
 
 
@@ -39,8 +38,9 @@ class LoadedImage:
     """RGB pixels and where they come from.
 
     `image` RGB, loaded, without metadata (so nobody turns it twice). `source` a name to show. `mode` PIL's mode before
-    conversion. `sha256` of the encoded bytes (and of a page's number), None for an image from memory. `notes` what was done to
-    it. `policy` it was loaded under; `origin` what it was loaded from.
+    conversion. `sha256` of the encoded bytes and of the view, None for an image from memory. `notes` what was done to it.
+    `policy` it was loaded under; `origin` what it was loaded from. `view` what of the file it shows, as written after `#`.
+    `spacing` (height, width) of a pixel in millimetres, None where the file does not say.
     """
 
     image: Image.Image
@@ -50,6 +50,8 @@ class LoadedImage:
     notes: tuple[str, ...]
     policy: ImagePolicy = DEFAULT_POLICY
     origin: Any = None
+    view: str = ""
+    spacing: tuple[float, float] | None = None
 
     @cached_property
     def content(self) -> str:
@@ -65,14 +67,19 @@ class LoadedImage:
 Source = str | Path | bytes | Image.Image | NDArray[Any] | LoadedImage
 
 
-def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY, name: str | None = None) -> LoadedImage:
+def load_image(
+    source: Source, policy: ImagePolicy = DEFAULT_POLICY, name: str | None = None, view: View | None = None
+) -> LoadedImage:
     """Load a path, a `data:` or (where the policy allows) http(s) URL, encoded bytes, a PIL image or an array.
 
-    `scan.pdf#2` is the second page of a PDF, where no file has that whole name; `scan.pdf` the first.
+    `scan.pdf#2` is the second page of a PDF, where no file has that whole name; `scan.pdf` the first (`view.py`). `view` says
+    the same of bytes, and more of a path.
     Arrays: uint8 (height, width), (height, width, 1 | 3 | 4) or uint16 (height, width). Of several frames the first;
     of a PIL image the frame it stands at. Raises ValueError, one line that begins with the image's name:
     `name`, or what the source says.
     """
+    if view is not None and not isinstance(source, str | Path | bytes):
+        view.check("loaded already", ())
     if isinstance(source, LoadedImage):
         fits = source.policy.serves(policy) and source.image.width * source.image.height <= policy.max_pixels
         return source if fits else load_image(source.origin, policy, source.source)
@@ -81,13 +88,14 @@ def load_image(source: Source, policy: ImagePolicy = DEFAULT_POLICY, name: str |
     if isinstance(before, ImagePolicy) and before.serves(policy) and getattr(source, "mode", None) == "RGB":
         loaded = cast(Image.Image, source)
         return LoadedImage(loaded, "PIL image", "RGB", None, (), policy, source)
-    name = name or _name(source)
+    name, origin = name or _name(source), source
     try:
-        pixels, digest = _pixels(source, policy)
+        source, shown = _view_of(source, view)
+        pixels, digest = _pixels(source, policy, shown)
     except ImageError as error:
         raise ValueError(f"{name} {error}") from None
     setattr(pixels.image, _LOADED, policy)
-    return LoadedImage(pixels.image, name, pixels.mode, digest, tuple(pixels.notes), policy, source)
+    return LoadedImage(pixels.image, name, pixels.mode, digest, tuple(pixels.notes), policy, origin, shown.text, pixels.spacing)
 
 
 def _name(source: Any) -> str:
@@ -98,51 +106,48 @@ def _name(source: Any) -> str:
     return "PIL image" if isinstance(source, Image.Image) else type(source).__name__
 
 
-def _pixels(source: Any, policy: ImagePolicy) -> tuple[Pixels, str | None]:
-    """Upright RGB, and the hash of the encoded bytes."""
+def _pixels(source: Any, policy: ImagePolicy, view: View) -> tuple[Pixels, str | None]:
+    """Upright RGB, and the hash of the encoded bytes and the view."""
     if isinstance(source, np.ndarray):
+        view.check("an array", ())
         return from_image(_from_array(cast(NDArray[Any], source), policy), 1, policy, []), None
     if isinstance(source, Image.Image):
+        view.check("a PIL image", ())
         check_pixels(source.size, policy)
         with readable("an image that cannot be loaded"):
             image = source.copy()  # loads it; later changes to the caller's image do not reach ours
             # Only now: Pillow turns a TIFF while loading it, and a copy forgets EXIF that the caller has edited.
             turn = orientation(source)
         return from_image(image, turn, policy, []), None
-    page = None
     if isinstance(source, str | Path):
-        source, page = _page_of(source)
         data = _bytes_from(source, policy)
     elif isinstance(source, bytes):
         data = source
     else:
         raise ImageError("is not a path, URL, bytes, PIL image or numpy array; give one of these")
     _check_bytes(len(data), policy)
+    digest = _digest(data, view)
     if policy.isolate:
         from dragonfly.imaging.worker import isolated
 
-        return isolated(data, policy, page), _digest(data, page)
-    return from_bytes(data, policy, page), _digest(data, page)
+        return isolated(data, policy, view), digest
+    return from_bytes(data, policy, view), digest
 
 
 def image_file(path: str | Path) -> str:
-    """The file behind a path that may name a page of a PDF: of `scan.pdf#2` it is `scan.pdf`."""
-    return str(_page_of(path)[0])
+    """The file behind a path that may name a view of it: of `scan.pdf#2` it is `scan.pdf`."""
+    return str(split_view(path)[0])
 
 
-def _page_of(source: str | Path) -> tuple[str | Path, int | None]:
-    """`scan.pdf#2` is a file and a page of it, unless there is a file of the whole name."""
-    match = _PAGE.fullmatch(str(source))
-    if match is None or os.path.exists(source):  # noqa: PTH110 - Path.exists raises on some names
-        return source, None
-    if isinstance(source, str) and source.startswith("data:"):
-        return source, None
-    return (match[1] if isinstance(source, str) else Path(match[1])), int(match[2])
+def _view_of(source: Any, view: View | None) -> tuple[Any, View]:
+    """A source without its view, and the view: that of its name with what is said besides."""
+    place, written = split_view(source) if isinstance(source, str | Path) else (source, View())
+    return place, written if view is None else View.of({**written.parts, **view.parts})
 
 
-def _digest(data: bytes, page: int | None) -> str:
-    """Of the encoded bytes; of a page of a PDF other than the first, of its number and them."""
-    return sha256(data if page in (None, 1) else b"page %d of " % page + data)
+def _digest(data: bytes, view: View) -> str:
+    """Of the encoded bytes; of a view other than the file's own, of it and them. The first page is a PDF's own view."""
+    return sha256(data if view in (View(), View(page="1")) else f"#{view.text} ".encode() + data)
 
 
 def _check_bytes(count: int, policy: ImagePolicy) -> None:

@@ -11,24 +11,32 @@ from dragonfly.imaging.decode import decode, readable
 from dragonfly.imaging.orient import orientation_of, turned
 from dragonfly.imaging.pdf import PDF, draw_page
 from dragonfly.imaging.policy import ImageError, ImagePolicy
+from dragonfly.imaging.view import View
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """`image` RGB, upright, without metadata. `mode` PIL's mode before conversion. `notes` what was done."""
+    """`image` RGB, upright, without metadata. `mode` PIL's mode before conversion. `notes` what was done.
+
+    `spacing` (height, width) of a pixel in millimetres, where the file says it.
+    """
 
     image: Image.Image
     mode: str
     notes: list[str]
+    spacing: tuple[float, float] | None = None
 
 
-def from_bytes(data: bytes, policy: ImagePolicy, page: int | None = None) -> Pixels:
-    """Of a PDF the page of a number, counted from 1; the first where none is given. Raises ImageError."""
+def from_bytes(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pixels:
+    """One view of a file. Raises ImageError, also for a view that its format does not have."""
+    view = view or View()
     if data.startswith(PDF):
-        image, notes = draw_page(data, page, policy)
+        view.check("a PDF", ("page",))
+        image, notes = draw_page(data, int(view.page) if view.page else None, policy)
         return from_image(image, 1, policy, notes)
-    if page is not None:
-        raise ImageError(f"is no PDF, and only a PDF has pages; leave #{page} out")
+    if view.page:
+        raise ImageError(f"is no PDF, and only a PDF has pages; leave #{view.page} out")
+    view.check("an ordinary image", ())
     image, notes = decode(data, policy)
     return from_image(image, orientation_of(image.info), policy, notes)
 

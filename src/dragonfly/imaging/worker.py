@@ -23,6 +23,7 @@ from PIL import Image
 from dragonfly.imaging.fetch import one_line
 from dragonfly.imaging.pixels import Pixels, from_bytes
 from dragonfly.imaging.policy import ImageError, ImagePolicy
+from dragonfly.imaging.view import View
 
 _CHILD = "from dragonfly.imaging.worker import serve; serve()"
 _ROWS = 256
@@ -30,7 +31,7 @@ _MAX_ANSWER = 2**16
 _PATIENCE = 4  # wall clock over processor time: a busy machine is no fault of the image
 
 
-def isolated(data: bytes, policy: ImagePolicy, page: int | None = None) -> Pixels:
+def isolated(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pixels:
     """`pixels.from_bytes` in a new process. Raises ImageError, also where the process exceeds its bounds or dies."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-P", "-c", _CHILD]
@@ -47,7 +48,9 @@ def isolated(data: bytes, policy: ImagePolicy, page: int | None = None) -> Pixel
     watchdog.start()
     try:
         with suppress(BrokenPipeError):  # it has died; why is asked below
-            child.stdin.write(json.dumps({**asdict(replace(policy, isolate=False)), "page": page}).encode() + b"\n" + data)
+            child.stdin.write(
+                json.dumps({**asdict(replace(policy, isolate=False)), "view": (view or View()).parts}).encode() + b"\n" + data
+            )
             child.stdin.close()
         pixels = _received(child.stdout, policy)
     finally:
@@ -77,10 +80,13 @@ def _received(stream: IO[bytes], policy: ImagePolicy) -> Pixels | None:
         for top in range(0, height, _ROWS):
             rows = min(_ROWS, height - top)
             image.paste(Image.frombytes("RGB", (width, rows), stream.read(3 * width * rows)), (0, top))
-        return Pixels(image, one_line(str(answer["mode"])), [one_line(str(note)) for note in answer["notes"]])
+        notes, spacing = [one_line(str(note)) for note in answer["notes"]], answer["spacing"]
+        return Pixels(
+            image, one_line(str(answer["mode"])), notes, None if spacing is None else (float(spacing[0]), float(spacing[1]))
+        )
     except ImageError:
         raise
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, IndexError):
         return None
 
 
@@ -89,10 +95,10 @@ def serve() -> None:
     out = sys.stdout.buffer
     try:
         settings: Any = json.loads(sys.stdin.buffer.readline())
-        page = settings.pop("page")
+        view = View.of(settings.pop("view"))
         policy = ImagePolicy(**settings)
         _bound(policy)
-        pixels = from_bytes(sys.stdin.buffer.read(), policy, page)
+        pixels = from_bytes(sys.stdin.buffer.read(), policy, view)
     except ImageError as error:
         out.write(json.dumps({"error": str(error)}).encode() + b"\n")
         return
@@ -100,7 +106,8 @@ def serve() -> None:
         out.write(json.dumps({"error": "needs more memory than it may use; make it smaller"}).encode() + b"\n")
         return
     width, height = pixels.image.size
-    out.write(json.dumps({"width": width, "height": height, "mode": pixels.mode, "notes": pixels.notes}).encode() + b"\n")
+    head = {"width": width, "height": height, "mode": pixels.mode, "notes": pixels.notes, "spacing": pixels.spacing}
+    out.write(json.dumps(head).encode() + b"\n")
     for top in range(0, height, _ROWS):
         out.write(pixels.image.crop((0, top, width, min(top + _ROWS, height))).tobytes())
 
