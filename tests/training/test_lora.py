@@ -51,13 +51,24 @@ def test_merged_is_unmerged_is_loaded(trained: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "merged" / "dragonfly.json").read_text())["merged_from"] == str(trained / "out")
 
 
+def test_an_encoder_that_the_recipe_changed_is_merged_with_its_weights(trained: Path, tmp_path: Path) -> None:
+    model = {"preset": "low-only"}
+    recipe = small.recipe(tmp_path, lora={"r": 4}, trainable=[], model=model, steps=1, output=str(tmp_path / "changed"))
+    run(recipe)
+    engine = dragonfly.load(merge(tmp_path / "changed", tmp_path / "merged"))
+    assert engine.model.config.spec == engine.processor.image_processor.spec
+    answer = engine.ask(tiny.image(), "hello")
+    assert answer.layouts[0].num_sub_images == 1  # the base would cut 29
+    assert answer.text == dragonfly.load(tmp_path / "changed").ask(tiny.image(), "hello").text
+
+
 def test_another_base_is_refused_and_a_moved_one_is_not(trained: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(trained / "base", tmp_path / "moved")
     merge(trained / "out", tmp_path / "merged", base=moved)
     weights = load_file(moved / "model.safetensors")
     weights["lm_head.weight"][0, 0] += 1.0
     save_file(weights, moved / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"belongs to a base with hash \w{12}, .*moved has \w{12}.*--base DIRECTORY"):
+    with pytest.raises(ValueError, match=r"belongs to a base with hash \w{12}, .*moved' has \w{12}.*--base DIRECTORY"):
         merge(trained / "out", tmp_path / "other", base=moved)
     assert not (tmp_path / "other").exists()
 

@@ -12,9 +12,10 @@ from typing import Any
 from transformers import AutoProcessor
 
 from dragonfly.files import ORIGIN, atomic_directory
-from dragonfly.inference.adapter import weights_hash
+from dragonfly.inference.adapter import base_of, check_base, weights_hash, with_adapter
 from dragonfly.inference.loading import find_directory
-from dragonfly.models import DragonflyForConditionalGeneration
+from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration
+from dragonfly.models.joining import stop_at_turns
 from dragonfly.models.origin import read_origin, write_origin
 
 from .recipe import Lora
@@ -53,29 +54,16 @@ def merge(adapter: str | Path, target: str | Path, base: str | Path | None = Non
     `adapter` holds none, or if `target` exists.
     """
     adapter = Path(adapter)
-    about = _origin(adapter)
-    base = find_directory(base or about["base"]["path"], setting="--base" if base else f"{adapter / ORIGIN}")
-    actual = base_hash(base)
-    if actual != about["base"]["sha256"]:
-        raise ValueError(
-            f"adapter {adapter} belongs to a base with hash {about['base']['sha256'][:12]}, {base} has {actual[:12]}; "
-            "name the directory it was trained on: --base DIRECTORY"
-        )
-    from peft import PeftModel
-
+    about = base_of(adapter)
+    base = find_directory(base or about["path"], setting="--base" if base else f"{adapter / ORIGIN}")
+    check_base(adapter, base)
     with atomic_directory(target) as folder:
-        model: Any = DragonflyForConditionalGeneration.from_pretrained(base, dtype="auto")
-        merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-        for parameter in merged.parameters():
-            parameter.data = parameter.data.to(merged.config.dtype)  # adapters are float32, whatever the base is
-        merged.save_pretrained(folder)
-        AutoProcessor.from_pretrained(adapter).save_pretrained(folder)
-        write_origin(folder, {**about, "merged_from": str(adapter)})
+        processor: Any = AutoProcessor.from_pretrained(adapter)
+        config = DragonflyConfig.from_pretrained(base)
+        config.encoder = processor.image_processor.encoder  # it was trained under its own, which may be another than its base's
+        model: Any = DragonflyForConditionalGeneration.from_pretrained(base, config=config, dtype="auto")
+        stop_at_turns(model.generation_config, processor)
+        with_adapter(model, adapter).save_pretrained(folder)
+        processor.save_pretrained(folder)
+        write_origin(folder, {**(read_origin(adapter) or {}), "merged_from": str(adapter)})
     return Path(target)
-
-
-def _origin(adapter: Path) -> dict[str, Any]:
-    about = read_origin(adapter) or {}
-    if not {"path", "sha256"} <= about.get("base", {}).keys():
-        raise ValueError(f"{adapter} is no adapter of `dragonfly train`: its {ORIGIN} names no base")
-    return about
