@@ -91,14 +91,14 @@ def test_levels_can_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
-        ({"resolutoin": 3}, r"encoder key 'resolutoin' is not one of .*; did you mean 'resolution'\?"),
-        ({"mid": {"grid": [[2, 2]]}}, r"encoder\.mid key 'grid' is not one of grids, pool; did you mean 'grids'\?"),
-        ({"selection": {"kep": 3}}, r"encoder\.selection key 'kep' is not one of .*; did you mean 'keep'\?"),
+        ({"resolutoin": 3}, r"encoder key 'resolutoin' is not one of: .*; did you mean 'resolution'\?"),
+        ({"mid": {"grid": [[2, 2]]}}, r"encoder\.mid key 'grid' is not one of: grids, pool; did you mean 'grids'\?"),
+        ({"selection": {"kep": 3}}, r"encoder\.selection key 'kep' is not one of: .*; did you mean 'keep'\?"),
         ({"selection": {"policy": "similar", "keep": 1}}, r"selection\.policy 'similar' is not one .* mean 'similarity'\?"),
-        ({"selection": {"scope": "page"}}, r"selection\.scope 'page' is not one of region, image"),
-        ({"grid_rule": "aspects"}, r"grid_rule 'aspects' is not one of aspect, released; did you mean 'aspect'\?"),
-        ({"regions": "spacial"}, r"regions 'spacial' is not one of spatial, raster; did you mean 'spatial'\?"),
-        ({"fit": "padding"}, r"fit 'padding' is not one of stretch, pad; did you mean 'pad'\?"),
+        ({"selection": {"scope": "page"}}, r"selection\.scope 'page' is not one of: region, image"),
+        ({"grid_rule": "aspects"}, r"grid_rule 'aspects' is not one of: aspect, released; did you mean 'aspect'\?"),
+        ({"regions": "spacial"}, r"regions 'spacial' is not one of: spatial, raster; did you mean 'spatial'\?"),
+        ({"fit": "padding"}, r"fit 'padding' is not one of: stretch, pad; did you mean 'pad'\?"),
         ({"mid": {"pool": 7}}, r"encoder\.mid lacks 'grids'; it has pool"),
         ({"mid": {"grids": []}}, r"grids must be \(rows, cols\) of at least 1 each, got \[\]"),
         ({"mid": {"grids": [[0, 2]]}}, r"grids must be \(rows, cols\) of at least 1 each, got \[\(0, 2\)\]"),
@@ -126,7 +126,7 @@ def test_what_is_missing_is_named() -> None:
 
 
 def test_selection_changes_are_checked() -> None:
-    with pytest.raises(ValueError, match=r"selection key 'policies' is not one of .*; did you mean 'policy'\?"):
+    with pytest.raises(ValueError, match=r"selection key 'policies' is not one of: .*; did you mean 'policy'\?"):
         V1.with_selection(policies="random")
     with pytest.raises(ValueError, match=r"selection\.keep must be at least 1 for policy 'random', got 0"):
         V1.with_selection(policy="random", keep=0)

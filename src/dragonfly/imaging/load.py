@@ -218,3 +218,19 @@ def _from_array(array: NDArray[Any], policy: ImagePolicy) -> Image.Image:
     check_pixels((shape[1], shape[0]), policy)
     native = np.ascontiguousarray(array, dtype=dtype.newbyteorder("="))
     return Image.fromarray(native.reshape(shape[:2]) if is_grey else native)
+
+
+def is_loaded(image: Image.Image, policy: ImagePolicy) -> bool:
+    """Whether a caller's image is what `load_image` would make of it, so that who only looks at it now needs no copy.
+
+    That is RGB, upright, without a transparent colour; its pixels are there afterwards. Raises ValueError as `load_image` does.
+    """
+    if image.mode != "RGB" or image.has_transparency_data:
+        return False
+    try:
+        check_pixels(image.size, policy)
+        with readable("an image that cannot be loaded"):
+            image.load()
+            return not policy.orient or orientation(image) == 1
+    except ImageError as error:
+        raise ValueError(f"{_name(image)} {error}") from None

@@ -7,7 +7,9 @@ need no tower run here: what they drop is neither cut nor encoded.
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,17 +21,18 @@ from transformers.image_processing_backends import PilBackend
 from transformers.processing_utils import ImagesKwargs
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, load_image
+from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, is_loaded, load_image
 from dragonfly.models import released, remote_code
 from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS, input_names
 from dragonfly.vision.layout import Box, Size, SubImageLayout, make_layout
 from dragonfly.vision.presets import PRESETS, get_preset
+from dragonfly.vision.resizing import resizing
 from dragonfly.vision.scoring import evidence_areas
 from dragonfly.vision.selection import select_before_tower
 from dragonfly.vision.spec import EncoderSpec, spec_of
-from dragonfly.vision.tiling import Canvases, canvases, crop, normalise, residual
+from dragonfly.vision.tiling import Canvases, area_of, canvas, crops, normalise, normalising, residual
 from dragonfly.vision.trimming import image_layout
 
 
@@ -62,6 +65,9 @@ FIXED = ("preset", "released_images", "size", *STEPS)
 UNUSED = ("do_center_crop", "do_pad", "crop_size", "pad_size", "image_seq_length")
 # What a saved image processor holds beside its options.
 SAVED = ("auto_map", "image_processor_type", "processor_class")
+
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]  # a function over parts, its results in their order
+MAX_THREADS = 8  # of one call; a server and a trainer make several
 
 BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 BASE64_IMAGES = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkq", "TU0A")  # JPEG, PNG, GIF, WebP, TIFF
@@ -176,6 +182,8 @@ class DragonflyImageProcessor(PilBackend):
         if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[0] in (1, 3, 4) and source.shape[2] > 4:
             source = np.moveaxis(source, 0, -1)  # channels first, as transformers' own processors accept
         policy = self.image_policy if urls is None else replace(self.image_policy, urls=urls)
+        if isinstance(source, Image.Image) and is_loaded(source, policy):
+            return source  # it is cut before the caller can change it
         return load_image(source, policy).image
 
     def _prepare_image_like_inputs(
@@ -204,15 +212,26 @@ class DragonflyImageProcessor(PilBackend):
         boxes = _evidence_boxes(evidence, len(images), spec)
         red, green, blue = (round(255 * mean) for mean in image_mean)
         filters = Image.Resampling(resample if resample is not None else Image.Resampling.BICUBIC)
-        rows: list[np.ndarray] = []
-        kept: list[tuple[int, ...] | None] = []
-        for image, layout, truth in zip(images, layouts, boxes, strict=True):
-            drawn = canvases(image, layout, resample=filters, fill=(red, green, blue))
-            keep = _select_early(image, drawn, layout, spec, truth, filters)
-            rows.append(normalise(crop(drawn, layout, keep), rescale_factor, image_mean, image_std))
-            kept.append(keep)
+        tables = normalising(rescale_factor, image_mean, image_std)
+        counts = [layout.num_kept if spec.selection.early else layout.num_sub_images for layout in layouts]
+        pixel_values = np.zeros((len(images), max(counts), 3, spec.resolution, spec.resolution), dtype=np.float32)
+
+        def cut(row: int, each: Each) -> tuple[int, ...] | None:
+            image, layout = images[row], layouts[row]
+            resize = resizing(area_of(image, layout), filters, spec.resizer)
+            levels = layout.levels[::-1]  # the longest work first
+            canvases = each(lambda level: canvas(resize, level, layout.resolution, (red, green, blue)), levels)
+            drawn = {level.name: pixels for level, pixels in zip(levels, canvases, strict=True)}
+            keep = _select_early(image, drawn, layout, spec, boxes[row], filters)
+            pairs = zip(crops(drawn, layout, keep), pixel_values[row], strict=False)  # beyond the last stays padding
+            each(lambda pair: normalise(pair[0], tables, pair[1]), pairs)
+            return keep
+
+        with _threads() as each:
+            across, within = (each, _in_turn) if len(images) > 1 else (_in_turn, each)
+            kept = across(lambda row: cut(row, within), range(len(images)))
         codes = [_kept_rows(layout.codes, layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
-        data: dict[str, Any] = {"pixel_values": rows, "sub_image_regions": codes}
+        data: dict[str, Any] = {"sub_image_regions": codes}
         wanted = input_names(spec)
         if "sub_image_positions" in wanted:
             places = [_kept_rows(layout.positions, layout, keep) for layout, keep in zip(layouts, kept, strict=True)]
@@ -221,10 +240,11 @@ class DragonflyImageProcessor(PilBackend):
             areas = [evidence_areas(layout.level_boxes("high"), truth) for layout, truth in zip(layouts, boxes, strict=True)]
             data["evidence_high"] = [np.array(row, dtype=np.float32) for row in areas]
         if "num_sub_images" in wanted:
-            data["num_sub_images"] = [np.array(len(row), dtype=np.int64) for row in rows]
+            data["num_sub_images"] = [np.array(count, dtype=np.int64) for count in counts]
         if "selected_high" in wanted:
             data["selected_high"] = [np.array(keep, dtype=np.int64) for keep in kept]
-        data = {one.name: _stack(data[one.name], one.pad) for one in IMAGE_INPUTS if one.name in data} | {"layouts": layouts}
+        stacked = {one.name: _stack(data[one.name], one.pad) for one in IMAGE_INPUTS if one.name in data}
+        data = {**stacked, "pixel_values": pixel_values, "layouts": layouts}
         if regions_name == "image_position_ids":
             data[regions_name] = data.pop("sub_image_regions")
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["layouts"])
@@ -252,6 +272,21 @@ class DragonflyImageProcessor(PilBackend):
         elif preset is not None:
             values |= {"preset": preset, "encoder": None, "released_images": None}
         return values, kwargs
+
+
+@contextmanager
+def _threads() -> Generator[Each]:
+    """As many threads as torch may use, which is one in a worker of a data loader; Pillow and numpy let them run together."""
+    number = min(torch.get_num_threads(), MAX_THREADS)
+    if number < 2:
+        yield _in_turn
+        return
+    with ThreadPoolExecutor(number) as pool:
+        yield lambda work, parts: list(pool.map(work, parts))
+
+
+def _in_turn(work: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
+    return [work(part) for part in parts]
 
 
 def _refuse_unused(kwargs: dict[str, Any]) -> None:
@@ -305,7 +340,7 @@ def _select_early(
         return ()
     policy = spec.selection.policy
     checksum = zlib.crc32(image.tobytes()) if policy == "random" else 0
-    lacking = torch.from_numpy(residual(drawn, layout, resample)) if policy == "residual" else None
+    lacking = torch.from_numpy(residual(drawn, layout, resample, spec.resizer)) if policy == "residual" else None
     return select_before_tower(layout, spec.selection, checksum=checksum, evidence=evidence, residual=lacking)
 
 

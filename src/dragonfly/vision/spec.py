@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Literal, Optional, Self, get_args
 
 from pydantic import ValidationError, create_model, model_validator
 
-from dragonfly.config import Config
+from dragonfly.config import Config, nearest
 
 Grid = tuple[int, int]  # (rows, cols) of sub-images
 LevelName = Literal["low", "mid", "high"]
@@ -97,7 +96,7 @@ class SelectionSpec(_Spec):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.policy not in NEEDS:
-            raise ValueError(f"selection.policy {_nearest(self.policy, NEEDS)}")
+            raise ValueError(f"selection.policy {nearest(self.policy, NEEDS)}")
         if self.policy != "all" and self.keep < 1:
             raise ValueError(f"selection.keep must be at least 1 for policy '{self.policy}', got {self.keep}")
         if self.min_per_region < 0 or not 0 <= self.diversity <= 1 or self.pooled_remainder not in POOLED_REMAINDERS:
@@ -141,6 +140,7 @@ class EncoderSpec(_Spec):
         fit: `stretch` the image onto each level's canvas, or keep its aspect ratio and `pad` right and below.
         max_enlargement: a mid or high level that would enlarge the image by more than this factor per side is left out.
         trim: leave out blank margins (`trimming`): only the printed area of an image is cut into sub-images.
+        resizer: `pillow`, or `torch`, several times faster on large images, for models not trained with Pillow's pixels (`resizing`).
         position: `learned` adds to every token of a sub-image what its level, row and column have learned; zero when new.
         selection: which high sub-images reach the language model.
     """
@@ -157,6 +157,7 @@ class EncoderSpec(_Spec):
     fit: Literal["stretch", "pad"] = "stretch"
     max_enlargement: float | None = None
     trim: bool = False
+    resizer: Literal["pillow", "torch"] = "pillow"
     position: Literal["none", "learned"] = "none"
     selection: SelectionSpec = SelectionSpec()
 
@@ -278,23 +279,17 @@ def _one_line(error: ValidationError, model: type[Config]) -> str:
         *above, key = [str(step) for step in fault["loc"]] or [""]
         section, given, kind = ".".join([owner, *above]), fault["input"], fault["type"]
         if kind == "extra_forbidden":
-            sentences.append(f"{section} key {_nearest(key, model.model_fields)}")
+            sentences.append(f"{section} key {nearest(key, model.model_fields)}")
         elif kind == "missing":
             sentences.append(f"{section} lacks '{key}'; it has {', '.join(given) or 'nothing'}")
         elif kind == "literal_error":
             name = ".".join([*([owner] if owner == "selection" else []), *above, key])
-            sentences.append(f"{name} {_nearest(str(given), get_args(model.model_fields[key].annotation))}")
+            sentences.append(f"{name} {nearest(str(given), get_args(model.model_fields[key].annotation))}")
         else:
             message = fault["msg"].removeprefix("Value error, ")
             named = re.sub(r"^(level|selection)(?= key| lacks)", f"{section}.{key}", message)  # by the part's own `_one_line`
             sentences.append(named if kind == "value_error" else f"{section}.{key}: {message} (got {given!r:.80})")
     return "; ".join(dict.fromkeys(sentences))
-
-
-def _nearest(word: str, legal: Any) -> str:
-    near = get_close_matches(word, list(legal), n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"'{word}' is not one of {', '.join(legal)}{hint}"
 
 
 def _check_geometry(spec: EncoderSpec) -> None:

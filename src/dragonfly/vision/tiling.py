@@ -1,36 +1,25 @@
-"""From an image and its layout to sub-images: one resize per level, then crops.
-
-The resize is Pillow's, width first and then height as two calls: Pillow 13 changed the order of the two passes inside one
-call, which moves pixels by up to 22 of 255 levels. Two calls give the same bits in every version.
-"""
+"""From an image and its layout to sub-images: one resize per level, then crops."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
 from dragonfly.vision.layout import LevelLayout, SubImageLayout
+from dragonfly.vision.resizing import Pixels, Resize, resizing
 from dragonfly.vision.spec import LevelName
 
 SubImages = UInt8[np.ndarray, "sub_images side side 3"]
-Canvases = dict[LevelName, UInt8[np.ndarray, "height width 3"]]
+Canvases = dict[LevelName, Pixels]
 Fill = tuple[int, int, int]
 
 
-def resize(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
-    """Resize to (height, width): width first, then height."""
-    height, width = size
-    return image.resize((width, image.height), resample).resize((width, height), resample)
-
-
-def canvas(
-    image: Image.Image, level: LevelLayout, resolution: int, resample: Image.Resampling, fill: Fill
-) -> UInt8[np.ndarray, "height width 3"]:
+def canvas(resize: Resize, level: LevelLayout, resolution: int, fill: Fill) -> Pixels:
     """The whole image at one level's size; what the image does not cover (padded fit only) has the colour `fill`."""
-    content = np.asarray(resize(image, level.content, resample))
+    content = resize(level.content)
     rows, cols = level.grid
     size = (rows * resolution, cols * resolution)
     if level.content == size:
@@ -69,26 +58,32 @@ def cut(
             f"expected an RGB image of height {layout.size[0]}, width {layout.size[1]}, got mode {image.mode}, "
             f"height {image.height}, width {image.width}"
         )
-    return crop(canvases(image, layout, resample=resample, fill=fill), layout, keep_high)
+    return np.stack(list(crops(canvases(image, layout, resample=resample, fill=fill), layout, keep_high)))
 
 
 def canvases(image: Image.Image, layout: SubImageLayout, *, resample: Image.Resampling, fill: Fill) -> Canvases:
     """The image, or its area alone, at every level's size: one resize per level."""
-    if layout.area is not None:
-        image = image.crop(layout.area)
-    return {level.name: canvas(image, level, layout.resolution, resample, fill) for level in layout.levels}
+    resize = resizing(area_of(image, layout), resample)
+    return {level.name: canvas(resize, level, layout.resolution, fill) for level in layout.levels}
 
 
-def crop(drawn: Canvases, layout: SubImageLayout, keep_high: Sequence[int] | None = None) -> SubImages:
-    """The sub-images of an image's canvases, in the layout's order; see `cut`."""
-    parts: list[SubImages] = []
+def area_of(image: Image.Image, layout: SubImageLayout) -> Image.Image:
+    """What of an image is cut into sub-images."""
+    return image if layout.area is None else image.crop(layout.area)
+
+
+def crops(drawn: Canvases, layout: SubImageLayout, keep_high: Sequence[int] | None = None) -> Iterator[Pixels]:
+    """The sub-images of an image's canvases one by one, in the layout's order, as views; see `cut`."""
     for level in layout.levels:
-        crops = split(drawn[level.name], level.grid)
-        parts.append(crops[list(keep_high)] if level.name == "high" and keep_high is not None else crops)
-    return np.concatenate(parts)
+        cells = split(drawn[level.name], level.grid)
+        wanted = range(level.num_sub_images) if level.name != "high" or keep_high is None else keep_high
+        for index in wanted:
+            yield cells[divmod(index, level.grid[1])]
 
 
-def residual(drawn: Canvases, layout: SubImageLayout, resample: Image.Resampling) -> Float[np.ndarray, " high"]:
+def residual(
+    drawn: Canvases, layout: SubImageLayout, resample: Image.Resampling, resizer: str = "pillow"
+) -> Float[np.ndarray, " high"]:
     """What of each high sub-image the mid level, enlarged to the high canvas, does not show already.
 
     The mean absolute difference of their pixels, 0 to 255. Sums of whole numbers, so it is the same on every machine. Where a
@@ -100,28 +95,38 @@ def residual(drawn: Canvases, layout: SubImageLayout, resample: Image.Resampling
     mid, high = layout.level("mid"), layout.level("high")
     if mid is None or high is None:
         raise ValueError(f"a residual needs the levels mid and high, got {', '.join(level.name for level in layout.levels)}")
-    coarse = Image.fromarray(drawn["mid"][: mid.content[0], : mid.content[1]])
-    enlarged = np.asarray(resize(coarse, high.content, resample))
+    coarse = Image.fromarray(np.ascontiguousarray(drawn["mid"][: mid.content[0], : mid.content[1]]))
+    enlarged = resizing(coarse, resample, resizer)(high.content)
     fine = drawn["high"][: high.content[0], : high.content[1]]
-    difference = np.zeros_like(drawn["high"])
-    difference[: high.content[0], : high.content[1]] = np.maximum(fine, enlarged) - np.minimum(fine, enlarged)
-    return split(difference, high.grid).mean(axis=(1, 2, 3), dtype=np.float64).astype(np.float32)
+    difference = np.maximum(fine, enlarged)
+    difference -= np.minimum(fine, enlarged)
+    if high.content != drawn["high"].shape[:2]:
+        covered, difference = difference, np.zeros_like(drawn["high"])
+        difference[: high.content[0], : high.content[1]] = covered
+    sums = split(difference, high.grid).sum(axis=2, dtype=np.uint32).sum(axis=(2, 3), dtype=np.int64)
+    return (sums.reshape(-1) / (3 * layout.resolution**2)).astype(np.float32)
 
 
-def split(pixels: UInt8[np.ndarray, "height width 3"], grid: tuple[int, int]) -> SubImages:
-    """Cut a canvas into grid cells in raster order."""
+def split(pixels: Pixels, grid: tuple[int, int]) -> UInt8[np.ndarray, "rows cols side side 3"]:
+    """A canvas as grid cells, without a copy."""
     rows, cols = grid
     side = pixels.shape[0] // rows
-    return pixels.reshape(rows, side, cols, side, 3).swapaxes(1, 2).reshape(rows * cols, side, side, 3)
+    return pixels.reshape(rows, side, cols, side, 3).swapaxes(1, 2)
 
 
-def normalise(
-    sub_images: SubImages, rescale: float, mean: Sequence[float], std: Sequence[float]
-) -> Float[np.ndarray, "sub_images 3 side side"]:
-    """Pixels as the tower wants them: (u8 * rescale, in float64, then float32) - mean, over std, channels first.
+Tables = Float[np.ndarray, "3 256"]
+
+
+def normalising(rescale: float, mean: Sequence[float], std: Sequence[float]) -> Tables:
+    """Pixels as the tower wants them: (u8 * rescale, in float64, then float32) - mean, over std, by channel and value.
 
     Every channel has only 256 possible values, so they are computed once and looked up; bit-equal to the arithmetic.
     """
     levels = (np.arange(256, dtype=np.float64) * rescale).astype(np.float32)
-    tables = [(levels - np.float32(m)) / np.float32(s) for m, s in zip(mean, std, strict=True)]
-    return np.stack([table[sub_images[..., channel]] for channel, table in enumerate(tables)], axis=1)
+    return np.stack([(levels - np.float32(m)) / np.float32(s) for m, s in zip(mean, std, strict=True)])
+
+
+def normalise(pixels: Pixels, tables: Tables, out: Float[np.ndarray, "3 height width"]) -> None:
+    """Look one sub-image up in `normalising`'s tables and write it, channels first, to where the tower reads it."""
+    for channel, table in enumerate(tables):
+        np.take(table, pixels[..., channel], out=out[channel], mode="clip")  # "clip": no index is out of range, so no check

@@ -9,7 +9,8 @@ from __future__ import annotations
 from PIL import Image
 
 from dragonfly.vision.layout import LevelLayout, SubImageLayout
-from dragonfly.vision.tiling import canvas, resize
+from dragonfly.vision.resizing import resize, resizing
+from dragonfly.vision.tiling import canvas
 from dragonfly.visualization.pen import INK, PADDING, PALETTE, PAPER, Colour, Pen, Point, Type
 
 WIDTH, ROW, TOP = 1500, 250, 64  # pixels: of the drawing, of one level's row, of the line of headings
@@ -75,7 +76,7 @@ def _draw_image(pen: Pen, image: Image.Image, middle: int) -> Point:
 
 def _draw_level(pen: Pen, image: Image.Image, layout: SubImageLayout, level: LevelLayout, middle: int) -> None:
     """The level's canvas with its cuts, its caption, and the arrow to the tower."""
-    drawn = _fit(Image.fromarray(canvas(image, level, layout.resolution, Image.Resampling.BICUBIC, PADDING)), (SIDE, SIDE))
+    drawn = _fit(Image.fromarray(canvas(resizing(image, Image.Resampling.BICUBIC), level, layout.resolution, PADDING)), (SIDE, SIDE))
     (rows, cols), (width, height) = level.grid, drawn.size
     cuts = Pen(drawn, pen.type)
     for stroke, line in ((5, INK), (2, TINT[level.name])):

@@ -1,0 +1,321 @@
+"""Dragonfly beside LLaVA-NeXT, Idefics3 (SmolVLM) and Qwen2.5-VL as transformers has them: same sizes, random weights, same images.
+
+Run: python benchmarks/peers.py [--rounds N] [--quick] [--output benchmarks/results/peers.json]
+
+Every system has a vision tower of ViT-B shape (12 layers, 768 wide, patches of 32 px; Qwen2.5-VL's own tower, 16 px merged 2 x 2) and
+a language model of 12 layers, 1024 wide, in float32 on one thread. LLaVA-NeXT gets 24 crops and the whole image, as many as v1's high
+level. Systems run in turns in one process; a ratio is the median over rounds of (system / LLaVA-NeXT), of processor seconds, which a
+machine that others use changes little. Model time depends on how an image is cut, not on its size: the larger images have the
+first one's shape, so their time to first token is their own preprocessing and the model time of the first. Memory is the most that
+preprocessing adds to a process that has imported everything and holds the image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+from transformers import (  # noqa: E402
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+)
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil  # noqa: E402
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil  # noqa: E402
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil  # noqa: E402
+
+from dragonfly.files import result_header, write_json  # noqa: E402
+from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor  # noqa: E402
+from dragonfly.vision.presets import get_preset  # noqa: E402
+
+SIZES = ((480, 640), (768, 1024), (3024, 4032), (4992, 6656))  # (height, width): 0.3, 0.8, 12 and 33 megapixels, all 3:4
+COUNTS = (1, 4, 16)
+IMAGE, SEPARATOR, VISION_START, VOCABULARY = 31_990, 31_991, 31_992, 32_000
+QUESTION = list(range(100, 132))  # token ids
+TEXT: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 1024,
+    "intermediate_size": 2816,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": 65_536,
+    "tie_word_embeddings": True,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 2,
+}
+TOWER: dict[str, Any] = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+CLIP: dict[str, Any] = {**TOWER, "model_type": "clip_vision_model", "image_size": 224, "patch_size": 32}
+CROPS = [[224 * rows, 224 * columns] for rows, columns in ((4, 6), (6, 4), (3, 8), (8, 3))]
+ANSWER = 16  # tokens
+
+Prepare = Callable[[list[Image.Image]], dict[str, Any]]  # from images to the arguments of `generate`
+
+
+class System:
+    """A model, and what makes its inputs: image tensors by its own image processor, ids around as many placeholders as it wants."""
+
+    def __init__(self, model: Any, processor: Any, ids: Callable[[Any], list[int]], spec: Any = None) -> None:
+        self.model, self.processor, self.ids, self.spec = model, processor, ids, spec
+
+    def prepare(self, images: list[Image.Image]) -> dict[str, Any]:
+        return dict(self.processor(images, return_tensors="pt"))
+
+    def generate(self, inputs: dict[str, Any], tokens: int) -> None:
+        inputs = dict(inputs)
+        ids = torch.tensor([[1, *self.ids(inputs), *QUESTION]])
+        inputs.pop("layouts", None)
+        if self.spec is not None:
+            self.model.model.spec = self.spec
+            if self.spec.selection.policy == "question":
+                asked = torch.tensor([QUESTION] * len(inputs["pixel_values"]))
+                inputs |= {"question_ids": asked, "question_mask": torch.ones_like(asked)}
+        with torch.inference_mode():
+            self.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=tokens,
+                min_new_tokens=tokens,
+                **inputs,
+            )
+
+
+def systems(build: bool = True) -> dict[str, System]:
+    """All systems; without models where only image processors are wanted."""
+    torch.manual_seed(0)
+
+    def made(kind: Any, config: Any) -> Any:
+        return kind(config).eval() if build else None
+
+    question = {"policy": "question", "scope": "image", "keep": 3}
+    v1 = get_preset("v1").spec
+    specs = {
+        "v1": v1,
+        "residual": v1.with_selection(policy="residual"),
+        "question, 3 of 24": v1.with_selection(**question),
+    }
+    encoder = specs["question, 3 of 24"].to_dict()  # has the parts of all of them
+    own = DragonflyConfig(
+        vision_config=CLIP, text_config=TEXT, encoder=encoder, image_token_id=IMAGE, separator_token_id=SEPARATOR
+    )
+    dragonfly = made(DragonflyForConditionalGeneration, own)
+
+    def blocks(inputs: Any) -> list[int]:
+        return [one for layout in inputs["layouts"] for count in layout.token_counts for one in (*[IMAGE] * count, SEPARATOR)]
+
+    found = {
+        name: System(dragonfly, DragonflyImageProcessor(encoder=spec.to_dict()), blocks, spec) for name, spec in specs.items()
+    }
+    llava = made(
+        LlavaNextForConditionalGeneration,
+        LlavaNextConfig(
+            vision_config=CLIP,
+            text_config=TEXT,
+            image_grid_pinpoints=CROPS,
+            image_token_id=IMAGE,
+            tie_word_embeddings=True,
+        ),
+    )
+    found["LLaVA-NeXT"] = System(
+        llava,
+        LlavaNextImageProcessorPil(
+            image_grid_pinpoints=CROPS, size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}
+        ),
+        lambda inputs: [IMAGE] * _features(llava, inputs, "image_sizes"),
+    )
+    idefics = made(
+        Idefics3ForConditionalGeneration,
+        Idefics3Config(
+            vision_config={**TOWER, "image_size": 256, "patch_size": 32},
+            text_config=TEXT,
+            scale_factor=2,
+            image_token_id=IMAGE,
+            tie_word_embeddings=True,
+        ),
+    )
+    found["Idefics3"] = System(
+        idefics,
+        Idefics3ImageProcessorPil(size={"longest_edge": 6 * 256}, max_image_size={"longest_edge": 256}),
+        lambda inputs: [IMAGE] * (inputs["pixel_values"].shape[0] * inputs["pixel_values"].shape[1] * 16),
+    )
+    qwen = made(
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLConfig(
+            vision_config={
+                "depth": 12,
+                "hidden_size": 768,
+                "intermediate_size": 3072,
+                "num_heads": 12,
+                "patch_size": 16,
+                "window_size": 128,
+                "fullatt_block_indexes": [2, 5, 8, 11],
+                "out_hidden_size": TEXT["hidden_size"],
+            },
+            text_config={
+                **TEXT,
+                "model_type": "qwen2_5_vl_text",
+                "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12]},
+            },
+            image_token_id=IMAGE,
+            vision_start_token_id=VISION_START,
+            tie_word_embeddings=True,
+        ),
+    )
+    pixels = {"shortest_edge": 56 * 56, "longest_edge": 896 * 1344}
+    found["Qwen2.5-VL"] = System(
+        qwen,
+        Qwen2VLImageProcessorPil(patch_size=16, size=pixels),
+        lambda inputs: [
+            token for grid in inputs["image_grid_thw"] for token in (VISION_START, *[IMAGE] * (int(grid.prod()) // 4))
+        ],
+    )
+    return found
+
+
+_COUNTED: dict[tuple[int, ...], int] = {}
+
+
+def _features(model: Any, inputs: dict[str, Any], sizes: str) -> int:
+    """Rows that LLaVA-NeXT makes of images, which its unpadding decides; counted once, outside of what is timed."""
+    key = tuple(inputs[sizes].flatten().tolist())
+    if key not in _COUNTED:
+        with torch.inference_mode():
+            out = model.get_image_features(inputs["pixel_values"], inputs[sizes])
+        features = getattr(out, "pooler_output", out)
+        _COUNTED[key] = sum(len(one) for one in features)
+    return _COUNTED[key]
+
+
+def image(size: tuple[int, int]) -> Image.Image:
+    """A smooth random image, so that sub-images differ."""
+    height, width = size
+    noise = np.random.default_rng(0).integers(0, 256, (height // 16, width // 16, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def in_turns(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Processor seconds of every work, run in turns."""
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            taken[name].append(seconds(work))
+    return taken
+
+
+def peak_mib(work: Callable[[], Any]) -> float:
+    """The most memory that a process of its own, which has imported everything, needs beyond what it began with."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if child == 0:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the parent's peak
+        before = _status("VmRSS")
+        work()
+        os.write(send, str(_status("VmHWM") - before).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(send)
+    with os.fdopen(receive) as pipe:
+        return round(int(pipe.read()) / 1024, 1)
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def preprocessing(rounds: int, counts: tuple[int, ...]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    found = systems(build=False)
+    for size in SIZES:
+        one = image(size)
+        one.load()
+        for count in counts:
+            if size[0] * size[1] * count > 60e6:
+                continue
+            taken = in_turns({name: (lambda s=system, n=count: s.prepare([one] * n)) for name, system in found.items()}, rounds)
+            rows.append({"megapixels": round(size[0] * size[1] / 1e6, 1), "images": count, **table(taken)})
+            if count == 1:
+                rows[-1]["peak_mib"] = {name: peak_mib(lambda s=system: s.prepare([one])) for name, system in found.items()}
+            print(rows[-1], flush=True)
+    return rows
+
+
+def table(taken: dict[str, list[float]]) -> dict[str, Any]:
+    """Median seconds, and ratios to LLaVA-NeXT in the same round."""
+    base = taken["LLaVA-NeXT"]
+    return {
+        "seconds": {name: round(statistics.median(times), 4) for name, times in taken.items()},
+        "to_llava_next": {
+            name: round(statistics.median(a / b for a, b in zip(times, base, strict=True)), 3) for name, times in taken.items()
+        },
+    }
+
+
+def answering(rounds: int, counts: tuple[int, ...]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    found = systems()
+    for count in counts:
+        images = [image(SIZES[1])] * count
+        visual = {name: len(system.ids(system.prepare(images))) for name, system in found.items()}
+        first: dict[str, Callable[[], Any]] = {
+            name: (lambda s=system: s.generate(s.prepare(images), 1)) for name, system in found.items()
+        }
+        taken = in_turns(first, rounds)
+        row: dict[str, Any] = {"images": count, "visual_tokens": visual, "first_token": table(taken)}
+        if count == 1:
+            longer = {name: seconds(lambda s=system: s.generate(s.prepare(images), ANSWER)) for name, system in found.items()}
+            row["tokens_per_s"] = {
+                name: round((ANSWER - 1) / (longer[name] - min(taken[name])), 1)
+                for name in found
+                if longer[name] > min(taken[name])
+            }
+        rows.append(row)
+        print(row, flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="the model on one image alone")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "peers.json")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    result = {
+        **result_header(),
+        "benchmark": "peers",
+        "rounds": options.rounds,
+        "seconds_are": "of the processor, one thread, float32 (this processor has AVX2 and no bfloat16)",
+        "preprocessing": preprocessing(options.rounds, COUNTS),
+        "answering": answering(options.rounds, (1,) if options.quick else COUNTS),
+        "load_average": [round(value, 2) for value in os.getloadavg()],
+    }
+    write_json(options.output, result)
+
+
+if __name__ == "__main__":
+    main()
