@@ -27,6 +27,7 @@ NOT_RUN = {
     "train": ELSEWHERE,
     "merge": ELSEWHERE,
     "eval": ELSEWHERE,
+    "audit": ELSEWHERE,
     "rescore": ELSEWHERE,
     "report": ELSEWHERE,
     "curate": ELSEWHERE,

@@ -11,6 +11,7 @@ import typer.main
 from dragonfly import __version__
 from dragonfly.cli import (
     ask,
+    audit,
     chat,
     curate,
     doctor,
@@ -49,7 +50,7 @@ def _root(
 PANELS: dict[str, tuple[Callable[..., int], ...]] = {
     "Ask": (ask.ask, chat.chat, serve.serve, inspect.zoom, models.info, doctor.doctor, models.convert),
     "Train": (train.train, train.merge, models.new, plan.plan, inspect.presets, push.push),
-    "Measure": (evaluate.evaluate, evaluate.rescore, report.report, evaluate.tasks),
+    "Measure": (evaluate.evaluate, evaluate.rescore, report.report, evaluate.tasks, audit.audit),
     "Data": (synth.synth, curate.curate, curate.browse),
     "Research": (lab.ablate, reproduce.reproduce),
 }

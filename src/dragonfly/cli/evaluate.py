@@ -96,10 +96,10 @@ def evaluate(
     folder = out or Path(f"eval-{Path(engine.name).name}")
     known = describe_model(engine)
     if part is not None:
-        _with_progress(lambda progress: run.ask(engine, known, settings, work, folder, progress, part))
+        with_progress(lambda progress: run.ask(engine, known, settings, work, folder, progress, part))
         common.say(f"part {part.index} of {part.count} is done; when all are: dragonfly rescore {folder}")
         return 0
-    scores = _with_progress(lambda progress: run.evaluate(engine, known, settings, work, folder, progress, grader))
+    scores = with_progress(lambda progress: run.evaluate(engine, known, settings, work, folder, progress, grader))
     return show_run(scores, folder, as_json=json)
 
 
@@ -127,7 +127,7 @@ def rescore(
     if grader is None:  # nothing to wait for
         scores = run.rescore(folder)
     else:
-        scores = _with_progress(lambda progress: run.rescore(folder, grader, progress))
+        scores = with_progress(lambda progress: run.rescore(folder, grader, progress))
     return show_run(scores, folder, as_json=json)
 
 
@@ -174,7 +174,8 @@ def judge_of(url: str | None, model: str | None) -> Any:
     return None if url is None or model is None else Judge(url, model)
 
 
-def _with_progress(work: Any) -> Any:
+def with_progress(work: Any) -> Any:
+    """What `work(progress)` returns; calls of progress(label, done, total) move a bar for each label."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -94,13 +94,12 @@ def curves(
 
       dragonfly lab curves data/dev --limit 100 -o curves.json
     """
+    from dragonfly.evaluation.controls import attribution
     from dragonfly.files import write_json
     from dragonfly.inference import load
-    from dragonfly.research.lab import attribution
-    from dragonfly.research.lab.evidence import read_located
     from dragonfly.research.lab.report import curve_rows
 
-    read_located(data, 1)
+    attribution.read_evidence(data, 1)
     engine = load(model, device=device, overrides=set or ())
     with _bar("asking") as progress:
         found = attribution.curves(engine, data, limit=limit, draws=draws, progress=progress)

@@ -44,7 +44,7 @@ def report(
         common.print_json(_document(runs, comparison, reported))
         return 0
     if comparison is None:
-        print_tables({"tasks": runs[0].scores})
+        print_tables(runs[0])
     else:
         for task in comparison["tasks"]:
             common.print_table(task, pages.comparison_rows(comparison, task, [{"tasks": run.scores} for run in runs]))
@@ -57,16 +57,13 @@ def report(
 
 def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
     """Print the scores, write report.md; 1 where questions could not be asked."""
-    from dragonfly.evaluation import report as pages
-
-    run = replace(pages.open_run(folder), costs={})  # costs differ from time to time, report.md shall not
-    pages.write_markdown(pages.page([run]), folder / "report.md")
+    run = write_report(folder)
     broken = [(name, row) for name, task in scores["tasks"].items() for row in task["broken"]]
     unreadable = [row for task in scores["tasks"].values() for row in task.get("unreadable", ())]
     if as_json:
         common.print_json(scores)
     else:
-        print_tables(scores)
+        print_tables(run)
     for name, row in broken:
         common.say(f"{name} {row['id']}: {row['error']}")
     if broken:
@@ -81,18 +78,27 @@ def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
     return 1 if broken or unreadable else 0
 
 
-def print_tables(scores: dict[str, Any]) -> None:
+def write_report(folder: Path) -> Any:
+    """Write a run's report.md and return the run."""
+    from dragonfly.evaluation import report as pages
+
+    run = replace(pages.open_run(folder), costs={})  # costs differ from time to time, report.md shall not
+    pages.write_markdown(pages.page([run]), folder / "report.md")
+    return run
+
+
+def print_tables(run: Any) -> None:
     """The overall scores, then a table per task and the first metric of each breakdown; a page has all metrics."""
     from dragonfly.evaluation import report as pages
 
-    for name, task in scores["tasks"].items():
+    for name, task in run.scores.items():
         typer.echo(pages.headline(name, task))
-        typer.echo(pages.verdict(task))
-    for name, task in scores["tasks"].items():
+        typer.echo(run.verdict(name))
+    for name, task in run.scores.items():
         common.print_table(name, pages.short_rows(task))
         for key in pages.breakdown_keys(task):
             common.print_table(f"{name} by {key}", pages.breakdown_rows(task, key, [pages.headline_metric(task)]))
-    modalities = pages.modality_rows(scores["tasks"])
+    modalities = pages.modality_rows(run.scores)
     if len(modalities) > 1:
         common.print_table("modalities", modalities)
 

@@ -14,6 +14,7 @@ from typing import Any
 from dragonfly.data import BadRow, BadSample, Manifest, Sample, read
 from dragonfly.data.readers.files import file_rows
 from dragonfly.files import sha256
+from dragonfly.vision.layout import Box
 
 OPTION_KEYS = ("options", "choices")
 
@@ -24,7 +25,8 @@ class Question:
 
     `answers` are all accepted answers, or those of all annotators. `images` are paths or encoded bytes. `group` names the image
     (or patient) and is the unit of every interval. `options` are the texts to choose from. `meta` is JSON-able; a score can be
-    broken down by its keys.
+    broken down by its keys. `evidence` are the boxes in source pixels of the first image that hold the answer, where the data say
+    so; controls alone look at them.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Question:
     options: tuple[str, ...] = ()
     system: str | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    evidence: tuple[Box, ...] = ()
 
 
 def from_manifest(path: Path) -> Iterator[Question]:
@@ -85,6 +88,7 @@ def _turns(sample: Sample) -> list[Question]:
                 options=tuple(map(str, options)),
                 system=system,
                 meta={"source": sample.source, **sample.meta},
+                evidence=sample.evidence[turn] if sample.evidence else (),
             )
         )
     return questions

@@ -35,6 +35,7 @@ def score_task(
         "images": len({question.group for question in questions if question.images}),
         "split": task.split,
         "source": task.source,
+        "medical": any("modality" in question.meta for question in questions),
         "broken": [{"id": record["id"], "error": record["error"]} for record in records if "error" in record],
         "scores": scores_of(scored, questions, replies),
         "baselines": {},

@@ -1,5 +1,6 @@
 """Runs as people read them: a Markdown page, one HTML file with plots and examples, and tables for the terminal."""
 
+from .audited import conclusion, differing
 from .document import page, write_markdown
 from .html import write_html
 from .reported import Figure, reported, reported_rows
@@ -14,7 +15,6 @@ from .tables import (
     rows,
     short_rows,
 )
-from .verdict import verdict
 
 __all__ = [
     "Figure",
@@ -23,6 +23,8 @@ __all__ = [
     "breakdown_rows",
     "compare",
     "comparison_rows",
+    "conclusion",
+    "differing",
     "headline",
     "headline_metric",
     "modality_rows",
@@ -33,7 +35,6 @@ __all__ = [
     "reported_rows",
     "rows",
     "short_rows",
-    "verdict",
     "write_html",
     "write_markdown",
 ]

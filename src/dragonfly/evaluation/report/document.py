@@ -16,7 +16,7 @@ from dragonfly.files import check_suffix, write_text
 from . import tables
 from .reported import reported_rows, sources
 from .runs import Run
-from .verdict import comparison_verdict, standing, verdict
+from .verdict import comparison_verdict, standing
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,16 @@ def page(
 def _verdicts(runs: Sequence[Run], comparison: dict[str, Any] | None) -> list[Block]:
     if comparison is not None:
         labels = [run.label for run in runs]
-        return [Verdict(comparison_verdict(task, columns, labels)) for task, columns in comparison["tasks"].items()]
-    scores = runs[0].scores
+        told = [Verdict(comparison_verdict(task, columns, labels)) for task, columns in comparison["tasks"].items()]
+        named = [(run, name, run.audit_line(name)) for run in runs for name in comparison["tasks"]]
+        lines = [f"{run.label}, {name}: {line}" for run, name, line in named if line]
+        return [*told, *([Items(lines)] if lines else [])]
+    run, scores = runs[0], runs[0].scores
     if len(scores) == 1:
-        return [Verdict(verdict(task)) for task in scores.values()]
+        return [Verdict(run.verdict(name)) for name in scores]
     counts = Counter(standing(task) for task in scores.values())
     told = ", ".join(f"{count} {standing} their baselines" for standing, count in counts.items())
-    return [Verdict(f"{len(scores)} tasks: {told}."), Items([f"{name}: {verdict(task)}" for name, task in scores.items()])]
+    return [Verdict(f"{len(scores)} tasks: {told}."), Items([f"{name}: {run.verdict(name)}" for name in scores])]
 
 
 def _data(run: Run) -> str:

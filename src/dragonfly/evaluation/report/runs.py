@@ -10,17 +10,23 @@ from typing import Any
 from ..run import predictions_of, read_run
 from ..scoring import against, applicable, read_records, scores_of
 from ..tasks import find_task
+from .audited import audit_line, read_audit
+from .verdict import verdict
 
 
 @dataclass(frozen=True)
 class Run:
-    """`scores` and `costs` by task; `settings` are run.json's, the model among them, `header` what else stands there."""
+    """`scores` and `costs` by task; `settings` are run.json's, the model among them, `header` what else stands there.
+
+    `audit` is audit.json's content, where there is one.
+    """
 
     folder: Path
     settings: dict[str, Any]
     scores: dict[str, Any]
     costs: dict[str, Any]
     header: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] | None = None
 
     @property
     def date(self) -> str:
@@ -39,6 +45,14 @@ class Run:
             words += ["--columns", ",".join(f"{part}={column}" for part, column in settings["columns"].items())]
         words += [word for key in settings.get("by", ()) for word in ("--by", key)]
         return shlex.join([*words, *([] if settings.get("with_baselines", True) else ["--no-baselines"])])
+
+    def verdict(self, name: str) -> str:
+        """What the scores of a task say, and what an audit adds."""
+        return f"{verdict(self.scores[name])} {self.audit_line(name)}".strip()
+
+    def audit_line(self, name: str) -> str:
+        """What an audit found on a task, or that a medical task has none; else nothing."""
+        return audit_line(self.settings, self.scores, self.audit, self.folder, name)
 
     @property
     def label(self) -> str:
@@ -63,7 +77,7 @@ def open_run(folder: Path) -> Run:
     scores, costs = _read(folder / "scores.json"), _read(folder / "cost.json")
     if scores is None or set(scores.get("tasks", {})) != set(settings["tasks"]):
         raise ValueError(f"{folder} has no scores of all its tasks; finish it with `dragonfly eval`, or `dragonfly rescore` it")
-    return Run(folder, settings, scores["tasks"], costs or {}, document)
+    return Run(folder, settings, scores["tasks"], costs or {}, document, read_audit(folder))
 
 
 def open_runs(folders: Sequence[Path]) -> list[Run]:

@@ -1,4 +1,4 @@
-"""Controls: what a score must beat before it says anything about seeing. Majority answer, no image, another question's image.
+"""What a score must beat before it says anything about seeing: the majority answer, no image, another question's image.
 
 All are functions of the questions alone and give the same result every time.
 """
@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .metrics.text import normalize_vqa
-from .question import Question
+from ..metrics.text import normalize_vqa
+from ..question import Question
 
 
 @dataclass(frozen=True)

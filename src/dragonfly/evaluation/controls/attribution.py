@@ -1,24 +1,39 @@
-"""Whether `ask --why` ranks sub-images better than chance: deletion and insertion curves, and pointing, beside random orders."""
+"""Whether `ask --why` ranks sub-images better than chance: deletion and insertion curves, and pointing, beside random orders.
+
+Sub-images are left out after the tower: this tells whose tokens carried the answer. `audit` takes the pixels away.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dragonfly.data import Manifest
-from dragonfly.evaluation import describe_model
-from dragonfly.evaluation.metrics import mean
-from dragonfly.evaluation.statistics import interval
 from dragonfly.files import result_header, sha256
 from dragonfly.inference import Answer, EncodedImage, Engine
 from dragonfly.inference.occlusion import Place, answer_logprobs, explain
+from dragonfly.vision.scoring import evidence_indices
 
-from .evidence import needed, read_located
-from .evidence_recall import Progress
+from ..fingerprint import describe_model
+from ..question import Question, from_manifest
+from . import told
+
+
+def read_evidence(data: str | Path, limit: int | None = None) -> list[Question]:
+    """The first `limit` questions of a manifest that have evidence (None for all). ValueError where there is none."""
+    found: list[Question] = []
+    for question in from_manifest(Path(data)):
+        if limit is not None and len(found) >= limit:
+            break
+        if question.evidence and question.images:
+            found.append(question)
+    if not found:
+        raise ValueError(f"{data} has no evidence: no row says which boxes hold its answer; `dragonfly synth` writes such data")
+    return found
 
 
 def areas(
@@ -54,7 +69,7 @@ def curves(
     limit: int | None = None,
     draws: int = 4,
     max_new_tokens: int = 16,
-    progress: Progress = lambda *_: None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
     """Deletion, insertion and pointing over a manifest with evidence, each beside `draws` random orders.
 
@@ -77,11 +92,11 @@ def curves(
     """
     rows: dict[str, list[list[float]]] = {"deletion": [], "insertion": [], "pointing": []}
     groups: dict[str, list[str]] = {name: [] for name in rows}
-    questions = read_located(data, limit)
+    questions = read_evidence(data, limit)
     for number, question in enumerate(questions):
         progress(number, len(questions))
-        images = [engine.connect(image, question.text) for image in engine.encode([question.image])]
-        answer = engine.ask(question.image, question.text, max_new_tokens=max_new_tokens)
+        images = [engine.connect(image, question.text) for image in engine.encode(question.images[:1])]
+        answer = engine.ask(list(question.images[:1]), question.text, max_new_tokens=max_new_tokens)
         high = explain(engine, images, question.text, answer).high()
         if not high:
             raise ValueError(f"model '{engine.name}' kept no high sub-image of {question.id}, so there is no order to measure")
@@ -90,11 +105,11 @@ def curves(
         orders = [ranked, *([ranked[i] for i in rng.permutation(len(ranked))] for _ in range(draws))]
         own, *random = areas(engine, images, question.text, answer, orders)
         for column, name in enumerate(("deletion", "insertion")):
-            rows[name].append([own[column], float(np.mean([one[column] for one in random])), 1.0])
+            rows[name].append([own[column], float(np.mean([one[column] for one in random]))])
             groups[name].append(question.group)
-        holding = {one.index for one in high} & needed(images[0].layout, question.evidence)
+        holding = {one.index for one in high} & evidence_indices(images[0].layout.level_boxes("high"), question.evidence)
         if 0 < len(holding) < len(high):
-            rows["pointing"].append([float(high[0].index in holding), len(holding) / len(high), 1.0])
+            rows["pointing"].append([float(high[0].index in holding), len(holding) / len(high)])
             groups["pointing"].append(question.group)
     progress(len(questions), len(questions))
     return {
@@ -112,13 +127,10 @@ def curves(
 
 
 def _against_random(rows: list[list[float]], groups: list[str]) -> dict[str, Any] | None:
-    """Means of (ours, random, weight) rows and their difference with its 95 % interval; None without rows."""
+    """Means of (ours, random) and their difference with its 95 % interval; None without rows."""
     if not rows:
         return None
-    table = np.array(rows)
-    sums = table.sum(axis=0)
-    ours, random = float(sums[0] / sums[2]), float(sums[1] / sums[2])
-    ends = interval(table, groups, lambda drawn: mean(drawn[..., [0, 2]]) - mean(drawn[..., [1, 2]]))
-    low, high = (None, None) if ends is None else (round(ends[0], 6), round(ends[1], 6))
-    values = {"ours": round(ours, 6), "random": round(random, 6), "difference": round(ours - random, 6)}
-    return {**values, "low": low, "high": high, "n": len(rows)}
+    ours, random = ([row[side] for row in rows] for side in (0, 1))
+    gap = told.difference(ours, random, groups)
+    means = {"ours": round(float(np.mean(ours)), 6), "random": round(float(np.mean(random)), 6)}
+    return {**means, "difference": gap["value"], "low": gap["low"], "high": gap["high"], "n": len(rows)}

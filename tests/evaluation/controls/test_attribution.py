@@ -8,9 +8,9 @@ import pytest
 
 import dragonfly
 from dragonfly.data import ImageRef, Message, Part, Sample
+from dragonfly.evaluation.controls import attribution
 from dragonfly.inference import Engine
 from dragonfly.inference.occlusion import answer_logprobs
-from dragonfly.research.lab import attribution
 from dragonfly.research.synthetic import SPECS, make_image
 from tests import tiny
 from tests.research.lab import small
