@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from dragonfly.imaging.convert import to_rgb
+from dragonfly.imaging import nifti
+from dragonfly.imaging.convert import DEEP, to_rgb
 from dragonfly.imaging.decode import decode, readable
+from dragonfly.imaging.grey import Window, parse_window
 from dragonfly.imaging.orient import orientation_of, turned
 from dragonfly.imaging.pdf import PDF, draw_page
 from dragonfly.imaging.policy import ImageError, ImagePolicy
@@ -34,18 +36,25 @@ def from_bytes(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pi
         view.check("a PDF", ("page",))
         image, notes = draw_page(data, int(view.page) if view.page else None, policy)
         return from_image(image, 1, policy, notes)
+    if nifti.is_nifti(data):
+        view.check("a NIfTI volume", nifti.READABLE)
+        image, notes, spacing = nifti.draw_slice(data, view, policy)
+        return replace(from_image(image, 1, policy, notes), spacing=spacing)
     if view.page:
         raise ImageError(f"is no PDF, and only a PDF has pages; leave #{view.page} out")
-    view.check("an ordinary image", ())
+    view.check("an ordinary image", ("window",))
     image, notes = decode(data, policy)
-    return from_image(image, orientation_of(image.info), policy, notes)
+    if not image.mode.startswith(DEEP):
+        view.check("an ordinary image", ())
+    window = parse_window(view.window, {}) if view.window else None
+    return from_image(image, orientation_of(image.info), policy, notes, window)
 
 
-def from_image(image: Image.Image, exif: int, policy: ImagePolicy, notes: list[str]) -> Pixels:
+def from_image(image: Image.Image, exif: int, policy: ImagePolicy, notes: list[str], window: Window | None = None) -> Pixels:
     """Of a loaded image that is ours to change, stored under EXIF orientation `exif`. Raises ImageError."""
     with readable("an image that cannot be converted to RGB"):
         mode, exif = image.mode, exif if policy.orient else 1
-        rgb, more = to_rgb(image, policy)
+        rgb, more = to_rgb(image, policy, window)
         rgb = turned(rgb, exif)
     rgb.info.clear()
     return Pixels(rgb, mode, notes + more + ([f"turned by EXIF orientation {exif}"] if exif != 1 else []))
