@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from PIL import Image
 
@@ -12,7 +13,8 @@ from dragonfly.imaging.decode import decode, readable
 from dragonfly.imaging.grey import Window, parse_window
 from dragonfly.imaging.orient import orientation_of, turned
 from dragonfly.imaging.pdf import PDF, draw_page
-from dragonfly.imaging.policy import ImageError, ImagePolicy
+from dragonfly.imaging.policy import ImageError, ImagePolicy, check_bytes
+from dragonfly.imaging.slide import Slide, read_slide
 from dragonfly.imaging.view import View
 
 
@@ -20,13 +22,14 @@ from dragonfly.imaging.view import View
 class Pixels:
     """`image` RGB, upright, without metadata. `mode` PIL's mode before conversion. `notes` what was done.
 
-    `spacing` (height, width) of a pixel in millimetres, where the file says it.
+    `spacing` (height, width) of a pixel in millimetres, where the file says it. `slide` what `image` is a reduced copy of.
     """
 
     image: Image.Image
     mode: str
     notes: list[str]
     spacing: tuple[float, float] | None = None
+    slide: Slide | None = None
 
 
 def from_bytes(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pixels:
@@ -48,6 +51,14 @@ def from_bytes(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pi
         view.check("an ordinary image", ())
     window = parse_window(view.window, {}) if view.window else None
     return from_image(image, orientation_of(image.info), policy, notes, window)
+
+
+def from_file(path: str | Path, policy: ImagePolicy, view: View, *, whole: bool = False) -> Pixels:
+    """One view of a file that may be a slide; `whole` as one image, however large. Raises ImageError."""
+    if found := read_slide(path, view, policy, whole=whole):
+        return Pixels(found.image, "RGB", found.notes, found.spacing, found.slide)
+    check_bytes(Path(path).stat().st_size, policy)
+    return from_bytes(Path(path).read_bytes(), policy, view)
 
 
 def from_image(image: Image.Image, exif: int, policy: ImagePolicy, notes: list[str], window: Window | None = None) -> Pixels:

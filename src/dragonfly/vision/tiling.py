@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from dragonfly.vision.layout import LevelLayout, SubImageLayout
+from dragonfly.vision.pyramid import laid_out, read_level
 from dragonfly.vision.spec import LevelName
 
 SubImages = UInt8[np.ndarray, "sub_images side side 3"]
@@ -30,7 +31,11 @@ def canvas(
     image: Image.Image, level: LevelLayout, resolution: int, resample: Image.Resampling, fill: Fill
 ) -> UInt8[np.ndarray, "height width 3"]:
     """The whole image at one level's size; what the image does not cover (padded fit only) has the colour `fill`."""
-    content = np.asarray(resize(image, level.content, resample))
+    return _on_canvas(resize(image, level.content, resample), level, resolution, fill)
+
+
+def _on_canvas(drawn: Image.Image, level: LevelLayout, resolution: int, fill: Fill) -> UInt8[np.ndarray, "height width 3"]:
+    content = np.asarray(drawn)
     rows, cols = level.grid
     size = (rows * resolution, cols * resolution)
     if level.content == size:
@@ -52,7 +57,7 @@ def cut(
     """All sub-images of an image, in the layout's order.
 
     Args:
-        image: an RGB image of the size that the layout was made for.
+        image: an RGB image of the size that the layout was made for, or a slide's reduced copy.
         layout: from `make_layout`.
         keep_high: ascending raster indices of the high sub-images wanted; None for all.
         resample: Pillow filter.
@@ -64,7 +69,7 @@ def cut(
     Raises:
         ValueError: if the image is not RGB or not of the layout's size.
     """
-    if image.mode != "RGB" or (image.height, image.width) != layout.size:
+    if image.mode != "RGB" or (laid_out(image, layout.size) is None and (image.height, image.width) != layout.size):
         raise ValueError(
             f"expected an RGB image of height {layout.size[0]}, width {layout.size[1]}, got mode {image.mode}, "
             f"height {image.height}, width {image.width}"
@@ -73,7 +78,10 @@ def cut(
 
 
 def canvases(image: Image.Image, layout: SubImageLayout, *, resample: Image.Resampling, fill: Fill) -> Canvases:
-    """The image, or its area alone, at every level's size: one resize per level."""
+    """The image, or its area alone, at every level's size: one resize per level; of a slide, what is read of its pyramid."""
+    if pyramid := laid_out(image, layout.size):
+        read = {one.name: read_level(pyramid, one, layout.resolution, resample, layout.area) for one in layout.levels}
+        return {one.name: _on_canvas(read[one.name], one, layout.resolution, fill) for one in layout.levels}
     if layout.area is not None:
         image = image.crop(layout.area)
     return {level.name: canvas(image, level, layout.resolution, resample, fill) for level in layout.levels}
@@ -106,6 +114,15 @@ def residual(drawn: Canvases, layout: SubImageLayout, resample: Image.Resampling
     difference = np.zeros_like(drawn["high"])
     difference[: high.content[0], : high.content[1]] = np.maximum(fine, enlarged) - np.minimum(fine, enlarged)
     return split(difference, high.grid).mean(axis=(1, 2, 3), dtype=np.float64).astype(np.float32)
+
+
+def empty_sub_images(drawn: Canvases, layout: SubImageLayout, threshold: float) -> Bool[np.ndarray, " high"] | None:
+    """Which high sub-images show next to nothing: their grey levels deviate by up to `threshold` (of 255) from their mean."""
+    level = layout.level("high")
+    if not threshold or level is None:
+        return None
+    crops = split(drawn["high"], level.grid).mean(axis=3, dtype=np.float64)
+    return crops.std(axis=(1, 2)) <= threshold
 
 
 def split(pixels: UInt8[np.ndarray, "height width 3"], grid: tuple[int, int]) -> SubImages:
