@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, ImagePolicy, load_image
+from dragonfly.imaging.view import View
 from tests.imaging.images import encoded, exif, reference, rgb, sixteen_bit
 
 GOLDEN = Path(os.environ.get("DRAGONFLY_GOLDEN", Path(__file__).parents[3] / "shared" / "golden" / "set_a"))
@@ -143,10 +144,37 @@ def test_integers_within_eight_bits_are_taken_as_they_are() -> None:
 
 
 def test_numbers_without_an_agreed_grey_scale_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^PIL image holds grey values from -1000 to 3000, beyond 16 bits; choose a"):
+    with pytest.raises(ValueError, match=r"^PIL image holds grey values from -1000 to 3000, beyond 16 bits; name what"):
         load_image(sixteen_bit([-1000, 3000], "int32"))
-    with pytest.raises(ValueError, match=r"^bytes holds floating-point grey, which has no agreed range; save it as"):
+    with pytest.raises(ValueError, match=r"^bytes holds floating-point grey, which has no agreed range; name what"):
         load_image(encoded(rgb().convert("F"), "TIFF"))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_window_shows_the_greys_that_a_deep_image_has(kind: str) -> None:
+    """Twelve bits in sixteen are nearly black without; 100 to 1100 are black to white here, in a straight line."""
+    data = encoded(sixteen_bit([0, 100, 350, 600, 1100, 4000]), kind)
+    shown = load_image(data, view=View(window="600,1000"))
+    assert np.asarray(shown.image)[0, :, 0].tolist() == [0, 0, 64, 128, 255, 255]
+    assert shown.notes == ("grey 100 to 1100 scaled to 8 bits",)
+    plain = load_image(data)
+    assert np.asarray(plain.image).max() == 16
+    assert plain.notes[1] == "nearly black: no grey is over 4000 of 65535; to show that range: #window=2000,4000"
+    assert plain.sha256 != shown.sha256
+
+
+def test_a_window_makes_greys_without_an_agreed_range_readable() -> None:
+    data = encoded(Image.fromarray(np.array([[-1.5, 0.0, 0.5, np.nan, np.inf]], "float32")), "TIFF")
+    shown = load_image(data, view=View(window="0,2"))
+    assert np.asarray(shown.image)[0, :, 0].tolist() == [0, 128, 191, 0, 255]
+    signed = encoded(Image.fromarray(np.array([[-1000, 0, 3000]], "int32")), "TIFF")
+    assert np.asarray(load_image(signed, view=View(window="0,2000")).image)[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("window", ["lung", "5", "1,0", "1,-3", "nan,1", "1,2+3,4+5,6"])
+def test_a_window_of_a_deep_image_is_two_numbers(window: str) -> None:
+    with pytest.raises(ValueError, match=r"^scan\.png has no window '.*'; accepted: centre,width with a width above 0"):
+        load_image(encoded(sixteen_bit([1, 2]), "PNG"), name="scan.png", view=View(window=window))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

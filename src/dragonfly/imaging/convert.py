@@ -2,7 +2,8 @@
 
 Sixteen bits are divided by 257, which maps 0 to 0 and 65535 to 255. Stretching from the image's own minimum to its
 maximum would give more contrast, but the same grey would then mean different things in different images, and an
-empty image's noise would fill the range. Colour profiles are not applied. Does not know files.
+empty image's noise would fill the range. Who knows the range of a deep grey image names it as a window (`grey.py`); a note says
+so where the image is dark without. Colour profiles are not applied. Does not know files.
 """
 
 from __future__ import annotations
@@ -13,15 +14,23 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
+from dragonfly.imaging.grey import Window, windowed
 from dragonfly.imaging.policy import ImageError, ImagePolicy
 
 _STRIP = 2**22  # pixels that are converted at a time: what is held beside the image is small, whatever its size
+DEEP = ("I", "F")
+"""How Pillow's modes of more than eight bits of grey begin."""
+_DARK = 4096  # no grey of a 16-bit image reaches it: then it holds twelve bits or fewer, and scaled to 8 bits it is nearly black
 _TO_EIGHT_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 
 
-def to_rgb(image: Image.Image, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
+_CURE = "name what is black and white after the file's name, #window=centre,width, or save it as 8 bits"
+
+
+def to_rgb(image: Image.Image, policy: ImagePolicy, window: Window | None = None) -> tuple[Image.Image, list[str]]:
     """RGB pixels of a loaded image (whose `info` may be changed), and notes on the conversion.
 
+    `window` of a deep grey image says what becomes black and what white.
     Raises ImageError for numbers without an agreed grey scale: floats, and integers outside 0..65535.
     """
     notes: list[str] = []
@@ -29,7 +38,11 @@ def to_rgb(image: Image.Image, policy: ImagePolicy) -> tuple[Image.Image, list[s
         notes.append("ICC profile ignored")
     if image.mode == "La":  # the one mode that Pillow converts to nothing but its sibling
         image = image.convert("LA")
-    if policy.sixteen_bit == "scale" and image.mode.startswith(("I", "F")):
+    if window is not None:
+        centre, width = window
+        notes.append(f"grey {centre - width / 2:g} to {centre + width / 2:g} scaled to 8 bits")
+        image = _in_strips(image, "L", lambda strip: Image.fromarray(windowed(np.asarray(strip), window)))
+    elif policy.sixteen_bit == "scale" and image.mode.startswith(DEEP):
         image = _scaled(image, notes, transparent=image.info.get("transparency") if policy.alpha == "white" else None)
     elif image.mode.startswith("I;16"):
         notes.append("16-bit grey cut at 255")
@@ -47,11 +60,11 @@ def to_rgb(image: Image.Image, policy: ImagePolicy) -> tuple[Image.Image, list[s
 def _scaled(image: Image.Image, notes: list[str], transparent: Any) -> Image.Image:
     """Grey of more than eight bits as an `L` image; `transparent` is the stored grey that stands for nothing."""
     if image.mode == "F":
-        raise ImageError("holds floating-point grey, which has no agreed range; save it as 8 or 16 bits")
+        raise ImageError(f"holds floating-point grey, which has no agreed range; {_CURE}")
     if image.mode == "I":
         low, high = cast(tuple[int, int], image.getextrema())
         if low < 0 or high > 65535:
-            raise ImageError(f"holds grey values from {low} to {high}, beyond 16 bits; choose a window and save it as 8 bits")
+            raise ImageError(f"holds grey values from {low} to {high}, beyond 16 bits; {_CURE}")
         if high <= 255 and image.format != "PPM":  # Pillow spreads every deep PGM over 16 bits, however dark
             notes.append("32-bit grey with values up to 255 taken as 8 bits")
             return _in_strips(image, "L", lambda strip: Image.fromarray(np.asarray(strip).astype(np.uint8)))
@@ -59,14 +72,21 @@ def _scaled(image: Image.Image, notes: list[str], transparent: Any) -> Image.Ima
     if isinstance(transparent, int):
         notes.append("transparent grey set to white")
 
+    top = 0
+
     def scaled(strip: Image.Image) -> Image.Image:
+        nonlocal top
         values = np.asarray(strip)
+        top = max(top, int(values.max()))
         grey = _TO_EIGHT_BITS[values]
         if isinstance(transparent, int):
             grey[values == transparent] = 255
         return Image.fromarray(grey)
 
-    return _in_strips(image, "L", scaled)
+    grey = _in_strips(image, "L", scaled)
+    if 0 < top < _DARK and image.format != "PPM":
+        notes.append(f"nearly black: no grey is over {top} of 65535; to show that range: #window={top / 2:g},{top}")
+    return grey
 
 
 def _on_white(image: Image.Image, notes: list[str]) -> Image.Image:

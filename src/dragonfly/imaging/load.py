@@ -11,8 +11,9 @@ import base64
 import binascii
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,11 +25,14 @@ from dragonfly.files import sha256
 from dragonfly.imaging.decode import readable
 from dragonfly.imaging.fetch import display_url, fetch, one_line
 from dragonfly.imaging.orient import orientation
-from dragonfly.imaging.pixels import Pixels, from_bytes, from_image
-from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy, check_pixels
+from dragonfly.imaging.pixels import Pixels, from_bytes, from_file, from_image
+from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy, check_bytes, check_pixels
+from dragonfly.imaging.slide import Slide, content_hash, may_be_slide
 from dragonfly.imaging.view import View, split_view
 
 _LOADED = "dragonfly_policy"  # attribute of the pixels that were loaded here: the policy they were loaded under
+
+PYRAMID = "pyramid"  # attribute of a slide's reduced copy: the slide, as `vision.pyramid` looks for it
 
 _URL = re.compile(r"(data|file|[a-z][a-z0-9+.-]+(?=://)):", re.IGNORECASE)
 
@@ -41,6 +45,7 @@ class LoadedImage:
     conversion. `sha256` of the encoded bytes and of the view, None for an image from memory. `notes` what was done to it.
     `policy` it was loaded under; `origin` what it was loaded from. `view` what of the file it shows, as written after `#`.
     `spacing` (height, width) of a pixel in millimetres, None where the file does not say.
+    Of a `slide` larger than the limit, `image` is a reduced copy that carries it (`image.pyramid`).
     """
 
     image: Image.Image
@@ -53,15 +58,23 @@ class LoadedImage:
     view: str = ""
     spacing: tuple[float, float] | None = None
 
+    @property
+    def slide(self) -> Slide | None:
+        """What sub-images are read from, where `image` is a reduced copy."""
+        return getattr(self.image, PYRAMID, None)
+
     @cached_property
     def content(self) -> str:
         """A hash of what the image shows: of its encoded bytes, or of its pixels where it comes from memory."""
+        if self.slide is not None:
+            return self.slide.content
         return self.sha256 or sha256(f"{self.image.size}".encode() + self.image.tobytes())
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self.image.height, self.image.width
+        """(height, width) in pixels; of a slide, of its finest level."""
+        whole = self.slide or self.image
+        return whole.height, whole.width
 
 
 Source = str | Path | bytes | Image.Image | NDArray[Any] | LoadedImage
@@ -81,8 +94,10 @@ def load_image(
     if view is not None and not isinstance(source, str | Path | bytes):
         view.check("loaded already", ())
     if isinstance(source, LoadedImage):
-        fits = source.policy.serves(policy) and source.image.width * source.image.height <= policy.max_pixels
+        fits = source.policy.serves(policy) and (source.slide is not None or prod(source.size) <= policy.max_pixels)
         return source if fits else load_image(source.origin, policy, source.source)
+    if isinstance(source, Image.Image) and isinstance(slide := getattr(source, PYRAMID, None), Slide):
+        return LoadedImage(source, slide.name, "RGB", None, slide.notes, policy, source, "", slide.spacing)
     before = getattr(source, _LOADED, None)
     # Upright, without metadata; how many pixels it may have was said when it was loaded.
     if isinstance(before, ImagePolicy) and before.serves(policy) and getattr(source, "mode", None) == "RGB":
@@ -95,6 +110,8 @@ def load_image(
     except ImageError as error:
         raise ValueError(f"{name} {error}") from None
     setattr(pixels.image, _LOADED, policy)
+    if pixels.slide is not None:
+        setattr(pixels.image, PYRAMID, replace(pixels.slide, name=name))
     return LoadedImage(pixels.image, name, pixels.mode, digest, tuple(pixels.notes), policy, origin, shown.text, pixels.spacing)
 
 
@@ -119,19 +136,33 @@ def _pixels(source: Any, policy: ImagePolicy, view: View) -> tuple[Pixels, str |
             # Only now: Pillow turns a TIFF while loading it, and a copy forgets EXIF that the caller has edited.
             turn = orientation(source)
         return from_image(image, turn, policy, []), None
+    if isinstance(source, str | Path) and not _URL.match(str(source)) and may_be_slide(source):
+        return _of_file(Path(source), policy, view)
     if isinstance(source, str | Path):
         data = _bytes_from(source, policy)
     elif isinstance(source, bytes):
         data = source
     else:
         raise ImageError("is not a path, URL, bytes, PIL image or numpy array; give one of these")
-    _check_bytes(len(data), policy)
+    check_bytes(len(data), policy)
     digest = _digest(data, view)
     if policy.isolate:
         from dragonfly.imaging.worker import isolated
 
         return isolated(data, policy, view), digest
     return from_bytes(data, policy, view), digest
+
+
+def _of_file(path: Path, policy: ImagePolicy, view: View) -> tuple[Pixels, str]:
+    """Of a file that may be too large to be held."""
+    digest = content_hash(path)
+    if view not in (View(), View(page="1")):
+        digest = sha256(f"#{view.text} {digest}".encode())
+    if policy.isolate:
+        from dragonfly.imaging.worker import isolated
+
+        return isolated(path, policy, view), digest
+    return from_file(path, policy, view), digest
 
 
 def image_file(path: str | Path) -> str:
@@ -148,11 +179,6 @@ def _view_of(source: Any, view: View | None) -> tuple[Any, View]:
 def _digest(data: bytes, view: View) -> str:
     """Of the encoded bytes; of a view other than the file's own, of it and them. The first page is a PDF's own view."""
     return sha256(data if view in (View(), View(page="1")) else f"#{view.text} ".encode() + data)
-
-
-def _check_bytes(count: int, policy: ImagePolicy) -> None:
-    if count > policy.max_bytes:
-        raise ImageError(f"has {count:,} bytes, over the limit of {policy.max_bytes:,}; make it smaller")
 
 
 def _bytes_from(source: str | Path, policy: ImagePolicy) -> bytes:
@@ -181,7 +207,7 @@ def _read(path: Path, policy: ImagePolicy) -> bytes:
             raise ImageError("is a folder; name an image in it")
         if not stat.S_ISREG(status.st_mode):  # a pipe or device may never end
             raise ImageError("is not a regular file; copy the image to one")
-        _check_bytes(status.st_size, policy)
+        check_bytes(status.st_size, policy)
         return path.read_bytes()
     except ImageError:
         raise
@@ -196,7 +222,7 @@ def from_data_url(url: str, policy: ImagePolicy) -> bytes:
     header, _, payload = url.partition(",")
     if not re.fullmatch(r"data:image/[\w.+-]+;base64", header, re.IGNORECASE):
         raise ImageError("is not of the form data:image/...;base64,...; give that, or a path")
-    _check_bytes(len(payload) * 3 // 4, policy)
+    check_bytes(len(payload) * 3 // 4, policy)
     try:
         return base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -63,6 +63,12 @@ def check_pixels(size: tuple[int, int], policy: ImagePolicy) -> None:
         )
 
 
+def check_bytes(count: int, policy: ImagePolicy) -> None:
+    """Raise ImageError if an encoded image is over the limit."""
+    if count > policy.max_bytes:
+        raise ImageError(f"has {count:,} bytes, over the limit of {policy.max_bytes:,}; make it smaller")
+
+
 DEFAULT_POLICY = ImagePolicy()
 
 RELEASED_POLICY = ImagePolicy(orient=False, alpha="drop", sixteen_bit="saturate")

@@ -1,8 +1,8 @@
 """Decoding in a process of its own, with bounds on processor time and memory, for images from strangers.
 
 One process for each image: whatever a hostile file does to a decoder ends with it, and no other image is touched. The bytes go
-in and rows of RGB come out through pipes; nothing that the process says is run or believed beyond its size. The start costs
-about as long as decoding a few megapixels.
+in (of what may be a slide, the path) and rows of RGB come out through pipes; nothing that the process says is run or believed
+beyond its size. The start costs about as long as decoding a few megapixels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO, Any
 from PIL import Image
 
 from dragonfly.imaging.fetch import one_line
-from dragonfly.imaging.pixels import Pixels, from_bytes
+from dragonfly.imaging.pixels import Pixels, from_bytes, from_file
 from dragonfly.imaging.policy import ImageError, ImagePolicy
 from dragonfly.imaging.view import View
 
@@ -31,8 +31,11 @@ _MAX_ANSWER = 2**16
 _PATIENCE = 4  # wall clock over processor time: a busy machine is no fault of the image
 
 
-def isolated(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pixels:
-    """`pixels.from_bytes` in a new process. Raises ImageError, also where the process exceeds its bounds or dies."""
+def isolated(data: bytes | Path, policy: ImagePolicy, view: View | None = None) -> Pixels:
+    """`pixels.from_bytes`, or `from_file` of a path, in a new process; a slide comes back as one image.
+
+    Raises ImageError, also where the process exceeds its bounds or dies.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-P", "-c", _CHILD]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
@@ -48,9 +51,9 @@ def isolated(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pixe
     watchdog.start()
     try:
         with suppress(BrokenPipeError):  # it has died; why is asked below
-            child.stdin.write(
-                json.dumps({**asdict(replace(policy, isolate=False)), "view": (view or View()).parts}).encode() + b"\n" + data
-            )
+            asked = {"view": (view or View()).parts, "path": str(data.absolute()) if isinstance(data, Path) else None}
+            child.stdin.write(json.dumps({**asdict(replace(policy, isolate=False)), **asked}).encode() + b"\n")
+            child.stdin.write(data if isinstance(data, bytes) else b"")
             child.stdin.close()
         pixels = _received(child.stdout, policy)
     finally:
@@ -95,10 +98,13 @@ def serve() -> None:
     out = sys.stdout.buffer
     try:
         settings: Any = json.loads(sys.stdin.buffer.readline())
-        view = View.of(settings.pop("view"))
+        view, path = View.of(settings.pop("view")), settings.pop("path")
         policy = ImagePolicy(**settings)
         _bound(policy)
-        pixels = from_bytes(sys.stdin.buffer.read(), policy, view)
+        if path is None:
+            pixels = from_bytes(sys.stdin.buffer.read(), policy, view)
+        else:
+            pixels = from_file(path, policy, view, whole=True)
     except ImageError as error:
         out.write(json.dumps({"error": str(error)}).encode() + b"\n")
         return

@@ -28,11 +28,11 @@ from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS, input_names
 from dragonfly.vision.layout import Box, Size, SubImageLayout, make_layout
 from dragonfly.vision.presets import PRESETS, get_preset
-from dragonfly.vision.resizing import resizing
+from dragonfly.vision.pyramid import laid_out
 from dragonfly.vision.scoring import evidence_areas
 from dragonfly.vision.selection import select_before_tower
 from dragonfly.vision.spec import EncoderSpec, spec_of
-from dragonfly.vision.tiling import Canvases, area_of, canvas, crops, normalise, normalising, residual
+from dragonfly.vision.tiling import Canvases, canvas, crops, drawing, empty_sub_images, normalise, normalising, residual
 from dragonfly.vision.trimming import image_layout
 
 
@@ -218,10 +218,10 @@ class DragonflyImageProcessor(PilBackend):
 
         def cut(row: int, each: Each) -> tuple[int, ...] | None:
             image, layout = images[row], layouts[row]
-            resize = resizing(area_of(image, layout), filters, spec.resizer)
+            draw = drawing(image, layout, filters, spec.resizer)
             levels = layout.levels[::-1]  # the longest work first
-            canvases = each(lambda level: canvas(resize, level, layout.resolution, (red, green, blue)), levels)
-            drawn = {level.name: pixels for level, pixels in zip(levels, canvases, strict=True)}
+            canvases = each(lambda level: canvas(draw, level, layout.resolution, (red, green, blue)), levels)
+            drawn: Canvases = {level.name: pixels for level, pixels in zip(levels, canvases, strict=True)}
             keep = _select_early(image, drawn, layout, spec, boxes[row], filters)
             pairs = zip(crops(drawn, layout, keep), pixel_values[row], strict=False)  # beyond the last stays padding
             each(lambda pair: normalise(pair[0], tables, pair[1]), pairs)
@@ -339,9 +339,21 @@ def _select_early(
     if not layout.regions:
         return ()
     policy = spec.selection.policy
-    checksum = zlib.crc32(image.tobytes()) if policy == "random" else 0
+    checksum = _checksum(image, drawn, layout) if policy == "random" else 0
     lacking = torch.from_numpy(residual(drawn, layout, resample, spec.resizer)) if policy == "residual" else None
-    return select_before_tower(layout, spec.selection, checksum=checksum, evidence=evidence, residual=lacking)
+    blank = empty_sub_images(drawn, layout, spec.selection.empty)
+    empty = None if blank is None else torch.from_numpy(blank)
+    return select_before_tower(layout, spec.selection, checksum=checksum, evidence=evidence, residual=lacking, empty=empty)
+
+
+def _checksum(image: Image.Image, drawn: Canvases, layout: SubImageLayout) -> int:
+    """Of the image; of a slide, of what was read of it."""
+    if laid_out(image, layout.size) is None:
+        return zlib.crc32(image.tobytes())
+    checksum = 0
+    for level in layout.levels:
+        checksum = zlib.crc32(drawn[level.name].tobytes(), checksum)
+    return checksum
 
 
 def _kept_rows(values: Sequence[Any], layout: SubImageLayout, keep: Sequence[int] | None) -> np.ndarray:

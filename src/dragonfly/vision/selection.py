@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dragonfly.vision.layout import Box, SubImageLayout
@@ -32,7 +32,13 @@ class Selection:
     scores: Float[Tensor, "images high"]
 
 
-def select(inputs: SelectionInputs, regions: Int[Tensor, "images high"], spec: SelectionSpec, num_kept: int) -> Selection:
+def select(
+    inputs: SelectionInputs,
+    regions: Int[Tensor, "images high"],
+    spec: SelectionSpec,
+    num_kept: int,
+    empty: Bool[Tensor, "images high"] | None = None,
+) -> Selection:
     """Score all high sub-images and keep the best.
 
     Args:
@@ -40,11 +46,14 @@ def select(inputs: SelectionInputs, regions: Int[Tensor, "images high"], spec: S
         regions: the region of every high sub-image, from the layout.
         spec: policy, scope, number kept per region or image, least number per region and diversity.
         num_kept: number kept of each image, from the layout (`num_kept_high`); no tensor is read to find it.
+        empty: sub-images that show nothing, which are kept only where there are too few others.
 
     Raises:
         ValueError: if an input that the policy needs is missing; the message names it and says what provides it.
     """
     scores = SCORES[spec.policy](inputs, regions, spec).float()
+    if empty is not None:
+        scores = scores.masked_fill(empty, -torch.inf)
     if spec.diversity:
         if inputs.high is None:
             raise ValueError("selection.diversity compares the embeddings of high sub-images (high), and there are none")
@@ -59,6 +68,7 @@ def select_before_tower(
     checksum: int = 0,
     evidence: Sequence[Box] = (),
     residual: Float[Tensor, " high"] | None = None,
+    empty: Bool[Tensor, " high"] | None = None,
 ) -> tuple[int, ...]:
     """Kept high indices of one image for a policy that needs no tower; none where the layout has no high level."""
     if not layout.regions:
@@ -71,7 +81,8 @@ def select_before_tower(
         checksums=[checksum],
     )
     regions = torch.tensor([layout.regions])
-    kept = select(inputs, regions, spec, layout.num_kept_high).indices[0]
+    blank = None if empty is None else empty.unsqueeze(0)
+    kept = select(inputs, regions, spec, layout.num_kept_high, blank).indices[0]
     return tuple(int(index) for index in kept)
 
 

@@ -9,14 +9,14 @@ Sizes and grids are (height, width) / (rows, cols). The paper writes grids (colu
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, Optional, Self, get_args
 
-from pydantic import ValidationError, create_model, model_validator
+from pydantic import create_model, model_validator
 
 from dragonfly.config import Config, nearest
+from dragonfly.vision.spec_part import SpecPart
 
 Grid = tuple[int, int]  # (rows, cols) of sub-images
 LevelName = Literal["low", "mid", "high"]
@@ -44,21 +44,7 @@ POOLED_REMAINDERS = (0, 1, 4, 9)  # squares: a pooled remainder is a small image
 GEOMETRY = ("resolution", "patch_size", "num_prefix_tokens")  # the vision tower's own: kept where another preset is taken
 
 
-class _Spec(Config):
-    """A part of an encoder configuration: frozen, hashable, and every fault is one line of a ValueError."""
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise ValueError(_one_line(error, type(self))) from None
-
-    def with_changes(self, **changes: Any) -> Self:
-        """The same with some fields changed, checked as if new."""
-        return type(self)(**{**dict(self), **changes})
-
-
-class LevelSpec(_Spec):
+class LevelSpec(SpecPart):
     """One level: its allowed grids in tie order, and the mean-pool window over its patch grid (1 keeps every token)."""
 
     grids: tuple[Grid, ...]
@@ -71,7 +57,7 @@ class LevelSpec(_Spec):
         return self
 
 
-class SelectionSpec(_Spec):
+class SelectionSpec(SpecPart):
     """Which high sub-images are kept; policy `all` keeps every one and ignores the rest.
 
     Args:
@@ -81,6 +67,8 @@ class SelectionSpec(_Spec):
         seed: of `random` alone.
         min_per_region: the least number kept of each region where the scope is the image.
         diversity: 0 to 1, how much likeness to what is kept already counts against a sub-image; 0 not at all.
+        empty: a high sub-image whose grey levels deviate by up to so much (of 255) from their mean shows nothing, and is kept
+            only where there are too few others; 0 looks for none. Of policies that run before the tower.
         pooled_remainder: tokens that stand for the sub-images that are not kept: 0 (they are dropped), 1, 4 or 9, of each
             region or of the image as the scope says.
     """
@@ -92,6 +80,7 @@ class SelectionSpec(_Spec):
     min_per_region: int = 0
     diversity: float = 0.0
     pooled_remainder: int = 0
+    empty: float = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -104,6 +93,12 @@ class SelectionSpec(_Spec):
                 "selection.min_per_region must be at least 0, selection.diversity 0 to 1 and selection.pooled_remainder one of "
                 f"{', '.join(map(str, POOLED_REMAINDERS))}; "
                 f"got {self.min_per_region}, {self.diversity} and {self.pooled_remainder}"
+            )
+        if not 0 <= self.empty < 128 or (self.empty and not self.early):
+            early = ", ".join(name for name in NEEDS if name != "all" and NEEDS[name] not in LATE)
+            raise ValueError(
+                "selection.empty must be 0 to 127 grey levels, of a policy that runs before the vision tower; "
+                f"got {self.empty} for policy '{self.policy}'; use 0, or one of {early}"
             )
         if self.policy != "all" and self.min_per_region and self.scope == "region":
             raise ValueError(
@@ -124,7 +119,7 @@ class SelectionSpec(_Spec):
         return self.policy != "all" and NEEDS[self.policy] not in LATE
 
 
-class EncoderSpec(_Spec):
+class EncoderSpec(SpecPart):
     """A complete encoder configuration.
 
     Args:
@@ -139,8 +134,10 @@ class EncoderSpec(_Spec):
         regions: `spatial` (a high sub-image belongs to the mid sub-image above it) or `raster` (equal runs in raster order).
         fit: `stretch` the image onto each level's canvas, or keep its aspect ratio and `pad` right and below.
         max_enlargement: a mid or high level that would enlarge the image by more than this factor per side is left out.
+        slides: an image too large to be held, a slide, is read level by level from its `pyramid`, or is its reduced copy
+            (`thumbnail`) and then an image like any other.
         trim: leave out blank margins (`trimming`): only the printed area of an image is cut into sub-images.
-        resizer: `pillow`, or `torch`, several times faster on large images, for models not trained with Pillow's pixels (`resizing`).
+        resizer: `pillow`, or `torch`, faster on large images, for models not trained with Pillow's pixels (`resizing`).
         position: `learned` adds to every token of a sub-image what its level, row and column have learned; zero when new.
         selection: which high sub-images reach the language model.
     """
@@ -156,6 +153,7 @@ class EncoderSpec(_Spec):
     regions: Literal["spatial", "raster"] = "spatial"
     fit: Literal["stretch", "pad"] = "stretch"
     max_enlargement: float | None = None
+    slides: Literal["pyramid", "thumbnail"] = "pyramid"
     trim: bool = False
     resizer: Literal["pillow", "torch"] = "pillow"
     position: Literal["none", "learned"] = "none"
@@ -269,27 +267,6 @@ EncoderChanges = _changes(
     "Changes to an encoder; what is None stays as it is. Recipes and overrides take their options from here.",
     selection=(SelectionChanges, SelectionChanges()),
 )
-
-
-def _one_line(error: ValidationError, model: type[Config]) -> str:
-    """What pydantic found, as sentences in one line that name the key, what was seen and what is legal."""
-    owner = {"LevelSpec": "level", "SelectionSpec": "selection"}.get(model.__name__, "encoder")
-    sentences: list[str] = []
-    for fault in sorted(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden"):
-        *above, key = [str(step) for step in fault["loc"]] or [""]
-        section, given, kind = ".".join([owner, *above]), fault["input"], fault["type"]
-        if kind == "extra_forbidden":
-            sentences.append(f"{section} key {nearest(key, model.model_fields)}")
-        elif kind == "missing":
-            sentences.append(f"{section} lacks '{key}'; it has {', '.join(given) or 'nothing'}")
-        elif kind == "literal_error":
-            name = ".".join([*([owner] if owner == "selection" else []), *above, key])
-            sentences.append(f"{name} {nearest(str(given), get_args(model.model_fields[key].annotation))}")
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            named = re.sub(r"^(level|selection)(?= key| lacks)", f"{section}.{key}", message)  # by the part's own `_one_line`
-            sentences.append(named if kind == "value_error" else f"{section}.{key}: {message} (got {given!r:.80})")
-    return "; ".join(dict.fromkeys(sentences))
 
 
 def _check_geometry(spec: EncoderSpec) -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from dragonfly.vision.layout import LevelLayout, SubImageLayout
-from dragonfly.vision.resizing import Pixels, Resize, resizing
+from dragonfly.vision.pyramid import laid_out, read_level
+from dragonfly.vision.resizing import Pixels, resizing
 from dragonfly.vision.spec import LevelName
 
 SubImages = UInt8[np.ndarray, "sub_images side side 3"]
 Canvases = dict[LevelName, Pixels]
 Fill = tuple[int, int, int]
+Draw = Callable[[LevelLayout], Pixels]  # of one image, what a level shows of it
 
 
-def canvas(resize: Resize, level: LevelLayout, resolution: int, fill: Fill) -> Pixels:
+def canvas(draw: Draw, level: LevelLayout, resolution: int, fill: Fill) -> Pixels:
     """The whole image at one level's size; what the image does not cover (padded fit only) has the colour `fill`."""
-    content = resize(level.content)
+    content = draw(level)
     rows, cols = level.grid
     size = (rows * resolution, cols * resolution)
     if level.content == size:
@@ -41,7 +43,7 @@ def cut(
     """All sub-images of an image, in the layout's order.
 
     Args:
-        image: an RGB image of the size that the layout was made for.
+        image: an RGB image of the size that the layout was made for, or a slide's reduced copy.
         layout: from `make_layout`.
         keep_high: ascending raster indices of the high sub-images wanted; None for all.
         resample: Pillow filter.
@@ -53,7 +55,7 @@ def cut(
     Raises:
         ValueError: if the image is not RGB or not of the layout's size.
     """
-    if image.mode != "RGB" or (image.height, image.width) != layout.size:
+    if image.mode != "RGB" or (laid_out(image, layout.size) is None and (image.height, image.width) != layout.size):
         raise ValueError(
             f"expected an RGB image of height {layout.size[0]}, width {layout.size[1]}, got mode {image.mode}, "
             f"height {image.height}, width {image.width}"
@@ -62,14 +64,17 @@ def cut(
 
 
 def canvases(image: Image.Image, layout: SubImageLayout, *, resample: Image.Resampling, fill: Fill) -> Canvases:
-    """The image, or its area alone, at every level's size: one resize per level."""
-    resize = resizing(area_of(image, layout), resample)
-    return {level.name: canvas(resize, level, layout.resolution, fill) for level in layout.levels}
+    """The image, or its area alone, at every level's size; what of it is drawn how, `drawing` says."""
+    draw = drawing(image, layout, resample)
+    return {level.name: canvas(draw, level, layout.resolution, fill) for level in layout.levels}
 
 
-def area_of(image: Image.Image, layout: SubImageLayout) -> Image.Image:
-    """What of an image is cut into sub-images."""
-    return image if layout.area is None else image.crop(layout.area)
+def drawing(image: Image.Image, layout: SubImageLayout, resample: Image.Resampling, resizer: str = "pillow") -> Draw:
+    """What draws an image, or its area alone: one resize per level; of a slide, what is read of its pyramid."""
+    if pyramid := laid_out(image, layout.size):
+        return lambda level: np.asarray(read_level(pyramid, level, layout.resolution, resample, layout.area))
+    resize = resizing(image if layout.area is None else image.crop(layout.area), resample, resizer)
+    return lambda level: resize(level.content)
 
 
 def crops(drawn: Canvases, layout: SubImageLayout, keep_high: Sequence[int] | None = None) -> Iterator[Pixels]:
@@ -105,6 +110,15 @@ def residual(
         difference[: high.content[0], : high.content[1]] = covered
     sums = split(difference, high.grid).sum(axis=2, dtype=np.uint32).sum(axis=(2, 3), dtype=np.int64)
     return (sums.reshape(-1) / (3 * layout.resolution**2)).astype(np.float32)
+
+
+def empty_sub_images(drawn: Canvases, layout: SubImageLayout, threshold: float) -> Bool[np.ndarray, " high"] | None:
+    """Which high sub-images show next to nothing: their grey levels deviate by up to `threshold` (of 255) from their mean."""
+    level = layout.level("high")
+    if not threshold or level is None:
+        return None
+    cells = split(drawn["high"], level.grid).mean(axis=4, dtype=np.float64)
+    return cells.std(axis=(2, 3)).reshape(-1) <= threshold
 
 
 def split(pixels: Pixels, grid: tuple[int, int]) -> UInt8[np.ndarray, "rows cols side side 3"]:

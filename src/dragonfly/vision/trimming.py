@@ -8,6 +8,7 @@ from __future__ import annotations
 from PIL import Image, ImageFilter
 
 from dragonfly.vision.layout import Area, SubImageLayout, make_layout
+from dragonfly.vision.pyramid import whole_size
 from dragonfly.vision.spec import EncoderSpec
 
 SIDE = 320  # longer side of the copy that is looked at
@@ -42,8 +43,18 @@ def printed_area(image: Image.Image) -> Area | None:
 
 
 def image_layout(image: Image.Image, spec: EncoderSpec) -> SubImageLayout:
-    """The layout of an image: of its printed area alone if the encoder trims."""
-    return make_layout((image.height, image.width), spec, printed_area(image) if spec.trim else None)
+    """The layout of an image, or of the slide that it is a reduced copy of: of its printed area alone if the encoder trims."""
+    size = whole_size(image, spec.slides)
+    area = printed_area(image) if spec.trim else None
+    if area is not None and size != (image.height, image.width):
+        across, down = size[1] / image.width, size[0] / image.height
+        area = (
+            int(area[0] * across),
+            int(area[1] * down),
+            min(size[1], round(area[2] * across)),
+            min(size[0], round(area[3] * down)),
+        )
+    return make_layout(size, spec, area)
 
 
 def _median(histogram: list[int]) -> int:

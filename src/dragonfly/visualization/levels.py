@@ -9,6 +9,7 @@ from __future__ import annotations
 from PIL import Image
 
 from dragonfly.vision.layout import LevelLayout, SubImageLayout
+from dragonfly.vision.pyramid import laid_out
 from dragonfly.vision.resizing import resize, resizing
 from dragonfly.vision.tiling import canvas
 from dragonfly.visualization.pen import INK, PADDING, PALETTE, PAPER, Colour, Pen, Point, Type
@@ -34,13 +35,13 @@ def draw_levels(image: Image.Image, layout: SubImageLayout) -> Image.Image:
     """Draw how an image becomes tokens, from its pixels to the language model.
 
     Args:
-        image: the image that the layout was made for; other modes are converted to RGB.
+        image: the image that the layout was made for, or a slide's reduced copy; other modes are converted to RGB.
         layout: from `make_layout`.
 
     Raises:
         ValueError: if the image is not of the layout's size.
     """
-    if (image.height, image.width) != layout.size:
+    if laid_out(image, layout.size) is None and (image.height, image.width) != layout.size:
         raise ValueError(
             f"expected an image of height {layout.size[0]}, width {layout.size[1]}, got {image.height}, {image.width}"
         )
@@ -49,7 +50,7 @@ def draw_levels(image: Image.Image, layout: SubImageLayout) -> Image.Image:
     pen = Pen(Image.new("RGB", (WIDTH, height), PAPER), Type(1200))
     for left, text in HEADINGS.items():
         pen.say([text], (left, 20), pen.type.text)
-    source = _draw_image(pen, image, TOP + ROW * (len(layout.levels) - 1) // 2 + MIDDLE)
+    source = _draw_image(pen, image, layout, TOP + ROW * (len(layout.levels) - 1) // 2 + MIDDLE)
     # One tower, one projector and one language model serve all levels: one box each over all rows.
     pen.box(["shared by", "all levels"], (TOWER, TOP, TOWER + BOX, height - 34))
     pen.box(["one linear", "map"], (PROJECTOR, TOP, PROJECTOR + BOX, height - 34))
@@ -65,18 +66,19 @@ def draw_levels(image: Image.Image, layout: SubImageLayout) -> Image.Image:
     return pen.page
 
 
-def _draw_image(pen: Pen, image: Image.Image, middle: int) -> Point:
+def _draw_image(pen: Pen, image: Image.Image, layout: SubImageLayout, middle: int) -> Point:
     """The source at the left edge; returns where its arrow starts."""
     drawn = _fit(image, (SIDE, pen.page.height - TOP - 60))
     top = middle - drawn.height // 2
     pen.page.paste(drawn, (SOURCE, top))
-    pen.say([f"{image.width} x {image.height} pixels"], (SOURCE, top + drawn.height + 4), pen.type.small)
+    pen.say([f"{layout.size[1]} x {layout.size[0]} pixels"], (SOURCE, top + drawn.height + 4), pen.type.small)
     return SOURCE + drawn.width + 6, middle
 
 
 def _draw_level(pen: Pen, image: Image.Image, layout: SubImageLayout, level: LevelLayout, middle: int) -> None:
     """The level's canvas with its cuts, its caption, and the arrow to the tower."""
-    drawn = _fit(Image.fromarray(canvas(resizing(image, Image.Resampling.BICUBIC), level, layout.resolution, PADDING)), (SIDE, SIDE))
+    small = resizing(image, Image.Resampling.BICUBIC)
+    drawn = _fit(Image.fromarray(canvas(lambda one: small(one.content), level, layout.resolution, PADDING)), (SIDE, SIDE))
     (rows, cols), (width, height) = level.grid, drawn.size
     cuts = Pen(drawn, pen.type)
     for stroke, line in ((5, INK), (2, TINT[level.name])):

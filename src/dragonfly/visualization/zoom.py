@@ -52,7 +52,7 @@ def draw_zoom(
     """Draw the source with what was looked at closely, the answer, and each of these sub-images enlarged.
 
     Args:
-        image: the image that the layout was made for; other modes are converted to RGB.
+        image: the image that the layout was made for, or a slide's reduced copy; other modes are converted to RGB.
         layout: from `make_layout`.
         kept: raster indices of the high sub-images that reach the language model, as many as the layout keeps; None where
             it keeps all.
@@ -68,7 +68,7 @@ def draw_zoom(
     if not MIN_WIDTH <= width <= MAX_WIDTH:
         raise ValueError(f"width must be {MIN_WIDTH} to {MAX_WIDTH} pixels, got {width}")
     chosen, values = _check_kept(layout, kept), _check_scores(layout, scores)
-    image = image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
     crops = [Image.fromarray(pixels) for pixels in cut(image, layout, chosen, fill=PADDING)]
     close, coarse = _shown(layout, chosen, crops)
     measures = Measures(width)
