@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from dragonfly.imaging.convert import to_rgb
 from dragonfly.imaging.decode import decode, readable
+from dragonfly.imaging.dicom_file import is_dicom
 from dragonfly.imaging.orient import orientation_of, turned
 from dragonfly.imaging.pdf import PDF, draw_page
-from dragonfly.imaging.policy import ImageError, ImagePolicy
+from dragonfly.imaging.policy import INTENDED_USE, ImageError, ImagePolicy
 from dragonfly.imaging.view import View
 
 
@@ -18,13 +19,15 @@ from dragonfly.imaging.view import View
 class Pixels:
     """`image` RGB, upright, without metadata. `mode` PIL's mode before conversion. `notes` what was done.
 
-    `spacing` (height, width) of a pixel in millimetres, where the file says it.
+    `spacing` (height, width) of a pixel in millimetres, where the file says it. `label` which of several it
+    is ("frame 3 of 8"), '' for one by itself.
     """
 
     image: Image.Image
     mode: str
     notes: list[str]
     spacing: tuple[float, float] | None = None
+    label: str = ""
 
 
 def from_bytes(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pixels:
@@ -34,6 +37,11 @@ def from_bytes(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pi
         view.check("a PDF", ("page",))
         image, notes = draw_page(data, int(view.page) if view.page else None, policy)
         return from_image(image, 1, policy, notes)
+    if is_dicom(data):
+        from dragonfly.imaging.dicom import read_dicom
+
+        image, notes, spacing, label = read_dicom(data, view, policy)
+        return replace(from_image(image, 1, policy, [*notes, INTENDED_USE]), spacing=spacing, label=label)
     if view.page:
         raise ImageError(f"is no PDF, and only a PDF has pages; leave #{view.page} out")
     view.check("an ordinary image", ())

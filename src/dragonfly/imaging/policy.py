@@ -63,6 +63,9 @@ def check_pixels(size: tuple[int, int], policy: ImagePolicy) -> None:
         )
 
 
+INTENDED_USE = "research use, not a medical device"
+"""The note of every scan and slide: it goes wherever an answer about one is shown."""
+
 DEFAULT_POLICY = ImagePolicy()
 
 RELEASED_POLICY = ImagePolicy(orient=False, alpha="drop", sixteen_bit="saturate")
