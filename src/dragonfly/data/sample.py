@@ -86,6 +86,15 @@ class Sample:
                 yield index, turns[2 * index], turns[2 * index + 1], boxes
 
 
+def question_content(labels: Sequence[str], question: str) -> tuple[Part, ...]:
+    """What a user says who shows images and asks: each image, of several after its label where it has one, then the question."""
+    parts: list[Part] = []
+    for label in labels:
+        parts += [Part("text", f"{label}: ")] if label and len(labels) > 1 else []
+        parts.append(Part("image"))
+    return (*parts, Part("text", question))
+
+
 def validate(sample: Sample) -> None:
     """Raise `BadSample` unless the sample can be trained on: [system], then user and assistant in turn, an answer last.
 
@@ -123,12 +132,9 @@ def _check_roles(roles: Sequence[str]) -> None:
 
 def to_messages(sample: Sample) -> list[dict[str, Any]]:
     """The conversation as `processor.apply_chat_template` takes it; image blocks are bare, to be filled in order."""
-    return [
-        {
-            "role": message.role,
-            "content": [
-                {"type": "image"} if part.type == "image" else {"type": "text", "text": part.text} for part in message.content
-            ],
-        }
-        for message in sample.messages
-    ]
+    return [{"role": message.role, "content": [part_of(part) for part in message.content]} for message in sample.messages]
+
+
+def part_of(part: Part) -> dict[str, Any]:
+    """A part as a chat template takes it."""
+    return {"type": "image"} if part.type == "image" else {"type": "text", "text": part.text}

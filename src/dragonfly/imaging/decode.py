@@ -51,7 +51,7 @@ if "avif" in features.modules and features.check("avif"):
     _OPENERS["AVIF"] = AvifImagePlugin.AvifImageFile
 
 FORMATS = tuple(_OPENERS)
-"""Names of the accepted formats; PDF is read apart (`pdf.py`)."""
+"""Names of the accepted formats; PDF and DICOM are read apart (`pdf.py`, `dicom.py`)."""
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -66,7 +66,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
     *((0, b"P%d" % digit + space, "PPM") for digit in range(1, 7) for space in (b"\n", b" ", b"\r", b"\t")),
     (0, b"%!PS", "PostScript"),
     (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
-    (128, b"DICM", "DICOM"),
     (4, b"jP  ", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"8BPS", "Photoshop"),
@@ -85,7 +84,7 @@ def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
     if not data:
         raise ImageError("is empty (0 bytes); copy or export it again")
     kind = _kind(data)
-    accepted = f"accepted: {', '.join(FORMATS)}, PDF"
+    accepted = f"accepted: {', '.join(FORMATS)}, PDF, DICOM"
     if kind is None:
         raise ImageError(f"is not an image (it begins with {data[:8]!r}; {accepted})")
     if kind not in _OPENERS:
@@ -143,7 +142,7 @@ def _frame_notes(image: Any, data: bytes, kind: str) -> list[str]:
 def readable(what: str) -> Generator[None]:
     """Whatever Pillow raises on bad data comes out as a one-line ImageError, "is `what` ..."; no warnings."""
     try:
-        with _quiet():
+        with quiet():
             yield
     except ImageError:
         raise
@@ -156,14 +155,20 @@ def readable(what: str) -> Generator[None]:
         raise ImageError(f"is {what} ({reason:.200}); copy or export it again") from None
 
 
-_MUTED = ("ignore", re.compile("(?s).*"), Warning, re.compile(r"PIL\."), 0)
+_MUTED = (
+    "ignore",
+    re.compile("(?s).*"),
+    Warning,
+    re.compile(r"(PIL|pydicom|openjpeg|libjpeg|rle|pylibjpeg|jpeg_ls|highdicom)\b"),
+    0,
+)
 _quiet_lock = threading.Lock()
 _quiet_depth = 0
 
 
 @contextmanager
-def _quiet() -> Generator[None]:
-    """Mute Pillow's own warnings meanwhile, and nobody else's.
+def quiet() -> Generator[None]:
+    """Mute the warnings of Pillow and of what reads DICOM meanwhile, and nobody else's.
 
     Not `warnings.catch_warnings`: that swaps the process's whole filter list, so two threads that decode at once can
     leave each other's list behind. Here the first adds one entry and the last removes it.

@@ -27,6 +27,7 @@ from dragonfly.imaging.fetch import display_url, fetch, one_line
 from dragonfly.imaging.orient import orientation
 from dragonfly.imaging.pixels import Pixels, from_bytes, from_file, from_image
 from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy, check_bytes, check_pixels
+from dragonfly.imaging.series import is_series, read_series
 from dragonfly.imaging.slide import Slide, content_hash, may_be_slide
 from dragonfly.imaging.view import View, split_view
 
@@ -44,7 +45,8 @@ class LoadedImage:
     `image` RGB, loaded, without metadata (so nobody turns it twice). `source` a name to show. `mode` PIL's mode before
     conversion. `sha256` of the encoded bytes and of the view, None for an image from memory. `notes` what was done to it.
     `policy` it was loaded under; `origin` what it was loaded from. `view` what of the file it shows, as written after `#`.
-    `spacing` (height, width) of a pixel in millimetres, None where the file does not say.
+    `spacing` (height, width) of a pixel in millimetres, None where the file does not say. `label` which of several it is, as
+    "slice 12 of 120": it stands before the image where a question is about several.
     Of a `slide` larger than the limit, `image` is a reduced copy that carries it (`image.pyramid`).
     """
 
@@ -57,6 +59,7 @@ class LoadedImage:
     origin: Any = None
     view: str = ""
     spacing: tuple[float, float] | None = None
+    label: str = ""
 
     @property
     def slide(self) -> Slide | None:
@@ -86,7 +89,7 @@ def load_image(
     """Load a path, a `data:` or (where the policy allows) http(s) URL, encoded bytes, a PIL image or an array.
 
     `scan.pdf#2` is the second page of a PDF, where no file has that whole name; `scan.pdf` the first (`view.py`). `view` says
-    the same of bytes, and more of a path.
+    the same of bytes, and more of a path. A folder of DICOM is its middle slice (`series.py`).
     Arrays: uint8 (height, width), (height, width, 1 | 3 | 4) or uint16 (height, width). Of several frames the first;
     of a PIL image the frame it stands at. Raises ValueError, one line that begins with the image's name:
     `name`, or what the source says.
@@ -112,7 +115,8 @@ def load_image(
     setattr(pixels.image, _LOADED, policy)
     if pixels.slide is not None:
         setattr(pixels.image, PYRAMID, replace(pixels.slide, name=name))
-    return LoadedImage(pixels.image, name, pixels.mode, digest, tuple(pixels.notes), policy, origin, shown.text, pixels.spacing)
+    said = (tuple(pixels.notes), policy, origin, shown.text, pixels.spacing, pixels.label)
+    return LoadedImage(pixels.image, name, pixels.mode, digest, *said)
 
 
 def _name(source: Any) -> str:
@@ -139,6 +143,8 @@ def _pixels(source: Any, policy: ImagePolicy, view: View) -> tuple[Pixels, str |
     if isinstance(source, str | Path) and not _URL.match(str(source)) and may_be_slide(source):
         return _of_file(Path(source), policy, view)
     if isinstance(source, str | Path):
+        if not (isinstance(source, str) and _URL.match(source)) and is_series(source):
+            return read_series(source, view, policy, lambda file, rest: _pixels(file, policy, rest))
         data = _bytes_from(source, policy)
     elif isinstance(source, bytes):
         data = source

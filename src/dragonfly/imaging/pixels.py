@@ -10,10 +10,11 @@ from PIL import Image
 from dragonfly.imaging import nifti
 from dragonfly.imaging.convert import DEEP, to_rgb
 from dragonfly.imaging.decode import decode, readable
+from dragonfly.imaging.dicom_file import is_dicom
 from dragonfly.imaging.grey import Window, parse_window
 from dragonfly.imaging.orient import orientation_of, turned
 from dragonfly.imaging.pdf import PDF, draw_page
-from dragonfly.imaging.policy import ImageError, ImagePolicy, check_bytes
+from dragonfly.imaging.policy import INTENDED_USE, ImageError, ImagePolicy, check_bytes
 from dragonfly.imaging.slide import Slide, read_slide
 from dragonfly.imaging.view import View
 
@@ -22,13 +23,15 @@ from dragonfly.imaging.view import View
 class Pixels:
     """`image` RGB, upright, without metadata. `mode` PIL's mode before conversion. `notes` what was done.
 
-    `spacing` (height, width) of a pixel in millimetres, where the file says it. `slide` what `image` is a reduced copy of.
+    `spacing` (height, width) of a pixel in millimetres, where the file says it. `label` which of several it is ("frame 3 of 8"),
+    '' for one by itself. `slide` what `image` is a reduced copy of.
     """
 
     image: Image.Image
     mode: str
     notes: list[str]
     spacing: tuple[float, float] | None = None
+    label: str = ""
     slide: Slide | None = None
 
 
@@ -42,7 +45,12 @@ def from_bytes(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pi
     if nifti.is_nifti(data):
         view.check("a NIfTI volume", nifti.READABLE)
         image, notes, spacing = nifti.draw_slice(data, view, policy)
-        return replace(from_image(image, 1, policy, notes), spacing=spacing)
+        return replace(from_image(image, 1, policy, [*notes, INTENDED_USE]), spacing=spacing)
+    if is_dicom(data):
+        from dragonfly.imaging.dicom import read_dicom
+
+        image, notes, spacing, label = read_dicom(data, view, policy)
+        return replace(from_image(image, 1, policy, [*notes, INTENDED_USE]), spacing=spacing, label=label)
     if view.page:
         raise ImageError(f"is no PDF, and only a PDF has pages; leave #{view.page} out")
     view.check("an ordinary image", ("window",))
@@ -56,7 +64,7 @@ def from_bytes(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pi
 def from_file(path: str | Path, policy: ImagePolicy, view: View, *, whole: bool = False) -> Pixels:
     """One view of a file that may be a slide; `whole` as one image, however large. Raises ImageError."""
     if found := read_slide(path, view, policy, whole=whole):
-        return Pixels(found.image, "RGB", found.notes, found.spacing, found.slide)
+        return Pixels(found.image, "RGB", [*found.notes, INTENDED_USE], found.spacing, slide=found.slide)
     check_bytes(Path(path).stat().st_size, policy)
     return from_bytes(Path(path).read_bytes(), policy, view)
 

@@ -69,6 +69,9 @@ def check_bytes(count: int, policy: ImagePolicy) -> None:
         raise ImageError(f"has {count:,} bytes, over the limit of {policy.max_bytes:,}; make it smaller")
 
 
+INTENDED_USE = "research use, not a medical device"
+"""The note of every scan and slide: it goes wherever an answer about one is shown."""
+
 DEFAULT_POLICY = ImagePolicy()
 
 RELEASED_POLICY = ImagePolicy(orient=False, alpha="drop", sixteen_bit="saturate")

@@ -32,6 +32,7 @@ class View:
         frame: of a file of several frames: a number, a range `3-8`, or `all`.
         slice: of a volume or series: the same.
         frames, slices: how many, evenly spread over all there are.
+        series: of a folder of DICOM files that holds several: its number.
         plane: of a volume: axial, coronal or sagittal.
         window: grey levels: a preset's name, `centre,width`, the number of a stored window, or three joined by `+` for RGB.
         region: of a slide, `left,top,width,height` in pixels of its finest level.
@@ -44,6 +45,7 @@ class View:
     frames: str = ""
     slice: str = ""
     slices: str = ""
+    series: str = ""
     plane: str = ""
     window: str = ""
     region: str = ""
@@ -127,6 +129,7 @@ def _check_form(name: str, value: str) -> None:
         "page": (_COUNT, "a number from 1"),
         "frames": (_COUNT, "a number from 1"),
         "slices": (_COUNT, "a number from 1"),
+        "series": (_COUNT, "a number from 1"),
         "frame": (re.compile(f"{_COUNT.pattern}|{_RANGE.pattern}"), "a number from 1, a range as 3-8, or all"),
         "slice": (re.compile(f"{_COUNT.pattern}|{_RANGE.pattern}"), "a number from 1, a range as 3-8, or all"),
         "plane": (re.compile("axial|coronal|sagittal"), "axial, coronal or sagittal"),

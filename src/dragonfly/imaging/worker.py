@@ -84,9 +84,8 @@ def _received(stream: IO[bytes], policy: ImagePolicy) -> Pixels | None:
             rows = min(_ROWS, height - top)
             image.paste(Image.frombytes("RGB", (width, rows), stream.read(3 * width * rows)), (0, top))
         notes, spacing = [one_line(str(note)) for note in answer["notes"]], answer["spacing"]
-        return Pixels(
-            image, one_line(str(answer["mode"])), notes, None if spacing is None else (float(spacing[0]), float(spacing[1]))
-        )
+        size = None if spacing is None else (float(spacing[0]), float(spacing[1]))
+        return Pixels(image, one_line(str(answer["mode"])), notes, size, one_line(str(answer["label"])))
     except ImageError:
         raise
     except (ValueError, KeyError, TypeError, IndexError):
@@ -112,7 +111,8 @@ def serve() -> None:
         out.write(json.dumps({"error": "needs more memory than it may use; make it smaller"}).encode() + b"\n")
         return
     width, height = pixels.image.size
-    head = {"width": width, "height": height, "mode": pixels.mode, "notes": pixels.notes, "spacing": pixels.spacing}
+    said = {"notes": pixels.notes, "spacing": pixels.spacing, "label": pixels.label}
+    head = {"width": width, "height": height, "mode": pixels.mode, **said}
     out.write(json.dumps(head).encode() + b"\n")
     for top in range(0, height, _ROWS):
         out.write(pixels.image.crop((0, top, width, min(top + _ROWS, height))).tobytes())

@@ -36,6 +36,7 @@ class Answer:
             In a batch they are the batch's, shared by its rows.
         notes: what was done to an image that a user should know ("animated GIF: first of 12 frames").
         finish: `stop` (the model or a stop string ended it) or `length` (max_new_tokens was reached).
+        spacings: (height, width) of a pixel in millimetres, one per image, None where its file does not say.
         logprobs: of each generated id, its natural log-probability; not in `to_dict`, whose `confidence` sums them up.
     """
 
@@ -49,9 +50,13 @@ class Answer:
     notes: tuple[str, ...] = ()
     finish: str = "stop"
     logprobs: tuple[float, ...] = ()
+    spacings: tuple[tuple[float, float] | None, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The form that JSON holds; `selections` is one flat list whose entries also name their `image`."""
+        """The form that JSON holds; `selections` is one flat list whose entries also name their `image`.
+
+        `box` is in source pixels; `box_mm` the same in millimetres, where the file says how large a pixel is.
+        """
         return {
             "text": self.text,
             "token_ids": list(self.token_ids),
@@ -63,6 +68,7 @@ class Answer:
                     "image": image,
                     "index": item.index,
                     "box": list(item.box),
+                    **self._millimetres(image, item.box),
                     "score": item.score,
                     "kept": item.kept,
                     "region": item.region,
@@ -74,6 +80,15 @@ class Answer:
             "notes": list(self.notes),
             "finish": self.finish,
         }
+
+    def _millimetres(self, image: int, box: Box) -> dict[str, list[float]]:
+        spacing = self.spacings[image] if image < len(self.spacings) else None
+        return {} if spacing is None else {"box_mm": _scaled(box, spacing)}
+
+
+def _scaled(box: Box, spacing: tuple[float, float]) -> list[float]:
+    height, width = spacing
+    return [edge * (width, height)[place % 2] for place, edge in enumerate(box)]
 
 
 def describe_layout(layout: SubImageLayout) -> dict[str, Any]:

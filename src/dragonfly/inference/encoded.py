@@ -28,6 +28,7 @@ class EncodedImage:
         selection: every high sub-image, kept or not; empty as long as `tokens` is None.
         views, counts: the tower's output of every sub-image, (1, sub_images, tokens, vision hidden), where the question chooses.
         notes: what was done to the image that a user should know, its name before each.
+        label, spacing: of the image, as `LoadedImage` has them.
     """
 
     key: str
@@ -37,6 +38,8 @@ class EncodedImage:
     views: Views | None = None
     counts: LevelCounts | None = None
     notes: tuple[str, ...] = ()
+    label: str = ""
+    spacing: tuple[float, float] | None = None
 
     @property
     def nbytes(self) -> int:

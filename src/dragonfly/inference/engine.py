@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers.generation.streamers import BaseStreamer
 
 from dragonfly.data.encoding import control_token_in
-from dragonfly.imaging import ImagePolicy, LoadedImage, load_image
+from dragonfly.data.sample import part_of, question_content
+from dragonfly.imaging import ImagePolicy, LoadedImage, each_image, load_image
 from dragonfly.inference.answer import Answer, describe_selection
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
 from dragonfly.inference.options import Draw, Hooks, Options, StopAt
@@ -107,14 +109,14 @@ class Engine:
         while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, batch_size)]:
             clock = Clock()
             images = self._encode_rows([_as_list(row.images) for row in block], clock)
-            messages = [conversation_of(row, len(_as_list(row.images))) for row in block]
+            messages = [conversation_of(row, own) for row, own in zip(block, images, strict=True)]
             yield from self.answer_conversations(messages, images, chosen, clock)
 
     def stream(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Stream:
         """Answer piece by piece: iterate over the text, then read `.answer`. The pieces joined are `ask`'s text."""
         chosen, clock, row = Options.of(**options), Clock(), Row(images, question, system)
         loaded_images = self._encode_rows([_as_list(images)], clock)
-        messages = [conversation_of(row, len(loaded_images[0]))]
+        messages = [conversation_of(row, loaded_images[0])]
 
         def generate(streamer: BaseStreamer) -> Answer:
             return self.answer_conversations(messages, loaded_images, chosen, clock, Hooks(streamer))[0]
@@ -142,7 +144,7 @@ class Engine:
         new = {key: image for key, image in zip(keys, given, strict=True) if key not in found and isinstance(image, LoadedImage)}
         found |= self._encode(new, clock)
         return [
-            self._own(image) if isinstance(image, EncodedImage) else replace(found[key], notes=_named_notes(image))
+            self._own(image) if isinstance(image, EncodedImage) else _described(found[key], image)
             for key, image in zip(keys, given, strict=True)
         ]
 
@@ -322,6 +324,7 @@ class Engine:
             selections=tuple(image.selection for image in images),
             timings=timings,
             notes=tuple(note for image in images for note in image.notes),
+            spacings=tuple(image.spacing for image in images),
             finish="stop" if stopped or (ids and ids[-1] in self.end_ids) else "length",
             logprobs=tuple(logprobs),
         )
@@ -363,7 +366,7 @@ class Chat:
         """The next turn. If it fails, the conversation is as before."""
         clock = Clock()
         new = self._waiting + self._encode(_as_list(images), clock)
-        messages = [*self.messages, _turn(question, len(new))]
+        messages = [*self.messages, _turn(question, new)]
         loaded_images = self.images + new
         answer = self.engine.answer_conversations([messages], [loaded_images], Options.of(**options), clock)[0]
         self.messages = [*messages, {"role": "assistant", "content": answer.text}]
@@ -383,18 +386,24 @@ def _text_of(message: dict[str, Any]) -> str:
 def _as_list(images: Images) -> list[Any]:
     if images is None:
         return []
-    return list(images) if isinstance(images, list | tuple) else [images]
+    given = list(images) if isinstance(images, list | tuple) else [images]
+    return [
+        one for image in given for one in ([name for name, _ in each_image(image)] if isinstance(image, str | Path) else [image])
+    ]
 
 
-def _turn(question: str, images: int) -> dict[str, Any]:
-    parts: list[dict[str, Any]] = [{"type": "image"} for _ in range(images)]
-    return {"role": "user", "content": [*parts, {"type": "text", "text": question}]}
+def _turn(question: str, images: Sequence[EncodedImage]) -> dict[str, Any]:
+    parts = question_content([image.label for image in images], question)
+    return {"role": "user", "content": [part_of(part) for part in parts]}
 
 
-def conversation_of(row: Row, images: int) -> list[dict[str, Any]]:
+def conversation_of(row: Row, images: Sequence[EncodedImage]) -> list[dict[str, Any]]:
+    """The messages of a row whose images are encoded."""
     system = [{"role": "system", "content": row.system}] if row.system else []
     return [*system, _turn(row.question, images)]
 
 
-def _named_notes(image: Any) -> tuple[str, ...]:
-    return tuple(f"{image.source}: {note}" for note in image.notes)
+def _described(encoded: EncodedImage, image: Any) -> EncodedImage:
+    """With what is said of this very image: another file may have given the same pixels."""
+    notes = tuple(f"{image.source}: {note}" for note in image.notes)
+    return replace(encoded, notes=notes, label=image.label, spacing=image.spacing)

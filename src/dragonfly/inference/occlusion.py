@@ -110,7 +110,7 @@ def answer_logprobs(
     """
     if not token_ids:
         raise ValueError("the answer has no tokens, so there is no probability to explain")
-    prompt = engine.prompt([conversation_of(Row(None, question, system), len(images))], [list(images)])
+    prompt = engine.prompt([conversation_of(Row(None, question, system), images)], [list(images)])
     spans = _spans(engine, prompt["input_ids"][0].tolist(), images)
     answer = torch.tensor([list(token_ids)], device=engine.device)
     ids = torch.cat([prompt["input_ids"], answer], dim=1)
