@@ -28,11 +28,9 @@ LONGEST = 16
 HEAD = 32  # the smallest head that vLLM's attention on a CPU knows
 NANO = {
     "similarity": ("model.selection.policy=similarity",),
-    "detail": ("model.selection.policy=detail",),
     "centred": ("model.selection.policy=centred",),
     "residual": ("model.selection.policy=residual",),
     "uniform": ("model.selection.policy=uniform",),
-    "random": ("model.selection.policy=random",),
     "pooled remainder": ("model.selection.policy=similarity", "model.selection.pooled_remainder=1"),
     "sub-images differ in number": ("model.selection.policy=uniform", "model.max_enlargement=1.0"),
     "learned position": ("model.selection.policy=similarity", "model.position=learned"),
@@ -153,11 +151,21 @@ def ask_engine(model: Path) -> list[dict[str, Any]]:
     return found
 
 
-def ask_vllm(job: dict[str, Any]) -> dict[str, Any]:
-    """In the other Python: what vLLM says, or the reason for which it refuses the model."""
-    os.environ.update(
-        VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", HF_HUB_OFFLINE="1", VLLM_LOGGING_LEVEL="WARNING"
-    )
+def ask_vllm(jobs: list[dict[str, Any]]) -> None:
+    """In the other Python: every job in a process of its own, forked after the imports, which take longer than the answers."""
+    os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", HF_HUB_OFFLINE="1")
+    import multiprocessing
+
+    import vllm.model_executor.models.transformers  # noqa: F401
+
+    for job in jobs:
+        child = multiprocessing.get_context("fork").Process(target=_answer, args=(job,))
+        child.start()
+        child.join()
+
+
+def _answer(job: dict[str, Any]) -> None:
+    """Write what vLLM says, or the reason for which it refuses the model."""
     from PIL import Image
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
@@ -168,7 +176,9 @@ def ask_vllm(job: dict[str, Any]) -> dict[str, Any]:
             job["model"], dtype="float32", enforce_eager=True, max_num_seqs=4, limit_mm_per_prompt={"image": 3}, seed=0, **options
         )
     except ValueError as error:
-        return {"refused": next((line.strip() for line in str(error).splitlines() if "policy" in line), str(error))}
+        reason = next((line.strip() for line in str(error).splitlines() if "policy" in line), str(error))
+        Path(job["target"]).write_text(json.dumps({"refused": reason}))
+        return
     lora = LoRARequest("adapter", 1, job["adapter"]) if job["adapter"] else None
     answers = []
     for number, question in QUESTIONS.items():
@@ -176,18 +186,20 @@ def ask_vllm(job: dict[str, Any]) -> dict[str, Any]:
         turn: Any = [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
         (said,) = served.chat(turn, SamplingParams(temperature=0, max_tokens=LONGEST), lora_request=lora, use_tqdm=False)
         answers.append({"prompt": said.prompt_token_ids, "ids": list(said.outputs[0].token_ids), "text": said.outputs[0].text})
-    return {"answers": answers}
+    Path(job["target"]).write_text(json.dumps({"answers": answers}))
 
 
-def in_vllm(python: Path, model: Path, adapter: Path | None = None) -> dict[str, Any]:
-    job = {"model": str(model), "adapter": adapter and str(adapter)}
+def in_vllm(python: Path, models: list[tuple[Path, Path | None]]) -> list[dict[str, Any]]:
+    """What vLLM says to all questions, of each model and adapter."""
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "answers.json"
-        command = [str(python), __file__, "--job", json.dumps(job), "--output", str(target)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-        if not target.exists():
-            raise SystemExit(f"{model}: vLLM ended with {run.returncode}\n{run.stdout[-2000:]}\n{run.stderr[-6000:]}")
-        return json.loads(target.read_text())
+        jobs = [
+            {"model": str(model), "adapter": lora and str(lora), "target": f"{folder}/{number}.json"}
+            for number, (model, lora) in enumerate(models)
+        ]
+        run = subprocess.run([str(python), __file__, "--jobs", json.dumps(jobs)], capture_output=True, text=True, check=False)
+        if missing := [job["model"] for job in jobs if not Path(job["target"]).exists()]:
+            raise SystemExit(f"no answer of {missing}\n{run.stdout[-4000:]}\n{run.stderr[-8000:]}")
+        return [json.loads(Path(job["target"]).read_text()) for job in jobs]
 
 
 def compare(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -214,34 +226,36 @@ def compare(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[di
     return lines
 
 
-def measure(python: Path, folder: Path, only: str) -> list[dict[str, Any]]:
+def models(folder: Path) -> list[tuple[str, Path, Path, Path | None]]:
+    """Name, what vLLM serves, what `Engine` loads, adapter."""
     shaped = nano_shaped(folder / "nano")
     rows: list[tuple[str, Path, Path, Path | None]] = [
         (name, path, path, None) for name, path in [*shaped.items(), *random_weights(folder).items()]
     ]
     rows += [(name, served, original, None) for name, (served, original) in golden(folder / "released").items()]
     base = shaped["nano, similarity"]
-    if only in "nano, LoRA adapter":
-        trained = adapter(folder / "adapter", base)
-        rows.append(("nano, LoRA adapter", base, trained, trained))
+    trained = adapter(folder / "adapter", base)
+    return [*rows, ("nano, LoRA adapter", base, trained, trained)]
+
+
+def measure(python: Path, folder: Path, only: str) -> tuple[list[dict[str, Any]], str]:
+    """One entry per model, and what vLLM says of the bundled one, which reads the question."""
+    from dragonfly.inference.loading import bundled_model
+
+    rows = [row for row in models(folder) if only in row[0]]
+    *told, refused = in_vllm(python, [*((served, lora) for _, served, _, lora in rows), (bundled_model(), None)])
     found = []
-    for name, served, original, lora in rows:
-        if only not in name:
-            continue
-        said = in_vllm(python, served, lora)
+    for (name, served, original, lora), said in zip(rows, told, strict=True):
         if "refused" in said:
             raise SystemExit(f"{name}: vLLM refuses: {said['refused']}")
         expected = ask_engine(original)
         entry: dict[str, Any] = {"model": name, "cases": compare(expected, said["answers"])}
-        if served != original and lora is None:
-            entry["widened_answers_as_the_original"] = [one["ids"] for one in ask_engine(served)] == [
-                one["ids"] for one in expected
-            ]
-        if lora is not None:
-            entry["differs_from_its_base"] = [one["ids"] for one in ask_engine(base)] != [one["ids"] for one in expected]
+        for key, other in (("widened_answers_as_the_original", lora is None), ("answers_as_its_base", lora is not None)):
+            if served != original and other:
+                entry[key] = [one["ids"] for one in ask_engine(served)] == [one["ids"] for one in expected]
         found.append(entry)
         print(json.dumps(entry), flush=True)
-    return found
+    return found, refused["refused"]
 
 
 def main() -> None:
@@ -249,23 +263,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "vllm_parity.json")
     parser.add_argument("--vllm-python", type=Path, help="the Python of the environment that has vLLM")
     parser.add_argument("--only", default="", help="models whose name contains this")
-    parser.add_argument("--job", help=argparse.SUPPRESS)
+    parser.add_argument("--jobs", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.job:
-        arguments.output.write_text(json.dumps(ask_vllm(json.loads(arguments.job))))
+    if arguments.jobs:
+        ask_vllm(json.loads(arguments.jobs))
         return
     if arguments.vllm_python is None:
         parser.error("--vllm-python names the Python of an environment with vLLM; `make vllm` makes one")
     from dragonfly.files import result_header, write_json
-    from dragonfly.inference.loading import bundled_model
 
     script = "import json, torch, transformers, vllm; from importlib.metadata import version; print(json.dumps({" + (
         "'vllm': vllm.__version__, 'torch': torch.__version__, 'transformers': transformers.__version__}))"
     )
     versions = subprocess.run([arguments.vllm_python, "-c", script], capture_output=True, text=True, check=True).stdout
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(arguments.vllm_python, Path(folder), arguments.only)
-        refused = in_vllm(arguments.vllm_python, bundled_model())["refused"]
+        found, refused = measure(arguments.vllm_python, Path(folder), arguments.only)
     cases = [case for entry in found for case in entry["cases"]]
     report = {
         **result_header(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ class StandIn:
     """Answers as vLLM does: ids and log-probabilities of each token, and the prompt's ids first."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.asked, self.fault = engine, [], None
+        self.engine = engine
+        self.asked: list[Any] = []
+        self.fault: tuple[int, str] | None = None
         self.app = FastAPI()
         self.app.add_api_route("/health", lambda: {})
         self.app.add_api_route("/v1/models", lambda: {"data": [{"id": "served"}]})
@@ -38,7 +41,7 @@ class StandIn:
             return JSONResponse({"error": {"message": self.fault[1]}}, self.fault[0])
         return StreamingResponse(self.events(body), media_type="text/event-stream")
 
-    async def events(self, body: dict[str, Any]) -> Any:
+    async def events(self, body: dict[str, Any]) -> AsyncIterator[str]:
         turns, images = [], []
         for turn in body["messages"]:
             content = turn["content"]
