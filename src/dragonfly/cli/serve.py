@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,8 @@ Examples:
   dragonfly serve --model ./my-model --port 9000
 
   dragonfly serve --host 0.0.0.0 --api-keys keys.txt
+
+  dragonfly serve --model ./my-model --engine vllm
 
 Only this machine can reach it unless you give --host. Keys: a file with one on each line, or DRAGONFLY_API_KEYS, with
 commas between them.
@@ -50,11 +53,21 @@ def serve(
     quantize: common.Quantize = None,
     device_map: common.DeviceMap = None,
     set: common.Overrides = None,
+    engine: Annotated[
+        str, typer.Option(metavar="dragonfly|vllm", help="What generates: this process, or vLLM behind it.")
+    ] = "dragonfly",
+    vllm_url: Annotated[
+        str | None, typer.Option(help="A vLLM that serves the model already; its key: VLLM_API_KEY. Without, one is started.")
+    ] = None,
+    vllm_arg: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ARG", help="For the vLLM that is started: --vllm-arg=--max-model-len=8192. Repeatable."),
+    ] = None,
 ) -> int:
     try:
         import fastapi  # noqa: F401 - is it there, before a model is loaded?
         import prometheus_client  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
         raise ValueError(f"serving needs {error.name}, which is not installed; {install_advice('serve')}") from None
     from dragonfly.serving.settings import Settings
@@ -72,26 +85,74 @@ def serve(
         hosts=(*_LOCAL, *names) if host in _LOCAL or names else None,
         keys=_keys(api_keys),
     )
-    from dragonfly.inference import load
-    from dragonfly.serving.app import create_app
-
     common.log_to_terminal()
-    engine = load(**common.loading(model, device, dtype, quantize, device_map, set))
-    if host not in _LOCAL and not settings.keys:
-        common.say("note: whoever reaches this address can ask; give --api-keys to let in those alone who have one")
-    common.say_what_answers(model, 1)
-    config = uvicorn.Config(
-        create_app(engine, settings),
+    with ExitStack() as open_until_the_end:
+        if engine == "vllm":
+            of_this_process = {"--device": device != "auto", "--quantize": quantize, "--device-map": device_map, "--set": set}
+            app = _vllm_app(open_until_the_end, settings, model, dtype, of_this_process, vllm_url, vllm_arg or [])
+        else:
+            from dragonfly.inference import load
+            from dragonfly.serving.app import create_app
+
+            if engine != "dragonfly" or vllm_url or vllm_arg:
+                raise ValueError(f"--engine is dragonfly or vllm, got '{engine}'; --vllm-url and --vllm-arg go with vllm")
+            app = create_app(load(**common.loading(model, device, dtype, quantize, device_map, set)), settings)
+            common.say_what_answers(model, 1)
+        if host not in _LOCAL and not settings.keys:
+            common.say("note: whoever reaches this address can ask; give --api-keys to let in those alone who have one")
+        return _serve(_config(app, host, port, settings))
+
+
+def _vllm_app(
+    stack: ExitStack,
+    settings: Any,
+    model: str | None,
+    dtype: str,
+    of_this_process: dict[str, Any],
+    url: str | None,
+    arguments: list[str],
+) -> Any:
+    """The application in front of a vLLM, which is started here where no address is given."""
+    from dragonfly.serving.app import create_app
+    from dragonfly.serving.vllm.launch import Place, launched
+    from dragonfly.serving.vllm.viewer import Viewer
+    from dragonfly.serving.vllm.worker import VllmWorker
+
+    if given := [name for name, value in of_this_process.items() if value]:
+        raise ValueError(f"{given[0]} is of no use with --engine vllm; tell vLLM itself (--vllm-arg), or save the model so")
+    if url is not None and (arguments or dtype != "auto"):
+        raise ValueError("--vllm-arg and --dtype are for a vLLM that is started here; the one at --vllm-url has its own")
+    viewer = Viewer(model)
+    if viewer.eyes:
+        policy = viewer.processor.image_processor.spec.selection.policy
+        common.say(
+            f"note: policy '{policy}' chooses by the tower's tokens, so the tower is loaded here too, to show what is kept"
+        )
+    if url is None:
+        common.say("starting vLLM, which may take minutes ...")
+        place = stack.enter_context(launched(viewer.path, dtype, settings.max_images, arguments))
+    else:
+        from dragonfly.serving.client import Server
+
+        Server(url)  # refuses what is no address
+        place = Place(url.rstrip("/").removesuffix("/v1"), os.environ.get("VLLM_API_KEY"))
+    return create_app(viewer, settings, lambda metrics: VllmWorker(viewer, place.url, metrics, place.key))
+
+
+def _config(app: Any, host: str, port: int, settings: Any) -> Any:
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
         host=host,
         port=port,
         log_config=None,
         access_log=False,
         server_header=False,
         ws="none",
-        timeout_graceful_shutdown=int(deadline) + 1,
+        timeout_graceful_shutdown=int(settings.deadline) + 1,
         limit_concurrency=4 * settings.requests + 64,
     )
-    return _serve(config)
 
 
 def _serve(config: Any) -> int:

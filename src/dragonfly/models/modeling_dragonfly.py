@@ -46,7 +46,7 @@ from dragonfly.models.query_projection import embed_questions
 from dragonfly.models.tower import build_tower, unused_weights
 from dragonfly.vision.layout import PADDING, level_counts
 
-HEAD = r"^lm_head\."
+HEAD = "lm_head."
 Encoded = tuple[Views, LevelCounts]  # of one image
 
 
@@ -67,14 +67,21 @@ class DragonflyModel(DragonflyPreTrainedModel):
         for name, module in optional_modules(self.spec, width).items():
             setattr(self, name, module)
         self._keep_in_fp32_modules_strict = {"mean_embedding"} if hasattr(self, "mean_embedding") else None
-        # Full checkpoints carry the tower's unused top and a head; what other policies use may lie beside, and may be new.
+        # Full checkpoints carry the tower's unused top; what other policies use may lie beside, and may be new.
         self._keys_to_ignore_on_load_unexpected = [
             *unused_weights(config.vision_config, layers),
             *checkpoints.optional_keys(),
-            HEAD,
         ]
         self._keys_to_ignore_on_load_missing = checkpoints.keys_that_may_be_new()
         self.post_init()
+
+    def _adjust_missing_and_unexpected_keys(self, loading_info: Any) -> None:
+        """As transformers; a full checkpoint also carries a head.
+
+        Not a pattern in the list above: vLLM, which puts a head beside this model, would leave its weights out.
+        """
+        super()._adjust_missing_and_unexpected_keys(loading_info)
+        loading_info.unexpected_keys = {key for key in loading_info.unexpected_keys if not key.startswith(HEAD)}
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.get_input_embeddings()
@@ -282,8 +289,6 @@ class DragonflyForConditionalGeneration(DragonflyPreTrainedModel, GenerationMixi
         self._tied_weights_keys = {"lm_head.weight": f"model.language_model.{name}.weight"}
         self._is_stateful = self.model._is_stateful
         self.post_init()
-        ignored: Any = self._keys_to_ignore_on_load_unexpected  # what the parts ignore, collected by post_init
-        self._keys_to_ignore_on_load_unexpected = {key for key in ignored if key != HEAD}  # a stray head is a fault here
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from io import BytesIO
@@ -30,11 +30,14 @@ from dragonfly.serving.worker import Stopping, Worker
 _KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 
-def create_app(engine: Engine, settings: Settings | None = None) -> Gate:
-    """The server as an ASGI application; its worker starts and stops with the application's lifespan."""
+def create_app(engine: Engine, settings: Settings | None = None, make_worker: Callable[[Metrics], Worker] | None = None) -> Gate:
+    """The server as an ASGI application; its worker starts and stops with the application's lifespan.
+
+    `make_worker` makes what answers in the place of the engine's own thread.
+    """
     settings = settings or Settings()
     metrics = Metrics()
-    worker = Worker(engine, settings.batch, metrics)
+    worker = make_worker(metrics) if make_worker else Worker(engine, settings.batch, metrics)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -124,7 +127,7 @@ def _add_watching(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
     async def ready() -> dict[str, str]:
         """The model is loaded and questions are taken."""
         if not worker.alive:
-            raise stopping()
+            raise worker.unready()
         return {"status": "ready"}
 
     @app.get("/metrics", response_class=Response)

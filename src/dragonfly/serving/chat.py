@@ -63,6 +63,8 @@ class Chat:
         """Check a request, load its images and put its questions into the queue. Raises Refusal."""
         deadline = time.monotonic() + self.settings.deadline
         request.check(self.settings, self.model)
+        if request.dragonfly.why and not self.worker.explains:
+            raise bad("'why' asks the model again without a sub-image, which vLLM cannot; leave it out", "dragonfly")
         options, conversation = request.options(self.settings), request.conversation()
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + self.settings.deadline):

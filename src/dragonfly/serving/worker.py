@@ -23,6 +23,7 @@ from dragonfly.inference import Answer, EncodedImage, Engine, Options
 from dragonfly.inference.engine import Clock
 from dragonfly.inference.options import Hooks
 from dragonfly.inference.stream import Pieces
+from dragonfly.serving.errors import stopping
 from dragonfly.serving.metrics import Metrics
 
 
@@ -59,6 +60,9 @@ class Question:
 
 class Worker:
     """The thread. `start` before use; `stop` lets what is in a batch end and refuses the rest."""
+
+    explains = True  # 'why' asks the model again
+    unready = staticmethod(stopping)
 
     def __init__(self, engine: Engine, batch: int, metrics: Metrics) -> None:
         self.engine, self.batch, self.metrics = engine, batch, metrics
