@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from dragonfly.data import read
 from dragonfly.inference import Engine
@@ -74,6 +74,26 @@ def test_weights_are_float32_masters_unless_something_else_keeps_them(tmp_path: 
     assert build_model(plain, build_processor(plain)).dtype == torch.float32
     adapted = Recipe.model_validate(small.values(tmp_path, precision="bfloat16", lora={}, trainable=[]))
     assert build_model(adapted, build_processor(adapted)).dtype == torch.bfloat16
+
+
+def test_a_part_that_knows_no_sdpa_takes_eager_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = tokenizer(FAMILIES["gemma"])
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 8}
+    ids = {"vocab_size": len(made), "eos_token_id": made.eos_token_id, "bos_token_id": None, "pad_token_id": 0}
+    config = AutoConfig.for_model("gemma2", **sizes, num_key_value_heads=2, **ids)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "gemma")
+    made.save_pretrained(tmp_path / "gemma")
+    base = {**small.parts(tmp_path), "language_model": str(tmp_path / "gemma")}
+    joined = Recipe.model_validate(small.values(tmp_path, init_from=base, model={"preset": "low-only"}, attention="sdpa"))
+    processor = build_processor(joined)
+    for recipe in (joined, joined.model_copy(update={"init_from": InitFrom(checkpoint=str(tmp_path / "start"))})):
+        model = build_model(recipe, processor)
+        text, vision = model.config.text_config, model.config.vision_config
+        assert (text._attn_implementation, vision._attn_implementation) == ("eager", "sdpa")
+        assert "attention=sdpa is not known to gemma2, so eager takes its place there" in caplog.text
+        caplog.clear()
+        model.save_pretrained(tmp_path / "start")
+        processor.save_pretrained(tmp_path / "start")
 
 
 def test_counts_say_what_is_trained() -> None:

@@ -3,8 +3,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from dragonfly.training.callbacks import Progress, Record, draw_curve
+from dragonfly.visualization.pen import ACCENT, PAPER
 from tests.training import small
 
 
@@ -42,6 +44,15 @@ def test_a_run_without_losses_has_no_image(tmp_path: Path) -> None:
     (tmp_path / "loss.jsonl").write_text("")
     draw_curve(tmp_path / "loss.jsonl", tmp_path / "loss.png", "none")
     assert not (tmp_path / "loss.png").exists()
+
+
+def test_the_curve_of_a_run_is_drawn_in_the_style_of_all_plots(tmp_path: Path) -> None:
+    rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}, {"step": 2, "eval_loss": 1.5}]
+    (tmp_path / "loss.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    draw_curve(tmp_path / "loss.jsonl", tmp_path / "loss.png", "a $ of a name")
+    with Image.open(tmp_path / "loss.png") as drawn:
+        colours = {colour for _, colour in drawn.convert("RGB").getcolors(1 << 24) or []}
+    assert {PAPER, ACCENT} <= colours
 
 
 def test_steps_before_a_resume_count_as_done_and_not_as_speed(capsys: pytest.CaptureFixture[str]) -> None:

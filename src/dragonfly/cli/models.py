@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,7 +94,10 @@ def new(
     with no_progress_bars():
         model = joining.new(parts, preset, out, dtype=dtype, seed=seed)
     _print_facts({"model": str(out), **describe_config(model.config)}, json)
-    common.say(f"the projector is new and knows no image yet; train it: dragonfly train STAGE init_from.checkpoint={out}")
+    common.say("the projector is new and knows no image yet; train it:")
+    stage = "v2" if preset.startswith("v2") else "v1"
+    kept = "" if preset == stage else f" model.preset={preset}"  # the recipe names its own
+    common.say(f"  dragonfly train general/stage1-{stage} init_from={shlex.quote(str(out))}{kept}")
     return 0
 
 

@@ -106,7 +106,7 @@ def stop_at_turns(generation_config: Any, processor: DragonflyProcessor) -> None
 
 def planned_config(parts: Parts, preset: str) -> DragonflyConfig:
     """What the joined model's configuration would be, from those of its parts: no weights, no tokenizer, no new tokens yet."""
-    text = _read_config("language model", parts.language_model)
+    text = read_config("language model", parts.language_model)
     return DragonflyConfig(vision_config=read_tower_config(parts), text_config=text.get_text_config(), preset=preset)
 
 
@@ -124,7 +124,7 @@ def _record(parts: Parts, preset: str, seed: int) -> dict[str, Any]:
 
 def read_tower_config(parts: Parts) -> PreTrainedConfig:
     """The tower's configuration; a whole model gives its vision part. ValueError if it is no vision transformer."""
-    config = tower_config(_read_config("tower", parts.tower))
+    config = tower_config(read_config("tower", parts.tower))
     tower_geometry(config)  # refuses what is no vision transformer, in its own words
     return config
 
@@ -197,7 +197,8 @@ def joined_model(
     return model
 
 
-def _read_config(what: str, name: str) -> PreTrainedConfig:
+def read_config(what: str, name: str) -> PreTrainedConfig:
+    """The configuration of a directory or a hub name; ValueError in one line, naming `what` it was to be."""
     place = located(name)
     try:
         return AutoConfig.from_pretrained(place)
@@ -207,7 +208,7 @@ def _read_config(what: str, name: str) -> PreTrainedConfig:
 
 def _language_model(name: str, loading: dict[str, Any]) -> Any:
     """The causal language model as transformers builds it; a vision-language model where that is what the name holds."""
-    config = _read_config("language model", name)
+    config = read_config("language model", name)
     if config.is_encoder_decoder:
         raise ValueError(
             f"language model {name!r} ({config.model_type}) reads its text in an encoder; give a decoder-only language model"

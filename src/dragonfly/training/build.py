@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from transformers import AutoProcessor, PreTrainedConfig
+from transformers import MODEL_MAPPING, AutoProcessor, PreTrainedConfig
 
 from dragonfly.config import Config
 from dragonfly.inference.integrity import check_record
 from dragonfly.inference.loading import bundled_model, find_directory
 from dragonfly.installation import install_advice
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
-from dragonfly.models.joining import Parts, joined_model, joined_processor, located, read_tower_config, stop_at_turns
+from dragonfly.models.joining import Parts, joined_model, joined_processor, located, read_config, read_tower_config, stop_at_turns
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import GEOMETRY, EncoderSpec
 
@@ -69,14 +69,34 @@ def build_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForCo
     return model
 
 
-def loading_options(recipe: Recipe) -> dict[str, Any]:
-    """Arguments of `from_pretrained`: the number format of the weights, and the attention implementation."""
+def weights_dtype(recipe: Recipe) -> torch.dtype:
+    """The number format in which a run holds the weights that it loads."""
     # DeepSpeed keeps float32 masters of its own and LoRA leaves the base as it is; else the weights are the masters.
     lean = recipe.deepspeed is not None or recipe.lora is not None
-    options: dict[str, Any] = {"dtype": DTYPES[recipe.precision] if lean else torch.float32}
-    if recipe.attention is not None:
-        options["attn_implementation"] = recipe.attention
-    return options
+    return DTYPES[recipe.precision] if lean else torch.float32
+
+
+def loading_options(recipe: Recipe, config: PreTrainedConfig) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for what `config` describes: the format of its weights, and its attention."""
+    attention = {"attn_implementation": known_attention(recipe.attention, config)} if recipe.attention is not None else {}
+    return {"dtype": weights_dtype(recipe), **attention}
+
+
+def known_attention(wanted: str | dict[str, str], config: PreTrainedConfig) -> str | dict[str, str]:
+    """The attention that a recipe names, but `eager`, with a warning, for a part that has none by `sdpa` (Gemma 2)."""
+    if wanted != "sdpa":
+        return wanted
+    parts = {key: getattr(config, key) for key in config.sub_configs} or {"": config}
+    lacking = {key: part for key, part in parts.items() if not _has_sdpa(part)}
+    if not lacking:
+        return wanted
+    types = ", ".join(part.model_type for part in lacking.values())
+    logger.warning("attention=sdpa is not known to %s, so eager takes its place there; it holds a matrix of scores", types)
+    return "eager" if "" in lacking else {key: "eager" if key in lacking else wanted for key in parts}
+
+
+def _has_sdpa(config: PreTrainedConfig) -> bool:
+    return type(config) not in MODEL_MAPPING or bool(MODEL_MAPPING[type(config)]._supports_sdpa)
 
 
 def encoder_of(recipe: Recipe, tower: PreTrainedConfig) -> dict[str, Any]:
@@ -96,8 +116,8 @@ def _loaded_processor(recipe: Recipe, checkpoint: str) -> DragonflyProcessor:
 
 
 def _loaded_model(recipe: Recipe, checkpoint: str, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
-    options = loading_options(recipe)
     config = DragonflyConfig.from_pretrained(_directory(checkpoint))
+    options = loading_options(recipe, config)
     config.encoder = processor.image_processor.encoder
     config.preset = recipe.model.preset or config.preset
     if recipe.lora is not None and recipe.lora.quantize:
@@ -163,9 +183,9 @@ def four_bits(precision: str) -> Any:
 
 
 def _joined_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
-    return joined_model(
-        _parts(recipe.init_from), processor, preset=recipe.model.preset, seed=recipe.seed, **loading_options(recipe)
-    )
+    parts = _parts(recipe.init_from)
+    options = loading_options(recipe, read_config("language model", parts.language_model))
+    return joined_model(parts, processor, preset=recipe.model.preset, seed=recipe.seed, **options)
 
 
 def _parts(source: InitFrom) -> Parts:

@@ -21,6 +21,7 @@ from transformers import TrainerCallback
 
 from dragonfly.files import atomic_write, write_json, write_text
 from dragonfly.models.mean_embedding import MeanEmbedding
+from dragonfly.visualization.plot_style import plot_style
 
 from .recipe import Recipe
 
@@ -165,21 +166,29 @@ class StopOnSignal(TrainerCallback):
 
 
 def draw_curve(losses: Path, target: Path, title: str) -> None:
-    """`loss.jsonl` as an image: training loss, and evaluation loss where there is any. Nothing where there is no loss."""
+    """`loss.jsonl` as an image: training loss, and evaluation loss where there is any. Nothing where there is no loss.
+
+    The plot says beside its name from where to where the loss went; each line bears its own name.
+    """
     rows = [json.loads(line) for line in losses.read_text(encoding="utf-8").splitlines()]
-    if not any("loss" in row for row in rows):
+    trained = [row["loss"] for row in rows if "loss" in row]
+    if not trained:
         return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="optimiser step", ylabel="loss", title=title)
-    for key, label, marker in (("loss", "training", ""), ("eval_loss", "evaluation", "o")):
-        if points := [(row["step"], row[key]) for row in rows if key in row]:
-            axes.plot(*zip(*points, strict=True), label=label, marker=marker)
-    axes.legend()
-    with atomic_write(target, "wb") as file:
-        FigureCanvasAgg(figure).print_png(file)
+    with plot_style():
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.add_subplot(xlabel="optimiser step", ylabel="loss")
+        axes.set_title(f"{title}: loss {trained[0]:.3g} to {trained[-1]:.3g}".replace("$", r"\$"))
+        for key, label, look in (("loss", "training", "-"), ("eval_loss", "evaluation", "o-")):
+            if points := [(row["step"], row[key]) for row in rows if key in row]:
+                (line,) = axes.plot(*zip(*points, strict=True), look, markersize=4)
+                beside = {"textcoords": "offset points", "ha": "right", "color": line.get_color()}
+                axes.annotate(label, points[-1], (0, 7 if key == "loss" else -13), **beside)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if min(trained) < 0 else 0.0)
+        with atomic_write(target, "wb") as file:
+            FigureCanvasAgg(figure).print_png(file)
 
 
 def _line(entry: dict[str, Any]) -> str:

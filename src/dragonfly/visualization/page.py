@@ -43,7 +43,7 @@ class Measures:
 
     @property
     def stroke(self) -> int:
-        return self.px(4, 2)
+        return self.px(2, 2)
 
     def font(self, size: float) -> Font:
         return font_of(self.px(size, 8))

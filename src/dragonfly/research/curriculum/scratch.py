@@ -21,7 +21,7 @@ from dragonfly.data import Sample, read
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor, DragonflyProcessor
 from dragonfly.models.tower import tower_config
 from dragonfly.training import Initializer, Recipe
-from dragonfly.training.build import encoder_of, existing, loading_options
+from dragonfly.training.build import encoder_of, existing, weights_dtype
 
 from .projector_init import initialise_projector, spell_embeddings
 
@@ -94,9 +94,7 @@ def scratch_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyFor
     see_contrast(model.model.vision_tower)
     spell_embeddings(model.get_input_embeddings().weight.data, _token_texts(tokenizer))
     if scratch.projector is not None:
-        patch_ocr = DragonflyForConditionalGeneration.from_pretrained(
-            existing(scratch.projector), dtype=loading_options(recipe)["dtype"]
-        )
+        patch_ocr = DragonflyForConditionalGeneration.from_pretrained(existing(scratch.projector), dtype=weights_dtype(recipe))
         model.model.vision_tower.load_state_dict(patch_ocr.model.vision_tower.state_dict())
         initialise_projector(model, tokenizer, scratch.projector)
     return model

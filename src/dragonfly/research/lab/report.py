@@ -12,6 +12,7 @@ from typing import Any
 from dragonfly.evaluation.report.tables import as_table
 from dragonfly.evaluation.report.tables import percent as cell
 from dragonfly.files import atomic_write
+from dragonfly.visualization.plot_style import plot_style
 
 from .conclusions import display_scale, p_text, percent
 
@@ -145,7 +146,8 @@ def curve_rows(result: dict[str, Any]) -> list[list[str]]:
 AXES = (("image tokens per question", "image_tokens"), ("GFLOP per question", "gflops"), ("ms per question", "ms_per_question"))
 
 LEGEND_COLUMNS = 5
-MARKERS = "osD^v"  # each for ten variants
+MARKERS, COLOURS = "osD^vP<>", 6  # each marker in the six colours of the plots' style
+MOST_NAMED = 4  # Pareto-optimal variants in a title
 
 Point = tuple[float, float]  # (cost, score)
 
@@ -161,28 +163,43 @@ def front(points: Sequence[Point]) -> list[int]:
 
 
 def draw(result: dict[str, Any], measure: str, target: Path) -> None:
-    """Write a PNG of one measure against image tokens, FLOPs and milliseconds, with the Pareto-optimal variants joined."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """Write a PNG of one measure against image tokens, FLOPs and milliseconds, with the Pareto-optimal variants joined.
 
+    The title is the study's question and, as its finding, the variants that are Pareto-optimal in image tokens.
+    """
     names = list(result["variants"])
     scores = [result["variants"][name]["scores"][measure] for name in names]
+    with plot_style():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(13, 4.6 + 0.22 * -(-len(names) // LEGEND_COLUMNS)), layout="constrained")
+        fronts: list[list[int]] = []
+        for place, (label, key) in enumerate(AXES, start=1):
+            axes = figure.add_subplot(1, 3, place, xlabel=label, ylabel=_what(measure, scores[0]) if place == 1 else "")
+            costs = [{**result["variants"][name]["cost"], **result["timing"][name]}[key] for name in names]
+            fronts.append(_draw_points(axes, names, costs, scores))
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=LEGEND_COLUMNS)
+        best = [names[index] for index in fronts[0]]
+        found = f"Best for their image tokens: {', '.join(best[:MOST_NAMED])}{' and others' if len(best) > MOST_NAMED else ''}"
+        figure.suptitle(f"{result['question']}\n{found} (95 % intervals)".replace("$", r"\$"), x=0.01, ha="left", fontsize=11)
+        with atomic_write(target, "wb") as file:
+            FigureCanvasAgg(figure).print_png(file)
+
+
+def _what(measure: str, score: dict[str, Any]) -> str:
+    told = measure.replace("_", " ")
+    return f"{told}: words per answer" if display_scale(score) == 1 else f"{told}: % of {score['n']} questions"
+
+
+def _draw_points(axes: Any, names: Sequence[str], costs: Sequence[float], scores: Sequence[dict[str, Any]]) -> list[int]:
+    """Each variant with its interval over its cost, the Pareto-optimal ones joined; gives their indices."""
     scale = display_scale(scores[0])
-    what = f"{measure}: words per answer" if scale == 1 else f"{measure}: % of {scores[0]['n']} questions"
-    figure = Figure(figsize=(13, 4.2 + 0.22 * -(-len(names) // LEGEND_COLUMNS)), layout="constrained")
-    for place, (label, key) in enumerate(AXES, start=1):
-        axes = figure.add_subplot(1, 3, place, xlabel=label, ylabel=what if place == 1 else "")
-        costs = [{**result["variants"][name]["cost"], **result["timing"][name]}[key] for name in names]
-        points = [(cost, scale * score["value"]) for cost, score in zip(costs, scores, strict=True)]
-        for number, (name, (x, y), score) in enumerate(zip(names, points, scores, strict=True)):
-            low, high = (y, y) if score["low"] is None else (scale * score["low"], scale * score["high"])
-            error = [[max(0.0, y - low)], [max(0.0, high - y)]]
-            axes.errorbar(
-                [x], [y], yerr=error, color=f"C{number % 10}", fmt=MARKERS[number // 10 % len(MARKERS)], capsize=2, label=name
-            )
-        best = front(points)
-        axes.plot([points[index][0] for index in best], [points[index][1] for index in best], color="grey", linewidth=1, zorder=0)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=LEGEND_COLUMNS, fontsize=8)
-    figure.suptitle(f"{result['question']} (95 % intervals)", fontsize=10)
-    with atomic_write(target, "wb") as file:
-        FigureCanvasAgg(figure).print_png(file)
+    points = [(cost, scale * score["value"]) for cost, score in zip(costs, scores, strict=True)]
+    for number, (name, (x, y), score) in enumerate(zip(names, points, scores, strict=True)):
+        low, high = (y, y) if score["low"] is None else (scale * score["low"], scale * score["high"])
+        look: dict[str, Any] = {"color": f"C{number % COLOURS}", "fmt": MARKERS[number // COLOURS % len(MARKERS)]}
+        axes.errorbar([x], [y], yerr=[[max(0.0, y - low)], [max(0.0, high - y)]], capsize=2, label=name, **look)
+    best = front(points)
+    axes.plot([points[index][0] for index in best], [points[index][1] for index in best], color="#6b7280", linewidth=1, zorder=0)
+    return best
