@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -23,7 +23,7 @@ def boxes(draw: st.DrawFn) -> Box:
     return left, top, right, bottom
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(boxes(), max_size=4), st.integers(0, 2**32))
 def test_elsewhere_is_as_many_pixels_and_overlaps_no_more_than_chance(some: list[Box], seed: int) -> None:
     mask = pixels.mask_of(SIZE, some)
