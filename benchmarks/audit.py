@@ -1,8 +1,8 @@
 """What `dragonfly audit` finds on the bundled model, over pages that it was not trained on.
 
-    python benchmarks/audit.py [--pages 20]
+    python benchmarks/audit.py [--pages 10]
 
-The data are those of `dragonfly synth --spec nano --split test --n 20 --seed 987 --questions one-per-kind`, the command that of
+The data are those of `dragonfly synth --spec nano --split test --n 10 --seed 987 --questions one-per-kind`, the command that of
 docs/audit.md; the result file leaves the single answers out. Intervals are over pages.
 """
 
@@ -27,13 +27,13 @@ def dragonfly(words: list[str], folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=int, default=20)
+    parser.add_argument("--pages", type=int, default=10)
     pages = str(parser.parse_args().pages)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         drawn = ["--spec", "nano", "--split", "test", "--n", pages, "--seed", "987", "--questions", "one-per-kind"]
         dragonfly(["synth", *drawn, "-o", "data/test"], folder)
-        dragonfly(["audit", "nano", "--tasks", NAME, "--curves", "--device", "cpu", "--out", "audit.json"], folder)
+        dragonfly(["audit", "nano", "--tasks", NAME, "--device", "cpu", "--out", "audit.json"], folder)
         found = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
     del found["tasks"][NAME]["records"]
     write_json(RESULT, found)

@@ -160,3 +160,25 @@ def test_the_reference_has_every_command_key_and_preset() -> None:
     assert all(f"| `{key}` |" in recipe for key in Recipe.model_fields)
     assert "| `data.train[].group_questions` | `int` | `1` |" in recipe and "| `lora.r` | `int` | `16` |" in recipe
     assert all(f"### {name}\n" in encoder for name in PRESETS)
+
+
+def test_the_audit_page_shows_its_result_file_and_its_snippet_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dragonfly.evaluation.report.audited import condition_rows, curve_rows, sentences
+
+    text = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    result = json.loads((ROOT / "benchmarks" / "results" / "audit.json").read_text(encoding="utf-8"))
+    ((name, task),) = result["tasks"].items()
+    assert f"--tasks {name}" in text and not result["dirty"]
+    shown = {" ".join(line.split()) for line in text.splitlines()}
+    rows = [*condition_rows(task), *curve_rows(task)]
+    assert [row for row in rows if " ".join(" ".join(row).split()) not in shown] == []
+    assert [line for line in sentences(task) if line not in " ".join(text.split())] == []
+    alone = task["evidence"]["looked"]["controls"]["only"]["changed"]["value"]
+    assert f"with that sub-image alone, {100 * alone:.1f} % of answers change" in " ".join(text.split())
+    snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert snippet is not None
+    monkeypatch.chdir(ROOT)
+    exec(snippet[1], {})
+    assert capsys.readouterr().out.startswith("Removing what it looked at changes ")

@@ -43,8 +43,9 @@ def test_one_run_with_all_its_parts(data: Path, tmp_path: Path) -> None:
     task = run(tmp_path / "run", data)
     text = written([tmp_path / "run"], tmp_path / "page.md")
     assert text.startswith(
-        "# Evaluation\n\n**40.0 % exact match, not above always answering \u201cNo\u201d (60.0 %).**\n\n- model: rule\n- date: 20"
+        "# Evaluation\n\n**40.0 % exact match, not above always answering \u201cNo\u201d (60.0 %). Not audited: run"
     )
+    assert "**\n\n- model: rule\n- date: 20" in text
     assert f"\n- command: dragonfly eval --model rule --tasks {task}\n" in text
     # 8 of 20 answers are yes; no beats yes
     assert f"{task}: exact match 40.0 [20.0, 60.0] % (n = 20, 20 images); split: as given." in text
