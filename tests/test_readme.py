@@ -20,15 +20,20 @@ from .blocks import RUN, blocks, to_run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {
-    name: ROOT / name for name in ("README.md", "docs/quickstart.md", "docs/ask.md", "docs/hardware.md", "docs/backbones.md")
-}
+NAMES = ("quickstart", "ask", "hardware", "finetune", "evaluation", "backbones")
+PAGES = {name: ROOT / name for name in ("README.md", *(f"docs/{name}.md" for name in NAMES))}
 """Pages with blocks that a reader types. docs/backbones.md is run by tests/test_backbones.py, on tiny models."""
+SMALLER = {"train": ["steps=2"]}  # of the 200 steps that the recipe takes
 
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shutil.copytree(ROOT / "examples" / "images", tmp_path / "scans")
+    shutil.copy(tmp_path / "scans" / "form.png", tmp_path / "scans" / "0099.png")
+    for table, names in (("mine", ("receipt", "chart")), ("mine-dev", ("form", "label"))):
+        rows = [f"scans/{name}.png,Is it a {kind}?,{'yes' if kind == name else 'no'}" for name in names for kind in names]
+        (tmp_path / f"{table}.csv").write_text("\n".join(["image,question,answer", *rows]), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return tmp_path
@@ -52,7 +57,7 @@ def test_every_block_runs_as_printed(name: str, clone: Path, monkeypatch: pytest
         for words in block.commands:
             monkeypatch.setattr(sys, "stdin", io.StringIO())
             assert words[0] == "dragonfly", words
-            code = main(words[1:])
+            code = main([*words[1:], *SMALLER.get(words[1], [])])
             out, err = capsys.readouterr()
             assert code == 0, (words, err)
             assert block.shown is None or out.startswith(block.shown), (words, out)

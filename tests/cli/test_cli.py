@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from dragonfly.__main__ import main
 from dragonfly.cli import app
 from dragonfly.inference import load
 from dragonfly.models import PRESETS, checkpoints
+from dragonfly.training.recipe import Recipe
 from dragonfly.vision.layout import make_layout
 from tests import tiny
 from tests.cli.conftest import Run
@@ -53,6 +55,12 @@ def test_every_example_in_the_help_is_a_command(run: Run, command: str) -> None:
         parsed = group.commands[name].make_context(name, words)  # unknown options and missing arguments raise
         for setting in parsed.params.get("set") or ():
             assert re.fullmatch(r"model\.[\w.]+=\w+", setting)
+
+
+def test_what_a_command_does_is_said_in_a_line_that_wraps_where_the_terminal_ends() -> None:
+    for command in app.registered_commands:
+        told = inspect.cleandoc(command.help or getattr(command.callback, "__doc__", "") or "")
+        assert "\n" not in told.partition("\n\n")[0], told
 
 
 def test_presets(run: Run) -> None:
@@ -215,6 +223,9 @@ def test_new_joins_what_it_is_given_and_plan_writes_nothing(run: Run, tmp_path: 
     assert sorted(file.name for file in tmp_path.iterdir()) == ["language_model", "tower"]
     made = run(*given, "-o", tmp_path / "new", "--json")
     assert made.code == 0 and "the projector is new" in made.err
+    recipe, *changes = shlex.split(made.err.rpartition("dragonfly train ")[2])
+    advised = Recipe.load(recipe, changes)
+    assert (advised.init_from.checkpoint, advised.model.preset) == (str(tmp_path / "new"), "low-only")
     facts = json.loads(made.out)
     assert facts.pop("model") == str(tmp_path / "new") and facts == planned
     template = tmp_path / "template.jinja"

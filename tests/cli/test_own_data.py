@@ -1,11 +1,12 @@
 """`train --data` and `eval --tasks mine.csv` as a stranger types them: what is shown before, what is said after."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dragonfly.__main__ import main
-from dragonfly.cli.own_data import own_changes
+from dragonfly.cli.own_data import own_changes, show_end
 from dragonfly.config import dump
 from dragonfly.training import Recipe
 from tests import tiny
@@ -27,6 +28,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_after_training_on_one_of_several_splits_the_next_command_scores_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loss.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    (tmp_path / "run.json").write_text('{"speed": {"seconds": 61}, "steps": 1}')
+    for names, expected in (
+        (("train", "test"), ":test"),
+        (("train", "dev"), ":validation"),
+        (("train",), ""),
+        (("cat", "dog"), ""),
+    ):
+        data = tmp_path / "-".join(names)
+        for name in names:
+            (data / name).mkdir(parents=True)
+        show_end(SimpleNamespace(name="mine"), tmp_path, str(data), None, None)
+        assert f" --tasks {data}{expected}\n" in capsys.readouterr().err
 
 
 @pytest.mark.slow

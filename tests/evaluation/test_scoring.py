@@ -4,12 +4,26 @@ from collections import Counter
 
 import pytest
 
+from dragonfly.evaluation.predictions import record_of
 from dragonfly.evaluation.question import Question
-from dragonfly.evaluation.scoring import canonical_modality, with_modality
+from dragonfly.evaluation.scoring import canonical_modality, score_task, with_modality
+from dragonfly.evaluation.tasks import find_task
 
 
 def ask(*modalities: object) -> list[Question]:
     return [Question(str(n), "q", ("a",), meta={} if word is None else {"modality": word}) for n, word in enumerate(modalities)]
+
+
+def test_a_cell_without_a_value_is_told_as_such_and_images_are_counted_beside_their_groups() -> None:
+    rows = [("a.png", "left"), ("b.png", ""), ("c.png", " ")]
+    questions = [
+        Question(image, "q?", ("yes",), images=(image,), group="patient" if image < "c" else "other", meta={"side": side})
+        for image, side in rows
+    ]
+    records = [{**record_of(question, "q?", "no image"), "reply": "yes"} for question in questions]
+    scored = score_task(find_task("vqa_rad"), {"model": records}, None, by=("side",))
+    assert {value: one["exact_match"]["n"] for value, one in scored["breakdown"]["side"].items()} == {"left": 1, "not stated": 2}
+    assert (scored["images"], scored["groups"]) == (3, 2)
 
 
 @pytest.mark.parametrize(

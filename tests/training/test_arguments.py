@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -68,3 +69,13 @@ def test_without_its_extra_training_names_it(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(arguments, "find_spec", lambda name: None if name == "accelerate" else object())
     with pytest.raises(ValueError, match=r"training needs accelerate, which is not installed: .*pip install .*\[train\]'"):
         training_arguments(small.recipe(tmp_path), 6)
+
+
+def test_no_more_processes_read_data_than_there_are_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    found = []
+    for data in ({"workers": 8}, {"workers": 1}, {"workers": 8, "streaming": True}):
+        given = small.values(tmp_path)
+        recipe = Recipe.model_validate({**given, "data": {**given["data"], **data}, "steps": 2, "epochs": None})
+        found.append(training_arguments(recipe, 2).dataloader_num_workers)
+    assert found == [2, 1, 8]  # the order of a stream depends on their number

@@ -11,8 +11,9 @@ from dragonfly.cli import common, own_data
 from dragonfly.cli.report import show_run
 
 EXAMPLES = """
-Ask a model the questions of one or more tasks and score its answers, with
-intervals over images and beside what a guess would get.
+Ask a model the questions of one or more tasks and score its answers.
+
+Every score stands with its interval over images and beside what a guess gets.
 
 Examples:
 

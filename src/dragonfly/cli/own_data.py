@@ -101,11 +101,21 @@ def show_end(recipe: Any, folder: Path, data: str | None, columns: str | None, i
     if data is None:
         return
     options = {"--columns": columns, "--image-root": image_root}
-    rows = " ".join([shlex.quote(data), *(f"{name} {shlex.quote(value)}" for name, value in options.items() if value)])
+    rows = " ".join([shlex.quote(_to_score(data)), *(f"{name} {shlex.quote(value)}" for name, value in options.items() if value)])
     model = shlex.quote(str(folder))
     common.say("next (rows of images that were not trained on give an honest score):")
     common.say(f"  dragonfly eval -m {model} --tasks {rows}")
     common.say(f'  dragonfly ask -m {model} IMAGE "QUESTION"')
+
+
+def _to_score(data: str) -> str:
+    """The data, by their other split where training took `train` of a folder that has several."""
+    from dragonfly.data.readers.folders import split_of
+
+    folder = Path(data)
+    known = {split_of(one) for one in folder.iterdir()} if folder.is_dir() else set[str | None]()
+    other = next((split for split in ("test", "validation") if {"train", split} <= known), None)
+    return f"{data}:{other}" if other else data
 
 
 def _counts(rows: Sequence[Any]) -> str:

@@ -54,7 +54,7 @@ def check_bad(bad: Sequence[BadRow], total: float, max_bad_share: float) -> None
     more = f"; and {len(bad) - len(different)} more" if len(bad) > len(different) else ""
     raise ValueError(
         f"{len(bad)} of {total:g} rows are bad, more than max_bad_share {max_bad_share:g} allows ({reasons}): "
-        f"{first}{more}; repair or remove these rows, or raise max_bad_share"
+        f"{first}{more}; repair or remove these rows, or raise data.max_bad_share"
     )
 
 

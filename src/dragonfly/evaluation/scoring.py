@@ -32,7 +32,8 @@ def score_task(
     named: dict[str, list[Reply]] = {}
     result: dict[str, Any] = {
         "questions": len(records),
-        "images": len({question.group for question in questions if question.images}),
+        "images": len({(question.group, question.images) for question in questions if question.images}),
+        "groups": len({question.group for question in questions if question.images}),
         "split": task.split,
         "source": task.source,
         "medical": any("modality" in question.meta for question in questions),
@@ -153,13 +154,13 @@ def _breakdown(
 ) -> dict[str, Any]:
     """Scores of the questions that share a value of `key`; a list (several capabilities) counts under each of its values.
 
-    Each score also holds those of the baselines on the same questions.
+    An empty value is NOT_STATED. Each score also holds those of the baselines on the same questions.
     """
     rows: dict[str, list[int]] = {}
     for index, question in enumerate(questions):
         value = question.meta.get(key)
         for one in [] if value is None else value if isinstance(value, list) else [value]:
-            rows.setdefault(str(one), []).append(index)
+            rows.setdefault(str(one).strip() or NOT_STATED, []).append(index)
     table: dict[str, Any] = {}
     for value in sorted(rows):
         subset, predictions = [questions[i] for i in rows[value]], [replies[i] for i in rows[value]]

@@ -58,7 +58,7 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         use_cpu=not on_gpu,
         ddp_find_unused_parameters=False,  # every trained parameter has a gradient, images or not
         accelerator_config={"dispatch_batches": False},  # each process reads for itself, streams too
-        dataloader_num_workers=recipe.data.workers,
+        dataloader_num_workers=workers(recipe),
         dataloader_pin_memory=on_gpu,
         remove_unused_columns=False,
         label_names=["labels"],
@@ -75,6 +75,11 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
         seed=recipe.seed,
         **rest,
     )
+
+
+def workers(recipe: Recipe) -> int:
+    """Processes that read data: no more than there are cores, except of a stream, whose order depends on their number."""
+    return recipe.data.workers if recipe.data.streaming else min(recipe.data.workers, os.cpu_count() or 1)
 
 
 def batches_per_step(recipe: Recipe, world_size: int) -> int:

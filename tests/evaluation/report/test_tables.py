@@ -44,6 +44,8 @@ def test_no_headline_without_an_interval_and_a_mark_without_baselines() -> None:
     assert tables.headline("t", ALONE) == "t: relaxed accuracy 50.0 [25.0, 75.0] % (n = 10, 4 images), no baseline"
     one = {**TASK, "scores": {"exact_match": score(0.4, n=2)}, "images": 1}
     assert tables.headline("t", one) == "t: no interval for exact match, so no headline (n = 2, 1 images)"
+    patients = {**TASK, "groups": 2}
+    assert tables.headline("t", patients).endswith("(n = 10, 4 images of 2 groups)")
 
 
 def test_tables_set_the_model_beside_its_baselines() -> None:

@@ -172,7 +172,7 @@ def _verdicts(runs: Sequence[Run], comparison: dict[str, Any] | None) -> list[Bl
 
 
 def _data(run: Run) -> str:
-    asked = [f"{name} ({task['questions']} questions, {task['images']} images)" for name, task in run.scores.items()]
+    asked = [f"{name} ({task['questions']} questions, {tables.image_count(task)})" for name, task in run.scores.items()]
     return ", ".join(asked)
 
 

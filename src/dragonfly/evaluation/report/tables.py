@@ -60,11 +60,17 @@ def headline(name: str, task: dict[str, Any]) -> str:
     """One line: the overall score with its interval; without an interval it says so and gives no number."""
     metric = headline_metric(task)
     score = task["scores"][metric]
-    size = f"(n = {score['n']}, {task['images']} images)"
+    size = f"(n = {score['n']}, {image_count(task)})"
     mark = "" if task["baselines"] else f", {NO_BASELINE}"
     if score["low"] is None:
         return f"{name}: {NO_INTERVAL} for {metric.replace('_', ' ')}, so no headline {size}{mark}"
     return f"{name}: {metric.replace('_', ' ')} {bare(score)} {interval(score)} % {size}{mark}"
+
+
+def image_count(task: dict[str, Any]) -> str:
+    """`12 images`, and of how many groups (patients, documents) where the data name these: the units of every interval."""
+    groups = task.get("groups", task["images"])
+    return f"{task['images']} images" + (f" of {groups} groups" if groups < task["images"] else "")
 
 
 def _baseline_titles(task: dict[str, Any]) -> list[str]:
