@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dragonfly.vision.layout import LevelLayout, SubImageLayout, make_layout
-from dragonfly.vision.spec import EncoderSpec
 from dragonfly.vision.resizing import resize
+from dragonfly.vision.spec import EncoderSpec
 from dragonfly.vision.tiling import canvases, crops, cut, normalise, normalising, residual, split
 from tests.vision.cases import SPECS, V1, V2
 

@@ -140,7 +140,7 @@ class EncoderSpec(_Spec):
         fit: `stretch` the image onto each level's canvas, or keep its aspect ratio and `pad` right and below.
         max_enlargement: a mid or high level that would enlarge the image by more than this factor per side is left out.
         trim: leave out blank margins (`trimming`): only the printed area of an image is cut into sub-images.
-        resizer: `pillow`, or `torch`, several times faster on large images, for models not trained with Pillow's pixels (`resizing`).
+        resizer: `pillow`, or `torch`: several times faster, for models that were not trained with Pillow's pixels (`resizing`).
         position: `learned` adds to every token of a sub-image what its level, row and column have learned; zero when new.
         selection: which high sub-images reach the language model.
     """

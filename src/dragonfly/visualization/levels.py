@@ -76,7 +76,8 @@ def _draw_image(pen: Pen, image: Image.Image, middle: int) -> Point:
 
 def _draw_level(pen: Pen, image: Image.Image, layout: SubImageLayout, level: LevelLayout, middle: int) -> None:
     """The level's canvas with its cuts, its caption, and the arrow to the tower."""
-    drawn = _fit(Image.fromarray(canvas(resizing(image, Image.Resampling.BICUBIC), level, layout.resolution, PADDING)), (SIDE, SIDE))
+    pixels = canvas(resizing(image, Image.Resampling.BICUBIC), level, layout.resolution, PADDING)
+    drawn = _fit(Image.fromarray(pixels), (SIDE, SIDE))
     (rows, cols), (width, height) = level.grid, drawn.size
     cuts = Pen(drawn, pen.type)
     for stroke, line in ((5, INK), (2, TINT[level.name])):
