@@ -1,13 +1,13 @@
-"""Dragonfly beside LLaVA-NeXT, Idefics3 (SmolVLM) and Qwen2.5-VL as transformers has them: same sizes, random weights, same images.
+"""Dragonfly beside LLaVA-NeXT, Idefics3 (SmolVLM) and Qwen2.5-VL as transformers has them: random weights, the same images.
 
-Run: python benchmarks/peers.py [--rounds N] [--quick] [--output benchmarks/results/peers.json]
+Run: python benchmarks/peers.py [--rounds N] [--quick] [--only NAME ...] [--output benchmarks/results/peers.json]
 
-Every system has a vision tower of ViT-B shape (12 layers, 768 wide, patches of 32 px; Qwen2.5-VL's own tower, 16 px merged 2 x 2) and
-a language model of 12 layers, 1024 wide, in float32 on one thread. LLaVA-NeXT gets 24 crops and the whole image, as many as v1's high
-level. Systems run in turns in one process; a ratio is the median over rounds of (system / LLaVA-NeXT), of processor seconds, which a
-machine that others use changes little. Model time depends on how an image is cut, not on its size: the larger images have the
-first one's shape, so their time to first token is their own preprocessing and the model time of the first. Memory is the most that
-preprocessing adds to a process that has imported everything and holds the image.
+Every system has a vision tower of ViT-B shape (12 layers, 768 wide, patches of 32 px; Qwen2.5-VL's own tower, 16 px merged 2 x 2)
+and a language model of 12 layers, 1024 wide, in float32 on one thread. LLaVA-NeXT gets 24 crops and the whole image, as many as
+v1's high level. Systems run in turns in one process; a ratio is the median over rounds of (system / LLaVA-NeXT), of processor
+seconds, which a machine that others use changes little. Model time depends on how an image is cut, not on its size: the larger
+images have the first one's shape, so their time to first token is their own preprocessing and the model time of the first. Memory
+is the most that preprocessing adds to a process that has imported everything and holds the image.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ Prepare = Callable[[list[Image.Image]], dict[str, Any]]  # from images to the ar
 
 
 class System:
-    """A model, and what makes its inputs: image tensors by its own image processor, ids around as many placeholders as it wants."""
+    """A model, and what makes its inputs: image tensors by its own image processor, ids around as many placeholders as it has."""
 
     def __init__(self, model: Any, processor: Any, ids: Callable[[Any], list[int]], spec: Any = None) -> None:
         self.model, self.processor, self.ids, self.spec = model, processor, ids, spec
@@ -247,19 +248,36 @@ def _status(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def preprocessing(rounds: int, counts: tuple[int, ...]) -> list[dict[str, Any]]:
+def prepares(found: dict[str, System], images: list[Image.Image]) -> dict[str, Callable[[], Any]]:
+    return {name: partial(system.prepare, images) for name, system in found.items()}
+
+
+def answers(found: dict[str, System], images: list[Image.Image], tokens: int) -> dict[str, Callable[[], Any]]:
+    """From images to so many tokens."""
+
+    def work(system: System) -> None:
+        system.generate(system.prepare(images), tokens)
+
+    return {name: partial(work, system) for name, system in found.items()}
+
+
+def chosen(found: dict[str, System], only: list[str]) -> dict[str, System]:
+    return {name: system for name, system in found.items() if not only or name in only or name == "LLaVA-NeXT"}
+
+
+def preprocessing(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    found = systems(build=False)
+    found = chosen(systems(build=False), only)
     for size in SIZES:
         one = image(size)
         one.load()
         for count in counts:
             if size[0] * size[1] * count > 60e6:
                 continue
-            taken = in_turns({name: (lambda s=system, n=count: s.prepare([one] * n)) for name, system in found.items()}, rounds)
+            taken = in_turns(prepares(found, [one] * count), rounds)
             rows.append({"megapixels": round(size[0] * size[1] / 1e6, 1), "images": count, **table(taken)})
             if count == 1:
-                rows[-1]["peak_mib"] = {name: peak_mib(lambda s=system: s.prepare([one])) for name, system in found.items()}
+                rows[-1]["peak_mib"] = {name: peak_mib(work) for name, work in prepares(found, [one]).items()}
             print(rows[-1], flush=True)
     return rows
 
@@ -275,19 +293,16 @@ def table(taken: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
-def answering(rounds: int, counts: tuple[int, ...]) -> list[dict[str, Any]]:
+def answering(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    found = systems()
+    found = chosen(systems(), only)
     for count in counts:
         images = [image(SIZES[1])] * count
         visual = {name: len(system.ids(system.prepare(images))) for name, system in found.items()}
-        first: dict[str, Callable[[], Any]] = {
-            name: (lambda s=system: s.generate(s.prepare(images), 1)) for name, system in found.items()
-        }
-        taken = in_turns(first, rounds)
+        taken = in_turns(answers(found, images, 1), rounds)
         row: dict[str, Any] = {"images": count, "visual_tokens": visual, "first_token": table(taken)}
-        if count == 1:
-            longer = {name: seconds(lambda s=system: s.generate(s.prepare(images), ANSWER)) for name, system in found.items()}
+        if count == 1 and len(counts) > 1:
+            longer = {name: seconds(work) for name, work in answers(found, images, ANSWER).items()}
             row["tokens_per_s"] = {
                 name: round((ANSWER - 1) / (longer[name] - min(taken[name])), 1)
                 for name in found
@@ -301,17 +316,19 @@ def answering(rounds: int, counts: tuple[int, ...]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="the model on one image alone")
+    parser.add_argument("--quick", action="store_true", help="one image alone, no rate of tokens")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these systems beside LLaVA-NeXT")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "peers.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    counts = (1,) if options.quick else COUNTS
     result = {
         **result_header(),
         "benchmark": "peers",
         "rounds": options.rounds,
         "seconds_are": "of the processor, one thread, float32 (this processor has AVX2 and no bfloat16)",
-        "preprocessing": preprocessing(options.rounds, COUNTS),
-        "answering": answering(options.rounds, (1,) if options.quick else COUNTS),
+        "preprocessing": preprocessing(max(options.rounds, 3), counts, options.only),
+        "answering": answering(options.rounds, counts, options.only),
         "load_average": [round(value, 2) for value in os.getloadavg()],
     }
     write_json(options.output, result)

@@ -10,7 +10,7 @@ import torch
 from transformers import StoppingCriteria
 
 from dragonfly.inference import Engine, Options, Row
-from dragonfly.inference.clock import Clock, conversation_of
+from dragonfly.inference.engine import Clock, conversation_of
 from dragonfly.inference.options import Hooks
 
 
