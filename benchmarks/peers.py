@@ -13,6 +13,7 @@ is the most that preprocessing adds to a process that has imported everything an
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -66,6 +67,7 @@ TOWER: dict[str, Any] = {"hidden_size": 768, "intermediate_size": 3072, "num_hid
 CLIP: dict[str, Any] = {**TOWER, "model_type": "clip_vision_model", "image_size": 224, "patch_size": 32}
 CROPS = [[224 * rows, 224 * columns] for rows, columns in ((4, 6), (6, 4), (3, 8), (8, 3))]
 ANSWER = 16  # tokens
+PARTS = ("preprocessing", "answering")
 
 Prepare = Callable[[list[Image.Image]], dict[str, Any]]  # from images to the arguments of `generate`
 
@@ -99,12 +101,12 @@ class System:
             )
 
 
-def systems(build: bool = True) -> dict[str, System]:
-    """All systems; without models where only image processors are wanted."""
+def systems(only: list[str], build: bool = True) -> dict[str, System]:
+    """All systems, or those named and LLaVA-NeXT; without models where only image processors are wanted."""
     torch.manual_seed(0)
 
-    def made(kind: Any, config: Any) -> Any:
-        return kind(config).eval() if build else None
+    def made(kind: Any, config: Any, *names: str) -> Any:
+        return kind(config).eval() if build and (not only or set(names) & {*only, "LLaVA-NeXT"}) else None
 
     question = {"policy": "question", "scope": "image", "keep": 3}
     v1 = get_preset("v1").spec
@@ -117,7 +119,7 @@ def systems(build: bool = True) -> dict[str, System]:
     own = DragonflyConfig(
         vision_config=CLIP, text_config=TEXT, encoder=encoder, image_token_id=IMAGE, separator_token_id=SEPARATOR
     )
-    dragonfly = made(DragonflyForConditionalGeneration, own)
+    dragonfly = made(DragonflyForConditionalGeneration, own, *specs)
 
     def blocks(inputs: Any) -> list[int]:
         return [one for layout in inputs["layouts"] for count in layout.token_counts for one in (*[IMAGE] * count, SEPARATOR)]
@@ -134,6 +136,7 @@ def systems(build: bool = True) -> dict[str, System]:
             image_token_id=IMAGE,
             tie_word_embeddings=True,
         ),
+        "LLaVA-NeXT",
     )
     found["LLaVA-NeXT"] = System(
         llava,
@@ -151,6 +154,7 @@ def systems(build: bool = True) -> dict[str, System]:
             image_token_id=IMAGE,
             tie_word_embeddings=True,
         ),
+        "Idefics3",
     )
     found["Idefics3"] = System(
         idefics,
@@ -188,7 +192,7 @@ def systems(build: bool = True) -> dict[str, System]:
             token for grid in inputs["image_grid_thw"] for token in (VISION_START, *[IMAGE] * (int(grid.prod()) // 4))
         ],
     )
-    return found
+    return {name: system for name, system in found.items() if not only or name in only or name == "LLaVA-NeXT"}
 
 
 _COUNTED: dict[tuple[int, ...], int] = {}
@@ -261,13 +265,9 @@ def answers(found: dict[str, System], images: list[Image.Image], tokens: int) ->
     return {name: partial(work, system) for name, system in found.items()}
 
 
-def chosen(found: dict[str, System], only: list[str]) -> dict[str, System]:
-    return {name: system for name, system in found.items() if not only or name in only or name == "LLaVA-NeXT"}
-
-
 def preprocessing(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    found = chosen(systems(build=False), only)
+    found = systems(only, build=False)
     for size in SIZES:
         one = image(size)
         one.load()
@@ -295,7 +295,7 @@ def table(taken: dict[str, list[float]]) -> dict[str, Any]:
 
 def answering(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    found = chosen(systems(), only)
+    found = systems(only)
     for count in counts:
         images = [image(SIZES[1])] * count
         visual = {name: len(system.ids(system.prepare(images))) for name, system in found.items()}
@@ -317,20 +317,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one image alone, no rate of tokens")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="the others stay as the file has them")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these systems beside LLaVA-NeXT")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "peers.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    counts = (1,) if options.quick else COUNTS
-    result = {
-        **result_header(),
-        "benchmark": "peers",
-        "rounds": options.rounds,
-        "seconds_are": "of the processor, one thread, float32 (this processor has AVX2 and no bfloat16)",
-        "preprocessing": preprocessing(max(options.rounds, 3), counts, options.only),
-        "answering": answering(options.rounds, counts, options.only),
-        "load_average": [round(value, 2) for value in os.getloadavg()],
-    }
+    counts, only = (1,) if options.quick else COUNTS, options.only
+    result = json.loads(options.output.read_text()) if options.output.exists() else {"benchmark": "peers"}
+    for part in options.parts:
+        rows = (
+            preprocessing(max(options.rounds, 3), counts, only)
+            if part == "preprocessing"
+            else answering(options.rounds, counts, only)
+        )
+        result[part] = {
+            **result_header(),
+            "rounds": max(options.rounds, 3) if part == "preprocessing" else options.rounds,
+            "seconds_are": "of the processor, one thread, float32 (this processor has AVX2 and no bfloat16)",
+            "load_average": [round(value, 2) for value in os.getloadavg()],
+            "rows": rows,
+        }
     write_json(options.output, result)
 
 
