@@ -133,7 +133,7 @@ def systems(only: list[str], build: bool = True) -> dict[str, System]:
             vision_config=CLIP,
             text_config=TEXT,
             image_grid_pinpoints=CROPS,
-            image_token_id=IMAGE,
+            image_token_index=IMAGE,
             tie_word_embeddings=True,
         ),
         "LLaVA-NeXT",
@@ -323,7 +323,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     counts, only = (1,) if options.quick else COUNTS, options.only
-    result = json.loads(options.output.read_text()) if options.output.exists() else {"benchmark": "peers"}
+    result: dict[str, Any] = json.loads(options.output.read_text()) if options.output.exists() else {"benchmark": "peers"}
     for part in options.parts:
         rows = (
             preprocessing(max(options.rounds, 3), counts, only)

@@ -13,7 +13,7 @@ class Clock:
     """Seconds per phase."""
 
     started: float = field(default_factory=time.perf_counter)
-    phases: dict[str, float] = field(default_factory=dict)
+    phases: dict[str, float] = field(default_factory=dict[str, float])
 
     def timed(self, phase: str, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         start = time.perf_counter()

@@ -221,7 +221,7 @@ class DragonflyImageProcessor(PilBackend):
             resize = resizing(area_of(image, layout), filters, spec.resizer)
             levels = layout.levels[::-1]  # the longest work first
             canvases = each(lambda level: canvas(resize, level, layout.resolution, (red, green, blue)), levels)
-            drawn = {level.name: pixels for level, pixels in zip(levels, canvases, strict=True)}
+            drawn: Canvases = {level.name: pixels for level, pixels in zip(levels, canvases, strict=True)}
             keep = _select_early(image, drawn, layout, spec, boxes[row], filters)
             pairs = zip(crops(drawn, layout, keep), pixel_values[row], strict=False)  # beyond the last stays padding
             each(lambda pair: normalise(pair[0], tables, pair[1]), pairs)
