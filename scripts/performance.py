@@ -102,7 +102,8 @@ Preprocessing:
 
 {table(["image", *names], rows)}
 
-The most memory that preprocessing adds, in MiB:
+The most memory that preprocessing adds, in MiB (of a process that can reuse some that was freed before, so small numbers are
+lower bounds):
 
 {table(["image", *names], memory)}
 """
@@ -122,8 +123,8 @@ Ratios of two things that ran in turns in one process, from the files in `benchm
 
 `engine.reuse_prompts = True` reads a prompt on from where it departs from the last one: the next question about an image, the
 next turn of a chat. Keys and values are the same numbers; the products have other shapes, so the last bits of a logit may
-differ, and it is off by default. `tests/inference/test_prefix.py` holds the answers equal. Weights
-in 8 or 4 bits: [models.md](models.md).
+differ, and it is off by default. `tests/inference/test_prefix.py` holds the answers equal.
+Weights in 8 or 4 bits: [models.md](models.md).
 
 {start()}
 {peers()}
