@@ -1,23 +1,25 @@
-"""Dragonfly beside LLaVA-NeXT, Idefics3 (SmolVLM) and Qwen2.5-VL as transformers has them: same sizes, random weights, same images.
+"""Dragonfly beside LLaVA-NeXT, Idefics3 (SmolVLM) and Qwen2.5-VL as transformers has them: random weights, the same images.
 
-Run: python benchmarks/peers.py [--rounds N] [--quick] [--output benchmarks/results/peers.json]
+Run: python benchmarks/peers.py [--rounds N] [--quick] [--only NAME ...] [--output benchmarks/results/peers.json]
 
-Every system has a vision tower of ViT-B shape (12 layers, 768 wide, patches of 32 px; Qwen2.5-VL's own tower, 16 px merged 2 x 2) and
-a language model of 12 layers, 1024 wide, in float32 on one thread. LLaVA-NeXT gets 24 crops and the whole image, as many as v1's high
-level. Systems run in turns in one process; a ratio is the median over rounds of (system / LLaVA-NeXT), of processor seconds, which a
-machine that others use changes little. Model time depends on how an image is cut, not on its size: the larger images have the
-first one's shape, so their time to first token is their own preprocessing and the model time of the first. Memory is the most that
-preprocessing adds to a process that has imported everything and holds the image.
+Every system has a vision tower of ViT-B shape (12 layers, 768 wide, patches of 32 px; Qwen2.5-VL's own tower, 16 px merged 2 x 2)
+and a language model of 12 layers, 1024 wide, in float32 on one thread. LLaVA-NeXT gets 24 crops and the whole image, as many as
+v1's high level. Systems run in turns in one process; a ratio is the median over rounds of (system / LLaVA-NeXT), of processor
+seconds, which a machine that others use changes little. Model time depends on how an image is cut, not on its size: the larger
+images have the first one's shape, so their time to first token is their own preprocessing and the model time of the first. Memory
+is the most that preprocessing adds to a process that has imported everything and holds the image.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +67,13 @@ TOWER: dict[str, Any] = {"hidden_size": 768, "intermediate_size": 3072, "num_hid
 CLIP: dict[str, Any] = {**TOWER, "model_type": "clip_vision_model", "image_size": 224, "patch_size": 32}
 CROPS = [[224 * rows, 224 * columns] for rows, columns in ((4, 6), (6, 4), (3, 8), (8, 3))]
 ANSWER = 16  # tokens
+PARTS = ("preprocessing", "answering")
 
 Prepare = Callable[[list[Image.Image]], dict[str, Any]]  # from images to the arguments of `generate`
 
 
 class System:
-    """A model, and what makes its inputs: image tensors by its own image processor, ids around as many placeholders as it wants."""
+    """A model, and what makes its inputs: image tensors by its own image processor, ids around as many placeholders as it has."""
 
     def __init__(self, model: Any, processor: Any, ids: Callable[[Any], list[int]], spec: Any = None) -> None:
         self.model, self.processor, self.ids, self.spec = model, processor, ids, spec
@@ -98,12 +101,12 @@ class System:
             )
 
 
-def systems(build: bool = True) -> dict[str, System]:
-    """All systems; without models where only image processors are wanted."""
+def systems(only: list[str], build: bool = True) -> dict[str, System]:
+    """All systems, or those named and LLaVA-NeXT; without models where only image processors are wanted."""
     torch.manual_seed(0)
 
-    def made(kind: Any, config: Any) -> Any:
-        return kind(config).eval() if build else None
+    def made(kind: Any, config: Any, *names: str) -> Any:
+        return kind(config).eval() if build and (not only or set(names) & {*only, "LLaVA-NeXT"}) else None
 
     question = {"policy": "question", "scope": "image", "keep": 3}
     v1 = get_preset("v1").spec
@@ -116,7 +119,7 @@ def systems(build: bool = True) -> dict[str, System]:
     own = DragonflyConfig(
         vision_config=CLIP, text_config=TEXT, encoder=encoder, image_token_id=IMAGE, separator_token_id=SEPARATOR
     )
-    dragonfly = made(DragonflyForConditionalGeneration, own)
+    dragonfly = made(DragonflyForConditionalGeneration, own, *specs)
 
     def blocks(inputs: Any) -> list[int]:
         return [one for layout in inputs["layouts"] for count in layout.token_counts for one in (*[IMAGE] * count, SEPARATOR)]
@@ -130,9 +133,10 @@ def systems(build: bool = True) -> dict[str, System]:
             vision_config=CLIP,
             text_config=TEXT,
             image_grid_pinpoints=CROPS,
-            image_token_id=IMAGE,
+            image_token_index=IMAGE,
             tie_word_embeddings=True,
         ),
+        "LLaVA-NeXT",
     )
     found["LLaVA-NeXT"] = System(
         llava,
@@ -150,6 +154,7 @@ def systems(build: bool = True) -> dict[str, System]:
             image_token_id=IMAGE,
             tie_word_embeddings=True,
         ),
+        "Idefics3",
     )
     found["Idefics3"] = System(
         idefics,
@@ -187,7 +192,7 @@ def systems(build: bool = True) -> dict[str, System]:
             token for grid in inputs["image_grid_thw"] for token in (VISION_START, *[IMAGE] * (int(grid.prod()) // 4))
         ],
     )
-    return found
+    return {name: system for name, system in found.items() if not only or name in only or name == "LLaVA-NeXT"}
 
 
 _COUNTED: dict[tuple[int, ...], int] = {}
@@ -247,19 +252,32 @@ def _status(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def preprocessing(rounds: int, counts: tuple[int, ...]) -> list[dict[str, Any]]:
+def prepares(found: dict[str, System], images: list[Image.Image]) -> dict[str, Callable[[], Any]]:
+    return {name: partial(system.prepare, images) for name, system in found.items()}
+
+
+def answers(found: dict[str, System], images: list[Image.Image], tokens: int) -> dict[str, Callable[[], Any]]:
+    """From images to so many tokens."""
+
+    def work(system: System) -> None:
+        system.generate(system.prepare(images), tokens)
+
+    return {name: partial(work, system) for name, system in found.items()}
+
+
+def preprocessing(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    found = systems(build=False)
+    found = systems(only, build=False)
     for size in SIZES:
         one = image(size)
         one.load()
         for count in counts:
             if size[0] * size[1] * count > 60e6:
                 continue
-            taken = in_turns({name: (lambda s=system, n=count: s.prepare([one] * n)) for name, system in found.items()}, rounds)
+            taken = in_turns(prepares(found, [one] * count), rounds)
             rows.append({"megapixels": round(size[0] * size[1] / 1e6, 1), "images": count, **table(taken)})
             if count == 1:
-                rows[-1]["peak_mib"] = {name: peak_mib(lambda s=system: s.prepare([one])) for name, system in found.items()}
+                rows[-1]["peak_mib"] = {name: peak_mib(work) for name, work in prepares(found, [one]).items()}
             print(rows[-1], flush=True)
     return rows
 
@@ -275,19 +293,16 @@ def table(taken: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
-def answering(rounds: int, counts: tuple[int, ...]) -> list[dict[str, Any]]:
+def answering(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    found = systems()
+    found = systems(only)
     for count in counts:
         images = [image(SIZES[1])] * count
         visual = {name: len(system.ids(system.prepare(images))) for name, system in found.items()}
-        first: dict[str, Callable[[], Any]] = {
-            name: (lambda s=system: s.generate(s.prepare(images), 1)) for name, system in found.items()
-        }
-        taken = in_turns(first, rounds)
+        taken = in_turns(answers(found, images, 1), rounds)
         row: dict[str, Any] = {"images": count, "visual_tokens": visual, "first_token": table(taken)}
-        if count == 1:
-            longer = {name: seconds(lambda s=system: s.generate(s.prepare(images), ANSWER)) for name, system in found.items()}
+        if count == 1 and len(counts) > 1:
+            longer = {name: seconds(work) for name, work in answers(found, images, ANSWER).items()}
             row["tokens_per_s"] = {
                 name: round((ANSWER - 1) / (longer[name] - min(taken[name])), 1)
                 for name in found
@@ -301,19 +316,27 @@ def answering(rounds: int, counts: tuple[int, ...]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="the model on one image alone")
+    parser.add_argument("--quick", action="store_true", help="one image alone, no rate of tokens")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="the others stay as the file has them")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these systems beside LLaVA-NeXT")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "peers.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    result = {
-        **result_header(),
-        "benchmark": "peers",
-        "rounds": options.rounds,
-        "seconds_are": "of the processor, one thread, float32 (this processor has AVX2 and no bfloat16)",
-        "preprocessing": preprocessing(options.rounds, COUNTS),
-        "answering": answering(options.rounds, (1,) if options.quick else COUNTS),
-        "load_average": [round(value, 2) for value in os.getloadavg()],
-    }
+    counts, only = (1,) if options.quick else COUNTS, options.only
+    result: dict[str, Any] = json.loads(options.output.read_text()) if options.output.exists() else {"benchmark": "peers"}
+    for part in options.parts:
+        rows = (
+            preprocessing(max(options.rounds, 3), counts, only)
+            if part == "preprocessing"
+            else answering(options.rounds, counts, only)
+        )
+        result[part] = {
+            **result_header(),
+            "rounds": max(options.rounds, 3) if part == "preprocessing" else options.rounds,
+            "seconds_are": "of the processor, one thread, float32 (this processor has AVX2 and no bfloat16)",
+            "load_average": [round(value, 2) for value in os.getloadavg()],
+            "rows": rows,
+        }
     write_json(options.output, result)
 
 

@@ -316,3 +316,52 @@ def test_what_would_be_passed_over_is_refused(options: dict[str, Any], words: st
         DragonflyImageProcessor(**options)
     with pytest.raises(ValueError, match=words):
         image_processor()(tiny.image(), **options)
+
+
+# what makes it fast
+
+
+@pytest.mark.parametrize("policy", ["similarity", "residual", "random"])
+@pytest.mark.parametrize("encoder", [{}, {"max_enlargement": 1.0}, {"resizer": "torch"}])
+def test_threads_change_no_bit(policy: str, encoder: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = DragonflyImageProcessor(
+        encoder=tiny.config("v1").spec.changed({**encoder, "selection": {"policy": policy}}).to_dict()
+    )
+    images = [tiny.image(40, 40), tiny.image(400, 300, seed=1), tiny.image(700, 900, seed=2)]
+    alone, together = processor(images[2], return_tensors="pt"), processor(images, return_tensors="pt")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    for given, expected in ((images[2], alone), (images, together)):
+        out = processor(given, return_tensors="pt")
+        assert all(torch.equal(out[name], expected[name]) for name in expected if name != "layouts")
+
+
+def test_a_fault_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    processor = DragonflyImageProcessor(encoder=tiny.config("v1").spec.changed({"resizer": "torch"}).to_dict())
+    with pytest.raises(ValueError, match="resizer 'torch' has no filter LANCZOS"):
+        processor([tiny.image(), tiny.image()], resample=Image.Resampling.LANCZOS)
+
+
+def test_the_resizer_is_part_of_what_is_saved(tmp_path: Path) -> None:
+    processor = DragonflyImageProcessor(encoder=tiny.config("v1").spec.changed({"resizer": "torch"}).to_dict())
+    processor.save_pretrained(tmp_path)
+    values, pillows = pixels(AutoImageProcessor.from_pretrained(tmp_path), tiny.image()), pixels(image_processor(), tiny.image())
+    assert torch.equal(values, pixels(processor, tiny.image())) and not torch.equal(values, pillows)
+    assert (values - pillows).abs().max() < 0.04  # two of 255 levels, over a standard deviation of 0.26
+
+
+def test_a_callers_rgb_image_is_neither_copied_nor_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = tiny.image(100, 70)  # a size of no level, which Pillow would copy
+    image.info["dpi"] = (72, 72)
+    before, expected = image.tobytes(), pixels(image_processor(), png(image))
+    monkeypatch.setattr(Image.Image, "copy", lambda image: pytest.fail("the image is copied"))
+    assert torch.equal(pixels(image_processor(), image), expected)
+    assert image.tobytes() == before and image.info == {"dpi": (72, 72)}
+
+
+def test_a_callers_image_is_turned_and_its_transparent_colour_white() -> None:
+    turned, clear = tiny.image(96, 64), Image.new("RGB", (64, 64), (1, 2, 3))
+    turned.getexif()[0x0112] = 6
+    clear.info["transparency"] = (1, 2, 3)
+    assert image_processor()(turned)["layouts"][0].size == (96, 64)
+    assert torch.equal(pixels(image_processor(), clear), pixels(image_processor(), Image.new("RGB", (64, 64), "white")))

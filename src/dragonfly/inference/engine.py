@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,15 @@ from dragonfly.data.encoding import control_token_in
 from dragonfly.data.sample import part_of, question_content
 from dragonfly.imaging import ImagePolicy, LoadedImage, each_image, load_image
 from dragonfly.inference.answer import Answer, describe_selection
+from dragonfly.inference.clock import Clock
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
 from dragonfly.inference.options import Draw, Hooks, Options, StopAt
+from dragonfly.inference.prefix import LastPrompt
 from dragonfly.inference.stream import Pieces, Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.connector import Views
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
+from dragonfly.models.outputs import CACHE
 
 Images = Any  # one image (path, URL, bytes, PIL, array, loaded or encoded) or a sequence of them, or None
 
@@ -38,23 +40,6 @@ class Row:
     system: str | None = None
 
 
-@dataclass
-class Clock:
-    """Seconds per phase."""
-
-    started: float = field(default_factory=time.perf_counter)
-    phases: dict[str, float] = field(default_factory=dict)
-
-    def timed(self, phase: str, work: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        start = time.perf_counter()
-        result = work(*args, **options)
-        self.phases[phase] = self.phases.get(phase, 0.0) + time.perf_counter() - start
-        return result
-
-    def report(self) -> dict[str, float]:
-        return {**self.phases, "total": time.perf_counter() - self.started}
-
-
 class Engine:
     """A loaded model with its processor. Made by `dragonfly.load`.
 
@@ -64,6 +49,7 @@ class Engine:
         name: what to call the model in messages.
 
     `image_options` overrules fields of the model's `ImagePolicy`: limits that the caller lifts, such as `max_pixels`.
+    `reuse_prompts` reads a prompt on from where it departs from the last one, if it is asked alone (`prefix`).
     """
 
     def __init__(self, model: DragonflyForConditionalGeneration, processor: DragonflyProcessor, name: str = "model") -> None:
@@ -71,6 +57,8 @@ class Engine:
         self.tokenizer = processor.tokenizer
         self.cache = EncodedCache()
         self.image_options: dict[str, Any] = {}
+        self.reuse_prompts = False
+        self.last_prompt = LastPrompt()
         self.end_ids = processor.stop_ids(model.generation_config)
         self._lead = self._lead_text()
 
@@ -273,6 +261,11 @@ class Engine:
         start = prompt["input_ids"].shape[1]
         if options.stop:
             settings["stopping_criteria"].append(StopAt(lambda ids: self._text(ids, options.stop)[1], start))
+        given, cache = features, None
+        if self.reuse_prompts and len(prompt["input_ids"]) == 1:
+            length, images = self.last_prompt.shared(prompt["input_ids"][0].tolist(), features, self.model.config.image_token_id)
+            cache, features = self.last_prompt.cache(length, self.model.config.get_text_config()), features[images:]
+            settings[CACHE] = cache
         if features:
             settings["mm_encoder_outputs"] = {"image": DragonflyImageFeatures(pooler_output=features)}  # pyright: ignore[reportArgumentType]
         model: Any = self.model  # transformers' own types do not agree with each other on `generate`
@@ -288,6 +281,7 @@ class Engine:
             streamer=hooks.streamer,
             **settings,
         )
+        self.last_prompt = LastPrompt() if cache is None else LastPrompt.of(output.sequences[0].tolist(), given, cache)
         new = output.sequences[:, start:]
         # Token by token: over a large vocabulary, all steps' logits in float32 would be a second copy of gigabytes.
         steps = [step.float().log_softmax(-1).gather(1, ids.unsqueeze(1)) for step, ids in zip(output.logits, new.T, strict=True)]

@@ -39,13 +39,13 @@ def resizing(image: Image.Image, resample: Image.Resampling, resizer: str = "pil
     """
     if resizer == "pillow":
         return lambda size: np.asarray(resize(image, size, resample))
-    from torch import from_numpy
+    from torch import as_tensor
     from torch.nn.functional import interpolate
 
     if resample not in TORCH_FILTERS:
         names = ", ".join(one.name for one in TORCH_FILTERS)
         raise ValueError(f"resizer 'torch' has no filter {resample.name}; use one of {names}, or resizer 'pillow'")
-    pixels = from_numpy(_bytes_of(image)).permute(2, 0, 1)[None]
+    pixels = as_tensor(_bytes_of(image)).permute(2, 0, 1)[None]
     mode = TORCH_FILTERS[resample]
     return lambda size: interpolate(pixels, size, mode=mode, antialias=True)[0].permute(1, 2, 0).numpy()
 

@@ -137,7 +137,7 @@ class EncoderSpec(SpecPart):
         slides: an image too large to be held, a slide, is read level by level from its `pyramid`, or is its reduced copy
             (`thumbnail`) and then an image like any other.
         trim: leave out blank margins (`trimming`): only the printed area of an image is cut into sub-images.
-        resizer: `pillow`, or `torch`, faster on large images, for models not trained with Pillow's pixels (`resizing`).
+        resizer: `pillow`, or `torch`: several times faster, for models that were not trained with Pillow's pixels (`resizing`).
         position: `learned` adds to every token of a sub-image what its level, row and column have learned; zero when new.
         selection: which high sub-images reach the language model.
     """

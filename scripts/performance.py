@@ -1,0 +1,157 @@
+"""Write docs/performance.md and its figure from the result files.
+
+Run: python scripts/performance.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from dragonfly.files import write_text  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE, FIGURE = ROOT / "docs" / "performance.md", ROOT / "docs" / "images" / "performance.png"
+SIZES = ("v1 / floor", "v1 residual / floor", "v2 / floor", "v1 / Pillow's resizes alone", "v1 / v1 with torch")
+
+
+def result(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in row)} |" for row in lines)
+
+
+def preprocessing() -> str:
+    found = result("preprocessing")
+    rows = [[row["size"], *(row[name] for name in SIZES)] for row in found["sizes"]]
+    pixels = [row["pixels of torch"] for row in found["sizes"]]
+    largest, mean = max(one["largest"] for one in pixels), max(one["mean"] for one in pixels)
+    gains, nano = found["two_threads"], found["nano"]
+    return f"""## Preprocessing
+
+The floor is Pillow's resizes that the layout needs and one pass of numpy that normalises each result. Everything else that an
+image processor does comes on top: layout, checks, cutting, the tensor.
+
+{table(["image", *SIZES], rows)}
+
+Levels, and the images of a call, go on as many threads as torch may use, at most eight; in a worker of a data loader that is one.
+Not a bit depends on it. How many times faster two threads were, at load {max(found["load_average"])}:
+
+{table(["image", *next(iter(gains.values()))], [[size, *gain.values()] for size, gain in gains.items()])}
+
+`model.resizer=torch` (`resizer` of the encoder, saved with it) resizes with torch's antialiased bicubic filter for bytes. Its
+pixels are at most {largest} of 255 levels away from Pillow's, {mean} in the mean of the worst image here. The bundled model was
+trained with Pillow's: of {nano["asked"]} answers about documents that it never saw, {nano["differ"]} differ.
+"""
+
+
+def encoding() -> str:
+    found = result("encoding")
+    head = ["tower", "GFLOP/s", "of a product of matrices, GFLOP/s", "ratio"]
+    keys = ("tower_gflop_per_s", "product_gflop_per_s", "ratio")
+    rows = [[name, *(row[key] for key in keys)] for name, row in found["towers"].items()]
+    kept = ", ".join(f"`{name}` {count}" for name, count in found["kept"].items())
+    return f"""## Encoding
+
+{table(head, rows)}
+
+In float32 on one thread; this processor has no products of bfloat16. All sub-images of a call enter the tower together
+(`encoder_batch` bounds them), and each distinct image once. What a policy drops before the tower is not encoded; of `v1`'s 29
+sub-images the tower sees: {kept}.
+"""
+
+
+def start() -> str:
+    found = result("startup")
+    return f"""## Start
+
+`dragonfly ask` with a tiny model takes {found["ask / imports"]} x the processor time of a program that only imports what it
+has loaded in the end ({found["modules"]["loaded"]} modules), which is torch and transformers nearly alone. `dragonfly --help`
+takes {found["cases"]["dragonfly --help"]["ratio"]} x `python -c pass`.
+"""
+
+
+def peers() -> str:
+    found = result("peers")
+    prepared = [row for row in found["preprocessing"]["rows"] if row["images"] == 1]
+    names = list(prepared[0]["seconds"])
+    rows = [[f"{row['megapixels']} Mpx", *(row["to_llava_next"][name] for name in names)] for row in prepared]
+    memory = [[f"{row['megapixels']} Mpx", *(row["peak_mib"][name] for name in names)] for row in prepared]
+    answered = found["answering"]["rows"][0]
+    first, rounds = answered["first_token"], found["answering"]["rounds"]
+    tokens, ratios = answered["visual_tokens"], first["to_llava_next"]
+    lines = [[name, tokens[name], seconds, ratios[name]] for name, seconds in first["seconds"].items()]
+    return f"""## Beside other architectures
+
+The same tower shape (ViT-B/32), language model (12 layers, 1024 wide), images and thread, random weights; rounds: {rounds}.
+LLaVA-NeXT gets 24 crops and the whole image, as many as v1's high level. Ratios are to LLaVA-NeXT.
+
+Time to the first token, preprocessing included, image of 0.8 megapixels:
+
+{table(["system", "visual tokens", "processor seconds", "ratio"], lines)}
+
+Preprocessing:
+
+{table(["image", *names], rows)}
+
+The most memory that preprocessing adds, in MiB (of a process that can reuse some that was freed before, so small numbers are
+lower bounds):
+
+{table(["image", *names], memory)}
+"""
+
+
+def page() -> str:
+    return f"""# Performance
+
+Ratios of two things that ran in turns in one process, from the files in `benchmarks/results`; the script of the same name in
+`benchmarks` measures each again. This page is written by `python scripts/performance.py`.
+
+![Preprocessing against its floor, and time to the first token beside LLaVA-NeXT](images/performance.png)
+
+{preprocessing()}
+{encoding()}
+## Decoding
+
+`engine.reuse_prompts = True` reads a prompt on from where it departs from the last one: the next question about an image, the
+next turn of a chat. Keys and values are the same numbers; the products have other shapes, so the last bits of a logit may
+differ, and it is off by default. `tests/inference/test_prefix.py` holds the answers equal.
+Weights in 8 or 4 bits: [models.md](models.md).
+
+{start()}
+{peers()}
+Guards in the tests count work and never seconds: resizes, copies, decodes, calls of the tower, tokens read, imports
+(`tests/inference/test_work.py`, `tests/inference/test_prefix.py`).
+"""
+
+
+def draw() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    sizes = result("preprocessing")["sizes"]
+    for shift, name in enumerate(("v1 / floor", "v1 residual / floor", "v2 / floor")):
+        left.bar([index + 0.27 * (shift - 1) for index in range(len(sizes))], [row[name] for row in sizes], 0.25, label=name)
+    left.set_xticks(range(len(sizes)), [row["size"] for row in sizes])
+    left.axhline(1, color="grey", linewidth=1)
+    left.set_title("preprocessing, multiples of the floor")
+    left.legend(fontsize=8)
+    first = result("peers")["answering"]["rows"][0]["first_token"]["to_llava_next"]
+    right.barh(list(first)[::-1], list(first.values())[::-1])
+    right.axvline(1, color="grey", linewidth=1)
+    right.set_title("time to the first token, multiples of LLaVA-NeXT's")
+    figure.savefig(FIGURE, dpi=110)
+
+
+if __name__ == "__main__":
+    write_text(PAGE, page())
+    draw()
