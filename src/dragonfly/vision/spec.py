@@ -95,9 +95,10 @@ class SelectionSpec(SpecPart):
                 f"got {self.min_per_region}, {self.diversity} and {self.pooled_remainder}"
             )
         if not 0 <= self.empty < 128 or (self.empty and not self.early):
+            early = ", ".join(name for name in NEEDS if name != "all" and NEEDS[name] not in LATE)
             raise ValueError(
                 f"selection.empty must be 0 to 127 grey levels, of a policy that runs before the vision tower; got {self.empty} "
-                f"for policy '{self.policy}'; use 0, or one of {', '.join(name for name in NEEDS if name != 'all' and NEEDS[name] not in LATE)}"
+                f"for policy '{self.policy}'; use 0, or one of {early}"
             )
         if self.policy != "all" and self.min_per_region and self.scope == "region":
             raise ValueError(
