@@ -182,3 +182,19 @@ def test_the_audit_page_shows_its_result_file_and_its_snippet_runs(
     monkeypatch.chdir(ROOT)
     exec(snippet[1], {})
     assert capsys.readouterr().out.startswith("Removing what it looked at changes ")
+
+
+def test_the_numbers_of_volumes_and_slides_are_those_of_their_result_files() -> None:
+    results = ROOT / "benchmarks" / "results"
+    slide = json.loads((results / "slide_memory.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "formats" / "slides.md").read_text(encoding="utf-8")
+    most = max(slide["zoom"]["max_rss_gib"], slide["ask"]["max_rss_gib"])
+    assert slide["passed"] and most <= slide["limit_gib"] == 1.2 and f"take {most:.2f} GiB of memory" in text
+    off = max(one["off_in_sub_image_pixels"] for one in slide["marks"])
+    assert all(slide["regions_exact"]) and off <= float(re.findall(r"within ([\d.]+) pixels of a sub-image", text)[0]) <= 1
+    files = json.loads((results / "medical_volumes.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "formats" / "nifti.md").read_text(encoding="utf-8")
+    damaged = files["damaged"]
+    assert set(damaged["total"]) == {"shown", "refused"} and not damaged["faults"] and f"{damaged['files']:,} damaged" in text
+    assert damaged["slowest_s"] <= float(re.findall(r"more than ([\d.]+) seconds of processor time", text)[0])
+    assert set(files["inside_nibabel"].values()) == {"shown"} and set(files["isolated_slides"]["total"]) <= {"shown", "refused"}

@@ -18,7 +18,7 @@ def write_slide(path: Path, levels: Sequence[np.ndarray], **options: Any) -> Pat
     """Levels of RGB pixels, finest first, as a pyramid without loss; `options` of the finest (`description`, `resolution`)."""
     with tifffile.TiffWriter(path, bigtiff=True) as file:
         for number, level in enumerate(levels):
-            own = options if number == 0 else {"subfiletype": 1}
+            own: dict[str, Any] = options if number == 0 else {"subfiletype": 1}
             file.write(level, tile=(TILE, TILE), photometric="rgb", metadata=None, **own)
     return path
 

@@ -98,7 +98,8 @@ def load_image(
         view.check("loaded already", ())
     if isinstance(source, LoadedImage):
         fits = source.policy.serves(policy) and (source.slide is not None or prod(source.size) <= policy.max_pixels)
-        return source if fits else load_image(source.origin, policy, source.source)
+        named = isinstance(source.origin, str | Path | bytes) and source.view
+        return source if fits else load_image(source.origin, policy, source.source, View.parse(source.view) if named else None)
     if isinstance(source, Image.Image) and isinstance(slide := getattr(source, PYRAMID, None), Slide):
         return LoadedImage(source, slide.name, "RGB", None, slide.notes, policy, source, "", slide.spacing)
     before = getattr(source, _LOADED, None)

@@ -10,7 +10,7 @@ never read.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -146,7 +146,7 @@ def read_slide(path: str | Path, view: View, policy: ImagePolicy, *, whole: bool
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def _opened(path: str) -> Generator[Any]:
     import openslide
 
     file = openslide.OpenSlide(path)
@@ -185,7 +185,7 @@ def _of_file(file: Any, path: str, vendor: str, view: View, policy: ImagePolicy,
 
 
 @contextmanager
-def _coarse_enough(slide: Slide) -> Iterator[None]:
+def _coarse_enough(slide: Slide) -> Generator[None]:
     """A refusal without the slide's name, which `load_image` puts before it."""
     try:
         yield
