@@ -102,9 +102,7 @@ def asked(text: str, stored: list[tuple[str, Grey]], is_hounsfield: bool) -> lis
     """
     names = _joined(text)
     if len(names) not in (1, 3):
-        raise ImageError(
-            f"has a view with {len(names)} windows ('{text:.60}'); accepted: one, or three joined by + as RGB"
-        )
+        raise ImageError(f"has a view with {len(names)} windows ('{text:.60}'); accepted: one, or three joined by + as RGB")
     return [_one(name, stored, is_hounsfield) for name in names]
 
 

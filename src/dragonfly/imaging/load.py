@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import stat
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from dragonfly.imaging.fetch import display_url, fetch, one_line
 from dragonfly.imaging.orient import orientation
 from dragonfly.imaging.pixels import Pixels, from_bytes, from_image
 from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy, check_pixels
-from dragonfly.imaging.series import is_series, read_series
+from dragonfly.imaging.series import holds_dicom, is_series, read_series
 from dragonfly.imaging.view import View, split_view
 
 _LOADED = "dragonfly_policy"  # attribute of the pixels that were loaded here: the policy they were loaded under
@@ -143,6 +144,13 @@ def _pixels(source: Any, policy: ImagePolicy, view: View) -> tuple[Pixels, str |
 def image_file(path: str | Path) -> str:
     """The file behind a path that may name a view of it: of `scan.pdf#2` it is `scan.pdf`."""
     return str(split_view(path)[0])
+
+
+def image_exists(path: str | Path) -> bool:
+    """Whether there is a file, or a series of DICOM, behind a path that may name a view. Opens no image."""
+    place = image_file(path)
+    # Path.is_file raises on a name that is too long.
+    return os.path.isfile(place) or (os.path.isdir(place) and holds_dicom(place))  # noqa: PTH112, PTH113
 
 
 def _view_of(source: Any, view: View | None) -> tuple[Any, View]:
