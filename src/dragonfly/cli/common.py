@@ -143,7 +143,7 @@ def check_image_target(target: Path, inputs: Sequence[str]) -> None:
 
 
 def check_report(target: Path, inputs: Sequence[str]) -> list[tuple[str, int]]:
-    """The DICOM file and frame of each image, before anything is computed. Raises ValueError, also for a target that is one of them."""
+    """The DICOM file and frame of each image, before anything is computed. Raises ValueError, also for a target among them."""
     from dragonfly.imaging import image_file
     from dragonfly.imaging.series import begins_as_dicom
     from dragonfly.inference.structured_report import sources_of

@@ -1,10 +1,10 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportMissingTypeStubs=false
-"""An answer about DICOM images as a Structured Report that goes back into the archive (PS3.16 TID 1500; highdicom, extra `medical`).
+"""An answer about DICOM images as a Structured Report that goes back into the archive (PS3.16 TID 1500, by highdicom).
 
-It holds question and answer as text, each sub-image that was looked at closely as a region in image coordinates of the frame it was cut
-from, and the model's name, version and hash as the observer. The identifiers of patient and study are copied, because the standard
-files a report by them: the one place where something of a header leaves a file.
+It holds question and answer as text, each sub-image that was looked at closely as a region in image coordinates of the frame it
+was cut from, and the model's name, version and hash as the observer. The identifiers of patient and study are copied, because the
+standard files a report by them: the one place where something of a header leaves a file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from dragonfly.inference.engine import Engine
 from dragonfly.installation import install_advice
 
 _REQUIRED = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime", "AccessionNumber")
+_PROCEDURE = ("363679005", "SCT", "Imaging")  # of whatever kind: the header's own words are not copied
 _SCHEME = "99DRAGONFLY"
 _QUESTION, _ANSWER, _LIMITS = ("question", "Question"), ("answer", "Answer"), ("intended-use", "Intended use")
 
@@ -77,7 +78,7 @@ def structured_report(answer: Answer, question: str, sources: Sequence[tuple[str
 
 def _report(answer: Answer, question: str, frames: Sequence[int], images: list[Any], engine: Engine) -> Any:
     import highdicom
-    from highdicom.sr import ComprehensiveSR, MeasurementReport, ObservationContext, ObserverContext
+    from highdicom.sr import CodedConcept, ComprehensiveSR, MeasurementReport, ObservationContext, ObserverContext
     from pydicom.sr.codedict import codes
 
     digest = weights_digest(engine.model)
@@ -102,11 +103,11 @@ def _report(answer: Answer, question: str, frames: Sequence[int], images: list[A
     ]
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer),
-        procedure_reported=codes.DCM.ImagingProcedure,
+        procedure_reported=CodedConcept(*_PROCEDURE),
         imaging_measurements=[whole, *regions],
         title=codes.DCM.ImagingMeasurementReport,
     )
-    return ComprehensiveSR(
+    report = ComprehensiveSR(
         evidence=list({str(image.SOPInstanceUID): image for image in images}.values()),
         content=content[0],
         series_instance_uid=highdicom.UID(),
@@ -117,6 +118,8 @@ def _report(answer: Answer, question: str, frames: Sequence[int], images: list[A
         is_complete=True,
         is_verified=False,
     )
+    report.SpecificCharacterSet = "ISO_IR 192"  # UTF-8: an answer may hold any letters
+    return report
 
 
 def _group(images: list[Any], frames: Sequence[int]) -> Any:
