@@ -1,10 +1,10 @@
-"""What becomes of medical files: those that ship inside other libraries, and mutated ones; benchmarks/results/medical_files.json.
+"""What becomes of medical files: those inside other libraries, and mutated ones; benchmarks/results/medical_files.json.
 
 Run: python benchmarks/medical_files.py [PART ...] [--share 0.1] [--output benchmarks/results/medical_files.json]
 
-A part is a function of a share (1: all of it) that returns what is written under its name; parts that are not run keep what the file
-says of them. Each file is loaded in a process of its own: "opened"; "refused" (one line, ValueError); "traceback"; "died" (a decoder
-ended its process). Beside these, how many took more than two seconds of processor time or 1 GiB of memory.
+A part is a function of a share (1: all of it) that returns what is written under its name; parts that are not run keep what the
+file says of them. Each file is loaded in a process of its own: "opened"; "refused" (one line, ValueError); "traceback"; "died" (a
+decoder ended its process). Beside these, how many took more than two seconds of processor time or 1 GiB of memory.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT), str(ROOT / "src")]
 
 import numpy as np  # noqa: E402
 from hostile.mutations import MUTATIONS, photo  # noqa: E402
-from robustness import CPU_SECONDS, EXTRA_BYTES, outcome  # noqa: E402
 
 from dragonfly.files import result_header, write_json  # noqa: E402
 from dragonfly.imaging import load_image  # noqa: E402
+from robustness import CPU_SECONDS, EXTRA_BYTES, outcome  # noqa: E402
 
 PER_SEED = 18  # of each mutation
 HARD_SECONDS = 30
+_LIBRARY = {"JPEG": "SC_rgb_jpeg_gdcm.dcm", "JPEG lossy": "SC_rgb_dcmtk_+eb+cy+np.dcm", "palette": "examples_palette.dcm"}
 
 
 def apart(data: bytes) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def counted(files: list[tuple[str, bytes]]) -> dict[str, Any]:
         count["over 1 GiB"] += seen["extra_bytes"] > EXTRA_BYTES
         slowest, largest = max(slowest, seen["seconds"]), max(largest, seen["extra_bytes"])
         if seen["outcome"] == "refused":
-            reasons[" ".join(seen["message"].removeprefix("bytes ").split(" (")[0].split(";")[0].split()[:8])] += 1
+            reasons[" ".join(seen["message"].removeprefix("bytes ").split(" (")[0].split(";")[0].split(":")[0].split()[:8])] += 1
         if seen["outcome"] in ("traceback", "died"):
             faults.append(f"{name}: {seen['message']}"[:200])
     return {
@@ -80,7 +81,7 @@ def counted(files: list[tuple[str, bytes]]) -> dict[str, Any]:
 
 
 def shipped(share: float) -> dict[str, Any]:
-    """Every file that ships inside pydicom (its data) and highdicom and that is DICOM by its name, its content or its neighbours."""
+    """Every file that ships inside pydicom (its data) and highdicom, code aside."""
     found: dict[str, Any] = {}
     for library, folder in (("pydicom", "data"), ("highdicom", "")):
         spec = find_spec(library)
@@ -95,7 +96,6 @@ def dicom_seeds() -> dict[str, bytes]:
     """Good DICOM files of every kind, by the writer that the tests have."""
     from pydicom.data import get_testdata_file
     from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
-
     from tests.imaging.scans import group, hounsfield, item, scan, written
 
     grey = np.asarray(photo().convert("L"), dtype=int) * 8 - 1000

@@ -65,9 +65,7 @@ def test_a_report_is_written_and_says_what_it_copies(ask: Run, scan: Path, image
     outcome = ask(scan, "What is it?", "--sr", target)
     assert outcome.code == 0 and f"structured report, with the identifiers of patient and study: {target}" in outcome.err
     assert PLANTED[1].encode() in target.read_bytes() and target.read_bytes()[128:132] == b"DICM"
-    refused(
-        ask(image, "What?", "--sr", target), "is no DICOM file, and a Structured Report is about DICOM images;"
-    )
+    refused(ask(image, "What?", "--sr", target), "is no DICOM file, and a Structured Report is about DICOM images;")
     refused(ask(scan, "What?", "--sr", scan), "is the image itself and would be overwritten")
     refused(ask(scan, "What?", "--sr", image), "exists and is no DICOM, so it is not overwritten")
     refused(ask(scan, "What?", "--sr", target, "--each"), "--sr is for one question")
