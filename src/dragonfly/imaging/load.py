@@ -206,9 +206,9 @@ def _read(path: Path, policy: ImagePolicy) -> bytes:
 
 
 def from_data_url(url: str, policy: ImagePolicy) -> bytes:
-    """The bytes that a `data:image/...;base64,` URL holds. Raises ImageError."""
+    """The bytes that a `data:image/...;base64,` (or `data:application/dicom;base64,`) URL holds. Raises ImageError."""
     header, _, payload = url.partition(",")
-    if not re.fullmatch(r"data:image/[\w.+-]+;base64", header, re.IGNORECASE):
+    if not re.fullmatch(r"data:(image/[\w.+-]+|application/dicom);base64", header, re.IGNORECASE):
         raise ImageError("is not of the form data:image/...;base64,...; give that, or a path")
     _check_bytes(len(payload) * 3 // 4, policy)
     try:
