@@ -72,7 +72,9 @@ def test_messages_are_in_the_chat_template_form() -> None:
 
 def test_a_sample_is_plain_and_the_place_is_not_part_of_it() -> None:
     one = sample("<image>q", "a", images=(A,), meta={"kind": "label"}, place=("f.jsonl", 3))
-    assert json.loads(json.dumps(dataclasses.asdict(one)))["images"] == [{"path": "a.png", "bytes": None, "group": None}]
+    assert json.loads(json.dumps(dataclasses.asdict(one)))["images"] == [
+        {"path": "a.png", "bytes": None, "group": None, "view": ""}
+    ]
     assert one == dataclasses.replace(one, place=("g.jsonl", 4))
 
 

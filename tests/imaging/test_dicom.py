@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import zlib
 from typing import Any
 
@@ -321,6 +322,8 @@ def test_without_a_preamble_deflated_and_in_a_process_of_its_own() -> None:
         here.spacing,
         here.sha256,
     )
+    url = f"data:application/dicom;base64,{base64.b64encode(whole).decode()}"
+    assert load_image(url).image.tobytes() == expected.image.tobytes()
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
     assert load_image(written(dataset)).image.tobytes() == expected.image.tobytes()
 

@@ -49,6 +49,10 @@ def ask(
     zoom: Annotated[Path | None, typer.Option(help="Write an image of where the model looked.")] = None,
     why: Annotated[bool, typer.Option("--why", help="Show what each sub-image contributed, by leaving it out.")] = False,
     scores: common.Scores = False,
+    sr: Annotated[
+        Path | None, typer.Option("--sr", metavar="FILE", help="Write the answer about DICOM as a Structured Report.")
+    ] = None,
+    burned_in_check: images.BurnedInCheck = False,
     each: Annotated[bool, typer.Option("--each", help="Ask about each image by itself.")] = False,
     no_image: Annotated[bool, typer.Option("--no-image", help="Ask without an image.")] = False,
     json: common.Json = False,
@@ -88,13 +92,22 @@ def ask(
         why=why,
         scores=scores,
         json=json,
+        sr=sr,
+        burned_in_check=burned_in_check,
     )
     if batch is not None:
         if server is not None:
             raise ValueError("--batch asks a model that runs here; leave --server out")
         if words:
             raise ValueError("--batch reads its questions from the file; leave the question and the images out")
-        for option, given in (("--zoom", zoom), ("--why", why), ("--json", json), ("--system", system), ("--each", each)):
+        for option, given in (
+            ("--zoom", zoom),
+            ("--why", why),
+            ("--json", json),
+            ("--system", system),
+            ("--each", each),
+            ("--sr", sr),
+        ):
             if given:
                 raise ValueError(f"{option} is for one question; a batch writes JSON, and its rows have their own system message")
         if output is None:
@@ -113,14 +126,17 @@ def ask(
             "--device-map": device_map,
             "--scores": scores,
             "--each": grouped,
+            "--sr": sr is not None,
         }
         for option, is_given in local.items():
             if is_given:
                 raise ValueError(f"{option} is for a model that runs here; leave it out, or ask without --server")
         return _ask_server(server, given, question, system, model, zoom, json, options)
     if grouped:
-        return asking.each(images.each(given), question)
-    return asking.together([images.named(word) for word in given], question)
+        if sr is not None:
+            raise ValueError("--sr is for one question; leave --each out, or name the images of one study")
+        return asking.each(images.each(given, files=each), question)
+    return asking.together([image for word in given for image in images.apart(word)], question)
 
 
 ask.__doc__ = EXAMPLES
@@ -160,7 +176,10 @@ class Asking:
         why: bool,
         scores: bool,
         json: bool,
+        sr: Path | None,
+        burned_in_check: bool,
     ) -> None:
+        self.sr, self.burned_in_check = sr, burned_in_check
         self.loading, self.options, self.policy, self.system = loading, options, policy, system
         self.zoom, self.why, self.scores, self.json = zoom, why, scores, json
 
@@ -182,12 +201,17 @@ class Asking:
         """One question about all images."""
         self._check_targets(given)
         policy = images.policy_of(self.policy)
+        sources = common.check_report(self.sr, [image.name for image in given]) if self.sr is not None else []
         loaded = [image.load(policy) for image in given]
+        if self.burned_in_check:
+            images.say_burned_in(given)
         engine = self.load()
         common.say_what_answers(self.loading["model"], len(given))
         if len(given) > 2:
             common.say(f"note: one question about {len(given)} images together; --each asks about each by itself")
         answer, reasons = self._answer(engine, loaded, question, [self.zoom] if len(given) < 2 else self._targets(len(given)))
+        if self.sr is not None:
+            _write_report(answer, question, sources, engine, self.sr)
         if self.json:
             common.print_json(answer.to_dict() if reasons is None else {**answer.to_dict(), "why": reasons.to_dict()})
             return 0
@@ -203,6 +227,8 @@ class Asking:
         import json
 
         self._check_targets(given)
+        if self.burned_in_check:
+            images.say_burned_in(given)
         engine = self.load()
         common.say_what_answers(self.loading["model"], len(given))
         policy, failed = images.policy_of(self.policy), 0
@@ -234,8 +260,7 @@ class Asking:
 
         loaded = [load_image(image, engine.image_policy) for image in loaded]  # again only where the model wants it otherwise
         answer = engine.ask(loaded, question, system=self.system, **self.options)
-        for note in answer.notes:
-            common.say(f"note: {note}")
+        common.say_notes(answer.notes)
         reasons = _explain(engine, loaded, question, self.system, answer) if self.why else None
         if self.zoom is not None:
             from dragonfly.cli.inspect import draw_answer
@@ -259,6 +284,16 @@ class Asking:
         for target in self._targets(len(given)):
             if target is not None:
                 common.check_image_target(target, [image.name for image in given])
+
+
+def _write_report(answer: Any, question: str, sources: Sequence[tuple[str, int]], engine: Any, target: Path) -> None:
+    from dragonfly.files import atomic_write
+    from dragonfly.inference.structured_report import structured_report
+
+    report = structured_report(answer, question, sources, engine)
+    with atomic_write(target, "wb") as file:
+        report.save_as(file, enforce_file_format=True)
+    common.say(f"structured report, with the identifiers of patient and study: {target}")
 
 
 def _ask_server(

@@ -62,8 +62,7 @@ def chat(
             common.say(f"error: {error}")
             continue
         waiting = []
-        for note in answer.notes[noted:]:  # an answer carries the notes of all images so far
-            common.say(f"note: {note}")
+        common.say_notes(answer.notes[noted:])  # an answer carries the notes of all images so far
         noted = len(answer.notes)
         common.show(answer.text)
     return 0

@@ -67,6 +67,15 @@ def say(message: str) -> None:
     typer.echo(terminal(message), err=True)
 
 
+def say_notes(notes: Sequence[str]) -> None:
+    """What was done to the images, a line each; what they are meant for once, however many they are."""
+    from dragonfly.imaging import INTENDED_USE
+
+    own = [note for note in notes if not note.endswith(INTENDED_USE)]
+    for note in [*own, *([INTENDED_USE] if len(own) < len(notes) else [])]:
+        say(f"note: {note}")
+
+
 def show(text: str) -> None:
     """An answer, or another text that is not ours, on standard output."""
     typer.echo(terminal(text))
@@ -131,6 +140,23 @@ def check_image_target(target: Path, inputs: Sequence[str]) -> None:
         raise ValueError(f"'{target}' is the image itself and would be overwritten; name another file")
     if target.is_file() and not _is_image(target):
         raise ValueError(f"'{target}' exists and is no image, so it is not overwritten; name another file")
+
+
+def check_report(target: Path, inputs: Sequence[str]) -> list[tuple[str, int]]:
+    """The DICOM file and frame of each image, before anything is computed. Raises ValueError, also for a target among them."""
+    from dragonfly.imaging import image_file
+    from dragonfly.imaging.series import begins_as_dicom
+    from dragonfly.inference.structured_report import sources_of
+
+    if target.is_dir():
+        raise ValueError(f"cannot write the report '{target}': it is a folder; name a file in it")
+    sources = sources_of(inputs)
+    files = [*(path for path, _ in sources), *map(image_file, inputs)]
+    if any(target.exists() and os.path.samefile(one, target) for one in files):  # noqa: PTH121
+        raise ValueError(f"'{target}' is the image itself and would be overwritten; name another file")
+    if target.is_file() and target.stat().st_size and not begins_as_dicom(target):
+        raise ValueError(f"'{target}' exists and is no DICOM, so it is not overwritten; name another file")
+    return sources
 
 
 def _is_image(path: Path) -> bool:

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Fetch images from http(s) addresses; public ones alone.")]
 MaxPixels = Annotated[int | None, typer.Option(min=1, metavar="N", help="Take images of up to N pixels; 67108864 if not given.")]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".pdf")
+BurnedInCheck = Annotated[
+    bool, typer.Option("--burned-in-check", help="Warn where a DICOM file says that its pixels may show names or dates.")
+]
+
+_SCANS = (".dcm", ".dicom", ".nii", ".nii.gz", ".svs", ".ndpi")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".pdf"),
+    *_SCANS,
+)
 STDIN = "-"
 
 
@@ -52,7 +60,14 @@ def policy_of(options: dict[str, Any]) -> ImagePolicy:
 
 
 def is_group(word: str) -> bool:
-    """Whether a word stands for any number of images: a folder, or a pattern that is no file's own name."""
+    """Whether a word stands for any number of images: a folder of files, or a pattern that is no file's own name.
+
+    A folder of DICOM is a series, of which one image is shown.
+    """
+    from dragonfly.imaging.series import holds_dicom
+
+    if os.path.isdir(word) and holds_dicom(word):  # noqa: PTH112
+        return False
     return os.path.isdir(word) or (glob.has_magic(word) and not os.path.exists(word) and not _is_address(word))  # noqa: PTH110, PTH112
 
 
@@ -76,28 +91,50 @@ def named(word: str) -> Named:
 
 def looks_like_image(word: str) -> bool:
     """Whether a word names an image, whether there is one or not: by its suffix, or as an address."""
-    return (
-        word == STDIN or _is_address(word) or word.rpartition("#")[0].lower().endswith(".pdf") or word.lower().endswith(SUFFIXES)
-    )
+    return word == STDIN or _is_address(word) or any(one.lower().endswith(SUFFIXES) for one in (word, word.rpartition("#")[0]))
 
 
-def each(words: Sequence[str]) -> list[Named]:
-    """All images of files, folders (those directly in them, by name) and patterns, in order.
+def apart(word: str) -> list[Named]:
+    """The images that one word names: one, or those of a view that stands for several (`series/#slices=8`)."""
+    from dragonfly.imaging import each_image
+
+    one = named(word)
+    return [one] if not isinstance(one.source, str) else [Named(name, name) for name, _ in each_image(one.source)]
+
+
+def say_burned_in(given: Sequence[Named]) -> None:
+    """A line for each DICOM image whose header says that text is burned into its pixels, or does not say that there is none."""
+    from dragonfly.imaging.series import burned_in
+
+    for image in given:
+        said = burned_in(image.source)
+        if said == "yes":
+            common.say(f"warning: {image.name}: its header says that text is burned into the image: look for names and dates")
+        elif said == "unknown":
+            common.say(
+                f"warning: {image.name}: its header does not say whether text is burned into the image: look for names and dates"
+            )
+
+
+def each(words: Sequence[str], files: bool = False) -> list[Named]:
+    """All images of files, folders (those directly in them, by name) and patterns, in order; with `files` those of a series too.
 
     Raises:
         ValueError: for a folder or pattern without images.
     """
+    from dragonfly.imaging.series import begins_as_dicom
+
     found: list[Named] = []
     for word in words:
-        if not is_group(word):
-            found.append(named(word))
+        if not (is_group(word) or (files and os.path.isdir(word))):  # noqa: PTH112
+            found += apart(word)
             continue
-        files = sorted(glob.glob(word)) if not os.path.isdir(word) else sorted(map(str, Path(word).iterdir()))  # noqa: PTH112, PTH207
-        files = [file for file in files if os.path.isfile(file) and not Path(file).name.startswith(".")]  # noqa: PTH113
-        images = [file for file in files if looks_like_image(file)]
+        listed = sorted(glob.glob(word)) if not os.path.isdir(word) else sorted(map(str, Path(word).iterdir()))  # noqa: PTH112, PTH207
+        listed = [file for file in listed if os.path.isfile(file) and not Path(file).name.startswith(".")]  # noqa: PTH113
+        images = [file for file in listed if looks_like_image(file) or begins_as_dicom(Path(file))]
         if not images:
             raise ValueError(f"no image in '{word}'; images end in {', '.join(SUFFIXES)}")
-        if others := len(files) - len(images):
+        if others := len(listed) - len(images):
             common.say(
                 f"note: {others} file{'s' * (others > 1)} of '{word}' do{'es' * (others == 1)} not end as images do; left out"
             )

@@ -57,8 +57,8 @@ def zoom(
         else:
             encoded = engine.encode([loaded])[0]
             layout, selection = encoded.layout, encoded.selection
-    for note in loaded.notes:
-        common.say(f"note: {loaded.source}: {note}")
+    notes = tuple(f"{loaded.source}: {note}" for note in loaded.notes)
+    common.say_notes(notes)
     if output is None:
         stem = "stdin" if image == images.STDIN else Path(loaded.source).stem
         common.check_image_target(target := Path(f"{stem}.zoom.png"), [image])
@@ -66,11 +66,11 @@ def zoom(
         target = output
     from dragonfly.inference.answer import Answer
 
-    empty = Answer("", (), 0.0, 0, (layout,), (selection,), {})
+    empty = Answer("", (), 0.0, 0, (layout,), (selection,), {}, notes, spacings=(loaded.spacing,))
     draw_answer(loaded.image, target, empty, scores=scores)
     if json:
         facts = empty.to_dict()
-        common.print_json({key: facts[key] for key in ("layouts", "selections")})
+        common.print_json({key: facts[key] for key in ("layouts", "selections", "notes")})
     common.say(f"zoom image: {target}")
     return 0
 
@@ -109,9 +109,13 @@ def draw_answer(
     image: Any, path: Path, answer: Any, index: int = 0, *, question: str = "", reasons: Any = None, scores: bool = False
 ) -> None:
     """Write the zoom image of one source image of an answer; with `reasons`, what each sub-image contributed."""
+    from dragonfly.imaging import INTENDED_USE
     from dragonfly.inference.words import sureness
     from dragonfly.visualization.zoom import draw_zoom
 
+    said = [sureness(answer.confidence)] if question else []
+    if any(note.endswith(INTENDED_USE) for note in answer.notes):
+        said.append(INTENDED_USE)
     layout, selection = answer.layouts[index], answer.selections[index]
     drawn = draw_zoom(
         image,
@@ -120,7 +124,7 @@ def draw_answer(
         [item.score for item in selection] if scores and selection and selection[0].score is not None else None,
         question=question,
         answer=answer.text,
-        sure=sureness(answer.confidence) if question else "",
+        sure=" · ".join(said),
         contributions=None if reasons is None else reasons.of_image(index),
     )
     common.save_image(drawn, path)

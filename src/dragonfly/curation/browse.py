@@ -181,7 +181,7 @@ def _cut(text: str, letters: int) -> str:
 def _shown(image: ImageRef, evidence: Sequence[Sequence[Box]], spec: EncoderSpec) -> _ShownImage:
     """The image with the boxes of its layout and its evidence, in source pixels; or its fault."""
     try:
-        loaded = load_image(image.source)
+        loaded = load_image(image.source, view=image.seen)
     except ValueError as error:
         return _ShownImage(fault=str(error))
     height, width = loaded.size

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dragonfly.files import sha256
-from dragonfly.imaging import load_image
+from dragonfly.imaging import View, load_image
 
 from .hashing import Indices, Numbers
 
@@ -45,12 +45,12 @@ class Facts:
     fault: str | None = None
 
 
-def describe(source: str | bytes) -> Facts:
-    """The facts of an image given as a path or as encoded bytes. URLs are a fault: nothing is fetched."""
+def describe(source: str | bytes, view: View | None = None) -> Facts:
+    """The facts of an image given as a path or as encoded bytes and a view. URLs are a fault: nothing is fetched."""
     if isinstance(source, str) and "://" in source:
         return Facts(fault=f"remote-image: {source} would have to be fetched; download it first")
     try:
-        image = load_image(source)
+        image = load_image(source, view=view)
     except ValueError as error:
         reason = "missing-image" if str(error).endswith("does not exist; check the path") else "broken-image"
         return Facts(fault=f"{reason}: {error}")

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from dragonfly.data import BadRow, ImageRef, Sample
 from dragonfly.data.parquet import import_pyarrow
 from dragonfly.files import json_line, sha256
+from dragonfly.imaging import View, join_view
 
 from .engine import map_files
 from .hashing import number
@@ -131,7 +132,7 @@ def _outside(image: ImageRef, store: Path) -> ImageRef:
         temporary = path.with_suffix(".tmp")
         temporary.write_bytes(data)
         temporary.replace(path)
-    return ImageRef(path=str(path.absolute()), group=image.group)
+    return ImageRef(path=join_view(str(path.absolute()), image.seen or View()), group=image.group)
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -7,11 +7,13 @@ before, and that a bad row is counted, named and, past `max_bad_share`, the end 
 import hashlib
 import io
 import logging
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch.utils.data import Dataset, get_worker_info
 
 from dragonfly.imaging import DEFAULT_POLICY, FORMATS, ImagePolicy, image_file, load_image
@@ -19,7 +21,6 @@ from dragonfly.imaging.decode import readable
 
 from .encoding import TrainOn, encode
 from .errors import BadRow, BadSample, check_bad
-from .manifest import is_url
 from .mixture import Mixture
 from .sample import ImageRef, Sample, to_messages
 
@@ -129,7 +130,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
 
     def _open(self, image: ImageRef) -> Any:
         try:
-            return load_image(image.source, self.image_policy).image
+            return load_image(image.source, self.image_policy, view=image.seen).image
         except ValueError as error:
             raise BadSample("broken-image", str(error)) from None
 
@@ -156,21 +157,26 @@ class EncodedDataset(Dataset[dict[str, Any]]):
 def image_size(image: ImageRef, policy: ImagePolicy = DEFAULT_POLICY) -> tuple[int, int]:
     """(height, width) as `imaging.load_image` will give it. `BadSample` (broken-image) where there is none."""
     try:
-        # A URL and a page of a PDF have no header here that tells their size.
-        if is_url(image.path) if image.path else (image.bytes or b"").startswith(b"%PDF"):
-            return load_image(image.source, policy).size
-        if image.path is not None and image_file(image.path).lower().endswith(".pdf"):
-            return load_image(image.path, policy).size
-        with (
-            readable("without a readable header"),
-            Image.open(image.path or io.BytesIO(image.bytes or b""), formats=FORMATS) as opened,
-        ):
+        with readable("without a readable header"), _opened(image) as opened:
+            if opened is None:
+                return load_image(image.source, policy, view=image.seen).size
             width, height = opened.size
             # The base class's method: the one for PNG decodes the image to look behind its pixels.
             swapped = policy.orient and Image.Image.getexif(opened).get(_ORIENTATION) in _SWAPS
     except ValueError as error:
         raise BadSample("broken-image", f"{image.path or 'bytes'} {error}") from None
     return (width, height) if swapped else (height, width)
+
+
+def _opened(image: ImageRef) -> AbstractContextManager[Image.Image | None]:
+    """The image's header; None for a view, a URL and a format of which Pillow reads none."""
+    is_view = bool(image.view) if image.path is None else image_file(image.path) != image.path
+    if is_view or (image.path is not None and not os.path.isfile(image.path)):  # noqa: PTH113
+        return nullcontext()
+    try:
+        return Image.open(image.path or io.BytesIO(image.bytes or b""), formats=FORMATS)
+    except UnidentifiedImageError:
+        return nullcontext()
 
 
 def count_tokens(processor: Any, sample: Sample, policy: ImagePolicy = DEFAULT_POLICY) -> int:

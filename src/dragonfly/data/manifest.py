@@ -4,6 +4,7 @@ Promises that equal samples give equal bytes (same pyarrow), that a folder is co
 read without reading its shard. Image paths are stored relative to the folder. Knows nothing of pixels or tokens.
 """
 
+import io
 import json
 import os
 from bisect import bisect_right
@@ -14,8 +15,10 @@ from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
+
 from dragonfly.files import atomic_directory, sha256, write_json
-from dragonfly.imaging import load_image
+from dragonfly.imaging import INTENDED_USE, image_file, load_image
 
 from .errors import BadSample
 from .parquet import from_row, import_pyarrow, schema, to_table
@@ -89,12 +92,21 @@ def _with_bytes(image: ImageRef, _directory: Path) -> ImageRef:
         return image
     if is_url(image.path):
         raise BadSample("remote-image", f"{image.path} would have to be fetched; download it first")
-    data = Path(image.path).read_bytes()
     try:
-        load_image(data)  # a shard is handed on: what is no image does not get into it
+        # A shard is handed on: what is no image does not get into it, and of a scan its pixels without its header.
+        loaded = load_image(image.path)
+        if not image.path.lower().endswith(".pdf") and (loaded.view or INTENDED_USE in loaded.notes):
+            return ImageRef(bytes=_png(loaded.image), group=image.group)
+        data = Path(image_file(image.path)).read_bytes()
     except ValueError as error:
         raise BadSample("not-an-image", f"{image.path}: {error}") from None
-    return ImageRef(bytes=data, group=image.group)
+    return ImageRef(bytes=data, group=image.group, view=loaded.view)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _with_relative_path(image: ImageRef, directory: Path) -> ImageRef:

@@ -27,12 +27,13 @@ def import_pyarrow() -> Any:
 def schema() -> Any:
     """The manifest's columns; `meta` is JSON text because its keys are free."""
     pa = import_pyarrow()
+    image = pa.struct([("path", pa.string()), ("bytes", pa.binary()), ("group", pa.string()), ("view", pa.string())])
     part = pa.struct([("type", pa.string()), ("text", pa.string())])
     return pa.schema(
         [
             ("id", pa.string()),
             ("source", pa.string()),
-            ("images", pa.list_(pa.struct([("path", pa.string()), ("bytes", pa.binary()), ("group", pa.string())]))),
+            ("images", pa.list_(image)),
             ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.list_(part))]))),
             ("evidence", pa.list_(pa.list_(pa.list_(pa.float64())))),
             ("meta", pa.string()),

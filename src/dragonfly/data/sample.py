@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from dragonfly.imaging.view import View
 from dragonfly.vision.layout import Box
 
 from .errors import BadSample
@@ -19,16 +20,25 @@ _Bytes = bytes  # `ImageRef` has a field of this name, which hides the type insi
 
 @dataclass(frozen=True)
 class ImageRef:
-    """Where one image is: a `path` (or URL) or the encoded `bytes`, exactly one; `group` = patient or document."""
+    """Where one image is: a `path` (or URL) or the encoded `bytes`, exactly one; `group` = patient or document.
+
+    `view` is what of the bytes is meant, as `imaging.View.text` writes it; a path has it in its name.
+    """
 
     path: str | None = None
     bytes: _Bytes | None = None
     group: str | None = None
+    view: str = ""
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.bytes is None):
             given = "neither" if self.path is None else "both"
             raise ValueError(f"an ImageRef takes exactly one of path and bytes; got {given}")
+
+    @property
+    def seen(self) -> View | None:
+        """What `imaging.load_image` takes beside `source`."""
+        return View.parse(self.view) if self.view else None
 
     @property
     def source(self) -> str | _Bytes:

@@ -8,6 +8,7 @@ sub-images, models or tensors.
 
 from dragonfly.imaging.decode import FORMATS as FORMATS
 from dragonfly.imaging.load import LoadedImage as LoadedImage
+from dragonfly.imaging.load import image_exists as image_exists
 from dragonfly.imaging.load import image_file as image_file
 from dragonfly.imaging.load import is_loaded as is_loaded
 from dragonfly.imaging.load import load_image as load_image

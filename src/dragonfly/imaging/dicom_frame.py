@@ -2,8 +2,8 @@
 # pyright: reportUnknownArgumentType=false
 """One frame of a DICOM image as stored values: its codestream is looked at before a decoder is.
 
-pydicom finds the decoder. What it decodes with: itself, pylibjpeg (RLE, JPEG 2000, HTJ2K), Pillow and GDCM (JPEG), GDCM or
-CharLS (JPEG-LS).
+pydicom finds the decoder. What it decodes with: itself (RLE), pylibjpeg (JPEG 2000, HTJ2K), Pillow and GDCM (JPEG), GDCM or
+CharLS (JPEG-LS). Not pylibjpeg-rle: on damaged data it panics, and writes where no caller can catch it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from dragonfly.installation import install_advice
 _JPEG = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 57, 70, 80, 81))
 _BASELINE, _EXTENDED = _JPEG[:2]
 _JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (90, 91, 201, 202, 203))
+_RLE = "1.2.840.10008.1.2.5"
+_FIRST = {_RLE: "pydicom", _BASELINE: "pillow", **dict.fromkeys(_JPEG_2000, "pylibjpeg")}
 _FRAME_STARTS = frozenset([*range(0xC0, 0xD0), 0xF7]) - {0xC4, 0xC8, 0xCC}
 _MAX_TILES = 65_535  # ITU-T T.800 A.4.2: what a tile's number has room for
 _ENTRIES = 65_536
@@ -48,7 +50,8 @@ def decoded_frame(dataset: Any, index: int, policy: ImagePolicy) -> NDArray[Any]
             _check_codestream(_codestream(dataset, index, options), str(syntax), dataset, policy)
         else:
             _check_length(dataset, options)
-    plugin = "pylibjpeg" if str(syntax) in _JPEG_2000 and "pylibjpeg" in decoder.available_plugins else ""
+    plugin = _FIRST.get(str(syntax), "")
+    plugin = plugin if plugin in decoder.available_plugins else ""  # else whichever there is
     _mute()
     try:
         values, _ = decoder.as_array(dataset, index=index, decoding_plugin=plugin, **options)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import stat
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from dragonfly.imaging.fetch import display_url, fetch, one_line
 from dragonfly.imaging.orient import orientation
 from dragonfly.imaging.pixels import Pixels, from_bytes, from_file, from_image
 from dragonfly.imaging.policy import DEFAULT_POLICY, ImageError, ImagePolicy, check_bytes, check_pixels
-from dragonfly.imaging.series import is_series, read_series
+from dragonfly.imaging.series import holds_dicom, is_series, read_series
 from dragonfly.imaging.slide import Slide, content_hash, may_be_slide
 from dragonfly.imaging.view import View, split_view
 
@@ -177,6 +178,13 @@ def image_file(path: str | Path) -> str:
     return str(split_view(path)[0])
 
 
+def image_exists(path: str | Path) -> bool:
+    """Whether there is a file, or a series of DICOM, behind a path that may name a view. Opens no image."""
+    place = image_file(path)
+    # Path.is_file raises on a name that is too long.
+    return os.path.isfile(place) or (os.path.isdir(place) and holds_dicom(place))  # noqa: PTH112, PTH113
+
+
 def _view_of(source: Any, view: View | None) -> tuple[Any, View]:
     """A source without its view, and the view: that of its name with what is said besides."""
     place, written = split_view(source) if isinstance(source, str | Path) else (source, View())
@@ -225,9 +233,9 @@ def _read(path: Path, policy: ImagePolicy) -> bytes:
 
 
 def from_data_url(url: str, policy: ImagePolicy) -> bytes:
-    """The bytes that a `data:image/...;base64,` URL holds. Raises ImageError."""
+    """The bytes that a `data:image/...;base64,` (or `data:application/dicom;base64,`) URL holds. Raises ImageError."""
     header, _, payload = url.partition(",")
-    if not re.fullmatch(r"data:image/[\w.+-]+;base64", header, re.IGNORECASE):
+    if not re.fullmatch(r"data:(image/[\w.+-]+|application/dicom);base64", header, re.IGNORECASE):
         raise ImageError("is not of the form data:image/...;base64,...; give that, or a path")
     check_bytes(len(payload) * 3 // 4, policy)
     try:

@@ -7,6 +7,7 @@ What a note or an error says of a series is how many images it has, their size a
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -59,7 +60,7 @@ def is_series(place: str | Path) -> bool:
 def holds_dicom(folder: str | Path) -> bool:
     """Whether a folder's first file, hidden ones and DICOMDIR aside, is DICOM, at any depth."""
     first = next(iter(_files(Path(folder))), None)
-    return first is not None and _begins_as_dicom(first)
+    return first is not None and begins_as_dicom(first)
 
 
 def series_of(place: str | Path) -> tuple[Series, ...]:
@@ -139,8 +140,39 @@ def each_image(source: str | Path, policy: ImagePolicy = DEFAULT_POLICY) -> list
     ]
 
 
+def frame_of(source: str | Path) -> tuple[str, int]:
+    """The DICOM file and the frame, from 1, that a path with a view shows. Raises ValueError where there is none."""
+    try:
+        place, view = split_view(source)
+        if view.montage:
+            raise ImageError("shows several frames in one image; name one of them")
+        path = str(place)
+        if is_series(place):
+            files = _chosen(place, view).files
+            numbers = chosen("slice", view.slice, view.slices, len(files)) or evenly(1, len(files))
+            path = files[numbers[0] - 1]
+        if not begins_as_dicom(Path(path)):
+            raise ImageError("is no DICOM file")
+    except ImageError as error:
+        raise ValueError(f"{source} {error}") from None
+    return path, int(view.frame or 1)
+
+
+def burned_in(source: str | bytes) -> str:
+    """Whether text is burned into a DICOM image, by its BurnedInAnnotation: `yes`, `no` or `unknown`; '' for any other image."""
+    try:
+        data = source if isinstance(source, bytes) else Path(frame_of(source)[0]).read_bytes()
+    except (ValueError, OSError):
+        return ""
+    if not is_dicom(data):
+        return ""
+    header = read_header(io.BytesIO(data), ["BurnedInAnnotation"])
+    with guarded():
+        return {"YES": "yes", "NO": "no"}.get(str(header.get("BurnedInAnnotation", "")).strip().upper(), "unknown")
+
+
 def _frames(path: str | Path, policy: ImagePolicy) -> int:
-    if not _begins_as_dicom(Path(path)):
+    if not begins_as_dicom(Path(path)):
         raise ImageError("is no file of several frames; leave the frames out")
     with Path(path).open("rb") as file:
         return count_frames(read_header(file, ["NumberOfFrames"]))
@@ -184,7 +216,8 @@ def _listed(index: Path) -> list[Path]:
         return [path for names in inside if (path := index.parent.joinpath(*names)).is_file()]
 
 
-def _begins_as_dicom(path: Path) -> bool:
+def begins_as_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, whatever it is called. False for what cannot be read."""
     try:
         with path.open("rb") as file:
             return is_dicom(file.read(4096))
@@ -198,7 +231,7 @@ def _series(states: tuple[tuple[str, int, int], ...]) -> tuple[Series, ...]:
     groups: dict[str, list[tuple[str, Any]]] = {}
     for name, _, _ in states:
         path = Path(name)
-        if not _begins_as_dicom(path):
+        if not begins_as_dicom(path):
             continue
         try:
             with path.open("rb") as file:

@@ -6,19 +6,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers.generation.streamers import BaseStreamer
 
 from dragonfly.data.encoding import control_token_in
-from dragonfly.data.sample import part_of, question_content
-from dragonfly.imaging import ImagePolicy, LoadedImage, each_image, load_image
+from dragonfly.imaging import ImagePolicy, LoadedImage, load_image
 from dragonfly.inference.answer import Answer, describe_selection
 from dragonfly.inference.clock import Clock
+from dragonfly.inference.conversation import Images, Row, as_list, conversation_of, described, text_of, turn
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
 from dragonfly.inference.options import Draw, Hooks, Options, StopAt
 from dragonfly.inference.prefix import LastPrompt
@@ -27,17 +26,6 @@ from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcess
 from dragonfly.models.connector import Views
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
 from dragonfly.models.outputs import CACHE
-
-Images = Any  # one image (path, URL, bytes, PIL, array, loaded or encoded) or a sequence of them, or None
-
-
-@dataclass(frozen=True)
-class Row:
-    """One question of a batch."""
-
-    images: Images
-    question: str
-    system: str | None = None
 
 
 class Engine:
@@ -96,14 +84,14 @@ class Engine:
         pending = iter(rows)
         while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, batch_size)]:
             clock = Clock()
-            images = self._encode_rows([_as_list(row.images) for row in block], clock)
+            images = self._encode_rows([as_list(row.images) for row in block], clock)
             messages = [conversation_of(row, own) for row, own in zip(block, images, strict=True)]
             yield from self.answer_conversations(messages, images, chosen, clock)
 
     def stream(self, images: Images, question: str, *, system: str | None = None, **options: Any) -> Stream:
         """Answer piece by piece: iterate over the text, then read `.answer`. The pieces joined are `ask`'s text."""
         chosen, clock, row = Options.of(**options), Clock(), Row(images, question, system)
-        loaded_images = self._encode_rows([_as_list(images)], clock)
+        loaded_images = self._encode_rows([as_list(images)], clock)
         messages = [conversation_of(row, loaded_images[0])]
 
         def generate(streamer: BaseStreamer) -> Answer:
@@ -132,7 +120,7 @@ class Engine:
         new = {key: image for key, image in zip(keys, given, strict=True) if key not in found and isinstance(image, LoadedImage)}
         found |= self._encode(new, clock)
         return [
-            self._own(image) if isinstance(image, EncodedImage) else _described(found[key], image)
+            self._own(image) if isinstance(image, EncodedImage) else described(found[key], image)
             for key, image in zip(keys, given, strict=True)
         ]
 
@@ -225,7 +213,7 @@ class Engine:
         hooks: Hooks | None = None,
     ) -> list[Answer]:
         """Generate for conversations whose images are encoded."""
-        asked = [_text_of(turns[-1]) for turns in conversations]
+        asked = [text_of(turns[-1]) for turns in conversations]
         images = [[self.connect(one, question) for one in row] for row, question in zip(images, asked, strict=True)]
         prompt = self.prompt(conversations, images)
         lengths = prompt["attention_mask"].sum(dim=1).tolist()
@@ -240,7 +228,7 @@ class Engine:
     def prompt(self, conversations: list[list[dict[str, Any]]], images: list[list[EncodedImage]]) -> Any:
         """Ids of the conversations, left-padded, with one BOS: the chat template's, else the tokenizer's."""
         for message in (message for turns in conversations for message in turns):
-            if token := control_token_in(self.processor, _text_of(message)):
+            if token := control_token_in(self.processor, text_of(message)):
                 raise ValueError(f"the text contains '{token}', which is a control token of the model; write it another way")
         texts = [self.processor.apply_chat_template(turns, add_generation_prompt=True) for turns in conversations]
         blocks = [self.processor.placeholders(image.layout) for row in images for image in row]
@@ -354,13 +342,13 @@ class Chat:
         self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
         self.images: list[EncodedImage] = []
         self._waiting: list[EncodedImage] = []
-        self._waiting = self._encode(_as_list(images), Clock())
+        self._waiting = self._encode(as_list(images), Clock())
 
     def ask(self, question: str, images: Images = None, **options: Any) -> Answer:
         """The next turn. If it fails, the conversation is as before."""
         clock = Clock()
-        new = self._waiting + self._encode(_as_list(images), clock)
-        messages = [*self.messages, _turn(question, new)]
+        new = self._waiting + self._encode(as_list(images), clock)
+        messages = [*self.messages, turn(question, new)]
         loaded_images = self.images + new
         answer = self.engine.answer_conversations([messages], [loaded_images], Options.of(**options), clock)[0]
         self.messages = [*messages, {"role": "assistant", "content": answer.text}]
@@ -370,34 +358,3 @@ class Chat:
     def _encode(self, images: list[Any], clock: Clock) -> list[EncodedImage]:
         before = sum(image.layout.num_image_tokens for image in [*self.images, *self._waiting])
         return self.engine.encode(self.engine.load(images, clock, before), clock)
-
-
-def _text_of(message: dict[str, Any]) -> str:
-    content = message["content"]
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
-
-
-def _as_list(images: Images) -> list[Any]:
-    if images is None:
-        return []
-    given = list(images) if isinstance(images, list | tuple) else [images]
-    return [
-        one for image in given for one in ([name for name, _ in each_image(image)] if isinstance(image, str | Path) else [image])
-    ]
-
-
-def _turn(question: str, images: Sequence[EncodedImage]) -> dict[str, Any]:
-    parts = question_content([image.label for image in images], question)
-    return {"role": "user", "content": [part_of(part) for part in parts]}
-
-
-def conversation_of(row: Row, images: Sequence[EncodedImage]) -> list[dict[str, Any]]:
-    """The messages of a row whose images are encoded."""
-    system = [{"role": "system", "content": row.system}] if row.system else []
-    return [*system, _turn(row.question, images)]
-
-
-def _described(encoded: EncodedImage, image: Any) -> EncodedImage:
-    """With what is said of this very image: another file may have given the same pixels."""
-    notes = tuple(f"{image.source}: {note}" for note in image.notes)
-    return replace(encoded, notes=notes, label=image.label, spacing=image.spacing)

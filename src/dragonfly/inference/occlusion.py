@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from dragonfly.inference.answer import Answer
+from dragonfly.inference.conversation import Row, conversation_of
 from dragonfly.inference.encoded import EncodedImage
-from dragonfly.inference.engine import Engine, Row, conversation_of
+from dragonfly.inference.engine import Engine
 from dragonfly.models.outputs import DragonflyImageFeatures
 from dragonfly.vision.layout import Box
 from dragonfly.vision.spec import LevelName

@@ -7,7 +7,6 @@ image is opened and nothing is downloaded: the folder is the user's.
 
 import csv
 import gzip
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import IO, Any, Literal
 
 from dragonfly.data import BadRow, BadSample, ImageRef, Message, Part, Sample, validate
 from dragonfly.data.readers.files import file_rows
-from dragonfly.imaging import image_file
+from dragonfly.imaging import image_exists
 
 from .access import Access
 
@@ -168,8 +167,7 @@ def _check(sample: Sample) -> None:
     if sample.messages:
         validate(sample)
     for image in sample.images:
-        # Path.is_file raises where a name is too long for the file system.
-        if image.path is not None and not os.path.isfile(image_file(image.path)):  # noqa: PTH113
+        if image.path is not None and not image_exists(image.path):
             raise BadSample("missing-image", f"no file {image.path}")
 
 

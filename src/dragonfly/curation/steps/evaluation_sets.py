@@ -46,7 +46,7 @@ def open_set(entry: str, job: Job) -> EvaluationSet:
             raise ValueError(f"leak: the test split of {own} has no usable row: {rows[0] if rows else 'it is empty'}")
     else:
         rows = samples = _read(entry)
-    described = [describe(image.source) for image in dict.fromkeys(image for sample in samples for image in sample.images)]
+    described = [describe(one.source, one.seen) for one in dict.fromkeys(image for sample in samples for image in sample.images)]
     faults = [fact.fault for fact in described if fact.fault]
     if faults and own is None:
         raise ValueError(f"leak: an evaluation image cannot be compared: {faults[0]}")

@@ -4,13 +4,12 @@ Promises one result per row, a `Sample` or a `BadRow`, in order, with nothing dr
 Images are named here, never opened: a broken one shows when it is decoded.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dragonfly.imaging import image_file
+from dragonfly.imaging import image_exists
 
 from ..errors import BadRow, BadSample
 from ..manifest import NAME, Manifest, is_url
@@ -177,8 +176,7 @@ def _checked(sample: Sample, place: tuple[str, int]) -> Sample | BadRow:
     try:
         validate(sample)
         for image in sample.images:
-            # Path.is_file raises on a name that is too long.
-            if image.path is not None and not is_url(image.path) and not os.path.isfile(image_file(image.path)):  # noqa: PTH113
+            if image.path is not None and not is_url(image.path) and not image_exists(image.path):
                 raise BadSample("missing-image", f"no file {image.path[:300]}; check image_root")
     except BadSample as error:
         return BadRow(*place, error.reason, error.detail)

@@ -40,7 +40,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 
 HINT = "--columns image=COLUMN,question=COLUMN,answer=COLUMN"
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm")
+_SCANS = (".dcm", ".dicom", ".nii", ".nii.gz", ".svs", ".ndpi")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", *_SCANS)
 
 
 def parts_of(columns: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -10,9 +10,12 @@ from typing import Any
 
 from PIL import Image
 
+from dragonfly.imaging import VIEW_PARTS
+
 from ..errors import BadSample
 from ..manifest import is_url
 from ..sample import ImageRef
+from .views import viewed
 
 
 def image_refs(value: Any, root: Path | None, group: str | None = None) -> tuple[ImageRef, ...]:
@@ -25,8 +28,13 @@ def image_refs(value: Any, root: Path | None, group: str | None = None) -> tuple
 
 
 def image_ref(value: Any, root: Path | None, group: str | None = None) -> ImageRef:
-    """A path or URL, a data: URI, encoded bytes, {"bytes", "path"}, {"url"} or a PIL image. Else `BadSample`."""
+    """A path or URL, a data: URI, encoded bytes, {"bytes", "path"}, {"url"} or a PIL image. Else `BadSample`.
+
+    An object may say besides which view of the image it means: {"path": "scan.dcm", "window": "lung"}.
+    """
     if isinstance(value, dict):
+        if said := {name: value[name] for name in VIEW_PARTS if value.get(name) not in (None, "")}:
+            return viewed(said, image_ref({name: part for name, part in value.items() if name not in said}, root, group))
         value = next((value[key] for key in ("bytes", "path", "url", "image") if value.get(key)), None)
     if isinstance(value, Image.Image):
         return ImageRef(bytes=_png(value), group=group)

@@ -14,13 +14,14 @@ from typing import Any
 from ..errors import BadSample
 from ..sample import ImageRef, Message, Part, Sample
 from .images import image_ref, image_refs
+from .views import LABELS, taken_apart
 
 PLACEHOLDER = "<image>"
 
 _SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _SPLIT = re.compile(rf"\n?{re.escape(PLACEHOLDER)}\n?")  # the line break that sets a placeholder apart is not text
 _IMAGE_KEYS = ("image", "path", "url", "bytes", "base64")
-_TAKEN = {"id", "source", "image", "images", "image_url", "messages", "conversations", "system", "group", "meta"}
+_TAKEN = {"id", "source", "image", "images", "image_url", "messages", "conversations", "system", "group", "meta", LABELS}
 _ASKED = {"question", "answer", "options", "answers"}
 _BEGIN, _END = "<|begin_of_text|>", "<|end_of_text|>"
 _TURN = re.compile(r"<\|start_header_id\|>(?P<role>.*?)<\|end_header_id\|>(?:\n\n)?(?P<text>.*?)<\|eot_id\|>", re.DOTALL)
@@ -179,6 +180,7 @@ def _sample(row: dict[str, Any], images: tuple[ImageRef, ...], messages: tuple[M
     plain = {k: v for k, v in row.items() if k not in _TAKEN and isinstance(v, str | int | float | bool)}
     meta = {**plain, **row["meta"]} if isinstance(row.get("meta"), dict) else plain
     name = "" if row.get("id") is None else str(row["id"])
+    images, messages = taken_apart(row, images, messages)
     return Sample(name, str(row.get("source") or ""), images, messages, meta=meta)
 
 
