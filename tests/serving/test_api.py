@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dragonfly.inference import Engine
+from dragonfly.inference.continuous import ContinuousBatch
 from tests import tiny
 from tests.serving.conftest import body, data_url, events, run, served
 
@@ -44,8 +45,11 @@ def test_a_greedy_answer_is_the_engines_whole_and_streamed(engine: Engine, count
     run(work)
 
 
-def test_sixteen_at_once_get_what_each_gets_alone(engine: Engine) -> None:
-    """Mixed sizes, lengths and numbers of images; two kinds of options, which do not share a batch."""
+@pytest.mark.parametrize("fits", [True, False])
+def test_sixteen_at_once_get_what_each_gets_alone(engine: Engine, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mixed sizes, lengths and numbers of images, several kinds of options; joining at each token, and batch by batch."""
+    if not fits:
+        monkeypatch.setattr(ContinuousBatch, "fits", lambda engine: False)
     cases: list[tuple[Any, str, dict[str, Any]]] = [
         (IMAGES[i % 3 :][: i % 4], f"Question {'x' * i}?", {"max_tokens": 4 + i % 2}) for i in range(16)
     ]
@@ -65,8 +69,8 @@ def test_sixteen_at_once_get_what_each_gets_alone(engine: Engine) -> None:
             options = {"max_new_tokens": more["max_tokens"], **{key: more[key] for key in ("temperature", "seed") if key in more}}
             assert text == engine.ask(images, question, **options).text
         assert answers[16] == answers[18] != answers[17]
-        batches = float(counted.split("dragonfly_batch_questions_count ")[1].split()[0])
-        assert batches < len(cases) and "dragonfly_active_requests 0.0" in counted
+        batches, rows = (float(counted.split(f"dragonfly_batch_questions_{one} ")[1].split()[0]) for one in ("count", "sum"))
+        assert rows > 1.5 * batches and "dragonfly_active_requests 0.0" in counted
 
     run(work)
 

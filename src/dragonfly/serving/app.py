@@ -74,7 +74,9 @@ def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics,
 
     @app.post("/v1/zoom", response_model=None)
     async def zoom(request: ZoomRequest) -> Response | dict[str, Any]:
-        """The sub-images of an image that the model would be given, as JSON or drawn as PNG."""
+        """The sub-images of an image that the model would be given, as JSON or drawn as PNG; or the image itself."""
+        if request.format == "image":
+            return Response(await asyncio.to_thread(_png, (await images.single(request.image)).image), media_type="image/png")
         if engine.processor.asks and not (request.question or "").strip():
             raise bad("this model chooses by the question; give one", "question")
         loaded = await images.single(request.image)
@@ -201,6 +203,10 @@ def _drawn(image: Any, seen: EncodedImage, request: ZoomRequest) -> bytes:
     scored = request.scores and seen.selection and seen.selection[0].score is not None
     kept = [item.index for item in seen.selection if item.kept]
     scores = [item.score or 0.0 for item in seen.selection] if scored else None
+    return _png(draw_zoom(image, seen.layout, kept, scores, question=request.question or ""))
+
+
+def _png(image: Any) -> bytes:
     out = BytesIO()
-    draw_zoom(image, seen.layout, kept, scores, question=request.question or "").save(out, format="PNG", compress_level=3)
+    image.save(out, format="PNG", compress_level=3)
     return out.getvalue()

@@ -11,6 +11,7 @@ from dragonfly.inference import Options
 from dragonfly.serving.errors import bad
 from dragonfly.serving.settings import Settings
 
+_SOURCE = "data:...;base64,... of any form that images are read in, or an address of an allowed domain."
 _Zero = Annotated[float, Field(ge=0, le=0)]
 
 
@@ -24,7 +25,7 @@ class TextPart(_Closed):
 
 
 class ImageUrl(_Closed):
-    url: str = Field(description="data:image/...;base64,..., or an address of an allowed domain.")
+    url: str = Field(description=_SOURCE)
     detail: Literal["auto", "low", "high"] | None = Field(None, description="Has no effect: the model's preset says how closely.")
 
 
@@ -141,7 +142,7 @@ class ChatRequest(_Closed):
 class ZoomRequest(_Closed):
     """Which sub-images of an image the model would be given."""
 
-    image: str = Field(description="data:image/...;base64,..., or an address of an allowed domain.")
+    image: str = Field(description=_SOURCE)
     question: str | None = Field(None, max_length=10_000, description="Needed where the model chooses by the question.")
-    format: Literal["json", "png"] = "json"
+    format: Literal["json", "png", "image"] = Field("json", description="`image`: what the file shows, as PNG, undrawn.")
     scores: bool = Field(True, description="Draw the scores too.")
