@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from dragonfly import __version__
 from dragonfly.inference import EncodedImage, Engine
 from dragonfly.serving.chat import Chat, Exchange, describe_image, fault
-from dragonfly.serving.errors import Refusal, bad, stopping
+from dragonfly.serving.errors import Refusal, Refused, bad, stopping
 from dragonfly.serving.gate import Gate
 from dragonfly.serving.images import Images
 from dragonfly.serving.metrics import Metrics
@@ -42,8 +42,9 @@ def create_app(engine: Engine, settings: Settings | None = None) -> Gate:
         yield
         await asyncio.to_thread(worker.stop, settings.deadline)
 
+    refused: dict[int | str, dict[str, Any]] = {"default": {"model": Refused, "description": "Refused, in OpenAI's shape."}}
     # Its pages of documentation would load scripts from the internet.
-    app = FastAPI(title="Dragonfly", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Dragonfly", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, responses=refused)
     name = Path(engine.name).name if Path(engine.name).is_dir() else engine.name
     _add_errors(app)
     _add_watching(app, worker, metrics)
