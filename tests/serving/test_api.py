@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dragonfly.inference import Engine
 from dragonfly.inference.continuous import ContinuousBatch
@@ -146,6 +149,23 @@ def test_zoom_and_why(engine: Engine) -> None:
     run(work)
 
 
+def test_the_bytes_of_an_image_say_what_it_is(engine: Engine) -> None:
+    """A form that browsers do not show, under a type that says nothing."""
+    out = io.BytesIO()
+    IMAGES[0].save(out, "PPM")
+    url = f"data:application/octet-stream;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+    async def work() -> None:
+        async with served(engine) as client:
+            shown = await client.post("/v1/zoom", json={"image": url, "format": "image"})
+            told = (await client.post("/v1/chat/completions", json=body("What is it?", url))).json()
+        image = Image.open(io.BytesIO(shown.content))
+        assert shown.headers["content-type"] == "image/png" and image.tobytes() == IMAGES[0].tobytes()
+        assert told["choices"][0]["message"]["content"] == engine.ask(IMAGES[0], "What is it?", max_new_tokens=6).text
+
+    run(work)
+
+
 def test_models_health_metrics_and_the_description(engine: Engine) -> None:
     async def work() -> None:
         async with served(engine) as client:
@@ -156,6 +176,7 @@ def test_models_health_metrics_and_the_description(engine: Engine) -> None:
             for path in ("/health", "/ready", "/metrics"):
                 assert (await client.get(path)).status_code == 200
             paths = (await client.get("/openapi.json")).json()["paths"]
+            assert set(paths["/v1/zoom"]["post"]["responses"]) == {"200", "default"}  # never FastAPI's own 422
             assert {"/v1/chat/completions", "/v1/models", "/v1/zoom", "/health", "/ready", "/metrics"} <= set(paths)
 
     run(work)
