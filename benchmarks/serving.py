@@ -163,6 +163,20 @@ async def leave(address: str, leavers: int) -> dict[str, Any]:
     return {"leavers": leavers, "places_still_held": int(held), "next_request": after.status_code}
 
 
+def measured(address: str, process: int, clients: int, seconds: float, turn: Iterator[int], told: list[Any]) -> dict[str, Any]:
+    """A load, and the processor time that the server took for each answer, which says more than a busy machine's clock."""
+    before = processor_seconds(process)
+    found = asyncio.run(load(address, clients, seconds, turn, told))
+    spent = processor_seconds(process) - before
+    return {**found, "server_cpu_ms_per_answer": round(1000 * spent / found["answers"], 1)}
+
+
+def processor_seconds(process: int) -> float:
+    """Of all threads of a process; its children, such as those that decode, not counted."""
+    times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(process: int) -> float:
     """MiB of a process."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
@@ -189,12 +203,12 @@ def main() -> None:
     with server() as (address, process):
         asyncio.run(each_once(address))
         memory = [resident(process)]
-        alone = asyncio.run(load(address, 1, options.seconds / 4, turn, told[0]))
+        alone = measured(address, process, 1, options.seconds / 4, turn, told[0])
         memory.append(resident(process))
         meanwhile: list[float] = []
         watch = threading.Thread(target=sample, args=(process, options.seconds, meanwhile))
         watch.start()
-        together = asyncio.run(load(address, options.clients, options.seconds, turn, told[1]))
+        together = measured(address, process, options.clients, options.seconds, turn, told[1])
         watch.join()
         memory.append(resident(process))
         left = asyncio.run(leave(address, options.leavers))
@@ -207,6 +221,7 @@ def main() -> None:
             "one_at_a_time": {**alone, **check(told[0])},
             "together": {**together, **check(told[1])},
             "ratio": round(together["answers_per_second"] / alone["answers_per_second"], 2),
+            "ratio_of_server_cpu": round(alone["server_cpu_ms_per_answer"] / together["server_cpu_ms_per_answer"], 2),
             "leaving": left,
             "resident_mib": dict(zip(("at first", "one at a time", "together", "after the leavers"), memory, strict=True)),
             "resident_mib_while_together": meanwhile,
