@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo nano test test-slow mutants mixins robustness compatibility fsdp-parity vllm lint lock docs dist structure clean
+.PHONY: demo nano test test-slow mutants mixins robustness compatibility fsdp-parity vllm page openapi lint lock docs dist structure clean
 
 demo: $(VENV)/.installed
 	@mkdir -p out
@@ -63,6 +63,17 @@ build/vllm/.ready: pyproject.toml
 	build/vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	build/vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
+
+# The served page in headless Chromium (apt-get install chromium), by mouse and by keyboard, and axe-core on it.
+page: $(VENV)/.dev
+	$(PIP) --upgrade --target build/playwright playwright==1.65.2 axe-playwright-python==0.1.8 # apart: CI has no browser
+	PYTHONPATH=build/playwright $(BIN)/python benchmarks/page.py --screenshots build/page
+
+# schemathesis on what the server says of itself: no 5xx, no status that it does not describe.
+openapi: $(VENV)/.dev
+	test -x build/schemathesis/bin/schemathesis || $(PYTHON) -m venv build/schemathesis
+	build/schemathesis/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+	$(BIN)/python benchmarks/openapi.py --schemathesis build/schemathesis/bin/schemathesis
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

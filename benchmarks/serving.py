@@ -2,9 +2,11 @@
 
 Run: python benchmarks/serving.py [--seconds 60] [--clients 32] [--leavers 100] [--output benchmarks/results/serving.json]
 
-The server is the command itself with the bundled model, a process of its own on the same machine as its clients. They ask the
-questions of `examples/images/questions.json` in turn, all greedily, so each answer has to be the one that was given alone. `lost`
-are requests without an answer, `wrong` answers that differ from it. Clients that leave read one event and hang up.
+The server is the command itself with the bundled model, a process of its own on the same machine as its clients. They ask about
+the images of the examples, which the server has seen before; every second question is one of the examples', the others are asked
+once and never again. `lost` are requests without an answer; `wrong` are answers that differ from `Engine.ask`, alone and in
+float32, among the `checked`: all that the examples' questions got, and some of the others. Clients that leave read one event and
+hang up.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from dragonfly.files import result_header, write_json  # noqa: E402
 
 CHAT = "/v1/chat/completions"
-HELD = ("dragonfly_active_requests ", "dragonfly_waiting_questions ")
+WORDS = ("qty", "total", "wage", "bus", "badge", "train", "unit", "code", "salt", "sum", "item", "cash", "gross", "rice")
+TOKENS = 32
+CHECKED_ONCE = 50  # of the questions that are asked once, in each phase
 
 
 @contextmanager
@@ -54,44 +59,51 @@ def server() -> Iterator[tuple[str, int]]:
     reader.wait(10)
 
 
-def requests() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for entry in json.loads((ROOT / "examples/images/questions.json").read_text(encoding="utf-8")):
-        data = base64.b64encode((ROOT / "examples/images" / entry["image"]).read_bytes()).decode()
-        image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
-        for row in entry["questions"]:
-            parts = [image, {"type": "text", "text": row["question"]}]
-            found.append({"messages": [{"role": "user", "content": parts}], "max_tokens": 32})
-    return found
+Asked = tuple[Path, str]
 
 
-async def each_alone(address: str, asked: list[dict[str, Any]]) -> dict[int, str]:
-    """The answer to every question, asked one after the other."""
-    async with httpx2.AsyncClient(base_url=address, timeout=180) as client:
-        replies = [await client.post(CHAT, json=one) for one in asked]
-    return {number: reply.json()["choices"][0]["message"]["content"] for number, reply in enumerate(replies)}
+@cache
+def example_questions() -> list[Asked]:
+    entries = json.loads((ROOT / "examples/images/questions.json").read_text(encoding="utf-8"))
+    return [(ROOT / "examples/images" / entry["image"], row["question"]) for entry in entries for row in entry["questions"]]
 
 
-async def load(address: str, clients: int, seconds: float, asked: list[dict[str, Any]], known: dict[int, str]) -> dict[str, Any]:
-    """So many clients, each asking the next question as soon as it has its answer."""
-    turn = itertools.count()
+def question(number: int) -> Asked:
+    """Every second is one of the examples', in turn; the others are about the same images, and no two are the same."""
+    known = example_questions()
+    image, text = known[number // 2 % len(known)]
+    return (image, text) if number % 2 == 0 else (image, f"Is it true that {WORDS[number // 2 % len(WORDS)]} is {number}?")
+
+
+@cache
+def url_of(image: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(image.read_bytes()).decode()}"
+
+
+def body(asked: Asked) -> dict[str, Any]:
+    image, text = asked
+    parts = [{"type": "image_url", "image_url": {"url": url_of(image)}}, {"type": "text", "text": text}]
+    return {"messages": [{"role": "user", "content": parts}], "max_tokens": TOKENS}
+
+
+async def load(address: str, clients: int, seconds: float, turn: Iterator[int], told: list[tuple[Asked, str]]) -> dict[str, Any]:
+    """So many clients, each asking the next question as soon as it has its answer; `told` takes what they hear."""
     times: list[float] = []
-    lost = wrong = 0
+    lost = 0
     began = time.perf_counter()
 
     async def ask(client: httpx2.AsyncClient) -> None:
-        nonlocal lost, wrong
+        nonlocal lost
         while time.perf_counter() - began < seconds:
-            number = next(turn) % len(asked)
+            asked = question(next(turn))
             start = time.perf_counter()
             try:
-                reply = await client.post(CHAT, json=asked[number])
-                text = reply.raise_for_status().json()["choices"][0]["message"]["content"]
+                reply = await client.post(CHAT, json=body(asked))
+                told.append((asked, reply.raise_for_status().json()["choices"][0]["message"]["content"]))
             except (httpx2.HTTPError, KeyError, ValueError):
                 lost += 1
                 continue
             times.append(time.perf_counter() - start)
-            wrong += known[number] != text
 
     limits = httpx2.Limits(max_connections=clients)
     async with httpx2.AsyncClient(base_url=address, timeout=180, limits=limits) as client:
@@ -105,15 +117,34 @@ async def load(address: str, clients: int, seconds: float, asked: list[dict[str,
         "answers_per_second": round(len(times) / passed, 2),
         "latency_s": {f"p{cut}": round(cuts[cut - 1], 3) for cut in (50, 95, 99)},
         "lost": lost,
-        "wrong": wrong,
     }
 
 
-async def leave(address: str, leavers: int, asked: list[dict[str, Any]]) -> dict[str, Any]:
+async def each_once(address: str) -> None:
+    """Every question of the examples, so that every image is encoded."""
+    async with httpx2.AsyncClient(base_url=address, timeout=180) as client:
+        for asked in example_questions():
+            (await client.post(CHAT, json=body(asked))).raise_for_status()
+
+
+def check(told: list[tuple[Asked, str]]) -> dict[str, int]:
+    """Against the engine, which is asked one by one and knows no beginnings of prompts."""
+    from dragonfly.inference import load as load_model
+
+    engine, known = load_model(), {*example_questions()}
+    texts = {asked: engine.ask(*asked, max_new_tokens=TOKENS).text for asked in known}
+    once = [pair for pair in told if pair[0] not in known]
+    step = max(1, len(once) // CHECKED_ONCE)
+    checked = [pair for pair in told if pair[0] in known] + once[::step]
+    texts |= {asked: engine.ask(*asked, max_new_tokens=TOKENS).text for asked, _ in once[::step]}
+    return {"checked": len(checked), "wrong": sum(texts[asked] != text for asked, text in checked)}
+
+
+async def leave(address: str, leavers: int) -> dict[str, Any]:
     """Clients that hang up after the first event of a stream; then what is still held, and whether the next is answered."""
 
     async def one(client: httpx2.AsyncClient, number: int) -> None:
-        async with client.stream("POST", CHAT, json={**asked[number % len(asked)], "stream": True}) as reply:
+        async with client.stream("POST", CHAT, json={**body(question(number)), "stream": True}) as reply:
             async for _ in reply.aiter_lines():
                 return
 
@@ -128,8 +159,22 @@ async def leave(address: str, leavers: int, asked: list[dict[str, Any]]) -> dict
             if held == 0:
                 break
             await asyncio.sleep(0.1)
-        after = await client.post(CHAT, json=asked[0])
+        after = await client.post(CHAT, json=body(question(0)))
     return {"leavers": leavers, "places_still_held": int(held), "next_request": after.status_code}
+
+
+def measured(address: str, process: int, clients: int, seconds: float, turn: Iterator[int], told: list[Any]) -> dict[str, Any]:
+    """A load, and the processor time that the server took for each answer, which says more than a busy machine's clock."""
+    before = processor_seconds(process)
+    found = asyncio.run(load(address, clients, seconds, turn, told))
+    spent = processor_seconds(process) - before
+    return {**found, "server_cpu_ms_per_answer": round(1000 * spent / found["answers"], 1)}
+
+
+def processor_seconds(process: int) -> float:
+    """Of all threads of a process; its children, such as those that decode, not counted."""
+    times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(process: int) -> float:
@@ -153,33 +198,32 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "serving.json")
     parser.add_argument("--note", default="", help="what a reader should know of this run")
     options = parser.parse_args()
-    before, asked = os.getloadavg(), requests()
+    before, turn = os.getloadavg(), itertools.count()
+    told: tuple[list[tuple[Asked, str]], list[tuple[Asked, str]]] = [], []
     with server() as (address, process):
-        known = asyncio.run(each_alone(address, asked))  # and every image is encoded then
+        asyncio.run(each_once(address))
         memory = [resident(process)]
-        alone = asyncio.run(load(address, 1, options.seconds / 4, asked, known))
+        alone = measured(address, process, 1, options.seconds / 4, turn, told[0])
         memory.append(resident(process))
         meanwhile: list[float] = []
         watch = threading.Thread(target=sample, args=(process, options.seconds, meanwhile))
         watch.start()
-        together = asyncio.run(load(address, options.clients, options.seconds, asked, known))
+        together = measured(address, process, options.clients, options.seconds, turn, told[1])
         watch.join()
         memory.append(resident(process))
-        left = asyncio.run(leave(address, options.leavers, asked))
+        left = asyncio.run(leave(address, options.leavers))
         memory.append(resident(process))
     write_json(
         options.output,
         {
             **result_header(),
             "note": options.note,
-            "questions": len(asked),
-            "one_at_a_time": alone,
-            "together": together,
+            "one_at_a_time": {**alone, **check(told[0])},
+            "together": {**together, **check(told[1])},
             "ratio": round(together["answers_per_second"] / alone["answers_per_second"], 2),
+            "ratio_of_server_cpu": round(alone["server_cpu_ms_per_answer"] / together["server_cpu_ms_per_answer"], 2),
             "leaving": left,
-            "resident_mib": dict(
-                zip(("every question once", "one at a time", "together", "after the leavers"), memory, strict=True)
-            ),
+            "resident_mib": dict(zip(("at first", "one at a time", "together", "after the leavers"), memory, strict=True)),
             "resident_mib_while_together": meanwhile,
             "load": {"before": [round(value, 2) for value in before], "after": [round(value, 2) for value in os.getloadavg()]},
         },

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dragonfly.inference import Engine
+from dragonfly.inference.continuous import ContinuousBatch
 from tests import tiny
 from tests.serving.conftest import body, data_url, events, run, served
 
@@ -44,8 +48,11 @@ def test_a_greedy_answer_is_the_engines_whole_and_streamed(engine: Engine, count
     run(work)
 
 
-def test_sixteen_at_once_get_what_each_gets_alone(engine: Engine) -> None:
-    """Mixed sizes, lengths and numbers of images; two kinds of options, which do not share a batch."""
+@pytest.mark.parametrize("fits", [True, False])
+def test_sixteen_at_once_get_what_each_gets_alone(engine: Engine, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mixed sizes, lengths and numbers of images, several kinds of options; joining at each token, and batch by batch."""
+    if not fits:
+        monkeypatch.setattr(ContinuousBatch, "fits", lambda engine: False)
     cases: list[tuple[Any, str, dict[str, Any]]] = [
         (IMAGES[i % 3 :][: i % 4], f"Question {'x' * i}?", {"max_tokens": 4 + i % 2}) for i in range(16)
     ]
@@ -65,8 +72,8 @@ def test_sixteen_at_once_get_what_each_gets_alone(engine: Engine) -> None:
             options = {"max_new_tokens": more["max_tokens"], **{key: more[key] for key in ("temperature", "seed") if key in more}}
             assert text == engine.ask(images, question, **options).text
         assert answers[16] == answers[18] != answers[17]
-        batches = float(counted.split("dragonfly_batch_questions_count ")[1].split()[0])
-        assert batches < len(cases) and "dragonfly_active_requests 0.0" in counted
+        batches, rows = (float(counted.split(f"dragonfly_batch_questions_{one} ")[1].split()[0]) for one in ("count", "sum"))
+        assert rows > 1.5 * batches and "dragonfly_active_requests 0.0" in counted
 
     run(work)
 
@@ -142,6 +149,23 @@ def test_zoom_and_why(engine: Engine) -> None:
     run(work)
 
 
+def test_the_bytes_of_an_image_say_what_it_is(engine: Engine) -> None:
+    """A form that browsers do not show, under a type that says nothing."""
+    out = io.BytesIO()
+    IMAGES[0].save(out, "PPM")
+    url = f"data:application/octet-stream;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+    async def work() -> None:
+        async with served(engine) as client:
+            shown = await client.post("/v1/zoom", json={"image": url, "format": "image"})
+            told = (await client.post("/v1/chat/completions", json=body("What is it?", url))).json()
+        image = Image.open(io.BytesIO(shown.content))
+        assert shown.headers["content-type"] == "image/png" and image.tobytes() == IMAGES[0].tobytes()
+        assert told["choices"][0]["message"]["content"] == engine.ask(IMAGES[0], "What is it?", max_new_tokens=6).text
+
+    run(work)
+
+
 def test_models_health_metrics_and_the_description(engine: Engine) -> None:
     async def work() -> None:
         async with served(engine) as client:
@@ -152,6 +176,7 @@ def test_models_health_metrics_and_the_description(engine: Engine) -> None:
             for path in ("/health", "/ready", "/metrics"):
                 assert (await client.get(path)).status_code == 200
             paths = (await client.get("/openapi.json")).json()["paths"]
+            assert set(paths["/v1/zoom"]["post"]["responses"]) == {"200", "default"}  # never FastAPI's own 422
             assert {"/v1/chat/completions", "/v1/models", "/v1/zoom", "/health", "/ready", "/metrics"} <= set(paths)
 
     run(work)

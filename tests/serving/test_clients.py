@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from dragonfly.inference import Engine
+from dragonfly.inference.continuous import ContinuousBatch
 from dragonfly.serving.app import create_app
 from dragonfly.serving.client import Server, data_url
 from dragonfly.serving.settings import Settings
@@ -172,22 +173,33 @@ def test_a_stop_lets_the_running_answer_end(slow_engine: Engine) -> None:
 
 
 def test_a_bad_row_harms_no_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = engine.answer_conversations
+    """Whoever fails while others run beside it, all of them are asked again, one by one."""
+    real, step, ran = engine.answer_conversations, ContinuousBatch.step, list[int]()
 
-    def picky(conversations: Any, images: Any, options: Any, clock: Any, hooks: Any) -> Any:
+    def picky(conversations: Any, images: Any, options: Any, clock: Any, hooks: Any = None) -> Any:
         if any("bad" in str(turns) for turns in conversations):
             raise RuntimeError("bad")
         return real(conversations, images, options, clock, hooks)
 
+    def picky_step(together: ContinuousBatch) -> Any:
+        ran.append(len(together.rows))
+        if any("bad" in engine.tokenizer.decode(row.prompt) for row in together.rows):
+            raise RuntimeError("bad")
+        return step(together)
+
     monkeypatch.setattr(engine, "answer_conversations", picky)
+    monkeypatch.setattr(ContinuousBatch, "step", picky_step)
 
     async def work() -> None:
         async with served(engine) as client:
             posts = [client.post("/v1/chat/completions", json=body(word)) for word in ("good", "bad", "fine", "well")]
             replies = await asyncio.gather(*posts)
         assert [reply.status_code for reply in replies] == [200, 500, 200, 200]
+        texts = [reply.json()["choices"][0]["message"]["content"] for reply in replies if reply.status_code == 200]
+        assert texts == [engine.ask(None, word, max_new_tokens=6).text for word in ("good", "fine", "well")]
 
     run(work)
+    assert ran
 
 
 def test_files_become_data_urls_and_addresses_stay(tmp_path: Path) -> None:
@@ -198,8 +210,8 @@ def test_files_become_data_urls_and_addresses_stay(tmp_path: Path) -> None:
 
 def test_a_deadline_holds_while_the_model_computes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dragonfly.serving.chat._GRACE", 0.1)
-    real = engine.answer_conversations
-    monkeypatch.setattr(engine, "answer_conversations", lambda *given: time.sleep(1.0) or real(*given))
+    join = ContinuousBatch.join
+    monkeypatch.setattr(ContinuousBatch, "join", lambda *given: time.sleep(1.0) or join(*given))
 
     async def work() -> None:
         async with served(engine, deadline=0.1) as client:

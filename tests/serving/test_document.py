@@ -61,10 +61,24 @@ def test_settings_are_refused_in_one_line() -> None:
 def test_the_numbers_under_load_are_those_of_the_result_file() -> None:
     result = json.loads((ROOT / "benchmarks/results/serving.json").read_text(encoding="utf-8"))
     together, alone = result["together"], result["one_at_a_time"]
-    sentence = (
+    said = " ".join(DOCUMENT.split())
+    for sentence in (
         f"{together['clients']} clients got {together['answers']:,} answers in {together['seconds']:.0f} seconds, "
-        f"{result['ratio']:.1f} times as many a second as one client alone"
-    )
-    assert sentence in " ".join(DOCUMENT.split())
+        f"{result['ratio']:.1f} times as many a second as one client alone",
+        f"{together['server_cpu_ms_per_answer']:g} ms of the server's processor time, and "
+        f"{alone['server_cpu_ms_per_answer']:g} ms alone",
+        f"none of the {together['checked']:,} that were compared",
+    ):
+        assert sentence in said
     assert (together["lost"], together["wrong"], alone["lost"], alone["wrong"]) == (0, 0, 0, 0)
     assert (result["leaving"]["places_still_held"], result["leaving"]["next_request"]) == (0, 200)
+
+
+def test_page_and_description_hold_as_their_result_files_say() -> None:
+    page, openapi = (
+        json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8")) for name in ("page", "openapi")
+    )
+    said = " ".join(DOCUMENT.split())
+    assert not page["faults"] and not any(page["axe_core"].values()) and f"{len(page['held'])} checks hold" in said
+    sent = sum(sum(openapi["statuses"][route].values()) for route in ("/v1/chat/completions", "/v1/zoom"))
+    assert (openapi["server_errors"], openapi["exit"]) == (0, 0) and f"schemathesis sent {sent:,} requests" in said

@@ -1,4 +1,4 @@
-"""Where the seconds of an answer go."""
+"""Seconds per phase of an answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Clock:
-    """Seconds per phase."""
+    """Starts when it is made."""
 
     started: float = field(default_factory=time.perf_counter)
     phases: dict[str, float] = field(default_factory=dict[str, float])

@@ -101,7 +101,7 @@ class Engine:
 
     def pieces(self, options: Options) -> Pieces:
         """Makes text of an answer's ids as they come."""
-        return Pieces(lambda ids: self._text(ids, options.stop)[0], max((len(stop) - 1 for stop in options.stop), default=0))
+        return Pieces(lambda ids: self.text(ids, options.stop)[0], max((len(stop) - 1 for stop in options.stop), default=0))
 
     def chat(self, images: Images = None, *, system: str | None = None) -> Chat:
         """A conversation of several turns; every image is encoded once."""
@@ -221,7 +221,7 @@ class Engine:
         ids, logprobs = clock.timed("generate", self._generate, prompt, features, options, hooks or Hooks())
         timings = clock.report()
         return [
-            self._finish(row, row_logprobs, length, row_images, options, timings)
+            self.finish(row, row_logprobs, length, row_images, options, timings)
             for row, row_logprobs, length, row_images in zip(ids, logprobs, lengths, images, strict=True)
         ]
 
@@ -248,7 +248,7 @@ class Engine:
             settings["logits_processor"] = [Draw(options, hooks.seeds or [options.seed] * len(prompt["input_ids"]), self.device)]
         start = prompt["input_ids"].shape[1]
         if options.stop:
-            settings["stopping_criteria"].append(StopAt(lambda ids: self._text(ids, options.stop)[1], start))
+            settings["stopping_criteria"].append(StopAt(lambda ids: self.text(ids, options.stop)[1], start))
         given, cache = features, None
         if self.reuse_prompts and len(prompt["input_ids"]) == 1:
             length, images = self.last_prompt.shared(prompt["input_ids"][0].tolist(), features, self.model.config.image_token_id)
@@ -286,15 +286,16 @@ class Engine:
             [row[:end] for row, end in zip(row_logprobs, ends, strict=True)],
         )
 
-    def _finish(
+    def finish(
         self,
         ids: list[int],
         logprobs: list[float],
         prompt_tokens: int,
-        images: list[EncodedImage],
+        images: Sequence[EncodedImage],
         options: Options,
         timings: dict[str, float],
     ) -> Answer:
+        """What generated ids say; of a stopped row they may go on behind the stop string."""
         ids, logprobs, text, stopped = self._cut_at_stop(ids, logprobs, options.stop)
         confidence = float(torch.tensor(logprobs).mean().exp()) if logprobs else 0.0
         return Answer(
@@ -315,9 +316,9 @@ class Engine:
         self, ids: list[int], logprobs: list[float], stop: tuple[str, ...]
     ) -> tuple[list[int], list[float], str, bool]:
         """In a batch a stopped row is filled up until all have stopped; that filling is not part of its answer."""
-        text, stopped = self._text(ids, stop)
+        text, stopped = self.text(ids, stop)
         if stopped:
-            end = next(n for n in range(1, len(ids) + 1) if self._text(ids[:n], stop)[1])
+            end = next(n for n in range(1, len(ids) + 1) if self.text(ids[:n], stop)[1])
             ids, logprobs = ids[:end], logprobs[:end]
         return ids, logprobs, text, stopped
 
@@ -326,7 +327,7 @@ class Engine:
         ids = self.tokenizer(self.processor.turn_marks().lead, add_special_tokens=False)["input_ids"]
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
-    def _text(self, ids: list[int], stop: tuple[str, ...]) -> tuple[str, bool]:
+    def text(self, ids: list[int], stop: tuple[str, ...]) -> tuple[str, bool]:
         """Decoded ids up to the earliest stop string, and whether there was one."""
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)  # pyright: ignore[reportAssignmentType]
         text = "" if self._lead.startswith(text) else text.removeprefix(self._lead)

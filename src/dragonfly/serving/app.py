@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from dragonfly import __version__
 from dragonfly.inference import EncodedImage, Engine
 from dragonfly.serving.chat import Chat, Exchange, describe_image, fault
-from dragonfly.serving.errors import Refusal, bad, stopping
+from dragonfly.serving.errors import Refusal, Refused, bad, stopping
 from dragonfly.serving.gate import Gate
 from dragonfly.serving.images import Images
 from dragonfly.serving.metrics import Metrics
@@ -45,8 +45,9 @@ def create_app(engine: Engine, settings: Settings | None = None, make_worker: Ca
         yield
         await asyncio.to_thread(worker.stop, settings.deadline)
 
+    refused: dict[int | str, dict[str, Any]] = {"default": {"model": Refused, "description": "Refused, in OpenAI's shape."}}
     # Its pages of documentation would load scripts from the internet.
-    app = FastAPI(title="Dragonfly", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Dragonfly", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, responses=refused)
     name = Path(engine.name).name if Path(engine.name).is_dir() else engine.name
     _add_errors(app)
     _add_watching(app, worker, metrics)
@@ -77,7 +78,9 @@ def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics,
 
     @app.post("/v1/zoom", response_model=None)
     async def zoom(request: ZoomRequest) -> Response | dict[str, Any]:
-        """The sub-images of an image that the model would be given, as JSON or drawn as PNG."""
+        """The sub-images of an image that the model would be given, as JSON or drawn as PNG; or the image itself."""
+        if request.format == "image":
+            return Response(await asyncio.to_thread(_png, (await images.single(request.image)).image), media_type="image/png")
         if engine.processor.asks and not (request.question or "").strip():
             raise bad("this model chooses by the question; give one", "question")
         loaded = await images.single(request.image)
@@ -204,6 +207,10 @@ def _drawn(image: Any, seen: EncodedImage, request: ZoomRequest) -> bytes:
     scored = request.scores and seen.selection and seen.selection[0].score is not None
     kept = [item.index for item in seen.selection if item.kept]
     scores = [item.score or 0.0 for item in seen.selection] if scored else None
+    return _png(draw_zoom(image, seen.layout, kept, scores, question=request.question or ""))
+
+
+def _png(image: Any) -> bytes:
     out = BytesIO()
-    draw_zoom(image, seen.layout, kept, scores, question=request.question or "").save(out, format="PNG", compress_level=3)
+    image.save(out, format="PNG", compress_level=3)
     return out.getvalue()

@@ -70,7 +70,8 @@ class Chat:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + self.settings.deadline):
                 encoded = await self.images.encoded(request.images())
                 work = self.worker.submit(lambda: self._ready(conversation, encoded, options))
-                exchange = Exchange(request, options, conversation, await asyncio.wrap_future(work), deadline)
+                images, prompt = await asyncio.wrap_future(work)
+                exchange = Exchange(request, options, conversation, images, deadline)
         except TimeoutError:
             raise too_late(self.settings.deadline) from None
         except Stopping:
@@ -84,30 +85,33 @@ class Chat:
                 with suppress(RuntimeError):  # the server has ended, and nobody waits any longer
                     loop.call_soon_threadsafe(exchange.said.put_nowait, (choice, said))
 
-            exchange.questions.append(Question(conversation, exchange.images, own, deadline, tell))
+            pieces = self.worker.engine.pieces(own) if request.stream else None
+            exchange.questions.append(Question(conversation, images, prompt, own, deadline, tell, pieces))
         for question in exchange.questions:
             self.worker.ask(question)
         return exchange
 
-    def _ready(self, conversation: list[dict[str, Any]], images: list[EncodedImage], options: Options) -> list[EncodedImage]:
-        """In the worker's thread: the images as this question wants them; whatever the model cannot take is refused here."""
+    def _ready(
+        self, conversation: list[dict[str, Any]], images: list[EncodedImage], options: Options
+    ) -> tuple[list[EncodedImage], list[int]]:
+        """In the worker's thread: the images as this question wants them, and the prompt. Refuses what the model cannot take."""
         engine = self.worker.engine
         try:
             question = "".join(part.get("text", "") for part in conversation[-1]["content"])
             images = [engine.connect(image, question) for image in images]
-            length = engine.prompt([conversation], [images])["input_ids"].shape[1]
+            prompt: list[int] = engine.prompt([conversation], [images])["input_ids"][0].tolist()
         except ValueError as error:
             code = "context_length_exceeded" if "tokens and the model takes" in str(error) else None
             raise bad(str(error), "messages", code) from None
         limit = getattr(engine.model.config.get_text_config(), "max_position_embeddings", None)
-        if limit is not None and length + options.max_new_tokens > limit:
+        if limit is not None and len(prompt) + options.max_new_tokens > limit:
             raise bad(
-                f"the prompt has {length} tokens and the answer may have {options.max_new_tokens}, over the model's {limit} "
+                f"the prompt has {len(prompt)} tokens and the answer may have {options.max_new_tokens}, over the model's {limit} "
                 "together; ask for a shorter answer (max_tokens), with fewer images or a shorter text",
                 "max_tokens",
                 "context_length_exceeded",
             )
-        return images
+        return images, prompt
 
     async def whole(self, exchange: Exchange) -> dict[str, Any]:
         """The response of a request that does not stream. Raises Refusal."""

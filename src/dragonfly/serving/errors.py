@@ -5,6 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+
+class Fault(BaseModel):
+    """What is wrong, in one line, and which field is to blame."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class Refused(BaseModel):
+    """The body of every response that is no answer, as the API's description has it."""
+
+    error: Fault
+
 
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 

@@ -1,7 +1,7 @@
 """Images of a request: checked before they are decoded, decoded apart, encoded by the worker, and remembered.
 
-A data URL, or an address of an allowed domain; never a path. What the engine's cache holds, as in a conversation whose every turn
-brings its images again, is not decoded again.
+A data URL of any form that `imaging` reads, whatever it calls itself, or an address of an allowed domain; never a path. What the
+engine's cache holds, as in a conversation whose every turn brings its images again, is not decoded again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dragonfly.imaging import LoadedImage, load_image
 from dragonfly.imaging.load import from_data_url
 from dragonfly.imaging.policy import ImageError
 from dragonfly.inference import EncodedImage
-from dragonfly.inference.engine import Clock
+from dragonfly.inference.clock import Clock
 from dragonfly.serving.errors import Refusal, bad
 from dragonfly.serving.metrics import Metrics
 from dragonfly.serving.settings import Settings
@@ -73,8 +73,13 @@ class Images:
 
     def _bytes(self, url: str, number: int) -> str | bytes:
         """What a data URL holds; an address stays as it is."""
+        if url[:5].lower() != "data:":
+            return url
+        header, comma, payload = url.partition(",")
+        if header.lower().endswith(";base64"):  # the bytes say what they are: a browser has no type for many medical files
+            header = "data:image/any;base64"
         try:
-            return from_data_url(url, self.policy) if url[:5].lower() == "data:" else url
+            return from_data_url(f"{header}{comma}{payload}", self.policy)
         except ImageError as error:
             raise _unreadable(number, str(error)) from None
 

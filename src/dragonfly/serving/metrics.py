@@ -22,7 +22,10 @@ class Metrics:
         self.active = Gauge("dragonfly_active_requests", "Requests that are being answered or wait.", registry=own)
         self.waiting = Gauge("dragonfly_waiting_questions", "Questions that wait for a batch.", registry=own)
         self.batch = Histogram(
-            "dragonfly_batch_questions", "Questions answered together.", buckets=(1, 2, 4, 8, 16, 32, 64), registry=own
+            "dragonfly_batch_questions",
+            "Questions answered together, at each token.",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=own,
         )
         self.tokens = Counter("dragonfly_tokens", "Tokens by kind: prompt, completion.", ["kind"], registry=own)
         self.images = Counter("dragonfly_images", "Images by where they came from: cache, decoded.", ["source"], registry=own)

@@ -11,6 +11,21 @@ from dragonfly.inference import Options
 from dragonfly.serving.errors import bad
 from dragonfly.serving.settings import Settings
 
+_SOURCE = "data:...;base64,... of any form that images are read in, or an address of an allowed domain."
+_DOT = "data:image/gif;base64,R0lGODdhAQABAIAAAAAAAAAAACwAAAAAAQABAAACAkQBADs="  # one black pixel
+_EXAMPLES: list[Any] = [
+    {"messages": [{"role": "user", "content": "Go on."}], "max_tokens": 8},
+    {
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "image_url", "image_url": {"url": _DOT}}, {"type": "text", "text": "What is it?"}],
+            }
+        ],
+        "max_tokens": 8,
+        "stream": True,
+    },
+]
 _Zero = Annotated[float, Field(ge=0, le=0)]
 
 
@@ -24,7 +39,7 @@ class TextPart(_Closed):
 
 
 class ImageUrl(_Closed):
-    url: str = Field(description="data:image/...;base64,..., or an address of an allowed domain.")
+    url: str = Field(description=_SOURCE)
     detail: Literal["auto", "low", "high"] | None = Field(None, description="Has no effect: the model's preset says how closely.")
 
 
@@ -62,6 +77,8 @@ class Extension(_Closed):
 
 class ChatRequest(_Closed):
     """`max_tokens` and `max_completion_tokens` are the same. `temperature` is 0, greedy, unless it is given."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
     messages: list[Message] = Field(min_length=1)
     model: str | None = None
@@ -141,7 +158,9 @@ class ChatRequest(_Closed):
 class ZoomRequest(_Closed):
     """Which sub-images of an image the model would be given."""
 
-    image: str = Field(description="data:image/...;base64,..., or an address of an allowed domain.")
+    model_config = ConfigDict(json_schema_extra={"examples": [{"image": _DOT, "question": "What is it?"}]})
+
+    image: str = Field(description=_SOURCE)
     question: str | None = Field(None, max_length=10_000, description="Needed where the model chooses by the question.")
-    format: Literal["json", "png"] = "json"
+    format: Literal["json", "png", "image"] = Field("json", description="`image`: what the file shows, as PNG, undrawn.")
     scores: bool = Field(True, description="Draw the scores too.")

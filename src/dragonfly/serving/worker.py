@@ -1,8 +1,8 @@
-"""One thread owns the engine: images are encoded as they come, and questions that wait are answered together.
+"""One thread owns the engine: images are encoded as they come, and questions join those being answered between two tokens.
 
-Questions of equal options share a batch; the engine promises that a row's answer does not depend on its batch mates, and each
-draws by its own seed. A question that is given up (its client left, its time is over) ends its row at the next token; when all
-of a batch are, the batch ends. A batch that fails is asked again one by one, so that a bad row harms no other.
+A row's answer does not depend on its batch mates, and each draws by its own seed. A question that is given up (its client left,
+its time is over) leaves at the next token. A batch that fails is asked again one by one, so that a bad row harms no other. Models
+that `ContinuousBatch` does not fit are asked batch by batch: questions of equal options together, until the last of them ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from transformers import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from dragonfly.inference import Answer, EncodedImage, Engine, Options
-from dragonfly.inference.engine import Clock
+from dragonfly.inference.clock import Clock
+from dragonfly.inference.continuous import ContinuousBatch, Row
 from dragonfly.inference.options import Hooks
 from dragonfly.inference.stream import Pieces
 from dragonfly.serving.errors import stopping
@@ -34,13 +35,16 @@ class Question:
     Args:
         conversation: as `Engine.prompt` takes it.
         images: encoded, in the order in which the conversation has them.
+        prompt: ids of both.
         options: how to generate.
         deadline: `time.monotonic()` at which nobody waits any longer.
         tell: called in the worker's thread with each piece of text, and at last with the Answer or the exception.
+        pieces: makes text of ids as they come, where somebody wants to see it before its end.
     """
 
     conversation: list[dict[str, Any]]
     images: list[EncodedImage]
+    prompt: list[int]
     options: Options
     deadline: float
     tell: Callable[[str | Answer | BaseException], None]
@@ -68,6 +72,8 @@ class Worker:
         self.engine, self.batch, self.metrics = engine, batch, metrics
         self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._questions: deque[Question] = deque()
+        self._together = ContinuousBatch(engine) if ContinuousBatch.fits(engine) else None
+        self._running: dict[Row, Question] = {}
         self._news = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -110,31 +116,34 @@ class Worker:
     def _run(self) -> None:
         while True:
             with self._news:
-                self._news.wait_for(lambda: self._stopping or self._tasks or self._questions)
+                self._news.wait_for(lambda: self._stopping or self._tasks or self._questions or self._running)
                 tasks, self._tasks = self._tasks, deque()
-                stopping, waiting = self._stopping, tuple(self._questions)
+                stopping = self._stopping
             for work, future in tasks:
                 _settle(work, future)
             if stopping:
-                for question in waiting:
-                    question.tell(Stopping())
-                return
+                while self._questions:
+                    self._questions.popleft().tell(Stopping())
+                if not self._running:
+                    return
             with self._news:
-                if self._tasks:
-                    continue  # what came meanwhile may join the batch
-                batch = self._next_batch()
+                if self._tasks and not self._running:
+                    continue  # what came meanwhile may be read together with what waits
+                batch = self._next_batch(self.batch - len(self._running))
                 self.metrics.waiting.set(len(self._questions))
-            if batch:
+            if self._together is not None and (batch or self._running):
+                self._advance(self._together, batch)
+            elif batch:
                 self._answer(batch)
 
-    def _next_batch(self) -> list[Question]:
-        """The question that waits for longest, and others of its key in their order."""
+    def _next_batch(self, room: int) -> list[Question]:
+        """So many that wait for longest; batch by batch, those of the first one's key."""
         batch: list[Question] = []
         rest: deque[Question] = deque()
         for question in self._questions:
             if question.given_up():
                 self._give_up(question)
-            elif len(batch) < self.batch and (not batch or question.key == batch[0].key):
+            elif len(batch) < room and (self._together or not batch or question.key == batch[0].key):
                 batch.append(question)
             else:
                 rest.append(question)
@@ -145,6 +154,36 @@ class Worker:
         reason = question.given_up()
         self.metrics.cancelled.labels(reason).inc()
         question.tell(GivenUp(reason))
+
+    def _advance(self, together: ContinuousBatch, joining: list[Question]) -> None:
+        """One token more for all that run, and the first for those that join."""
+        gone = [row for row, question in self._running.items() if question.given_up()]
+        together.drop(gone)
+        for row in gone:
+            self._give_up(self._running.pop(row))
+        new = {self._row(question): question for question in joining}
+        self._running |= new
+        try:
+            done = together.join([*new]) if new else []
+            if together.rows:
+                self.metrics.batch.observe(len(together.rows))
+                done += together.step()
+            answers = [(row, together.answer(row)) for row in done]
+        except Exception:  # whose fault it is, is not known
+            alone, self._running = [*self._running.values()], {}
+            self._together = ContinuousBatch(self.engine, together.prefixes)
+            for question in alone:
+                self._answer([question])
+            return
+        for row, answer in answers:
+            self._running.pop(row).tell(answer)
+
+    def _row(self, question: Question) -> Row:
+        def told(token: int) -> None:
+            if question.pieces is not None and (piece := question.pieces.add(token)):
+                question.tell(piece)
+
+        return Row(question.prompt, question.images, question.options, told)
 
     def _answer(self, batch: list[Question]) -> None:
         self.metrics.batch.observe(len(batch))
@@ -190,9 +229,8 @@ class _Rows(BaseStreamer):
         self.ends = set(engine.end_ids)
         self.running = set(range(len(batch)))
         for question in batch:  # one that is asked again begins anew, and shows again nothing that it has shown
-            if question.pieces is None:
-                question.pieces = engine.pieces(question.options)
-            question.pieces.ids.clear()
+            if question.pieces is not None:
+                question.pieces.ids.clear()
 
     def put(self, value: Any) -> None:
         if self.prompt:

@@ -143,8 +143,8 @@ class SubImageLayout:
 
     def level_boxes(self, name: LevelName) -> tuple[Box, ...]:
         """Source boxes of one level's sub-images, in raster order."""
-        level = self.level(name)
-        return tuple(level.box(i) for i in range(level.num_sub_images)) if level else ()
+        before = sum(level.num_sub_images for level in self.levels if LEVELS.index(level.name) < LEVELS.index(name))
+        return self.boxes[before : before + self.count(name)]
 
 
 def make_layout(size: Size, spec: EncoderSpec, area: Area | None = None) -> SubImageLayout:

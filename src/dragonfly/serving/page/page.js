@@ -7,6 +7,7 @@ const EXAMPLES = [
   ["chart.png", "A chart", "Is it true that salt is 206?"],
   ["shapes.png", "Shapes with values", "Read the value beside the blue diamond."],
 ];
+const CHAT = "v1/chat/completions";
 let limits = {};
 let url = null; // of the image, as a data URL
 let turns = []; // {role, content} of what was said
@@ -34,22 +35,26 @@ async function take(blob, name) {
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(blob);
   });
-  const source = blob.type.startsWith("image/") ? data : data.replace(/^data:[^,]*,/, "data:image/png;base64,");
-  if (limits.max_body && source.length > limits.max_body - 65536) {
+  if (limits.max_body && data.length > limits.max_body - 65536) {
     fault(`'${name}' is too large for this server; make it smaller.`);
     return false;
   }
-  const trial = new Image();
-  try {
-    trial.src = source;
-    await trial.decode();
-  } catch {
-    fault(`'${name}' is no image that this browser can show; save it as PNG or JPEG.`);
-    return false;
+  let view = data;
+  let trial = await decoded(view);
+  if (!trial) {
+    // Browsers show few of the forms that the server reads: it is asked what the file shows.
+    try {
+      view = URL.createObjectURL(await (await send("v1/zoom", { image: data, format: "image" })).blob());
+      trial = await decoded(view);
+      if (!trial) throw new Error("this browser cannot show an image of this size.");
+    } catch (error) {
+      fault(`'${name}': ${error.message}`);
+      return false;
+    }
   }
   forget();
-  url = source;
-  $("image").src = source;
+  url = data;
+  $("image").src = view;
   // As large as the column is wide, and no higher than the screen.
   $("image").parentElement.style.maxWidth = `${(78 * trial.naturalWidth) / trial.naturalHeight}vh`;
   $("image").alt = `Your image, ${name}`;
@@ -59,8 +64,15 @@ async function take(blob, name) {
   return true;
 }
 
+async function decoded(source) {
+  const trial = new Image();
+  trial.src = source;
+  return trial.decode().then(() => trial, () => null);
+}
+
 function forget() {
   running?.abort();
+  if ($("image").src.startsWith("blob:")) URL.revokeObjectURL($("image").src);
   url = null;
   turns = [];
   draw(null);
@@ -80,12 +92,12 @@ function request(question, more) {
   return { messages: [...turns, { role: "user", content: parts }], ...more };
 }
 
-async function send(body, signal) {
+async function send(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
   if ($("key").value) headers.Authorization = `Bearer ${$("key").value}`;
   let response;
   try {
-    response = await fetch("v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body), signal });
+    response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server cannot be reached. Is it still running?");
@@ -129,7 +141,7 @@ async function ask(question) {
   try {
     const body = request(question, { stream: true });
     let looked = null;
-    for await (const event of events(await send(body, signal))) {
+    for await (const event of events(await send(CHAT, body, signal))) {
       answer.append(event.choices?.[0]?.delta?.content ?? "");
       looked = event.dragonfly ?? looked;
     }
@@ -197,7 +209,7 @@ function reasons(look, body) {
     button.disabled = true;
     button.textContent = "Leaving out each in turn …";
     try {
-      const response = await send({ messages: body.messages, dragonfly: { why: true } });
+      const response = await send(CHAT, { messages: body.messages, dragonfly: { why: true } });
       const { contributions } = (await response.json()).dragonfly.why;
       const values = new Map(contributions.filter((one) => one.level === "high").map((one) => [one.index, one.value]));
       const most = Math.max(1e-9, ...[...values.values()].map(Math.abs));
@@ -331,7 +343,7 @@ $("closer").onkeydown = (event) => {
   if (event.key === "ArrowRight") step(1);
 };
 document.onpaste = (event) => {
-  const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
+  const [file] = event.clipboardData.files;
   if (file) take(file, file.name || "pasted");
 };
 document.ondragover = (event) => { event.preventDefault(); document.body.classList.add("over"); };

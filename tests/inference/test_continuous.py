@@ -1,0 +1,160 @@
+"""Rows that join and leave between two tokens get the answers that they get alone; what is known is not read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from dragonfly.inference import Answer, Engine, Options
+from dragonfly.inference import Row as Question
+from dragonfly.inference.clock import Clock
+from dragonfly.inference.continuous import ContinuousBatch, Row
+from dragonfly.inference.engine import conversation_of
+from dragonfly.inference.prefixes import Prefixes
+from tests import tiny
+
+IMAGES = [tiny.image(96, 64, seed=1), tiny.image(40, 120, seed=2)]
+CASES: list[tuple[list[Any], str, Options]] = [
+    ([], "Go on.", Options(9)),
+    ([IMAGES[0]], "What is it?", Options(3)),
+    ([IMAGES[0]], "What is it, and where, and why?", Options(7)),
+    ([], "Draw.", Options(6, temperature=1.5, seed=4)),
+    ([IMAGES[1], IMAGES[0]], "Which?", Options(1)),
+    ([IMAGES[0]], "Draw it.", Options(6, temperature=1.2, top_p=0.8, seed=9)),
+    ([], "Go on.", Options(12, stop=("a", "e"))),
+]
+
+
+def small(head: str = "llama") -> Engine:
+    settings = tiny.config(preset="low-only", head=head)
+    return Engine(tiny.model(settings), tiny.processor(settings))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return small()
+
+
+def rows_of(engine: Engine, cases: list[tuple[list[Any], str, Options]]) -> list[Row]:
+    found: list[Row] = []
+    for images, question, options in cases:
+        encoded = engine.encode(images)
+        turns = conversation_of(Question(None, question), len(images))
+        prompt = engine.prompt([turns], [encoded])["input_ids"][0].tolist()
+        found.append(Row(prompt, encoded, options))
+    return found
+
+
+def run(together: ContinuousBatch, rows: list[Row], room: int) -> list[Answer]:
+    waiting = list(rows)
+    while waiting or together.rows:
+        free = room - len(together.rows)
+        together.join(waiting[:free])
+        waiting = waiting[free:]
+        if together.rows:
+            together.step()
+    return [together.answer(row) for row in rows]
+
+
+def alone(engine: Engine, cases: list[tuple[list[Any], str, Options]]) -> list[Answer]:
+    turns = [conversation_of(Question(None, question), len(images)) for images, question, _ in cases]
+    return [
+        engine.answer_conversations([one], [engine.encode(images)], options, Clock())[0]
+        for one, (images, _, options) in zip(turns, cases, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("head", "room", "known"), [("llama", 3, 2**20), ("qwen2", 7, 0)])
+def test_each_row_is_answered_as_alone(head: str, room: int, known: int) -> None:
+    engine = small(head)
+    together = ContinuousBatch(engine, Prefixes(block=4, max_bytes=known))
+    expected = alone(engine, CASES)
+    for _ in range(2):  # the second time, most of the prompts is known
+        for answer, wanted in zip(run(together, rows_of(engine, CASES), room), expected, strict=True):
+            assert (answer.text, answer.token_ids, answer.finish) == (wanted.text, wanted.token_ids, wanted.finish)
+            assert answer.logprobs == pytest.approx(wanted.logprobs, abs=1e-4)
+            assert answer.prompt_tokens == wanted.prompt_tokens and answer.selections == wanted.selections
+
+
+def test_what_is_known_is_not_read_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    together, read = ContinuousBatch(engine, Prefixes(block=4)), list[int]()
+    forward = together._forward
+
+    def watched(cache: Any, **inputs: Any) -> Any:
+        if "inputs_embeds" in inputs:
+            read.append(inputs["inputs_embeds"].shape[1])
+        return forward(cache, **inputs)
+
+    monkeypatch.setattr(together, "_forward", watched)
+    for question in ("What is it?", "Where is it?", "Where is it?"):
+        run(together, rows_of(engine, [([IMAGES[0]], question, Options(2))]), 1)
+    assert read[0] > 50
+    assert read[1] < read[0] - 20 and read[2] <= 4
+
+
+def test_rows_that_are_dropped_disturb_no_other(engine: Engine) -> None:
+    together = ContinuousBatch(engine)
+    rows = rows_of(engine, CASES[:4])
+    together.join(rows)
+    together.step()
+    together.drop([rows[0], rows[3]])
+    while together.rows:
+        together.step()
+    assert together.answer(rows[2]).token_ids == alone(engine, CASES[2:3])[0].token_ids
+    assert len(rows[0].ids) == len(rows[3].ids) == 2 and together._states == []
+
+
+def test_columns_that_no_row_needs_are_given_up(engine: Engine) -> None:
+    together = ContinuousBatch(engine)
+    long, short = rows_of(engine, [([IMAGES[0]], "?", Options(2)), ([], "Go on.", Options(8))])
+    together.join([long, short])
+    wide = together._mask.shape[1]
+    together.step()
+    assert together.rows == [short] and together._mask.shape[1] < wide - 8
+
+
+def test_it_fits_where_every_layer_sees_all_and_nothing_but_the_model_chooses() -> None:
+    assert not ContinuousBatch.fits(small("mistral"))  # a sliding window
+    engine = small()
+    assert ContinuousBatch.fits(engine)
+    engine.model.generation_config.repetition_penalty = 1.3
+    assert not ContinuousBatch.fits(engine)
+
+
+def test_logits_that_are_not_finite_are_no_answer() -> None:
+    engine = small()
+    engine.model.lm_head.weight.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="not finite"):
+        ContinuousBatch(engine).join(rows_of(engine, CASES[:1]))
+
+
+class TestPrefixes:
+    def test_two_prompts_share_what_is_equal_from_the_start(self) -> None:
+        prefixes = Prefixes(block=2)
+        first, other = torch.randn(7, 4), torch.randn(7, 4)
+        branch = torch.cat([first[:5], other[5:]])
+        states = [torch.randn(3, 7, 8) for _ in range(4)]
+        prefixes.keep(prefixes.names(first), states)
+        for embeds, most, known in ((first, 6, 6), (first, 5, 4), (branch, 6, 4), (other, 6, 0), (first[:1], 0, 0)):
+            found = prefixes.longest(prefixes.names(embeds), most)
+            assert (found[0].shape[1] if found else 0) == known
+            for one, whole in zip(found, states, strict=False):
+                assert torch.equal(one, whole[:, :known])
+
+    def test_the_oldest_go_and_beginnings_outlive_what_follows(self) -> None:
+        prefixes = Prefixes(block=1, max_bytes=4 * 2 * 4 * 4)  # four blocks of two (1, 1, 4) floats
+        embeds = torch.randn(3, 4)
+        names = prefixes.names(embeds)
+        prefixes.keep(names, [torch.randn(1, 3, 4)] * 2)
+        late = torch.randn(3, 4)
+        prefixes.keep(prefixes.names(late), [torch.randn(1, 3, 4)] * 2)
+        assert len(prefixes) == 4 and prefixes.bytes <= prefixes.max_bytes
+        assert prefixes.longest(names, 3)[0].shape[1] == 1
+
+    def test_layers_of_unlike_shapes_are_not_kept(self) -> None:
+        prefixes = Prefixes(block=1)
+        names = prefixes.names(torch.randn(2, 4))
+        prefixes.keep(names, [torch.randn(1, 2, 4), torch.randn(1, 2, 8)])
+        assert len(prefixes) == 0 and prefixes.longest(names, 2) == []
