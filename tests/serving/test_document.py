@@ -69,3 +69,11 @@ def test_the_numbers_under_load_are_those_of_the_result_file() -> None:
     assert sentence in " ".join(DOCUMENT.split())
     assert (together["lost"], together["wrong"], alone["lost"], alone["wrong"]) == (0, 0, 0, 0)
     assert (result["leaving"]["places_still_held"], result["leaving"]["next_request"]) == (0, 200)
+
+
+def test_the_answers_of_vllm_are_those_of_its_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks/results/vllm_parity.json").read_text(encoding="utf-8"))
+    assert f"{result['same_answers']} of {result['cases']} greedy answers were the engine's" in " ".join(DOCUMENT.split())
+    cases = [case for model in result["models"] for case in model["cases"]]
+    assert len(cases) == result["cases"] and sum(case["same_answer"] for case in cases) == result["same_answers"]
+    assert {case["images"] for case in cases} == {0, 1, 3}
