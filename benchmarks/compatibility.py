@@ -39,7 +39,7 @@ UNCHECKED = [
     "real weights: every model here is random and a few thousand parameters small",
     "a GPU, half precision, flash attention: all of it ran on a CPU in float32",
     "whether a joined model of these parts learns well: nothing was trained beyond a few steps",
-    "vLLM, which applies `logit_scale` but no other factor and no soft cap of a language model",
+    "vLLM beyond Llama (`make vllm`); it refuses a language model whose logits it would not finish",
     "Phi-3's change between its short and long rotary factors within one answer",
 ]
 """Said on the page as it stands here."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,6 @@ NANO = {
     "similarity": ("model.selection.policy=similarity",),
     "centred": ("model.selection.policy=centred",),
     "residual": ("model.selection.policy=residual",),
-    "uniform": ("model.selection.policy=uniform",),
     "pooled remainder": ("model.selection.policy=similarity", "model.selection.pooled_remainder=1"),
     "sub-images differ in number": ("model.selection.policy=uniform", "model.max_enlargement=1.0"),
     "learned position": ("model.selection.policy=similarity", "model.position=learned"),
@@ -45,6 +45,9 @@ def nano_shaped(folder: Path) -> dict[str, Path]:
 
     found: dict[str, Path] = {}
     for name, overrides in NANO.items():
+        target = found[f"nano, {name}"] = folder / name.replace(" ", "-")
+        if target.exists():
+            continue
         engine = dragonfly.load("nano", dtype="float32", overrides=overrides)
         torch.manual_seed(0)
         for part in ("mean_embedding", "sub_image_position"):
@@ -52,24 +55,9 @@ def nano_shaped(folder: Path) -> dict[str, Path]:
                 tensor.copy_(
                     torch.randn_like(tensor).mul(0.1) if tensor.is_floating_point() and tensor.ndim else torch.tensor(100)
                 )
-        target = found[f"nano, {name}"] = folder / name.replace(" ", "-")
         engine.model.save_pretrained(target)
         engine.processor.save_pretrained(target)
     return found
-
-
-def random_weights(folder: Path) -> dict[str, Path]:
-    """Another family of each part, random weights."""
-    from tests import tiny
-
-    from dragonfly.models import DragonflyConfig
-
-    settings = tiny.config(tower="siglip", head="qwen2").to_dict()
-    settings["text_config"].update(hidden_size=4 * HEAD)
-    settings = DragonflyConfig(**{key: settings[key] for key in ("vision_config", "text_config", "encoder", "image_token_id")})
-    tiny.model(settings).save_pretrained(folder / "qwen2")
-    tiny.processor(settings).save_pretrained(folder / "qwen2")
-    return {"siglip and qwen2, random": folder / "qwen2"}
 
 
 def golden(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -87,6 +75,8 @@ def golden(folder: Path) -> dict[str, tuple[Path, Path]]:
 
 def widened(original: Path, target: Path) -> Path:
     """The checkpoint with heads of `HEAD`, the rest zeros; turned by the same angles and scaled alike."""
+    if target.exists():
+        return target
     import shutil
 
     import torch
@@ -120,6 +110,8 @@ def widened(original: Path, target: Path) -> Path:
 
 def adapter(folder: Path, base: Path) -> Path:
     """A LoRA adapter of the language model, trained for some steps so that answers differ from the base's."""
+    if (folder / "out" / "adapter_config.json").exists():
+        return folder / "out"
     from tests.training import small
 
     from dragonfly.training import Recipe, run
@@ -156,7 +148,7 @@ def ask_vllm(jobs: list[dict[str, Any]]) -> None:
     os.environ.update(VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", HF_HUB_OFFLINE="1")
     import multiprocessing
 
-    import vllm.model_executor.models.transformers  # noqa: F401
+    import transformers  # noqa: F401
 
     for job in jobs:
         child = multiprocessing.get_context("fork").Process(target=_answer, args=(job,))
@@ -189,17 +181,18 @@ def _answer(job: dict[str, Any]) -> None:
     Path(job["target"]).write_text(json.dumps({"answers": answers}))
 
 
-def in_vllm(python: Path, models: list[tuple[Path, Path | None]]) -> list[dict[str, Any]]:
-    """What vLLM says to all questions, of each model and adapter."""
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = [
-            {"model": str(model), "adapter": lora and str(lora), "target": f"{folder}/{number}.json"}
-            for number, (model, lora) in enumerate(models)
-        ]
-        run = subprocess.run([str(python), __file__, "--jobs", json.dumps(jobs)], capture_output=True, text=True, check=False)
-        if missing := [job["model"] for job in jobs if not Path(job["target"]).exists()]:
+def in_vllm(python: Path, folder: Path, models: dict[str, tuple[Path, Path | None]]) -> list[dict[str, Any]]:
+    """What vLLM says to all questions, of each model and adapter by its name; `folder` keeps it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        {"model": str(model), "adapter": lora and str(lora), "target": str(folder / f"{name}.json")}
+        for name, (model, lora) in models.items()
+    ]
+    if new := [job for job in jobs if not Path(job["target"]).exists()]:
+        run = subprocess.run([str(python), __file__, "--jobs", json.dumps(new)], capture_output=True, text=True, check=False)
+        if missing := [job["model"] for job in new if not Path(job["target"]).exists()]:
             raise SystemExit(f"no answer of {missing}\n{run.stdout[-4000:]}\n{run.stderr[-8000:]}")
-        return [json.loads(Path(job["target"]).read_text()) for job in jobs]
+    return [json.loads(Path(job["target"]).read_text()) for job in jobs]
 
 
 def compare(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -229,9 +222,7 @@ def compare(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[di
 def models(folder: Path) -> list[tuple[str, Path, Path, Path | None]]:
     """Name, what vLLM serves, what `Engine` loads, adapter."""
     shaped = nano_shaped(folder / "nano")
-    rows: list[tuple[str, Path, Path, Path | None]] = [
-        (name, path, path, None) for name, path in [*shaped.items(), *random_weights(folder).items()]
-    ]
+    rows: list[tuple[str, Path, Path, Path | None]] = [(name, path, path, None) for name, path in shaped.items()]
     rows += [(name, served, original, None) for name, (served, original) in golden(folder / "released").items()]
     base = shaped["nano, similarity"]
     trained = adapter(folder / "adapter", base)
@@ -242,8 +233,9 @@ def measure(python: Path, folder: Path, only: str) -> tuple[list[dict[str, Any]]
     """One entry per model, and what vLLM says of the bundled one, which reads the question."""
     from dragonfly.inference.loading import bundled_model
 
-    rows = [row for row in models(folder) if only in row[0]]
-    *told, refused = in_vllm(python, [*((served, lora) for _, served, _, lora in rows), (bundled_model(), None)])
+    rows = [row for row in models(folder) if re.search(only, row[0])]
+    asked = {name: (served, lora) for name, served, _, lora in rows} | {"bundled": (bundled_model(), None)}
+    *told, refused = in_vllm(python, folder / "answers", asked)
     found = []
     for (name, served, original, lora), said in zip(rows, told, strict=True):
         if "refused" in said:
@@ -255,14 +247,15 @@ def measure(python: Path, folder: Path, only: str) -> tuple[list[dict[str, Any]]
                 entry[key] = [one["ids"] for one in ask_engine(served)] == [one["ids"] for one in expected]
         found.append(entry)
         print(json.dumps(entry), flush=True)
-    return found, refused["refused"]
+    return found, refused["refused"].removeprefix("Value error, ").partition(" [type=")[0]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "vllm_parity.json")
     parser.add_argument("--vllm-python", type=Path, help="the Python of the environment that has vLLM")
-    parser.add_argument("--only", default="", help="models whose name contains this")
+    parser.add_argument("--only", default="", help="models whose name this regular expression finds")
+    parser.add_argument("--folder", type=Path, help="keeps models and vLLM's answers; a run that was cut short resumes by it")
     parser.add_argument("--jobs", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.jobs:
@@ -277,7 +270,7 @@ def main() -> None:
     )
     versions = subprocess.run([arguments.vllm_python, "-c", script], capture_output=True, text=True, check=True).stdout
     with tempfile.TemporaryDirectory() as folder:
-        found, refused = measure(arguments.vllm_python, Path(folder), arguments.only)
+        found, refused = measure(arguments.vllm_python, arguments.folder or Path(folder), arguments.only)
     cases = [case for entry in found for case in entry["cases"]]
     report = {
         **result_header(),

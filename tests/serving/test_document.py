@@ -36,7 +36,8 @@ def test_python(snippet: str, listening: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_options_and_fields_exist() -> None:
     offered = {f"--{name.replace('_', '-')}" for command in (serve, ask) for name in signature(command).parameters}
-    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", DOCUMENT))
+    ours = re.sub(r"vllm serve [^\n`]*|--vllm-arg=\S+", "--vllm-arg", DOCUMENT)  # the rest of these lines is vLLM's
+    named = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]*)", ours))
     assert len(named) > 8 and named <= offered
     said = re.search(r"A request may say (.*?)\. Three", DOCUMENT, re.DOTALL)
     assert said
@@ -82,3 +83,11 @@ def test_page_and_description_hold_as_their_result_files_say() -> None:
     assert not page["faults"] and not any(page["axe_core"].values()) and f"{len(page['held'])} checks hold" in said
     sent = sum(sum(openapi["statuses"][route].values()) for route in ("/v1/chat/completions", "/v1/zoom"))
     assert (openapi["server_errors"], openapi["exit"]) == (0, 0) and f"schemathesis sent {sent:,} requests" in said
+
+
+def test_the_answers_of_vllm_are_those_of_its_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks/results/vllm_parity.json").read_text(encoding="utf-8"))
+    assert f"{result['same_answers']} of {result['cases']} greedy answers were the engine's" in " ".join(DOCUMENT.split())
+    cases = [case for model in result["models"] for case in model["cases"]]
+    assert len(cases) == result["cases"] and sum(case["same_answer"] for case in cases) == result["same_answers"]
+    assert {case["images"] for case in cases} == {0, 1, 3}

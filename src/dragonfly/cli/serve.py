@@ -170,7 +170,10 @@ def _serve(config: Any) -> int:
     server = Server(config)
     try:
         server.run()
-    except SystemExit:  # uvicorn has logged why it cannot listen
+    except SystemExit as ended:
+        if not ended.code:  # SIGTERM, beside a vLLM that was started here
+            return 0
+        # uvicorn has logged why it cannot listen
         raise ValueError(
             f"cannot listen on {config.host}:{config.port}; is the port in use? choose another with --port"
         ) from None

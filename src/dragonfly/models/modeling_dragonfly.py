@@ -70,7 +70,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
         # Full checkpoints carry the tower's unused top; what other policies use may lie beside, and may be new.
         self._keys_to_ignore_on_load_unexpected = [
             *unused_weights(config.vision_config, layers),
-            *checkpoints.optional_keys(),
+            *checkpoints.optional_keys(name for name in OPTIONAL if not hasattr(self, name)),
         ]
         self._keys_to_ignore_on_load_missing = checkpoints.keys_that_may_be_new()
         self.post_init()

@@ -15,6 +15,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -36,14 +37,16 @@ def command(model: Path, port: int, dtype: str, max_images: int, arguments: Sequ
     return [
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(model), "--host", "127.0.0.1", "--port", str(port)),
-        *("--dtype", dtype, "--limit-mm-per-prompt", json.dumps({"image": max_images})),
+        *("--dtype", dtype, "--limit-mm-per-prompt", json.dumps({"image": max_images}), "--disable-uvicorn-access-log"),
         *arguments,
     ]
 
 
 @contextmanager
 def launched(model: Path, dtype: str, max_images: int, arguments: Sequence[str] = ()) -> Generator[Place]:
-    """Start vLLM on a free port of this machine, with a key of its own; the block runs when it answers.
+    """Start vLLM on a free port of this machine, with a key of its own; the block runs when it answers. In a main thread.
+
+    SIGTERM then ends the program by SystemExit(0), which uvicorn hands on when its requests are done.
 
     Raises:
         ValueError: if vLLM is not installed, or ends before it answers.
@@ -58,6 +61,7 @@ def launched(model: Path, dtype: str, max_images: int, arguments: Sequence[str] 
         port = free.getsockname()[1]
     key = secrets.token_urlsafe(32)
     environment = {**os.environ, "VLLM_API_KEY": key}  # not an argument: those are everybody's to read
+    before = signal.signal(signal.SIGTERM, _leave)
     child = subprocess.Popen(
         command(model, port, dtype, max_images, arguments), env=environment, stdout=sys.stderr.fileno(), start_new_session=True
     )
@@ -70,6 +74,7 @@ def launched(model: Path, dtype: str, max_images: int, arguments: Sequence[str] 
         yield place
     finally:
         _end(child)
+        signal.signal(signal.SIGTERM, before)
 
 
 def answers(url: str) -> bool:
@@ -79,6 +84,11 @@ def answers(url: str) -> bool:
             return response.status == 200
     except (URLError, OSError):
         return False
+
+
+def _leave(*_: Any) -> None:
+    """At SIGTERM: end as a program does that is done, so that what was started is ended too."""
+    raise SystemExit(0)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
