@@ -19,8 +19,8 @@ from dragonfly.inference.answer import Answer, describe_selection
 from dragonfly.inference.clock import Clock
 from dragonfly.inference.conversation import Images, Row, as_list, conversation_of, described, text_of, turn
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
+from dragonfly.inference.last_prompt import LastPrompt
 from dragonfly.inference.options import Draw, Hooks, Options, StopAt
-from dragonfly.inference.prefix import LastPrompt
 from dragonfly.inference.stream import Pieces, Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.connector import Views

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers.cache_utils import DynamicCache
 
 from dragonfly.inference import Answer, Engine
-from dragonfly.inference.prefix import LastPrompt
+from dragonfly.inference.last_prompt import LastPrompt
 from tests import tiny
 
 LONG: dict[str, Any] = {"max_new_tokens": 12}
