@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGLSLossless,
@@ -214,7 +215,7 @@ def test_lossless_transfer_syntaxes_give_the_values_that_were_written(syntax: An
 
 
 def test_htj2k_is_read_where_its_decoder_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pydicom.pixels.decoders import HTJ2KLosslessDecoder
+    from pydicom.pixels.decoders.base import HTJ2KLosslessDecoder
 
     dataset = hounsfield(RAMP)
     dataset.compress(JPEG2000Lossless, generate_instance_uid=False)  # the decoder reads both kinds
@@ -324,7 +325,7 @@ def test_without_a_preamble_deflated_and_in_a_process_of_its_own() -> None:
     )
     url = f"data:application/dicom;base64,{base64.b64encode(whole).decode()}"
     assert load_image(url).image.tobytes() == expected.image.tobytes()
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     assert load_image(written(dataset)).image.tobytes() == expected.image.tobytes()
 
 
@@ -344,7 +345,7 @@ def test_bombs_are_refused_by_their_headers() -> None:
     with pytest.raises(ValueError, match="over the limit"):
         load_image(written(montage), view=View(montage="9x9"))
     deflated = hounsfield(RAMP)
-    deflated.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    deflated.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     whole = written(deflated)
     head = whole[: 144 + int.from_bytes(whole[140:144], "little")]
     with pytest.raises(ValueError, match=r"inflates to more than 1,048,576 bytes; make it smaller"):
@@ -361,7 +362,6 @@ def test_what_is_no_image_is_refused_and_no_value_is_quoted() -> None:
         load_image(written(dataset))
     whole = written(hounsfield(RAMP))
     for wrong in (
-        whole.replace(b"IS\x02\x001 ", b"IS\x02\x00Zq"),
         whole.replace(b"-1024.0 ", b"Zebedee "),
         whole[:400],
         whole[:-900],

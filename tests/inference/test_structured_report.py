@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from pydicom.uid import ComprehensiveSRStorage
 
 import dragonfly
 from dragonfly.imaging import INTENDED_USE
@@ -56,7 +57,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_question_answer_observer_and_regions(path: Path) -> None:
     made = report(path)
-    assert made.SOPClassUID == pydicom.uid.ComprehensiveSRStorage and made.Modality == "SR"
+    assert made.SOPClassUID == ComprehensiveSRStorage and made.Modality == "SR"
     assert (made.ContentTemplateSequence[0].TemplateIdentifier, made.VerificationFlag) == ("1500", "UNVERIFIED")
     texts = {one.ConceptNameCodeSequence[0].CodeMeaning: str(one.TextValue) for one in items(made, "TEXT")}
     assert (texts["Question"], texts["Answer"]) == ("Is there a fracture?", "no fracture \u9aa8")

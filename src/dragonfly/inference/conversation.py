@@ -33,7 +33,7 @@ def as_list(images: Images) -> list[Any]:
     """The images one by one: a path that stands for several (`series/#slices=8`) is taken apart."""
     if images is None:
         return []
-    given = list(images) if isinstance(images, list | tuple) else [images]
+    given: list[Any] = [*images] if isinstance(images, list | tuple) else [images]  # pyright: ignore[reportUnknownArgumentType]
     return [
         one for image in given for one in ([name for name, _ in each_image(image)] if isinstance(image, str | Path) else [image])
     ]

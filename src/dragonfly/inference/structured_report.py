@@ -37,7 +37,7 @@ def sources_of(paths: Sequence[str]) -> list[tuple[str, int]]:
     if not paths:
         raise ValueError("a Structured Report is about DICOM images, and no image is given")
     try:
-        import highdicom  # noqa: F401
+        import highdicom  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError:
         raise ValueError(f"a Structured Report needs highdicom, which is not installed: {install_advice('medical')}") from None
     try:
