@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/medical_files.json")
     given = parser.parse_args()
     before = json.loads(given.output.read_text()) if given.output.exists() else {}
-    results = {name: PARTS[name](given.share) for name in given.parts or PARTS}
+    results = {name: {"share": given.share, **PARTS[name](given.share)} for name in given.parts or PARTS}
     write_json(given.output, {**before, **result_header(), **results})
     for name, result in results.items():
         print(name, json.dumps(result, indent=1))
