@@ -137,7 +137,8 @@ def ask_engine(model: Path) -> list[dict[str, Any]]:
     engine, found = dragonfly.load(model, dtype="float32", device="cpu"), []
     for number, question in QUESTIONS.items():
         images = [str(image) for image in IMAGES[:number]]
-        prompt = engine.prompt([conversation_of(Row(None, question), number)], [engine.encode(images)])
+        encoded = engine.encode(images)
+        prompt = engine.prompt([conversation_of(Row(None, question), encoded)], [encoded])
         answer = engine.ask(images, question, max_new_tokens=LONGEST)
         found.append({"prompt": prompt["input_ids"][0].tolist(), "ids": list(answer.token_ids), "text": answer.text})
     return found

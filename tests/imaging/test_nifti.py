@@ -11,8 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from dragonfly.imaging import ImagePolicy, load_image
-from dragonfly.imaging.nifti import spread
+from dragonfly.imaging import ImagePolicy, each_image, load_image
 from dragonfly.imaging.view import View
 
 SHAPE = (4, 5, 6)  # right, anterior, superior
@@ -193,11 +192,6 @@ def test_a_montage_holds_evenly_spread_slices_in_rows() -> None:
     assert few.size == (15, 16) and "axial slices 1, 2, 3, 4, 5, 6 of 6" in few.notes[0]
 
 
-def test_numbers_are_spread_evenly_and_none_twice() -> None:
-    assert spread(3, 6) == [2, 4, 6] and spread(1, 5) == [3] and spread(9, 4) == [1, 2, 3, 4]
-    assert all(len(set(spread(count, 37))) == count for count in range(1, 38))
-
-
 @pytest.mark.parametrize("shape", [(6,), (4, 5), (4, 5, 1, 1, 3)])
 def test_fewer_and_more_dimensions_than_three(shape: tuple[int, ...]) -> None:
     across, high = (*shape, 1)[:2]
@@ -269,3 +263,18 @@ def _outcome(path: Path) -> str:
     except ValueError as error:
         return str(error).removeprefix(f"{path} ")
     return "shown"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_several_slices_and_frames_are_taken_apart_with_their_labels(tmp_path: Path, compressed: bool) -> None:
+    data = volume(np.arange(4 * 5 * 6 * 3, dtype=np.int16).reshape(4, 5, 6, 3))
+    path = tmp_path / ("v.nii.gz" if compressed else "v.nii")
+    path.write_bytes(gzip.compress(data) if compressed else data)
+    assert each_image(f"{path}#slices=3") == [(f"{path}#slice={n}", f"axial slice {n} of 6") for n in (2, 4, 6)]
+    assert [label for _, label in each_image(f"{path}#plane=sagittal&slice=all")] == [
+        f"sagittal slice {n} of 4" for n in range(1, 5)
+    ]
+    assert each_image(f"{path}#frame=all&slice=2")[2] == (f"{path}#frame=3&slice=2", "frame 3 of 3")
+    assert load_image(f"{path}#frame=3&slice=2").label == "axial slice 2 of 6, frame 3 of 3"
+    with pytest.raises(ValueError, match="has 6 slices, and slices=7 asks for too many"):
+        each_image(f"{path}#slices=7")

@@ -41,7 +41,7 @@ def rows_of(engine: Engine, cases: list[tuple[list[Any], str, Options]]) -> list
     found: list[Row] = []
     for images, question, options in cases:
         encoded = engine.encode(images)
-        turns = conversation_of(Question(None, question), len(images))
+        turns = conversation_of(Question(None, question), encoded)
         prompt = engine.prompt([turns], [encoded])["input_ids"][0].tolist()
         found.append(Row(prompt, encoded, options))
     return found
@@ -59,11 +59,12 @@ def run(together: ContinuousBatch, rows: list[Row], room: int) -> list[Answer]:
 
 
 def alone(engine: Engine, cases: list[tuple[list[Any], str, Options]]) -> list[Answer]:
-    turns = [conversation_of(Question(None, question), len(images)) for images, question, _ in cases]
-    return [
-        engine.answer_conversations([one], [engine.encode(images)], options, Clock())[0]
-        for one, (images, _, options) in zip(turns, cases, strict=True)
-    ]
+    found: list[Answer] = []
+    for images, question, options in cases:
+        encoded = engine.encode(images)
+        turns = conversation_of(Question(None, question), encoded)
+        found += engine.answer_conversations([turns], [encoded], options, Clock())
+    return found
 
 
 @pytest.mark.parametrize(("head", "room", "known"), [("llama", 3, 2**20), ("qwen2", 7, 0)])

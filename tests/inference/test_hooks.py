@@ -21,7 +21,7 @@ class _EndsSecond(StoppingCriteria):
 
 def test_each_row_draws_by_its_own_seed_and_ends_by_its_own_criterion(engine: Engine) -> None:
     options = Options(max_new_tokens=6, temperature=1.5)
-    turns = [conversation_of(Row(None, "Go on."), 0)] * 2
+    turns = [conversation_of(Row(None, "Go on."), [])] * 2
     both = engine.answer_conversations(turns, [[], []], options, Clock(), Hooks(seeds=[3, 4]))
     alone = [engine.ask(None, "Go on.", max_new_tokens=6, temperature=1.5, seed=seed) for seed in (3, 4)]
     assert [one.token_ids for one in both] == [one.token_ids for one in alone]

@@ -51,7 +51,7 @@ if "avif" in features.modules and features.check("avif"):
     _OPENERS["AVIF"] = AvifImagePlugin.AvifImageFile
 
 FORMATS = tuple(_OPENERS)
-"""Names of the accepted formats; PDF and DICOM are read apart (`pdf.py`, `dicom.py`)."""
+"""Names of the accepted formats; PDF, DICOM, NIfTI and slides are read apart (`pdf.py`, `dicom.py`, `nifti.py`, `slide.py`)."""
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -84,7 +84,7 @@ def decode(data: bytes, policy: ImagePolicy) -> tuple[Image.Image, list[str]]:
     if not data:
         raise ImageError("is empty (0 bytes); copy or export it again")
     kind = _kind(data)
-    accepted = f"accepted: {', '.join(FORMATS)}, PDF, DICOM"
+    accepted = f"accepted: {', '.join(FORMATS)}, PDF, DICOM, NIfTI, slides"
     if kind is None:
         raise ImageError(f"is not an image (it begins with {data[:8]!r}; {accepted})")
     if kind not in _OPENERS:

@@ -25,6 +25,7 @@ from PIL import Image
 from dragonfly.imaging.decode import readable
 from dragonfly.imaging.grey import Window, parse_window, windowed
 from dragonfly.imaging.policy import ImageError, ImagePolicy, check_pixels
+from dragonfly.imaging.several import check_montage, chosen, in_montage, tiled
 from dragonfly.imaging.view import View
 from dragonfly.installation import install_advice
 
@@ -33,6 +34,7 @@ READABLE = ("plane", "slice", "slices", "frame", "frames", "window", "montage")
 
 _GZIP = b"\x1f\x8b"
 _HEADER = 540  # bytes of the longest header, which are looked at before anything is believed
+ENOUGH = 8 * _HEADER  # bytes of a file, compressed or not, that hold its header
 _MOST_VOLUME = 2**29  # bytes of the volume that is held
 _MOST_READ = 2**30  # bytes that are decompressed to reach it
 _BLOCK = 2**20
@@ -52,8 +54,14 @@ def is_nifti(data: bytes) -> bool:
     return 540 in (size, swapped) and start[4:8] in (b"n+2\0", b"ni2\0")
 
 
-def draw_slice(data: bytes, view: View, policy: ImagePolicy) -> tuple[Image.Image, list[str], tuple[float, float] | None]:
-    """A slice or a montage: 8-bit grey or colour, notes, and (height, width) of a pixel in millimetres. Raises ImageError."""
+Drawn = tuple[Image.Image, list[str], tuple[float, float] | None, str]
+
+
+def draw_slice(data: bytes, view: View, policy: ImagePolicy) -> Drawn:
+    """A slice or a montage: 8-bit grey or colour, notes, (height, width) of a pixel in millimetres, and which of several it is.
+
+    Raises ImageError.
+    """
     if view.is_several:
         raise ImageError(f"is asked for several images at once (#{view.text}); name one, or put them in one: montage=3x4")
     with readable("a damaged or truncated NIfTI file"):
@@ -142,7 +150,7 @@ def _volume(data: bytes, view: View) -> _Volume:
     return _Volume(head, frame, voxels, (zooms[0], zooms[1], zooms[2]))
 
 
-def _drawn(volume: _Volume, view: View, policy: ImagePolicy) -> tuple[Image.Image, list[str], tuple[float, float] | None]:
+def _drawn(volume: _Volume, view: View, policy: ImagePolicy) -> Drawn:
     plane = view.plane or "axial"
     axis = PLANES[plane]
     count = volume.voxels.shape[axis]
@@ -150,23 +158,19 @@ def _drawn(volume: _Volume, view: View, policy: ImagePolicy) -> tuple[Image.Imag
     notes: list[str] = []
     window = _window(volume, view, notes)
     if view.montage:
-        rows, cols = map(int, view.montage.split("x"))
-        check_pixels((width * cols, height * rows), policy)
-        numbers = spread(rows * cols, count) if not view.slice else [_number(view.slice, 1, count, f"{plane} slice")]
-        tiles = [_tile(volume, axis, number, window) for number in numbers]
-        image = Image.new(tiles[0].mode, (width * cols, height * rows))
-        for index, tile in enumerate(tiles):
-            image.paste(tile, (index % cols * width, index // cols * height))
-        said = f"{plane} slices {', '.join(map(str, numbers))} of {count}"
+        check_montage(view.montage, (width, height), policy)
+        numbers = in_montage(view.montage, chosen("slice", view.slice, view.slices, count), count, "slice")
+        image = tiled(view.montage, [_tile(volume, axis, number, window) for number in numbers], policy)
+        label = f"{plane} slices {', '.join(map(str, numbers))} of {count}"
     else:
         check_pixels((width, height), policy)
         number = _number(view.slice, (count + 1) // 2, count, f"{plane} slice")
         image = _tile(volume, axis, number, window)
-        said = f"{plane} slice {number} of {count}"
-        if not view.slice and count > 1:
-            said += " (the middle; another: #slice=N)"
+        label = f"{plane} slice {number} of {count}"
+    middle = " (the middle; another: #slice=N)" if not (view.montage or view.slice) and count > 1 else ""
     frames = f", frame {volume.frame} of {volume.head.frames}" if volume.head.frames > 1 else ""
-    return image, [f"NIfTI: {said}{frames}, {_convention(plane)}", *notes, *_doubts(volume, axis)], _spacing(volume, axis)
+    said = [f"NIfTI: {label}{middle}{frames}, {_convention(plane)}", *notes, *_doubts(volume, axis)]
+    return image, said, _spacing(volume, axis), f"{label}{frames}"
 
 
 def _convention(plane: str) -> str:
@@ -215,12 +219,6 @@ def _doubts(volume: _Volume, axis: int) -> Iterator[str]:
     angle = float(np.degrees(obliquity(header.get_best_affine())).max())
     if angle > _OBLIQUE:
         yield f"stored up to {angle:.0f} degrees off the patient's axes: shown along the nearest ones, not resampled"
-
-
-def spread(count: int, total: int) -> list[int]:
-    """`count` numbers from 1 to `total`, evenly apart, each the middle of an equal share; all of them where there are fewer."""
-    count = min(count, total)
-    return [(2 * index + 1) * total // (2 * count) + 1 for index in range(count)]
 
 
 def _number(text: str, default: int, count: int, what: str) -> int:
@@ -308,7 +306,7 @@ def _bytes(data: bytes, start: int, count: int, is_last: bool) -> bytes | memory
 
 def _inflated_start(data: bytes) -> bytes:
     try:
-        return bytes(zlib.decompressobj(31).decompress(data[: 8 * _HEADER], _HEADER))
+        return bytes(zlib.decompressobj(31).decompress(data[:ENOUGH], _HEADER))
     except zlib.error:
         return b""
 

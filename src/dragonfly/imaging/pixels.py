@@ -44,8 +44,8 @@ def from_bytes(data: bytes, policy: ImagePolicy, view: View | None = None) -> Pi
         return from_image(image, 1, policy, notes)
     if nifti.is_nifti(data):
         view.check("a NIfTI volume", nifti.READABLE)
-        image, notes, spacing = nifti.draw_slice(data, view, policy)
-        return replace(from_image(image, 1, policy, [*notes, INTENDED_USE]), spacing=spacing)
+        image, notes, spacing, label = nifti.draw_slice(data, view, policy)
+        return replace(from_image(image, 1, policy, [*notes, INTENDED_USE]), spacing=spacing, label=label)
     if is_dicom(data):
         from dragonfly.imaging.dicom import read_dicom
 

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from dragonfly.files import sha256
+from dragonfly.imaging import nifti
 from dragonfly.imaging.dicom import count_frames
 from dragonfly.imaging.dicom_file import guarded, is_dicom, is_directory, read_header
 from dragonfly.imaging.pixels import Pixels
-from dragonfly.imaging.policy import DEFAULT_POLICY, INTENDED_USE, ImageError, ImagePolicy
+from dragonfly.imaging.policy import INTENDED_USE, ImageError, ImagePolicy
 from dragonfly.imaging.several import chosen, evenly, in_montage, tiled
 from dragonfly.imaging.view import View, join_view, split_view
 
@@ -115,7 +116,7 @@ def read_series(
     return replace(pixels, notes=[f"{label}, {series.order}{how}", *pixels.notes], label=joined), digest
 
 
-def each_image(source: str | Path, policy: ImagePolicy = DEFAULT_POLICY) -> list[tuple[str, str]]:
+def each_image(source: str | Path) -> list[tuple[str, str]]:
     """What a path with a view stands for: (path and view of one image, its label) each. One image is its own, with no label.
 
     Labels count ("slice 12 of 120", "frame 3 of 8") and say nothing of a header. Raises ValueError, one line that names `source`.
@@ -124,10 +125,11 @@ def each_image(source: str | Path, policy: ImagePolicy = DEFAULT_POLICY) -> list
         place, view = split_view(source)
         if not view.is_several:
             return [(str(source), "")]
+        what = "slice" if view.slices or (not view.slice.isdigit() and view.slice) else "frame"
         if is_series(place) and not (view.frame or view.frames):
-            what, total = "slice", len(_chosen(place, view).files)
-        elif os.path.isfile(place) and (view.frame or view.frames):  # noqa: PTH113
-            what, total = "frame", _frames(place, policy)
+            kind, total = "slice", len(_chosen(place, view).files)
+        elif os.path.isfile(place) and (total := _several_of(place, view, what)):  # noqa: PTH113
+            kind = f"{view.plane or 'axial'} slice" if what == "slice" else "frame"
         else:
             return [(str(source), "")]  # loading it says what is wrong
         one, spread = (view.slice, view.slices) if what == "slice" else (view.frame, view.frames)
@@ -135,7 +137,7 @@ def each_image(source: str | Path, policy: ImagePolicy = DEFAULT_POLICY) -> list
     except ImageError as error:
         raise ValueError(f"{source} {error}") from None
     return [
-        (join_view(str(place), replace(view, **{f"{what}s": "", what: str(number)})), f"{what} {number} of {total}")
+        (join_view(str(place), replace(view, **{f"{what}s": "", what: str(number)})), f"{kind} {number} of {total}")
         for number in numbers
     ]
 
@@ -171,10 +173,17 @@ def burned_in(source: str | bytes) -> str:
         return {"YES": "yes", "NO": "no"}.get(str(header.get("BurnedInAnnotation", "")).strip().upper(), "unknown")
 
 
-def _frames(path: str | Path, policy: ImagePolicy) -> int:
-    if not begins_as_dicom(Path(path)):
-        raise ImageError("is no file of several frames; leave the frames out")
+def _several_of(path: str | Path, view: View, what: str) -> int:
+    """How many frames a DICOM file has, or slices of a plane, or frames, a NIfTI volume; 0 for slices of what has none."""
     with Path(path).open("rb") as file:
+        start = file.read(nifti.ENOUGH)
+        if nifti.is_nifti(start):
+            return nifti.extent(start, view)[what == "frame"]
+        if what == "slice":
+            return 0
+        if not is_dicom(start):
+            raise ImageError("is no file of several frames; leave the frames out")
+        file.seek(0)
         return count_frames(read_header(file, ["NumberOfFrames"]))
 
 

@@ -84,9 +84,9 @@ def loading_options(recipe: Recipe, config: PreTrainedConfig) -> dict[str, Any]:
 
 def known_attention(wanted: str | dict[str, str], config: PreTrainedConfig) -> str | dict[str, str]:
     """The attention that a recipe names, but `eager`, with a warning, for a part that has none by `sdpa` (Gemma 2)."""
-    if wanted != "sdpa":
+    if not isinstance(wanted, str) or wanted != "sdpa":
         return wanted
-    parts = {key: getattr(config, key) for key in config.sub_configs} or {"": config}
+    parts: dict[str, PreTrainedConfig] = {key: getattr(config, key) for key in config.sub_configs} or {"": config}
     lacking = {key: part for key, part in parts.items() if not _has_sdpa(part)}
     if not lacking:
         return wanted
@@ -96,7 +96,8 @@ def known_attention(wanted: str | dict[str, str], config: PreTrainedConfig) -> s
 
 
 def _has_sdpa(config: PreTrainedConfig) -> bool:
-    return type(config) not in MODEL_MAPPING or bool(MODEL_MAPPING[type(config)]._supports_sdpa)
+    model: Any = MODEL_MAPPING.get(type(config), None)
+    return model is None or bool(model._supports_sdpa)
 
 
 def encoder_of(recipe: Recipe, tower: PreTrainedConfig) -> dict[str, Any]:
