@@ -12,7 +12,7 @@ from PIL import Image
 
 from dragonfly.imaging import ImagePolicy, load_image
 from dragonfly.imaging import slide as slides
-from dragonfly.vision.tiling import resize
+from dragonfly.vision.resizing import resize
 from tests.imaging.slides import write_large, write_slide
 
 SMALL = ImagePolicy(max_pixels=400_000)  # what the slide below is too large for

@@ -23,9 +23,8 @@ CT_WINDOWS: dict[str, Window] = {
     "liver": (30, 150),
     "subdural": (75, 215),
 }
-"""(centre, width) in Hounsfield units, so they mean something for computed tomography alone. From Radiopaedia, "Windowing (CT)"
-(rID 52108): what it gives as "chest, lungs"; "chest, mediastinum"; "spine, bone"; "brain"; "abdomen, liver"; "subdural", there
-centre 50 to 100 and width 130 to 300, of which the middles."""
+"""(centre, width) in Hounsfield units, so they mean something for computed tomography alone. From "Windowing (CT)"
+(radiopaedia.org/articles/windowing-ct): lungs; mediastinum; bone; brain; liver; subdural, the middles of its ranges."""
 
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _NUMBERS = re.compile(rf"({_NUMBER}),({_NUMBER})")
