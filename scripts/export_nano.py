@@ -36,6 +36,8 @@ def history(stage: Path) -> list[dict[str, Any]]:
         return [*history(Path(about["averaged"][1])), {"recipe": f"mean of the weights of {' and '.join(names)}"}]
     if not (stage / "run.json").is_file():  # begun or calibrated, not trained
         done = [{"recipe": "lab calibrate", **about["calibration"]}] if "calibration" in about else []
+        if "more_words" in about and "calibration" not in about:
+            done = [{"recipe": f"{about['more_words']} more words"}]
         return [*history(Path(about.get("calibration", {}).get("model") or about["begun_from"])), *done]
     about = json.loads((stage / "run.json").read_text(encoding="utf-8"))
     curve = [json.loads(line) for line in (stage / "loss.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -3,7 +3,9 @@
     python scripts/measure_pages.py --model build/nano/full --result benchmarks/results/nano.json [--low-only build/nano/low]
 
 Every question is asked alone, as `dragonfly ask` would: greedy, exact match. Values, page styles and wordings of the split
-`test` occur in no training. Promises the same questions on every machine. Does not know how the model was made.
+`test` occur in no training. The same pages are asked about in the generator's own wordings, in those of `synthetic.language`, and
+some in the sentences of a person (`benchmarks/questions`). Promises the same questions on every machine. Does not know how the
+model was made.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,9 +29,11 @@ from dragonfly.files import result_header, write_json, write_text
 from dragonfly.inference import Engine, Row
 from dragonfly.inference.loading import bundled_model
 from dragonfly.research.synthetic import SPECS, Question, make_image
+from dragonfly.research.synthetic.document_questions import ABSENT
 
 SPEC, SPLIT, SEED = "nano", "test", 987_001
 CARD = Path(__file__).with_name("nano_card.md")
+WRITTEN = Path(__file__).parents[1] / "benchmarks" / "questions" / "nano_in_own_words.json"
 REAL = Path(__file__).parents[1] / "benchmarks" / "results" / "realdata.json"
 FINE = ("read", "next to")  # what can only be answered by reading glyphs that are too small at the low level
 BINS = 10
@@ -45,17 +49,34 @@ class Asked:
     question: Question
 
 
-def held_out(pages: int, first: int = 0, seed: int = SEED) -> list[Asked]:
+def held_out(pages: int, first: int = 0, seed: int = SEED, language: Literal["plain", "natural"] = "plain") -> list[Asked]:
     """One question of each kind that the page allows, and every question that must be read, for `pages` pages."""
     asked = []
     for index in range(first, first + pages):
-        drawn = make_image(SPECS[SPEC], SPLIT, seed, index)
+        drawn = make_image(replace(SPECS[SPEC], language=language), SPLIT, seed, index)
         seen: set[str] = set()
         for question in drawn.questions:
             if question.kind in FINE or question.kind not in seen:
                 seen.add(question.kind)
                 asked.append(Asked(drawn.image, index, drawn.family, question))
     return asked
+
+
+def written() -> list[Asked]:
+    """The questions that a person wrote about drawn pages, before any model had answered them."""
+    found = json.loads(WRITTEN.read_text(encoding="utf-8"))
+    pages = {
+        one["page"]: make_image(SPECS[found["spec"]], found["split"], found["seed"], one["page"]) for one in found["questions"]
+    }
+    return [
+        Asked(
+            pages[one["page"]].image,
+            one["page"],
+            pages[one["page"]].family,
+            Question(one["kind"], one["kind"], one["question"], one["answer"]),
+        )
+        for one in found["questions"]
+    ]
 
 
 def conditions(rows: Sequence[Asked]) -> dict[str, list[Row]]:
@@ -116,6 +137,32 @@ def calibration(right: np.ndarray, confidence: np.ndarray) -> dict[str, Any]:
     return {"bins": bins, "expected_error": round(float(gap), 4)}
 
 
+def in_other_words(engine: Engine, rows: Sequence[Asked]) -> dict[str, Any]:
+    """Scores by kind with the image, with none and with another page, and a guesser's; and how far confidence is off."""
+    result: dict[str, Any] = {"questions": len(rows), "accuracy": {}}
+    asked = conditions(rows)
+    for name in ("image", "blind", "another page"):
+        answers = engine.ask_batch(asked[name], batch_size=16, max_new_tokens=16)
+        right = np.array([answer.text == row.question.answer for answer, row in zip(answers, rows, strict=True)], dtype=float)
+        result["accuracy"][name] = {"all": score(right, rows), "by_kind": table(right, rows, lambda row: row.question.kind)}
+        if name == "image":
+            result["by_form"] = table(right, rows, lambda row: row.question.form)
+            result["calibration"] = calibration(right, np.array([answer.confidence for answer in answers]))
+            result["absent"] = absences([answer.text for answer in answers], rows)
+    usual = usual_answers(rows)
+    by_kind = table(usual, rows, lambda row: row.question.kind)
+    result["accuracy"]["usual answer of the kind"] = {"all": score(usual, rows), "by_kind": by_kind}
+    return result
+
+
+def absences(answers: Sequence[str], rows: Sequence[Asked]) -> dict[str, float]:
+    """How often "not in the picture" is right where it is said, and said where it is right."""
+    said = np.array([answer == ABSENT for answer in answers])
+    true = np.array([row.question.answer == ABSENT for row in rows])
+    both = float((said & true).sum())
+    return {"precision": round(both / max(1, int(said.sum())), 4), "recall": round(both / max(1, int(true.sum())), 4)}
+
+
 def measure(engine: Engine, pages: int, low_only: Engine | None) -> dict[str, Any]:
     """All numbers of the result file."""
     rows = held_out(pages)
@@ -146,6 +193,8 @@ def measure(engine: Engine, pages: int, low_only: Engine | None) -> dict[str, An
                 }
                 for n in wrong
             ]
+    result["natural"] = in_other_words(engine, held_out(pages, language="natural"))
+    result["own words"] = in_other_words(engine, written())
     usual = usual_answers(rows)
     result["accuracy"]["usual answer of the kind"] = {
         "all": score(usual, rows),
