@@ -20,12 +20,13 @@ from tests import tiny
 TURNS = [("What is the total?", "47"), ("tax?", "not in the picture"), ("Which field shows 12, please", "rent")]
 
 
-def conversation(turns: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    said = [{"role": role, "content": [{"type": "text", "text": text}]} for turn in turns for role, text in zip(ROLES, turn)]
-    return [{**said[0], "content": [{"type": "image"}, *said[0]["content"]]}, *said[1:]]
-
-
 ROLES = ("user", "assistant")
+
+
+def conversation(turns: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    pairs = [pair for turn in turns for pair in zip(ROLES, turn, strict=True)]
+    said = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in pairs]
+    return [{**said[0], "content": [{"type": "image"}, *said[0]["content"]]}, *said[1:]]
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ PER_TOKEN = {"segment_ids": 0, "asked": 0}
 class PageQuestions(Config):
     """Questions grouped on an image (`group_questions`), each with the high sub-images that it chooses.
 
-    `longest`: questions of more tokens are left out, because all of a batch are padded to its longest.
+    `longest`: questions of more tokens are left out, because all of a batch are padded to its longest; a page's shortest stays.
     """
 
     name: Literal["page_questions"] = "page_questions"
@@ -69,13 +69,14 @@ def encode_page_questions(
     shared = int(block.nonzero()[-1]) + 1
     ids, labels = first["input_ids"][:shared].tolist(), [IGNORE_INDEX] * shared
     segment_ids, asked = [0] * shared, [0] * shared
+    asking = [processor.question_inputs([turn_text(turn)])["question_ids"][0].tolist() for turn in turns]
+    bound = None if longest is None else max(longest, min(map(len, asking)))  # the shortest always stays
     left_out = 0
-    for turn in turns:
+    for turn, words in zip(turns, asking, strict=True):
         tokens, answers = rendered(processor, turn)
         start = tokens.index(processor.image_token_id) + 1
         tail, trained = tokens[start:], answers[start:]
-        words = processor.question_inputs([turn_text(turn)])["question_ids"][0].tolist()
-        too_long = longest is not None and len(words) > longest
+        too_long = bound is not None and len(words) > bound
         if too_long or (max_length is not None and len(ids) + len(tail) > max_length):
             left_out += 1
             continue
@@ -86,9 +87,7 @@ def encode_page_questions(
         segment_ids += [max(segment_ids) + 1] * len(tail)
         asked += [1] * len(words) + [0] * (len(tail) - len(words))
     if left_out == len(turns):
-        raise BadSample(
-            "too-long", f"no question fits beside the image's {shared} tokens: max_length is {max_length}, longest {longest}"
-        )
+        raise BadSample("too-long", f"no question fits beside the image's {shared} tokens, max_length is {max_length}; raise it")
     rows = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels, "segment_ids": segment_ids, "asked": asked}
     others = {name: value for name, value in first.items() if not name.startswith("question_")}
     return {**others, **{name: torch.tensor(values) for name, values in rows.items()}, "num_truncated": left_out}
