@@ -66,6 +66,9 @@ def test_what_does_not_fit_is_left_out(nano: Any) -> None:
     whole = encode_page_questions(nano.processor, conversation(TURNS), [image])
     cut = encode_page_questions(nano.processor, conversation(TURNS), [image], max_length=len(whole["input_ids"]) - 1)
     assert (whole["num_truncated"], cut["num_truncated"]) == (0, 1) and int(cut["segment_ids"].max()) == 2
+    short = encode_page_questions(nano.processor, conversation(TURNS), [image], longest=1)  # the shortest stays, however long
+    assert short["num_truncated"] == 2 and int(short["segment_ids"].max()) == 1
+    assert "tax?" in nano.tokenizer.decode(short["input_ids"])
     with pytest.raises(BadSample, match="no question fits"):
         encode_page_questions(nano.processor, conversation(TURNS), [image], max_length=60)
 

@@ -1,5 +1,5 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-"""More words for a model whose tokenizer knows few: those that questions are asked with, and the words it knows as people type them.
+"""More words for a model whose tokenizer knows few: those of questions, and the words that it knows as people type them.
 
 What a model reads out it spells, so no word becomes a token that an answer holds as it stands. A new word that is a known one in
 another case begins near it; any other begins so small that the mean of a question (policy `question`) is that of its known words,
