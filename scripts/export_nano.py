@@ -39,6 +39,7 @@ def history(stage: Path) -> list[dict[str, Any]]:
         if "more_words" in about and "calibration" not in about:
             done = [{"recipe": f"{about['more_words']} more words"}]
         return [*history(Path(about.get("calibration", {}).get("model") or about["begun_from"])), *done]
+    tempered = [{"recipe": f"temperature {about['tempered']['temperature']}"}] if "tempered" in about else []
     about = json.loads((stage / "run.json").read_text(encoding="utf-8"))
     curve = [json.loads(line) for line in (stage / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
     last = next((row for row in reversed(curve) if "eval_loss" in row), {})
@@ -48,7 +49,7 @@ def history(stage: Path) -> list[dict[str, Any]]:
     for before in (start.get("scratch", {}).get("projector"), start.get("checkpoint")):
         if before and Path(before, "dragonfly.json").is_file():
             behind += [own for own in history(Path(before)) if own not in behind]
-    return [*behind, entry]
+    return [*behind, entry, *tempered]
 
 
 def export(stage: Path, target: Path, note: str = "") -> None:

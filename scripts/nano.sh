@@ -58,8 +58,10 @@ synth asked nano train 7000 31 --language natural
 synth own nano train 3500 32
 [ -e "$ROOT/worded" ] || "$PYTHON" scripts/add_words.py "$ROOT/mean" "$ROOT/data/asked" "$ROOT/worded"
 if [ ! -e "$ROOT/choose-asked" ]; then
-    "$DRAGONFLY" lab calibrate "$ROOT/worded" "$ROOT/data/asked" "$ROOT/data/own" --set model.selection.policy=question \
-        --set model.selection.keep=2 --limit 2500 -o "$ROOT/choose-asked"
+    "$DRAGONFLY" lab calibrate "$ROOT/worded" "$ROOT/data/asked" "$ROOT/data/own" \
+        --set model.selection.policy=question --limit 2500 -o "$ROOT/choose-asked"
 fi
 stage natural natural "$(steps natural)" "$@"
-echo "the model: $ROOT/natural; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"
+synth asked-dev nano dev 100 33 --language natural
+[ -e "$ROOT/tempered" ] || "$PYTHON" scripts/temper.py "$ROOT/natural" "$ROOT/tempered" "$ROOT/data/asked-dev" "$ROOT/data/dev"
+echo "the model: $ROOT/tempered; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"
