@@ -78,12 +78,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes, each for some of the columns")
     options = parser.parse_args()
     found = {
+        **result_header(),
         "pages": options.pages,
         "seed": SEED,
         "natural": in_sentences(options.model, held_out(options.pages, language="natural"), options.workers),
         "own words": in_sentences(options.model, written(), options.workers),
     }
-    write_json(options.result, {**result_header(), **found})
+    write_json(options.result, found)
 
 
 if __name__ == "__main__":
