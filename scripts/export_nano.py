@@ -31,6 +31,9 @@ def history(stage: Path) -> list[dict[str, Any]]:
     about = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
     if "stages" in about:  # exported before, and put back
         return about["stages"]
+    if "tempered" in about:
+        done = about["tempered"]
+        return [*history(Path(done["model"])), {"recipe": f"temperature {done['temperature']}"}]
     if "averaged" in about:  # the second resumes from the first
         names = [Path(name).name for name in about["averaged"]]
         return [*history(Path(about["averaged"][1])), {"recipe": f"mean of the weights of {' and '.join(names)}"}]
@@ -39,7 +42,6 @@ def history(stage: Path) -> list[dict[str, Any]]:
         if "more_words" in about and "calibration" not in about:
             done = [{"recipe": f"{about['more_words']} more words"}]
         return [*history(Path(about.get("calibration", {}).get("model") or about["begun_from"])), *done]
-    tempered = [{"recipe": f"temperature {about['tempered']['temperature']}"}] if "tempered" in about else []
     about = json.loads((stage / "run.json").read_text(encoding="utf-8"))
     curve = [json.loads(line) for line in (stage / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
     last = next((row for row in reversed(curve) if "eval_loss" in row), {})
@@ -49,7 +51,7 @@ def history(stage: Path) -> list[dict[str, Any]]:
     for before in (start.get("scratch", {}).get("projector"), start.get("checkpoint")):
         if before and Path(before, "dragonfly.json").is_file():
             behind += [own for own in history(Path(before)) if own not in behind]
-    return [*behind, entry, *tempered]
+    return [*behind, entry]
 
 
 def export(stage: Path, target: Path, note: str = "") -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import dragonfly
 from dragonfly.data import Collator, Manifest, Sample, encode
-from dragonfly.files import atomic_directory
+from dragonfly.files import ORIGIN, atomic_directory
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine, Row
 from dragonfly.models.origin import read_origin, write_origin
@@ -80,13 +80,13 @@ def temper(source: Path, target: Path, data: Sequence[Path]) -> dict[str, float]
     temperature, before, after = best_temperature(dragonfly.load(source, device="cpu"), data)
     found = {"temperature": round(temperature, 2), "error_before": before, "error_after": after}
     with atomic_directory(target) as folder:
-        for file in source.iterdir():
-            if file.is_file() and file.name != "model.safetensors":
+        for file in (file for pattern in ("*.json", "*.jinja", "*.py") for file in source.glob(pattern)):
+            if file.name not in (ORIGIN, "run.json"):
                 shutil.copy(file, folder / file.name)
         weights = load_file(source / "model.safetensors")
         weights[NORM] = weights[NORM] / temperature
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        write_origin(folder, {**(read_origin(source) or {}), "tempered": found})
+        write_origin(folder, {**(read_origin(source) or {}), "tempered": {"model": str(source), **found}})
     return found
 
 
