@@ -86,7 +86,9 @@ def temper(source: Path, target: Path, data: Sequence[Path]) -> dict[str, float]
         weights = load_file(source / "model.safetensors")
         weights[NORM] = weights[NORM] / temperature
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        write_origin(folder, {**(read_origin(source) or {}), "tempered": {"model": str(source), **found}})
+        origin = read_origin(source) or {}
+        origin.pop("stages", None)  # they are told from the source's
+        write_origin(folder, {**origin, "tempered": {"model": str(source), **found}})
     return found
 
 
