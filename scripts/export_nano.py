@@ -31,11 +31,16 @@ def history(stage: Path) -> list[dict[str, Any]]:
     about = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
     if "stages" in about:  # exported before, and put back
         return about["stages"]
+    if "tempered" in about:
+        done = about["tempered"]
+        return [*history(Path(done["model"])), {"recipe": f"temperature {done['temperature']}"}]
     if "averaged" in about:  # the second resumes from the first
         names = [Path(name).name for name in about["averaged"]]
         return [*history(Path(about["averaged"][1])), {"recipe": f"mean of the weights of {' and '.join(names)}"}]
     if not (stage / "run.json").is_file():  # begun or calibrated, not trained
         done = [{"recipe": "lab calibrate", **about["calibration"]}] if "calibration" in about else []
+        if "more_words" in about and "calibration" not in about:
+            done = [{"recipe": f"{about['more_words']} more words"}]
         return [*history(Path(about.get("calibration", {}).get("model") or about["begun_from"])), *done]
     about = json.loads((stage / "run.json").read_text(encoding="utf-8"))
     curve = [json.loads(line) for line in (stage / "loss.jsonl").read_text(encoding="utf-8").splitlines()]

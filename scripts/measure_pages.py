@@ -3,19 +3,22 @@
     python scripts/measure_pages.py --model build/nano/full --result benchmarks/results/nano.json [--low-only build/nano/low]
 
 Every question is asked alone, as `dragonfly ask` would: greedy, exact match. Values, page styles and wordings of the split
-`test` occur in no training. Promises the same questions on every machine. Does not know how the model was made.
+`test` occur in no training. In other words than the generator's own, `measure_language.py` asks about the same pages; the card
+takes its result in. Promises the same questions on every machine. Does not know how the model was made.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,15 +27,17 @@ from PIL import Image
 import dragonfly
 from dragonfly.evaluation.statistics import interval
 from dragonfly.files import result_header, write_json, write_text
-from dragonfly.inference import Engine, Row
+from dragonfly.inference import Row
 from dragonfly.inference.loading import bundled_model
 from dragonfly.research.synthetic import SPECS, Question, make_image
 
 SPEC, SPLIT, SEED = "nano", "test", 987_001
 CARD = Path(__file__).with_name("nano_card.md")
+LANGUAGE = Path(__file__).parents[1] / "benchmarks" / "results" / "nano_language.json"
 REAL = Path(__file__).parents[1] / "benchmarks" / "results" / "realdata.json"
 FINE = ("read", "next to")  # what can only be answered by reading glyphs that are too small at the low level
 BINS = 10
+LOW_ONLY = "low level only, retrained"
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,11 @@ class Asked:
     question: Question
 
 
-def held_out(pages: int, first: int = 0, seed: int = SEED) -> list[Asked]:
+def held_out(pages: int, first: int = 0, seed: int = SEED, language: Literal["plain", "natural"] = "plain") -> list[Asked]:
     """One question of each kind that the page allows, and every question that must be read, for `pages` pages."""
     asked = []
     for index in range(first, first + pages):
-        drawn = make_image(SPECS[SPEC], SPLIT, seed, index)
+        drawn = make_image(replace(SPECS[SPEC], language=language), SPLIT, seed, index)
         seen: set[str] = set()
         for question in drawn.questions:
             if question.kind in FINE or question.kind not in seen:
@@ -116,17 +121,34 @@ def calibration(right: np.ndarray, confidence: np.ndarray) -> dict[str, Any]:
     return {"bins": bins, "expected_error": round(float(gap), 4)}
 
 
-def measure(engine: Engine, pages: int, low_only: Engine | None) -> dict[str, Any]:
+def answered(model: Path | None, rows: Sequence[Row]) -> tuple[list[tuple[str, float]], float]:
+    """Text and confidence of a model's answers, and the processor seconds that they took."""
+    torch.set_num_threads(1)
+    start = time.process_time()
+    answers = dragonfly.load(model, device="cpu").ask_batch(rows, batch_size=16, max_new_tokens=16)
+    return [(answer.text, answer.confidence) for answer in answers], time.process_time() - start
+
+
+def answers_of(
+    runs: Sequence[tuple[Path | None, Sequence[Row]]], workers: int
+) -> Iterator[tuple[list[tuple[str, float]], float]]:
+    """`answered` of each run, in order, by as many processes."""
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(answered, *zip(*runs, strict=True))
+
+
+def measure(model: Path | None, pages: int, low_only: Path | None, workers: int) -> dict[str, Any]:
     """All numbers of the result file."""
     rows = held_out(pages)
     fine = np.array([row.question.kind in FINE for row in rows])
     result: dict[str, Any] = {"pages": pages, "questions": len(rows), "seed": SEED, "split": SPLIT, "accuracy": {}}
-    runs = [(name, engine, asked) for name, asked in conditions(rows).items()]
+    runs = [(name, model, asked) for name, asked in conditions(rows).items()]
     if low_only is not None:
-        runs.append(("low level only, retrained", low_only, conditions(rows)["image"]))
-    for name, model, asked in runs:
-        answers = model.ask_batch(asked, batch_size=16, max_new_tokens=16)
-        right = np.array([answer.text == row.question.answer for answer, row in zip(answers, rows, strict=True)], dtype=float)
+        runs.append((LOW_ONLY, low_only, conditions(rows)["image"]))
+    seconds = 0.0
+    for (name, _, _), (answers, took) in zip(runs, answers_of([run[1:] for run in runs], workers), strict=True):
+        seconds += took
+        right = np.array([text == row.question.answer for (text, _), row in zip(answers, rows, strict=True)], dtype=float)
         result["accuracy"][name] = {
             "all": score(right, rows),
             "fine detail": score(right[fine], [row for row, own in zip(rows, fine, strict=True) if own]),
@@ -135,17 +157,18 @@ def measure(engine: Engine, pages: int, low_only: Engine | None) -> dict[str, An
         if name == "image":
             result["by_family"] = table(right, rows, lambda row: row.family)
             result["by_size"] = table(right, rows, size_of)
-            result["calibration"] = calibration(right, np.array([answer.confidence for answer in answers]))
+            result["calibration"] = calibration(right, np.array([sure for _, sure in answers]))
             wrong = [number for number, own in enumerate(right) if not own][:: max(1, int((1 - right).sum() // 12))][:12]
             result["failures"] = [
                 {
                     "page": rows[n].page,
                     "question": rows[n].question.text,
-                    "answer": answers[n].text,
+                    "answer": answers[n][0],
                     "gold": rows[n].question.answer,
                 }
                 for n in wrong
             ]
+    result["processor_seconds"] = round(seconds)
     usual = usual_answers(rows)
     result["accuracy"]["usual answer of the kind"] = {
         "all": score(usual, rows),
@@ -155,8 +178,8 @@ def measure(engine: Engine, pages: int, low_only: Engine | None) -> dict[str, An
     return result
 
 
-def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any]) -> str:
-    """The model card: `nano_card.md` with the numbers of the result files, of synthetic documents and of real images."""
+def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any], language: dict[str, Any]) -> str:
+    """The model card: `nano_card.md` with the numbers of the result files."""
     accuracy = result["accuracy"]
     kinds = list(accuracy["image"]["by_kind"])
     rows = [
@@ -185,7 +208,32 @@ def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any]) ->
         failures="\n".join(f"- {f['question']} It said “{f['answer']}”; right is “{f['gold']}”." for f in result["failures"]),
         stages="\n".join(map(_stage, about.get("stages", []))),
         cpu=result["hardware"]["cpu"],
+        **_language(language),
     )
+
+
+def _language(document: dict[str, Any]) -> dict[str, Any]:
+    """What the card says of questions in other words."""
+    natural, written = document["natural"], document["own words"]
+    lines = [
+        "| questions | asked | image | blind | another page | usual answer of the kind |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, own in (("in sentences of the grammar", natural), ("written freely", written)):
+        first, *others = (run["all"] for run in own["accuracy"].values())
+        sure = f"{first['exact']:.1%} ({first['interval'][0]:.0%} to {first['interval'][1]:.0%})"
+        lines.append(f"| {name} | {first['asked']} | {sure} | " + " | ".join(f"{one['exact']:.1%}" for one in others) + " |")
+    return {
+        "natural_pages": document["pages"],
+        "written": written["questions"],
+        "language_date": document["date"][:10],
+        "natural": "\n".join(lines),
+        "forms": _lines("form of the grammar", natural["by_form"]) + "\n\n" + _lines("kind, written freely", written["by_form"]),
+        "precision": f"{natural['absent']['precision']:.1%}",
+        "recall": f"{natural['absent']['recall']:.1%}",
+        "natural_calibration": f"{natural['calibration']['expected_error']:.1%}",
+        "written_calibration": f"{written['calibration']['expected_error']:.1%}",
+    }
 
 
 def _lines(title: str, scores: dict[str, Any]) -> str:
@@ -228,16 +276,16 @@ def main() -> None:
     parser.add_argument("--low-only", type=Path, default=None, help="the same model trained with the low level alone")
     parser.add_argument("--result", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--pages", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=1, help="processes, each for some of the columns")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    start = time.process_time()
-    low_only = dragonfly.load(options.low_only, device="cpu") if options.low_only else None
-    result = measure(dragonfly.load(options.model, device="cpu"), options.pages, low_only)
-    result = {**result_header(), **result, "processor_seconds": round(time.process_time() - start)}
+    result = {**result_header(), **measure(options.model, options.pages, options.low_only, options.workers)}
+    if options.low_only is None and options.result.is_file():  # another model's, and no other than before
+        before = json.loads(options.result.read_text(encoding="utf-8"))["accuracy"].get(LOW_ONLY)
+        result["accuracy"] |= {LOW_ONLY: before} if before else {}
     write_json(options.result, result)
     folder = options.model or bundled_model()
-    about, real = (json.loads(path.read_text(encoding="utf-8")) for path in (folder / "dragonfly.json", REAL))
-    write_text(folder / "MODEL_CARD.md", card(result, about, real))
+    others = [json.loads(path.read_text(encoding="utf-8")) for path in (folder / "dragonfly.json", REAL, LANGUAGE)]
+    write_text(folder / "MODEL_CARD.md", card(result, *others))
 
 
 if __name__ == "__main__":

@@ -52,4 +52,19 @@ stage third full 1500 "init_from.checkpoint=$ROOT/choose-again" "output=$ROOT/th
 both="data.train=[{name: images, path: $ROOT/data/train}, {name: words, path: $ROOT/data/words}]" # letters are learned last
 stage words full 1500 "init_from.checkpoint=$ROOT/third" "output=$ROOT/words" "$both" "$@"
 [ -e "$ROOT/mean" ] || "$PYTHON" scripts/average.py "$ROOT/third" "$ROOT/words" "$ROOT/mean"
-echo "the model: $ROOT/mean; measure it with scripts/measure_pages.py before it takes the place of src/dragonfly/assets/nano"
+
+# As people ask: their words become tokens, where to look is learned for them anew, and then how to answer.
+synth asked nano train 7000 31 --language natural
+synth own nano train 3500 32
+[ -e "$ROOT/worded" ] || "$PYTHON" scripts/add_words.py "$ROOT/mean" "$ROOT/data/asked" "$ROOT/worded"
+if [ ! -e "$ROOT/choose-asked" ]; then
+    "$DRAGONFLY" lab calibrate "$ROOT/worded" "$ROOT/data/asked" "$ROOT/data/own" \
+        --set model.selection.policy=question --limit 2500 -o "$ROOT/choose-asked"
+fi
+stage natural natural "$(steps natural)" "$@"
+synth asked-dev nano dev 100 33 --language natural
+# A quarter of the way back to where it began: what the generator's own wordings lost is regained at little cost to the others.
+[ -e "$ROOT/natural-mean" ] || "$PYTHON" scripts/average.py "$ROOT/choose-asked" "$ROOT/natural" "$ROOT/natural-mean"
+[ -e "$ROOT/natural-kept" ] || "$PYTHON" scripts/average.py "$ROOT/natural-mean" "$ROOT/natural" "$ROOT/natural-kept"
+[ -e "$ROOT/tempered" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-kept" "$ROOT/tempered" "$ROOT/data/asked-dev" "$ROOT/data/dev"
+echo "the model: $ROOT/tempered; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"

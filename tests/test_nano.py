@@ -31,7 +31,11 @@ def test_it_is_small() -> None:
 
 def test_the_card_says_what_the_result_files_say() -> None:
     results = Path(__file__).parents[1] / "benchmarks" / "results"
-    files = (results / "nano.json", bundled_model() / "dragonfly.json", results / "realdata.json")
+    files = (
+        results / "nano.json",
+        bundled_model() / "dragonfly.json",
+        *(results / f"{name}.json" for name in ("realdata", "nano_language")),
+    )
     card = measure_pages.card(*(json.loads(file.read_text(encoding="utf-8")) for file in files))
     assert card == (bundled_model() / "MODEL_CARD.md").read_text(encoding="utf-8")
 

@@ -99,6 +99,10 @@ def test_the_bundled_models_numbers_are_those_of_its_result_file():
     assert pages[1:3] == [nano["questions"], nano["pages"]]
     expected = [round(100 * nano["accuracy"][name]["all"]["exact"], 1) for name in ("image", "empty page")]
     assert [pages[0], pages[3]] == expected
+    language = result("nano_language")
+    other = shown(r"it answers ([\d.]+) % of (\d+), and ([\d.]+) % of (\d+) that were")
+    asked = [language[name]["accuracy"]["image"]["all"] for name in ("natural", "own words")]
+    assert other == [number for one in asked for number in (round(100 * one["exact"], 1), one["asked"])]
 
 
 def test_the_table_of_models_is_what_was_planned():

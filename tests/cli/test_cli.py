@@ -179,6 +179,13 @@ def test_chat(run: Run, saved_model: Path, image: Path, tmp_path: Path, monkeypa
     refused(run("chat", "none.png", "--model", "unloadable"), "none.png does not exist")
 
 
+def test_a_model_that_forgets_says_so_once(run: Run, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("What?\nAnd the tax?\nAnd now?\n"))
+    outcome = run("chat", image, "--max-new-tokens", 2)  # nano's template leaves out what was said before
+    assert (outcome.code, len(outcome.out.splitlines())) == (0, 3)
+    assert outcome.err.count("this model is asked every question by itself") == 1
+
+
 def test_a_fault_of_the_program_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(arguments: Any) -> int:
         raise RuntimeError("bug")

@@ -69,6 +69,8 @@ def test_a_limit_and_every_image_once(folder: Path) -> None:
     (folder / "data" / "twice.json").write_text(json.dumps(rows + [{**row, "id": row["id"] + "b"} for row in rows]))
     assert calibrate_model(str(folder / "base"), folder / "data" / "twice.json", folder / "twice").images == 6
     assert calibrate_model(str(folder / "base"), folder / "data" / "rows.json", folder / "two", limit=2).images == 2
+    several = [folder / "data" / "rows.json", folder / "data" / "twice.json"]  # of the same images: each once
+    assert calibrate_model(str(folder / "base"), several, folder / "several", limit=4).images == 4
 
 
 def test_a_mean_is_lent_for_a_while(folder: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dragonfly.cli import common, images
+
+if TYPE_CHECKING:
+    from dragonfly.inference import Engine
 
 EXAMPLES = """
 Talk about images, turn by turn. Each image is encoded once. An empty line or Ctrl-D ends it; /add IMAGE adds one.
@@ -51,7 +54,7 @@ def chat(
     engine.image_options = allowed
     conversation = engine.chat(loaded, system=system)
     waiting: list[LoadedImage] = []
-    noted = 0
+    noted, alone = 0, not _remembers(engine)
     while line := _read_line():
         try:  # a fault in one turn does not end the conversation
             if line.startswith("/add "):
@@ -62,10 +65,23 @@ def chat(
             common.say(f"error: {error}")
             continue
         waiting = []
+        if alone and len(conversation.messages) > 2 + bool(system):
+            common.say("note: this model is asked every question by itself: it sees the images and knows nothing said before")
+            alone = False
         common.say_notes(answer.notes[noted:])  # an answer carries the notes of all images so far
         noted = len(answer.notes)
         common.show(answer.text)
     return 0
+
+
+def _remembers(engine: Engine) -> bool:
+    """Whether the model's chat template shows it what was said before; nano's leaves that out, as nano was trained."""
+    later = [{"role": "assistant", "content": "yes"}, {"role": "user", "content": "and now?"}]
+    first, other = (
+        engine.processor.apply_chat_template([{"role": "user", "content": said}, *later], add_generation_prompt=True)
+        for said in ("one", "another")
+    )
+    return first != other
 
 
 def _read_line() -> str:

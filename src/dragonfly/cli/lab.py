@@ -294,9 +294,9 @@ def _bar(label: str) -> Generator[Callable[[int, int], None]]:
 @lab_app.command("calibrate")
 def calibrate(
     model: Annotated[str, typer.Argument(help="Model directory or hub name; 'nano' for the bundled model.")],
-    data: Annotated[str, typer.Argument(help="Rows with images: a manifest, or a file or folder that training reads.")],
+    data: Annotated[list[str], typer.Argument(help="Rows with images: manifests, or files or folders that training reads.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The new model directory.")],
-    limit: Annotated[int, typer.Option(help="Most images to look at.")] = 500,
+    limit: Annotated[int, typer.Option(help="Most images to look at, of each.")] = 500,
     set: common.Overrides = None,
     device: common.Device = "auto",
 ) -> int:

@@ -106,20 +106,20 @@ def mean_embedding_of(engine: Engine, images: Iterable[str | bytes], wanted: boo
 
 def calibrate_model(
     model: str | None,
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
     limit: int = 500,
     overrides: Sequence[str] = (),
     device: str = "auto",
 ) -> Calibration | Learned:
-    """A model directory with policy `centred` and its mean embedding, from the first `limit` images of `data`.
+    """A model directory with policy `centred` and its mean embedding, from the first `limit` images of each of `data`.
 
     With the override `model.selection.policy=question`, one with that policy and a map learned from the evidence of `data`.
 
     Args:
         model: directory or hub name; None for the bundled model.
-        data: what `dragonfly train` reads: a manifest, or a file or folder of rows; for policy `question` a manifest.
+        data: each what `dragonfly train` reads: a manifest, or a file or folder of rows; for policy `question` a manifest.
         output: the new directory.
 
     Raises:
@@ -127,18 +127,21 @@ def calibrate_model(
     """
     if limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
-    sources = list(islice(distinct_images(read(str(data))), limit))
-    if not sources:
-        raise ValueError(f"{data} holds no images; give rows that name some")
+    places = [data] if isinstance(data, str | Path) else list(data)
+    sources = {one: list(islice(distinct_images(read(str(one))), limit)) for one in places}
+    for one, images in sources.items():
+        if not images:
+            raise ValueError(f"{one} holds no images; give rows that name some")
+    wanted = {image.source: None for images in sources.values() for image in images}
     with atomic_directory(output) as folder:
         named = any(override.startswith("model.selection.policy=") for override in overrides)
         policy = [] if named else ["model.selection.policy=centred"]
         engine = load(model, device=device, overrides=[*policy, *overrides])
         if hasattr(engine.model.model, "query_projection"):
-            wanted = {image.source for image in sources}
-            done = learn_query_projection(engine, [one for one in read_located(data) if one.image in wanted])
+            located = (question for one in places for question in read_located(one))
+            done = learn_query_projection(engine, [question for question in located if question.image in wanted])
         else:
-            done = calibrate(engine, (image.source for image in sources))
+            done = calibrate(engine, wanted)
         engine.model.save_pretrained(folder)
         engine.processor.save_pretrained(folder)
         write_origin(folder, _origin(model, done))

@@ -6,10 +6,11 @@
 from dragonfly.training import Hooks
 
 from .attention_choice import ATTENTION_CHOICE
+from .page_questions import PAGE_QUESTIONS
 from .patch_ocr import PATCH_OCR
 from .scratch import SCRATCH
 from .shared_prefix import SHARED_PREFIX
 
-HOOKS = Hooks((PATCH_OCR, SHARED_PREFIX, ATTENTION_CHOICE), {"scratch": SCRATCH})
+HOOKS = Hooks((PATCH_OCR, SHARED_PREFIX, PAGE_QUESTIONS, ATTENTION_CHOICE), {"scratch": SCRATCH})
 
 __all__ = ["HOOKS"]

@@ -118,14 +118,14 @@ def learn_tokenizer(texts: Iterator[str], vocabulary: int) -> Any:
     Not byte pairs: a small model writes down what it reads letter by letter, as it does digits; every piece of several letters
     would be a thing of its own to learn.
     """
-    counts = Counter(word for text in texts for word, _ in _splitter().pre_tokenize_str(text) if len(word) > 1)
+    counts = Counter(word for text in texts for word, _ in splitter().pre_tokenize_str(text) if len(word) > 1)
     common = sorted((word for word in counts if counts[word] >= COMMON), key=lambda word: (-counts[word], word))
-    return _tokenizer(common[: max(0, vocabulary - len(SPECIAL) - 256)])
+    return tokenizer_of(common[: max(0, vocabulary - len(SPECIAL) - 256)])
 
 
 def word_tokenizer(words: Sequence[str]) -> Any:
     """As `learn_tokenizer`, of given words, each with the blank before it or without."""
-    return _tokenizer([_splitter().pre_tokenize_str(word)[0][0] for word in words])
+    return tokenizer_of([splitter().pre_tokenize_str(word)[0][0] for word in words])
 
 
 def reader_tokenizer() -> Any:
@@ -133,17 +133,17 @@ def reader_tokenizer() -> Any:
     return _wrapped(Tokenizer.from_file(str(TOKENIZER)))
 
 
-def _splitter() -> Any:
+def splitter() -> Any:
     return pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
 
 
-def _tokenizer(words: Sequence[str]) -> Any:
+def tokenizer_of(words: Sequence[str]) -> Any:
     """Of control tokens, bytes and words as the splitter writes them."""
     names = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), *words]
     tokenizer = Tokenizer(models.BPE({name: row for row, name in enumerate(names)}, [], ignore_merges=True))
-    tokenizer.pre_tokenizer = _splitter()
+    tokenizer.pre_tokenizer = splitter()
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(SPECIAL)
     return _wrapped(tokenizer)

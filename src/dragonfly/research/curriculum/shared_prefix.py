@@ -71,7 +71,7 @@ def encode_shared_prefix(
         raise ValueError(
             f"objective 'shared_prefix' is for models whose images are the same for every question; this one {reason}"
         )
-    turns = _one_turn_each(messages)
+    turns = one_turn_each(messages)
     every = [box for turn in evidence for box in turn]
     first = encode(processor, turns[0], images, evidence=[every] if every else (), **processor_kwargs)
     if max_length is not None and len(first["input_ids"]) > max_length:
@@ -80,17 +80,17 @@ def encode_shared_prefix(
         )
     if len(turns) == 1:
         return {**first, "segment_ids": torch.zeros_like(first["input_ids"])}
-    rendered = [_rendered(processor, turn) for turn in turns]
-    common = _common(rendered)
+    texts = [rendered(processor, turn) for turn in turns]
+    common = _common(texts)
     ids, labels = list(first["input_ids"].tolist()), list(first["labels"].tolist())
-    shared = len(ids) - (len(rendered[0][0]) - common)
-    if ids[shared:] != rendered[0][0][common:] or any(label != IGNORE_INDEX for label in labels[:shared]):
+    shared = len(ids) - (len(texts[0][0]) - common)
+    if ids[shared:] != texts[0][0][common:] or any(label != IGNORE_INDEX for label in labels[:shared]):
         raise ValueError(
             "the chat template writes a turn otherwise with images than without; objective 'shared_prefix' cannot share them"
         )
     segment_ids = [0] * shared + [1] * (len(ids) - shared)
     left_out = 0
-    for number, (tokens, answers) in enumerate(rendered[1:], start=2):
+    for number, (tokens, answers) in enumerate(texts[1:], start=2):
         tail = tokens[common:]
         if max_length is not None and len(ids) + len(tail) > max_length:
             left_out += 1
@@ -102,7 +102,7 @@ def encode_shared_prefix(
     return {**first, **{name: torch.tensor(values) for name, values in sequences.items()}, "num_truncated": left_out}
 
 
-def _one_turn_each(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
+def one_turn_each(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
     """Every turn as a conversation: the system message, what all share, the turn's own text, its answer."""
     system = [message for message in messages[:1] if message["role"] == "system"]
     turns = messages[len(system) :]
@@ -114,7 +114,7 @@ def _one_turn_each(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
     ]
 
 
-def _rendered(processor: Any, turn: Turn) -> tuple[list[int], list[int]]:
+def rendered(processor: Any, turn: Turn) -> tuple[list[int], list[int]]:
     """Ids of a turn, an image being one placeholder, and which of them are the answer's."""
     text, spans = processor.answers(turn)
     output = processor.tokenizer(text, add_special_tokens=not processor.writes_bos([text]), return_offsets_mapping=True)

@@ -1,0 +1,213 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+"""The objective `page_questions`: many questions on an image, each of which chooses its high sub-images, at the price of few.
+
+Under policy `question` the tokens of low and mid are the same for every question and those of high are not, so questions cannot
+share a whole image (`shared_prefix`). Here the tower encodes a page once, the language model reads its low and mid once, and
+each question goes on from there with its own high sub-images, exactly as if it were a row by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from dragonfly.config import Config
+from dragonfly.data import IGNORE_INDEX, BadSample, Collator, EncodedDataset, Mixture, Sample, encode, to_messages
+from dragonfly.models.connector import LevelCounts, Views, image_features
+from dragonfly.models.outputs import CACHE
+from dragonfly.models.query_projection import embed_questions
+from dragonfly.training import Objective, Recipe, TrainingSetup
+from dragonfly.training.objective import answer_setup, encoded
+from dragonfly.vision.layout import level_counts
+
+from .shared_prefix import one_turn_each, rendered
+
+PER_TOKEN = {"segment_ids": 0, "asked": 0}
+"""What examples hold beside `encode`'s, one value per token, and its padding."""
+
+
+class PageQuestions(Config):
+    """Questions grouped on an image (`group_questions`), each with the high sub-images that it chooses.
+
+    `longest`: questions of more tokens are left out, because all of a batch are padded to its longest; a page's shortest stays.
+    """
+
+    name: Literal["page_questions"] = "page_questions"
+    longest: int | None = Field(default=None, gt=0)
+
+
+def encode_page_questions(
+    processor: Any,
+    messages: Sequence[Mapping[str, Any]],
+    images: Sequence[Any],
+    *,
+    max_length: int | None = None,
+    longest: int | None = None,
+) -> dict[str, Any]:
+    """As `encode` with `train_on="assistant"`, every turn a conversation of its own that begins with the same image.
+
+    Returns what `encode` does for the first turn, then the other turns' text; `segment_ids` (tokens,), 0 up to the end of the
+    image and the number of the question, from 1, after it; and `asked` (tokens,), 1 where the question's own words stand.
+    ValueError for a model that does not choose by the question, or a conversation that is not about one image.
+    """
+    if not processor.asks or len(images) != 1:
+        raise ValueError(
+            "objective 'page_questions' is for questions about one image each and a model that chooses by the question; "
+            f"this one's policy is '{processor.image_processor.spec.selection.policy}' and a row has {len(images)} images; "
+            "objective 'shared_prefix' is for models that show every question the same"
+        )
+    turns = one_turn_each(messages)
+    first = encode(processor, turns[0], images)
+    block = (first["input_ids"] == processor.image_token_id) | (first["input_ids"] == processor.separator_token_id)
+    shared = int(block.nonzero()[-1]) + 1
+    ids, labels = first["input_ids"][:shared].tolist(), [IGNORE_INDEX] * shared
+    segment_ids, asked = [0] * shared, [0] * shared
+    asking = [processor.question_inputs([turn_text(turn)])["question_ids"][0].tolist() for turn in turns]
+    bound = None if longest is None else max(longest, min(map(len, asking)))  # the shortest always stays
+    left_out = 0
+    for turn, words in zip(turns, asking, strict=True):
+        tokens, answers = rendered(processor, turn)
+        start = tokens.index(processor.image_token_id) + 1
+        tail, trained = tokens[start:], answers[start:]
+        too_long = bound is not None and len(words) > bound
+        if too_long or (max_length is not None and len(ids) + len(tail) > max_length):
+            left_out += 1
+            continue
+        if tail[: len(words)] != words:
+            raise ValueError("the chat template puts something before the words of a question; they cannot be told apart")
+        ids += tail
+        labels += [token if own else IGNORE_INDEX for token, own in zip(tail, trained, strict=True)]
+        segment_ids += [max(segment_ids) + 1] * len(tail)
+        asked += [1] * len(words) + [0] * (len(tail) - len(words))
+    if left_out == len(turns):
+        raise BadSample("too-long", f"no question fits beside the image's {shared} tokens, max_length is {max_length}; raise it")
+    rows = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels, "segment_ids": segment_ids, "asked": asked}
+    others = {name: value for name, value in first.items() if not name.startswith("question_")}
+    return {**others, **{name: torch.tensor(values) for name, values in rows.items()}, "num_truncated": left_out}
+
+
+def turn_text(turn: Sequence[Mapping[str, Any]]) -> str:
+    """What the user says in a conversation of one turn."""
+    user = next(message for message in turn if message["role"] == "user")
+    return "".join(part["text"] for part in user["content"] if part["type"] == "text")
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The questions of a batch of pages as rows, each with the placeholders of its own sub-images, padded on the left.
+
+    `ids`, `labels`, `asked` and `mask` are (questions, length); `page` (questions,) is the row of the batch that each belongs to.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    asked: Tensor
+    mask: Tensor
+    page: Tensor
+
+    @classmethod
+    def of(cls, batch: Mapping[str, Tensor], own: slice) -> Segments:
+        """Of a collated batch in which `own` is the part of the image that each question brings by itself."""
+        rows: list[tuple[Tensor, Tensor, Tensor]] = []
+        pages: list[int] = []
+        for page, segments in enumerate(batch["segment_ids"]):
+            parts = [batch[name][page] for name in ("input_ids", "labels", "asked")]
+            for number in range(1, int(segments.max()) + 1):
+                mine = segments == number
+                ids, labels, asked = (torch.cat([part[own], part[mine]]) for part in parts)
+                rows.append((ids, labels, asked))
+                pages.append(page)
+        ids, labels, asked = (
+            pad_sequence(list(values), batch_first=True, padding_value=padding, padding_side="left")
+            for values, padding in zip(zip(*rows, strict=True), (0, IGNORE_INDEX, 0), strict=True)
+        )
+        mask = pad_sequence([torch.ones_like(row) for row, _, _ in rows], batch_first=True, padding_side="left")
+        return cls(ids, labels, asked, mask, torch.tensor(pages, device=ids.device))
+
+    @property
+    def longest_answer(self) -> int:
+        """Tokens of the longest answer, which all stand at the end of their rows."""
+        return int((self.labels != IGNORE_INDEX).sum(dim=1).max())
+
+
+def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What the model's forward is given: of each question its high sub-images and its words, after the page's low and mid.
+
+    Tower, projector and embeddings get no gradient: they are frozen (`page_faults`). Logits are those of answers alone.
+    """
+    base: Any = model.model
+    spec, pixels, codes = base.spec, batch["pixel_values"], batch["sub_image_regions"]
+    counts = LevelCounts.of_number(pixels.shape[1], spec)
+    end = int((batch["segment_ids"][0] == 1).nonzero()[0])  # where the first question begins
+    shared = end - counts.kept * (spec.tokens("high") + 1)
+    segments = Segments.of(batch, slice(shared, end))
+    with torch.no_grad():
+        features = base.run_tower(pixels.flatten(0, 1)).last_hidden_state.unflatten(0, pixels.shape[:2])
+        question = embed_questions(base.get_input_embeddings(), segments.ids, segments.asked)
+        shown = base.connect(Views(features[segments.page], codes[segments.page], question=question), counts).tokens
+    whole = shown.shape[1] - counts.kept * spec.tokens("high")  # features of low and mid
+    common = batch["input_ids"][:, :shared]
+    first_of_page = torch.searchsorted(segments.page, torch.arange(len(common), device=segments.page.device))
+    embeds = base.get_input_embeddings()(common)
+    place = (common == model.config.image_token_id).unsqueeze(-1)
+    embeds = embeds.masked_scatter(place, shown[first_of_page, :whole].to(embeds.dtype))
+    cache = getattr(base.language_model(inputs_embeds=embeds, use_cache=True), CACHE)
+    cache.batch_select_indices(segments.page)
+    kept = segments.longest_answer + 1  # a token is told by the position before it
+    return {
+        "input_ids": segments.ids,
+        "labels": segments.labels[:, -kept:],
+        "logits_to_keep": kept,
+        "attention_mask": torch.cat([segments.mask.new_ones(len(segments.mask), shared), segments.mask], dim=1),
+        "position_ids": shared + (segments.mask.cumsum(dim=1) - 1).clamp(min=0),
+        "mm_encoder_outputs": {"image": image_features([], list(shown[:, whole:].unbind()), None)},
+        CACHE: cache,
+    }
+
+
+def page_faults(recipe: Recipe) -> list[str]:
+    """What does not go together with the objective, a sentence each."""
+    faults = []
+    if recipe.data.train_on != "assistant":
+        faults.append("objective 'page_questions' trains answers; it goes with data.train_on=assistant")
+    if wrong := sorted(
+        name for name in recipe.trainable if not name.startswith(("language_model.layers", "language_model.norm"))
+    ):
+        faults.append(
+            "objective 'page_questions' encodes pages and chooses without gradients; trainable may name language_model.layers "
+            f"and language_model.norm, not {', '.join(wrong)}"
+        )
+    if recipe.data.eval is not None:
+        faults.append("objective 'page_questions' does not evaluate; leave data.eval out and measure the finished model")
+    return faults
+
+
+def _encode(longest: int | None, max_length: int | None, processor: Any, sample: Sample, images: Sequence[Any]) -> dict[str, Any]:
+    return encode_page_questions(processor, to_messages(sample), images, max_length=max_length, longest=longest)
+
+
+def _examples(recipe: Recipe, rows: Sequence[Sample] | Mixture, processor: Any) -> EncodedDataset:
+    options = cast(PageQuestions, recipe.objective)
+    return encoded(recipe, rows, processor, partial(_encode, options.longest, recipe.data.max_length))
+
+
+def _collator(processor: Any) -> Collator:
+    return Collator(processor.tokenizer.pad_token_id, more=PER_TOKEN)
+
+
+def _build(recipe: Recipe, model: Any, processor: Any, rows: Any) -> TrainingSetup:
+    if level_counts(processor.image_processor.spec) is None:
+        raise ValueError("objective 'page_questions' needs an encoder under which all images have as many sub-images")
+    return replace(answer_setup(recipe, model, processor, rows), inputs=page_inputs)
+
+
+PAGE_QUESTIONS = Objective(
+    PageQuestions, frozenset({"language_model"}), _build, page_faults, _examples, _collator, turns_seen=False
+)
