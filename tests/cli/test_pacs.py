@@ -28,7 +28,7 @@ def test_the_tutorial_runs_as_it_is_written(run: Run, tmp_path: Path, monkeypatc
     Path("rows.csv").write_text(csv)
     Path("pairs.jsonl").write_text(jsonl)
     commands = re.findall(r"^dragonfly (.+)$", page, re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 7
     for command in [*commands, "train finetune --data pairs.jsonl --dry-run --out runs/pairs"]:
         words = shlex.split(command)
         outcome = run(*words, *(["steps=1"] if words[0] == "train" else []))
