@@ -184,6 +184,18 @@ def test_the_audit_page_shows_its_result_file_and_its_snippet_runs(
     assert capsys.readouterr().out.startswith("Removing what it looked at changes ")
 
 
+def test_the_numbers_of_dicom_are_those_of_their_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "medical_files.json").read_text(encoding="utf-8"))
+    page = " ".join((ROOT / "docs" / "formats" / "dicom.md").read_text(encoding="utf-8").split())
+    shipped, damaged = result["shipped"]["pydicom"], result["mutated_dicom"]
+    assert not (result["dirty"] or shipped["faults"] or damaged["faults"]) and damaged["slowest_s"] < 2
+    for part, words in (
+        (shipped, "Of the {} files that pydicom ships, {} open and {}"),
+        (damaged, "of {} damaged ones, {} open and {}"),
+    ):
+        assert words.format(part["files"], part["total"]["opened"], part["total"]["refused"]) in page
+
+
 def test_the_numbers_of_volumes_and_slides_are_those_of_their_result_files() -> None:
     results = ROOT / "benchmarks" / "results"
     slide = json.loads((results / "slide_memory.json").read_text(encoding="utf-8"))
