@@ -42,10 +42,10 @@ CHECKED_ONCE = 50  # of the questions that are asked once, in each phase
 
 
 @contextmanager
-def server() -> Iterator[tuple[str, int]]:
-    """The address and process id of a server."""
+def server(*more: str) -> Iterator[tuple[str, int]]:
+    """The address and process id of a server; `more` are options of the command."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-m", "dragonfly", "serve", "--port", "0", "--queue", "256"]
+    command = [sys.executable, "-m", "dragonfly", "serve", "--port", "0", "--queue", "256", *more]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert child.stderr is not None
     try:
