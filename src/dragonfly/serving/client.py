@@ -53,7 +53,8 @@ class Server:
     def zoom(self, image: str, question: str) -> bytes:
         """The zoom image as PNG; Dragonfly's servers alone draw it."""
         shown = image_url(image)
-        return self._post("/v1/zoom", {**shown, "image": shown.pop("url"), "question": question, "format": "png"})
+        asked = {"image": shown["url"], "view": shown.get("view"), "question": question, "format": "png"}
+        return self._post("/v1/zoom", asked)
 
     def _post(self, path: str, body: dict[str, Any]) -> bytes:
         headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {self.key}"} if self.key else {})}
