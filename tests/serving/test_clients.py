@@ -95,6 +95,10 @@ def test_serve_refuses_in_one_line(tmp_path: Path, saved_model: Path, command: A
             (("--allow-domain", "https://example.org/"), "a host's name"),
             (("--deadline", 0), "deadline"),
             (("--model", tmp_path / "none"), "none"),
+            (("--model", saved_model, "--compare", "model.selection.policy=details"), "detail"),
+            (("--model", saved_model, "--compare", "model.selection.policy=centred"), "needs a learned mean_embedding"),
+            (("--model", saved_model, "--compare", "model.position=none", "--device-map", "auto"), "leave --device-map out"),
+            (("--compare", "model.selection.policy=detail", "--engine", "vllm"), "--compare is of no use"),
             (("--model", saved_model, "--port", taken.getsockname()[1]), "cannot listen"),
         ):
             failed = command("serve", *wrong)
