@@ -3,9 +3,9 @@
 Run: make page (needs Chromium: `apt-get install chromium`), or with playwright and axe-playwright-python installed
     python benchmarks/page.py [--chromium /usr/bin/chromium] [--screenshots DIR] [--output benchmarks/results/page.json]
 
-The server is the command itself with the bundled model. `faults` names every check that does not hold; axe-core counts what
-hinders people who use assistive technology, by its own grades of impact. The exit status is 1 where a check fails, or axe-core
-finds anything that it calls serious or critical.
+The server is the command itself with the bundled model, and policy `detail` beside its own. `faults` names every check that
+does not hold; axe-core counts what hinders people who use assistive technology, by its own grades of impact. The exit status is 1
+where a check fails, or axe-core finds anything that it calls serious or critical.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
@@ -156,6 +158,72 @@ def other_forms(check: Check, address: str) -> None:
         check.holds(f"a {form} is answered", check.answered().strip())
 
 
+def views(check: Check, address: str) -> None:
+    """Files that show several things: the page offers the others, by the keyboard alone, and asks about the one that is shown."""
+    page = check.page
+    image = Image.open(ROOT / "examples/images/receipt.png").convert("RGB")
+    out = io.BytesIO()
+    image.save(out, "PDF", save_all=True, append_images=[image.rotate(180)])
+    page.goto(address)
+    page.wait_for_selector("#model:not(:empty)")
+    page.set_input_files("#file", files=[{"name": "two.pdf", "mimeType": "application/pdf", "buffer": out.getvalue()}])
+    page.wait_for_selector("#stage:not([hidden])")
+    check.holds("views: a PDF of two pages offers the other", page.is_visible("#view") and "1 of 2" in page.inner_text("#noted"))
+    page.focus("#view")
+    page.keyboard.type("9")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#fault:not([hidden])")
+    check.holds("views: a page that there is not is refused in words", "no page 9" in page.inner_text("#fault"))
+    page.keyboard.press("Control+A")
+    page.keyboard.type("2")
+    page.keyboard.press("Enter")
+    page.locator("#noted", has_text="2 of 2").wait_for()
+    check.holds("views: the fault goes with the page that there is", page.is_hidden("#fault"))
+    check.look("views-1280-light")
+    page.fill("#question", "Give the qty.")
+    with page.expect_request("**/v1/chat/completions") as sent:
+        page.click("#ask")
+    check.holds("views: the page that is shown is asked about", '"view":"2"' in (sent.value.post_data or ""))
+    check.holds("views: it is answered", check.answered().strip())
+    page.click("#another")
+    volume = nibabel.Nifti1Image(np.arange(8 * 9 * 10, dtype=np.int16).reshape(8, 9, 10), np.eye(4))
+    page.set_input_files("#file", files=[{"name": "volume.nii", "mimeType": "", "buffer": volume.to_bytes()}])
+    page.wait_for_selector("#stage:not([hidden])")
+    page.fill("#view", "plane=coronal&slice=9")
+    page.keyboard.press("Enter")
+    page.locator("#noted", has_text="coronal slice 9 of 9").wait_for()
+    check.holds("views: another plane of a volume", page.evaluate("document.getElementById('image').naturalHeight") == 10)
+    page.click("#another")
+    page.set_input_files("#file", ROOT / "examples/images/receipt.png")
+    page.wait_for_selector("#stage:not([hidden])")
+    check.holds("views: an ordinary image offers none", page.is_hidden("#view"))
+
+
+def policies(check: Check, address: str, name: str) -> None:
+    """The answer under another policy beside the first, by the keyboard."""
+    page = check.page
+    page.goto(address)
+    page.wait_for_selector("#model:not(:empty)")
+    page.set_input_files("#file", ROOT / "examples/images/receipt.png")
+    page.wait_for_selector("#stage:not([hidden])")
+    page.focus("#question")
+    page.keyboard.type("Give the qty.")
+    check.holds(f"policies: the choice is reached ({name})", check.tab_to("compare", 1))
+    page.keyboard.press("ArrowDown")
+    check.holds(f"policies: and made ({name})", page.locator("#compare").input_value() == "nano:selection.policy=detail")
+    page.focus("#question")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("article[aria-busy=false]")
+    titles = page.locator("article h2").all_inner_texts()
+    check.holds(f"policies: two answers stand beside each other ({name})", len(titles) == 2 and "detail" in titles[1])
+    check.holds(f"policies: both say something ({name})", all(page.locator("article .answer").all_inner_texts()))
+    drawn = [page.locator("article section").nth(number).locator(".frame rect.kept").count() for number in (0, 1)]
+    check.holds(f"policies: each has its own overlay ({name})", all(drawn))
+    page.locator("article section").nth(1).locator(".looked button").first.focus()
+    check.holds(f"policies: the large image shows the one in focus ({name})", titles[1] in page.inner_text("#caption"))
+    check.look(f"policies-{name}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
@@ -167,7 +235,7 @@ def main() -> int:
     if options.screenshots is not None:
         options.screenshots.mkdir(parents=True, exist_ok=True)
     checks: list[Check] = []
-    with server() as (address, _), sync_playwright() as play:
+    with server("--compare", "model.selection.policy=detail") as (address, _), sync_playwright() as play:
         browser = play.chromium.launch(executable_path=options.chromium, args=["--no-sandbox"])
         version = browser.version
 
@@ -185,6 +253,9 @@ def main() -> int:
                 window(with_the_mouse, width, scheme, f"{width}-{scheme}")
         window(with_the_keyboard, 1280, "light")
         window(other_forms, 1280, "light")
+        window(views, 1280, "light")
+        window(policies, 1280, "light", "1280-light")
+        window(policies, 420, "dark", "420-dark")
         browser.close()
     faults = [fault for check in checks for fault in check.faults] + [
         f"asks {url}" for check in checks for url in check.elsewhere

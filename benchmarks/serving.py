@@ -1,12 +1,16 @@
 """`dragonfly serve` under load: many clients against one at a time in the same run, then clients that leave in mid-stream.
 
 Run: python benchmarks/serving.py [--seconds 60] [--clients 32] [--leavers 100] [--output benchmarks/results/serving.json]
+     python benchmarks/serving.py --beside-transformers [--seconds 60] [--clients 32]
 
 The server is the command itself with the bundled model, a process of its own on the same machine as its clients. They ask about
 the images of the examples, which the server has seen before; every second question is one of the examples', the others are asked
 once and never again. `lost` are requests without an answer; `wrong` are answers that differ from `Engine.ask`, alone and in
 float32, among the `checked`: all that the examples' questions got, and some of the others. Clients that leave read one event and
 hang up.
+
+`--beside-transformers` measures `transformers serve` on the same model, with the same questions and in the same run, one server
+after the other, without clients that leave: `benchmarks/results/serving_transformers.json`. It needs `transformers[serving]`.
 """
 
 from __future__ import annotations
@@ -17,13 +21,14 @@ import base64
 import itertools
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,10 +47,10 @@ CHECKED_ONCE = 50  # of the questions that are asked once, in each phase
 
 
 @contextmanager
-def server() -> Iterator[tuple[str, int]]:
-    """The address and process id of a server."""
+def server(*more: str) -> Iterator[tuple[str, int]]:
+    """The address and process id of a server; `more` are options of the command."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-m", "dragonfly", "serve", "--port", "0", "--queue", "256"]
+    command = [sys.executable, "-m", "dragonfly", "serve", "--port", "0", "--queue", "256", *more]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert child.stderr is not None
     try:
@@ -57,6 +62,33 @@ def server() -> Iterator[tuple[str, int]]:
         child.terminate()
         child.wait(60)
     reader.wait(10)
+
+
+@contextmanager
+def transformers_server(model: Path) -> Iterator[tuple[str, int]]:
+    """The address and process id of `transformers serve`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # The bundled model has no shim that would load the package.
+    program = "import dragonfly.models; from transformers.cli.transformers import main; main()"
+    options = ["--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", program, "serve", str(model), *options]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(1200):
+            with suppress(httpx2.HTTPError):
+                if httpx2.get(f"{address}/health", timeout=5).is_success:
+                    break
+            if child.poll() is not None:
+                raise SystemExit("transformers serve does not start; pip install 'transformers[serving]'")
+            time.sleep(0.1)
+        yield address, child.pid
+    finally:
+        child.terminate()
+        child.wait(60)
 
 
 Asked = tuple[Path, str]
@@ -80,13 +112,20 @@ def url_of(image: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(image.read_bytes()).decode()}"
 
 
-def body(asked: Asked) -> dict[str, Any]:
+def body(asked: Asked, model: str | None = None) -> dict[str, Any]:
     image, text = asked
     parts = [{"type": "image_url", "image_url": {"url": url_of(image)}}, {"type": "text", "text": text}]
-    return {"messages": [{"role": "user", "content": parts}], "max_tokens": TOKENS}
+    return {"messages": [{"role": "user", "content": parts}], "max_tokens": TOKENS, "model": model}
 
 
-async def load(address: str, clients: int, seconds: float, turn: Iterator[int], told: list[tuple[Asked, str]]) -> dict[str, Any]:
+async def load(
+    address: str,
+    clients: int,
+    seconds: float,
+    turn: Iterator[int],
+    told: list[tuple[Asked, str]],
+    model: str | None = None,
+) -> dict[str, Any]:
     """So many clients, each asking the next question as soon as it has its answer; `told` takes what they hear."""
     times: list[float] = []
     lost = 0
@@ -98,7 +137,7 @@ async def load(address: str, clients: int, seconds: float, turn: Iterator[int], 
             asked = question(next(turn))
             start = time.perf_counter()
             try:
-                reply = await client.post(CHAT, json=body(asked))
+                reply = await client.post(CHAT, json=body(asked, model))
                 told.append((asked, reply.raise_for_status().json()["choices"][0]["message"]["content"]))
             except (httpx2.HTTPError, KeyError, ValueError):
                 lost += 1
@@ -120,11 +159,11 @@ async def load(address: str, clients: int, seconds: float, turn: Iterator[int], 
     }
 
 
-async def each_once(address: str) -> None:
+async def each_once(address: str, model: str | None = None) -> None:
     """Every question of the examples, so that every image is encoded."""
     async with httpx2.AsyncClient(base_url=address, timeout=180) as client:
         for asked in example_questions():
-            (await client.post(CHAT, json=body(asked))).raise_for_status()
+            (await client.post(CHAT, json=body(asked, model))).raise_for_status()
 
 
 def check(told: list[tuple[Asked, str]]) -> dict[str, int]:
@@ -163,10 +202,12 @@ async def leave(address: str, leavers: int) -> dict[str, Any]:
     return {"leavers": leavers, "places_still_held": int(held), "next_request": after.status_code}
 
 
-def measured(address: str, process: int, clients: int, seconds: float, turn: Iterator[int], told: list[Any]) -> dict[str, Any]:
+def measured(
+    address: str, process: int, clients: int, seconds: float, turn: Iterator[int], told: list[Any], model: str | None = None
+) -> dict[str, Any]:
     """A load, and the processor time that the server took for each answer, which says more than a busy machine's clock."""
     before = processor_seconds(process)
-    found = asyncio.run(load(address, clients, seconds, turn, told))
+    found = asyncio.run(load(address, clients, seconds, turn, told, model))
     spent = processor_seconds(process) - before
     return {**found, "server_cpu_ms_per_answer": round(1000 * spent / found["answers"], 1)}
 
@@ -190,14 +231,43 @@ def sample(process: int, seconds: float, into: list[float]) -> None:
         into.append(resident(process))
 
 
+def beside_transformers(clients: int, seconds: float) -> dict[str, Any]:
+    """Both servers in turn, alone and together; of each what its clients waited, and whether it answered as the engine."""
+    model = ROOT / "src/dragonfly/assets/nano"
+    report: dict[str, Any] = {}
+    for name, start, said in (
+        ("dragonfly_serve", server(), None),
+        ("transformers_serve", transformers_server(model), str(model)),
+    ):
+        turn = itertools.count()
+        told: tuple[list[tuple[Asked, str]], list[tuple[Asked, str]]] = [], []
+        with start as (address, process):
+            asyncio.run(each_once(address, said))
+            alone = measured(address, process, 1, seconds / 2, turn, told[0], said)
+            together = measured(address, process, clients, seconds, turn, told[1], said)
+            memory = resident(process)
+        report[name] = {
+            "one_at_a_time": {**alone, **check(told[0])},
+            "together": {**together, **check(told[1])},
+            "resident_mib": memory,
+        }
+    return report
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--leavers", type=int, default=100)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "serving.json")
+    parser.add_argument("--beside-transformers", action="store_true")
+    parser.add_argument("--output", type=Path)
     parser.add_argument("--note", default="", help="what a reader should know of this run")
     options = parser.parse_args()
+    name = "serving_transformers" if options.beside_transformers else "serving"
+    output = options.output or ROOT / "benchmarks" / "results" / f"{name}.json"
+    if options.beside_transformers:
+        write_json(output, {**result_header(), "note": options.note, **beside_transformers(options.clients, options.seconds)})
+        return
     before, turn = os.getloadavg(), itertools.count()
     told: tuple[list[tuple[Asked, str]], list[tuple[Asked, str]]] = [], []
     with server() as (address, process):
@@ -214,7 +284,7 @@ def main() -> None:
         left = asyncio.run(leave(address, options.leavers))
         memory.append(resident(process))
     write_json(
-        options.output,
+        output,
         {
             **result_header(),
             "note": options.note,

@@ -45,6 +45,18 @@ def test_openais_client(engine: Engine, listening: str) -> None:
             client.models.retrieve("gpt")
 
 
+def test_ask_of_a_server_about_two_pages(engine: Engine, listening: str, tmp_path: Path, command: Any) -> None:  # noqa: F811
+    path = tmp_path / "scan.pdf"
+    IMAGES[0].save(path, "PDF", save_all=True, append_images=[IMAGES[1]], resolution=72)
+    answer = engine.ask([path, f"{path}#2"], "What is it?", max_new_tokens=6)
+    asked = ("ask", path, f"{path}#2", "What is it?", "--server", listening, "--max-new-tokens", 6, "--zoom", tmp_path / "a.png")
+    done = command(*asked, "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["choices"][0]["message"]["content"]) == (0, answer.text)
+    assert [image["size"] for image in told["dragonfly"]["images"]] == [list(layout.size) for layout in answer.layouts]
+    assert len({file.read_bytes() for file in tmp_path.glob("*.png")}) == 2
+
+
 def test_ask_of_a_server(engine: Engine, listening: str, tmp_path: Path, command: Any) -> None:  # noqa: F811
     IMAGES[0].save(path := tmp_path / "image.png")
     answer = engine.ask(IMAGES[0], "What is it?", max_new_tokens=6)
@@ -83,6 +95,10 @@ def test_serve_refuses_in_one_line(tmp_path: Path, saved_model: Path, command: A
             (("--allow-domain", "https://example.org/"), "a host's name"),
             (("--deadline", 0), "deadline"),
             (("--model", tmp_path / "none"), "none"),
+            (("--model", saved_model, "--compare", "model.selection.policy=details"), "detail"),
+            (("--model", saved_model, "--compare", "model.selection.policy=centred"), "needs a learned mean_embedding"),
+            (("--model", saved_model, "--compare", "model.position=none", "--device-map", "auto"), "leave --device-map out"),
+            (("--compare", "model.selection.policy=detail", "--engine", "vllm"), "--compare is of no use"),
             (("--model", saved_model, "--port", taken.getsockname()[1]), "cannot listen"),
         ):
             failed = command("serve", *wrong)

@@ -19,8 +19,9 @@ def test_every_file_that_the_page_names_is_served_by_its_kind(engine: Engine) ->
             page = await client.get("/")
             named = re.findall(r'(?:src|href)="([^":]+)"', page.text)
             script = (await client.get("/page.js")).text
+            named += re.findall(r'from "\./(\w+\.js)"', script)
             named += [f"examples/{name}" for name in re.findall(r'\["(\w+\.png)"', script)]
-            assert len(named) == 5
+            assert len(named) == 7
             kinds = {".css": "text/css", ".js": "text/javascript", ".png": "image/png"}
             for name in named:
                 reply = await client.get(f"/{name}")
@@ -33,9 +34,11 @@ def test_nothing_comes_from_elsewhere_and_nothing_stands_inline() -> None:
     texts = {path.name: path.read_text(encoding="utf-8") for path in PAGE.iterdir() if path.is_file()}
     for text in texts.values():
         assert set(re.findall(r"https?://[^\s\"'`)]+", text)) <= {"http://www.w3.org/2000/svg"}
-    assert not re.search(r"\sstyle=|\son\w+=|<script>|innerHTML|eval\(", texts["index.html"] + texts["page.js"])
+    assert not re.search(
+        r"\sstyle=|\son\w+=|<script>|innerHTML|eval\(", "".join(text for name, text in texts.items() if name != "page.css")
+    )
     labelled = set(re.findall(r'for="(\w+)"', texts["index.html"]))
-    assert labelled == set(re.findall(r"<(?:input|textarea) id=\"(\w+)\"", texts["index.html"]))
+    assert labelled == set(re.findall(r"<(?:input|textarea|select) id=\"(\w+)\"", texts["index.html"]))
 
 
 def test_the_examples_are_those_of_the_repository() -> None:

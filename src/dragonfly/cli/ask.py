@@ -307,8 +307,10 @@ def _ask_server(
     options: Any,
 ) -> int:
     from dragonfly.files import atomic_write
+    from dragonfly.imaging import each_image
     from dragonfly.serving.client import Server
 
+    given = [name for word in given for name, _ in each_image(word)]
     targets = [common.numbered(zoom, index, len(given)) for index in range(len(given))] if zoom is not None else []
     for target in targets:
         common.check_image_target(target, given)

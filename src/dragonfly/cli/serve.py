@@ -23,6 +23,8 @@ Examples:
 
   dragonfly serve --host 0.0.0.0 --api-keys keys.txt
 
+  dragonfly serve --compare model.selection.policy=detail
+
   dragonfly serve --model ./my-model --engine vllm
 
 Only this machine can reach it unless you give --host. Keys: a file with one on each line, or DRAGONFLY_API_KEYS, with
@@ -53,6 +55,14 @@ def serve(
     quantize: common.Quantize = None,
     device_map: common.DeviceMap = None,
     set: common.Overrides = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHANGES",
+            help="Serve the same weights under another policy or preset too: model.selection.policy=detail. Several changes: "
+            "with commas between them. Repeatable.",
+        ),
+    ] = None,
     engine: Annotated[
         str, typer.Option(metavar="dragonfly|vllm", help="What generates: this process, or vLLM behind it.")
     ] = "dragonfly",
@@ -89,6 +99,7 @@ def serve(
     with ExitStack() as open_until_the_end:
         if engine == "vllm":
             of_this_process = {"--device": device != "auto", "--quantize": quantize, "--device-map": device_map, "--set": set}
+            of_this_process |= {"--compare": compare}
             app = _vllm_app(open_until_the_end, settings, model, dtype, of_this_process, vllm_url, vllm_arg or [])
         else:
             from dragonfly.inference import load
@@ -96,11 +107,22 @@ def serve(
 
             if engine != "dragonfly" or vllm_url or vllm_arg:
                 raise ValueError(f"--engine is dragonfly or vllm, got '{engine}'; --vllm-url and --vllm-arg go with vllm")
-            app = create_app(load(**common.loading(model, device, dtype, quantize, device_map, set)), settings)
+            if compare and device_map:
+                raise ValueError("--compare needs the model whole on one device; leave --device-map out")
+            loaded = load(**common.loading(model, device, dtype, quantize, device_map, set))
+            app = create_app(loaded, settings, compare=_others(loaded, compare or []))
             common.say_what_answers(model, 1)
         if host not in _LOCAL and not settings.keys:
             common.say("note: whoever reaches this address can ask; give --api-keys to let in those alone who have one")
         return _serve(_config(app, host, port, settings))
+
+
+def _others(engine: Any, compare: list[str]) -> dict[str, Any]:
+    """Engines on the same weights, each by its changes, as the API names it."""
+    from dragonfly.inference.same_weights import with_same_weights
+
+    named = {",".join(part.removeprefix("model.") for part in changes.split(",")): changes.split(",") for changes in compare}
+    return {name: with_same_weights(engine, changes) for name, changes in named.items()}
 
 
 def _vllm_app(

@@ -153,7 +153,7 @@ def _pixels(source: Any, policy: ImagePolicy, view: View) -> tuple[Pixels, str |
     else:
         raise ImageError("is not a path, URL, bytes, PIL image or numpy array; give one of these")
     check_bytes(len(data), policy)
-    digest = _digest(data, view)
+    digest = content_digest(data, view)
     if policy.isolate:
         from dragonfly.imaging.worker import isolated
 
@@ -191,7 +191,7 @@ def _view_of(source: Any, view: View | None) -> tuple[Any, View]:
     return place, written if view is None else View.of({**written.parts, **view.parts})
 
 
-def _digest(data: bytes, view: View) -> str:
+def content_digest(data: bytes, view: View) -> str:
     """Of the encoded bytes; of a view other than the file's own, of it and them. The first page is a PDF's own view."""
     return sha256(data if view in (View(), View(page="1")) else f"#{view.text} ".encode() + data)
 

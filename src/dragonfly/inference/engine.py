@@ -148,7 +148,9 @@ class Engine:
         encoded = clock.timed("encode", model.encode_views, views, inputs.get("num_sub_images"))
         found: dict[str, EncodedImage] = {}
         for row, (key, layout, (own, counts)) in enumerate(zip(images, layouts, encoded, strict=True)):
-            found[key] = EncodedImage(key, layout, views=own, counts=counts, notes=images[key].notes)
+            image = images[key]
+            said = {"notes": image.notes, "label": image.label, "spacing": image.spacing}
+            found[key] = EncodedImage(key, layout, views=own, counts=counts, **said)
             if not self.processor.asks:
                 early = None if chosen is None else [index for index in chosen[row].tolist() if index >= 0]
                 found[key] = clock.timed("encode", self._connected, found[key], None, early)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from io import BytesIO
@@ -17,9 +18,10 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from dragonfly import __version__
+from dragonfly.imaging import LoadedImage
 from dragonfly.inference import EncodedImage, Engine
 from dragonfly.serving.chat import Chat, Exchange, describe_image, fault
-from dragonfly.serving.errors import Refusal, Refused, bad, stopping
+from dragonfly.serving.errors import Refusal, Refused, bad, no_model, stopping
 from dragonfly.serving.gate import Gate
 from dragonfly.serving.images import Images
 from dragonfly.serving.metrics import Metrics
@@ -30,10 +32,16 @@ from dragonfly.serving.worker import Stopping, Worker
 _KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 
-def create_app(engine: Engine, settings: Settings | None = None, make_worker: Callable[[Metrics], Worker] | None = None) -> Gate:
+def create_app(
+    engine: Engine,
+    settings: Settings | None = None,
+    make_worker: Callable[[Metrics], Worker] | None = None,
+    compare: Mapping[str, Engine] | None = None,
+) -> Gate:
     """The server as an ASGI application; its worker starts and stops with the application's lifespan.
 
-    `make_worker` makes what answers in the place of the engine's own thread.
+    `make_worker` makes what answers in the place of the engine's own thread. `compare` are engines that share the first's
+    weights (`with_same_weights`), each by what is other about it: they are served beside it, as `NAME:OTHER`.
     """
     settings = settings or Settings()
     metrics = Metrics()
@@ -52,14 +60,15 @@ def create_app(engine: Engine, settings: Settings | None = None, make_worker: Ca
     _add_errors(app)
     _add_watching(app, worker, metrics)
     _add_page(app)
-    _add_api(app, worker, settings, metrics, name)
+    models = {name: engine, **{f"{name}:{other}": one for other, one in (compare or {}).items()}}
+    _add_api(app, worker, settings, metrics, models)
     return Gate(app, settings, metrics)
 
 
-def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics, name: str) -> None:
+def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics, models: Mapping[str, Engine]) -> None:
     images = Images(worker, settings, metrics)
-    chat = Chat(worker, images, settings, metrics, name)
-    engine, began = worker.engine, int(time.time())
+    chat = Chat(worker, images, settings, metrics, models)
+    began = int(time.time())
 
     @app.post("/v1/chat/completions", response_model=None)
     async def chat_completions(request: ChatRequest, http: Request) -> Response | dict[str, Any]:
@@ -79,11 +88,13 @@ def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics,
     @app.post("/v1/zoom", response_model=None)
     async def zoom(request: ZoomRequest) -> Response | dict[str, Any]:
         """The sub-images of an image that the model would be given, as JSON or drawn as PNG; or the image itself."""
+        name, engine = chat.model(request.model)
         if request.format == "image":
-            return Response(await asyncio.to_thread(_png, (await images.single(request.image)).image), media_type="image/png")
+            shown = await images.single(request.image, request.view or "")
+            return Response(await asyncio.to_thread(_png, shown.image), headers=_said(shown), media_type="image/png")
         if engine.processor.asks and not (request.question or "").strip():
             raise bad("this model chooses by the question; give one", "question")
-        loaded = await images.single(request.image)
+        loaded = await images.single(request.image, request.view or "")
 
         def look() -> EncodedImage:
             return engine.connect(engine.encode([loaded])[0], request.question or "")
@@ -98,26 +109,30 @@ def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics,
             return {"object": "zoom", "model": name, **describe_image(seen)}
         return Response(await asyncio.to_thread(_drawn, loaded.image, seen, request), media_type="image/png")
 
-    entry = {"id": name, "object": "model", "created": began, "owned_by": "dragonfly"}
-    limits = {key: getattr(settings, key) for key in ("max_images", "max_pixels", "max_body", "max_text", "max_tokens")}
-    about = {
-        "preset": engine.processor.image_processor.preset,
-        "policy": engine.processor.image_processor.spec.selection.policy,
-        "context": getattr(engine.model.config.get_text_config(), "max_position_embeddings", None),
-        "limits": limits,
-    }
+    head = {"object": "model", "created": began, "owned_by": "dragonfly"}
+    entries = {name: {"id": name, **head, "dragonfly": _about(engine, settings)} for name, engine in models.items()}
 
     @app.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        """The one model that is served."""
-        return {"object": "list", "data": [{**entry, "dragonfly": about}]}
+    async def listed() -> dict[str, Any]:
+        """The model that is served, then it under other policies."""
+        return {"object": "list", "data": list(entries.values())}
 
     @app.get("/v1/models/{model:path}")
     async def one_model(model: str) -> dict[str, Any]:
-        """The one model that is served, by its name."""
-        if model != name:
-            raise Refusal(404, f"there is no model '{model:.100}' here; the one served is '{name}'", "model_not_found", "model")
-        return {**entry, "dragonfly": about}
+        """A model that is served, by its name."""
+        if model not in entries:
+            raise no_model(model, entries, 404)
+        return entries[model]
+
+
+def _about(engine: Engine, settings: Settings) -> dict[str, Any]:
+    processor = engine.processor.image_processor
+    return {
+        "preset": processor.preset,
+        "policy": processor.spec.selection.policy,
+        "context": getattr(engine.model.config.get_text_config(), "max_position_embeddings", None),
+        "limits": {key: getattr(settings, key) for key in ("max_images", "max_pixels", "max_body", "max_text", "max_tokens")},
+    }
 
 
 def _add_watching(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
@@ -164,7 +179,8 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
+        # A message's content is a text or parts: what is wrong inside a part stands deeper than that it is no text.
+        first = max(error.errors(), key=lambda one: len(one["loc"]))
         where = ".".join(str(part) for part in first["loc"] if part != "body")
         if first["type"] == "extra_forbidden":
             return bad(f"'{where:.100}' is not offered here; leave it out", where[:100]).response()
@@ -208,6 +224,11 @@ def _drawn(image: Any, seen: EncodedImage, request: ZoomRequest) -> bytes:
     kept = [item.index for item in seen.selection if item.kept]
     scores = [item.score or 0.0 for item in seen.selection] if scored else None
     return _png(draw_zoom(image, seen.layout, kept, scores, question=request.question or ""))
+
+
+def _said(image: LoadedImage) -> dict[str, str]:
+    """What was done to an image, where the response is the image itself: a list in JSON, which is ASCII."""
+    return {"Dragonfly-Notes": json.dumps(image.notes)}
 
 
 def _png(image: Any) -> bytes:

@@ -8,15 +8,15 @@ import logging
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dragonfly import __version__
-from dragonfly.inference import Answer, EncodedImage, Options
+from dragonfly.inference import Answer, EncodedImage, Engine, Options
 from dragonfly.inference.occlusion import explain
-from dragonfly.serving.errors import Refusal, bad, own_fault, stopping, too_late
+from dragonfly.serving.errors import Refusal, bad, no_model, own_fault, stopping, too_late
 from dragonfly.serving.images import Images
 from dragonfly.serving.metrics import Metrics
 from dragonfly.serving.schema import ChatRequest
@@ -31,6 +31,8 @@ class Exchange:
     """One request being answered: its questions (one per choice), and what they say, as (choice, said)."""
 
     request: ChatRequest
+    model: str
+    engine: Engine
     options: Options
     conversation: list[dict[str, Any]]
     images: list[EncodedImage]
@@ -54,24 +56,39 @@ class Exchange:
 
 
 class Chat:
-    """Answers chat completions by one worker."""
+    """Answers chat completions by one worker.
 
-    def __init__(self, worker: Worker, images: Images, settings: Settings, metrics: Metrics, model: str) -> None:
-        self.worker, self.images, self.settings, self.metrics, self.model = worker, images, settings, metrics, model
+    `models` are the worker's engine and those that share its weights, by name; the first answers where a request names none.
+    Each encodes its own images and writes its own prompts; the worker generates for all of them.
+    """
+
+    def __init__(
+        self, worker: Worker, images: Images, settings: Settings, metrics: Metrics, models: Mapping[str, Engine]
+    ) -> None:
+        self.worker, self.images, self.settings, self.metrics, self.models = worker, images, settings, metrics, models
+
+    def model(self, name: str | None) -> tuple[str, Engine]:
+        """The name and engine that a request means. Raises Refusal."""
+        name = next(iter(self.models)) if name is None else name
+        if name not in self.models:
+            raise no_model(name, self.models)
+        return name, self.models[name]
 
     async def begin(self, request: ChatRequest) -> Exchange:
         """Check a request, load its images and put its questions into the queue. Raises Refusal."""
         deadline = time.monotonic() + self.settings.deadline
-        request.check(self.settings, self.model)
+        request.check(self.settings)
+        name, engine = self.model(request.model)
         if request.dragonfly.why and not self.worker.explains:
             raise bad("'why' asks the model again without a sub-image, which vLLM cannot; leave it out", "dragonfly")
-        options, conversation = request.options(self.settings), request.conversation()
+        options = request.options(self.settings)
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + self.settings.deadline):
-                encoded = await self.images.encoded(request.images())
-                work = self.worker.submit(lambda: self._ready(conversation, encoded, options))
+                encoded = await self.images.encoded(request.images(), engine)
+                conversation = request.conversation([image.label for image in encoded])
+                work = self.worker.submit(lambda: _ready(engine, conversation, encoded, options))
                 images, prompt = await asyncio.wrap_future(work)
-                exchange = Exchange(request, options, conversation, images, deadline)
+                exchange = Exchange(request, name, engine, options, conversation, images, deadline)
         except TimeoutError:
             raise too_late(self.settings.deadline) from None
         except Stopping:
@@ -90,28 +107,6 @@ class Chat:
         for question in exchange.questions:
             self.worker.ask(question)
         return exchange
-
-    def _ready(
-        self, conversation: list[dict[str, Any]], images: list[EncodedImage], options: Options
-    ) -> tuple[list[EncodedImage], list[int]]:
-        """In the worker's thread: the images as this question wants them, and the prompt. Refuses what the model cannot take."""
-        engine = self.worker.engine
-        try:
-            question = "".join(part.get("text", "") for part in conversation[-1]["content"])
-            images = [engine.connect(image, question) for image in images]
-            prompt: list[int] = engine.prompt([conversation], [images])["input_ids"][0].tolist()
-        except ValueError as error:
-            code = "context_length_exceeded" if "tokens and the model takes" in str(error) else None
-            raise bad(str(error), "messages", code) from None
-        limit = getattr(engine.model.config.get_text_config(), "max_position_embeddings", None)
-        if limit is not None and len(prompt) + options.max_new_tokens > limit:
-            raise bad(
-                f"the prompt has {len(prompt)} tokens and the answer may have {options.max_new_tokens}, over the model's {limit} "
-                "together; ask for a shorter answer (max_tokens), with fewer images or a shorter text",
-                "max_tokens",
-                "context_length_exceeded",
-            )
-        return images, prompt
 
     async def whole(self, exchange: Exchange) -> dict[str, Any]:
         """The response of a request that does not stream. Raises Refusal."""
@@ -196,7 +191,7 @@ class Chat:
             "id": exchange.id,
             "object": kind,
             "created": exchange.created,
-            "model": self.model,
+            "model": exchange.model,
             "system_fingerprint": f"dragonfly-{__version__}",
         }
 
@@ -232,12 +227,34 @@ class Chat:
     async def _why(self, exchange: Exchange, answer: Answer) -> dict[str, Any]:
         turns = exchange.conversation
         system = turns[0]["content"] if len(turns) > 1 else None
-        question = "".join(part.get("text", "") for part in turns[-1]["content"])
-        work = self.worker.submit(lambda: explain(self.worker.engine, exchange.images, question, answer, system).to_dict())
+        question = exchange.request.question()
+        work = self.worker.submit(lambda: explain(exchange.engine, exchange.images, question, answer, system).to_dict())
         try:
             return await asyncio.wrap_future(work)
         except Stopping:
             raise stopping() from None
+
+
+def _ready(
+    engine: Engine, conversation: list[dict[str, Any]], images: list[EncodedImage], options: Options
+) -> tuple[list[EncodedImage], list[int]]:
+    """In the worker's thread: the images as this question wants them, and the prompt. Refuses what the model cannot take."""
+    try:
+        question = "".join(part.get("text", "") for part in conversation[-1]["content"])
+        images = [engine.connect(image, question) for image in images]
+        prompt: list[int] = engine.prompt([conversation], [images])["input_ids"][0].tolist()
+    except ValueError as error:
+        code = "context_length_exceeded" if "tokens and the model takes" in str(error) else None
+        raise bad(str(error), "messages", code) from None
+    limit = getattr(engine.model.config.get_text_config(), "max_position_embeddings", None)
+    if limit is not None and len(prompt) + options.max_new_tokens > limit:
+        raise bad(
+            f"the prompt has {len(prompt)} tokens and the answer may have {options.max_new_tokens}, over the model's {limit} "
+            "together; ask for a shorter answer (max_tokens), with fewer images or a shorter text",
+            "max_tokens",
+            "context_length_exceeded",
+        )
+    return images, prompt
 
 
 def describe_image(image: EncodedImage) -> dict[str, Any]:
@@ -245,6 +262,7 @@ def describe_image(image: EncodedImage) -> dict[str, Any]:
     layout = image.layout
     return {
         "size": list(layout.size),
+        "label": image.label,
         "tokens": layout.num_image_tokens,
         "regions": [list(box) for box in layout.level_boxes("mid")],
         "kept": [item.index for item in image.selection if item.kept],

@@ -1,4 +1,4 @@
-"""Asks a server that speaks OpenAI's chat completions, ours or another. Needs nothing but Python."""
+"""Asks a server that speaks OpenAI's chat completions, ours or another. Needs no model here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Server:
 
     def ask(self, images: Sequence[str], question: str, system: str | None = None, **options: Any) -> dict[str, Any]:
         """The response to one question; options as in the request (`max_tokens`, `temperature`, ...)."""
-        parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in images]
+        parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": image_url(image)} for image in images]
         messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": [*parts, {"type": "text", "text": question}]})
         response = json.loads(self._post("/v1/chat/completions", {"messages": messages, **options}))
@@ -52,7 +52,9 @@ class Server:
 
     def zoom(self, image: str, question: str) -> bytes:
         """The zoom image as PNG; Dragonfly's servers alone draw it."""
-        return self._post("/v1/zoom", {"image": data_url(image), "question": question, "format": "png"})
+        shown = image_url(image)
+        asked = {"image": shown["url"], "view": shown.get("view"), "question": question, "format": "png"}
+        return self._post("/v1/zoom", asked)
 
     def _post(self, path: str, body: dict[str, Any]) -> bytes:
         headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {self.key}"} if self.key else {})}
@@ -77,9 +79,22 @@ def _reason(error: HTTPError) -> str:
         return f"HTTP status {error.code}"
 
 
+def image_url(image: str) -> dict[str, str]:
+    """The `url` of an image, and its `view` where the name has one, as `scan.pdf#2`. Other servers know no views."""
+    from dragonfly.imaging import split_view
+
+    if _is_address(image):
+        return {"url": image}
+    try:
+        place, view = split_view(image)
+    except ValueError as error:
+        raise ValueError(f"{image} {error}") from None
+    return {"url": data_url(str(place)), **({"view": view.text} if view.text else {})}
+
+
 def data_url(image: str) -> str:
     """A file as a data URL; an http(s) or data URL as it is, which the server may refuse."""
-    if image.split(":", 1)[0].lower() in ("http", "https", "data"):
+    if _is_address(image):
         return image
     path = Path(image)
     if not path.is_file():
@@ -87,3 +102,7 @@ def data_url(image: str) -> str:
     data = path.read_bytes()
     kind = next((kind for start, kind in _KINDS.items() if data.startswith(start)), "png")
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _is_address(image: str) -> bool:
+    return image.split(":", 1)[0].lower() in ("http", "https", "data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -51,6 +52,10 @@ class Refusal(Exception):
 def bad(message: str, param: str | None = None, code: str | None = None) -> Refusal:
     """400: the request cannot be meant so."""
     return Refusal(400, message, code, param)
+
+
+def no_model(name: str, served: Iterable[str], status: int = 400) -> Refusal:
+    return Refusal(status, f"there is no model '{name:.100}' here; served: {', '.join(served)}", "model_not_found", "model")
 
 
 def busy(retry_after: int) -> Refusal:

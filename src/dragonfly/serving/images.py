@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dragonfly.files import sha256
-from dragonfly.imaging import LoadedImage, load_image
-from dragonfly.imaging.load import from_data_url
+from dragonfly.imaging import LoadedImage, View, load_image
+from dragonfly.imaging.load import content_digest, from_data_url
 from dragonfly.imaging.policy import ImageError
-from dragonfly.inference import EncodedImage
+from dragonfly.inference import EncodedImage, Engine
 from dragonfly.inference.clock import Clock
 from dragonfly.serving.errors import Refusal, bad
 from dragonfly.serving.metrics import Metrics
+from dragonfly.serving.schema import Asked
 from dragonfly.serving.settings import Settings
 from dragonfly.serving.worker import Worker
 
@@ -27,49 +27,54 @@ class Images:
     """Loads and encodes, for one server."""
 
     def __init__(self, worker: Worker, settings: Settings, metrics: Metrics) -> None:
-        self.worker, self.engine, self.settings, self.metrics = worker, worker.engine, settings, metrics
-        self.policy = settings.image_policy(self.engine.processor.image_processor.image_policy)
+        self.worker, self.settings, self.metrics = worker, settings, metrics
+        self.policy = settings.image_policy(worker.engine.processor.image_processor.image_policy)
         self._decoding = asyncio.Semaphore(settings.decoders)
         self._pixels = asyncio.Semaphore(settings.batch)  # requests whose decoded images wait for the tower: they take memory
 
-    async def encoded(self, urls: Sequence[str]) -> list[EncodedImage]:
-        """The images of a conversation, encoded. Raises Refusal."""
-        self._check(urls)
-        data = [await asyncio.to_thread(self._bytes, url, number) for number, url in enumerate(urls, start=1)]
-        known: dict[str | bytes, EncodedImage] = {
-            each: image for each in dict.fromkeys(data) if isinstance(each, bytes) and (image := self._recalled(each))
-        }
-        self.metrics.images.labels("cache").inc(len([each for each in data if each in known]))
-        if all(each in known for each in data):
-            return [known[each] for each in data]
+    async def encoded(self, asked: Sequence[Asked], engine: Engine) -> list[EncodedImage]:
+        """The images of a conversation, encoded by an engine of the worker's. Raises Refusal."""
+        views = self._check(asked)
+        data = [await asyncio.to_thread(self._bytes, url, number) for number, (url, _) in enumerate(asked, start=1)]
+        wanted = list(zip(data, views, strict=True))
+        known = {each: image for each in dict.fromkeys(wanted) if (image := self._recalled(*each, engine))}
+        self.metrics.images.labels("cache").inc(len([each for each in wanted if each in known]))
+        if all(each in known for each in wanted):
+            return [known[each] for each in wanted]
         async with self._pixels:
-            given = [known[each] if each in known else await self.loaded(each, n) for n, each in enumerate(data, start=1)]
+            given = [known[each] if each in known else await self._loaded(*each, n) for n, each in enumerate(wanted, start=1)]
             self._check_pixels(given)
             self.metrics.images.labels("decoded").inc(sum(isinstance(one, LoadedImage) for one in given))
-            return await asyncio.wrap_future(self.worker.submit(lambda: self._encode(given)))
+            return await asyncio.wrap_future(self.worker.submit(lambda: _encode(engine, given)))
 
-    async def loaded(self, source: str | bytes, number: int = 1) -> LoadedImage:
+    async def _loaded(self, source: str | bytes, view: View, number: int = 1) -> LoadedImage:
         """One image, decoded in a process of its own. Raises Refusal."""
         async with self._decoding:
             try:
-                return await asyncio.to_thread(load_image, source, self.policy)
+                return await asyncio.to_thread(load_image, source, self.policy, None, view)
             except ValueError as error:
                 raise _unreadable(number, str(error).removeprefix("bytes ")) from None
 
-    async def single(self, url: str) -> LoadedImage:
+    async def single(self, url: str, view: str) -> LoadedImage:
         """The image of a request that is drawn on."""
-        self._check([url])
-        return await self.loaded(await asyncio.to_thread(self._bytes, url, 1))
+        (shown,) = self._check([(url, view)])
+        return await self._loaded(await asyncio.to_thread(self._bytes, url, 1), shown)
 
-    def _check(self, urls: Sequence[str]) -> None:
-        if len(urls) > self.settings.max_images:
-            raise bad(f"{len(urls)} images, over the limit of {self.settings.max_images} in one request", "messages")
-        for number, url in enumerate(urls, start=1):
+    def _check(self, asked: Sequence[Asked]) -> list[View]:
+        """The views of images whose addresses may be read. Raises Refusal."""
+        if len(asked) > self.settings.max_images:
+            raise bad(f"{len(asked)} images, over the limit of {self.settings.max_images} in one request", "messages")
+        views: list[View] = []
+        for number, (url, view) in enumerate(asked, start=1):
             scheme = url[:8].partition(":")[0].lower()
-            if scheme == "data" or (scheme in ("http", "https") and self.settings.domains):
-                continue
-            also = f", or an address of {', '.join(self.settings.domains)}" if self.settings.domains else ""
-            raise bad(f"image {number} is not a data URL (data:image/png;base64,...){also}; this server reads nothing else")
+            if scheme != "data" and not (scheme in ("http", "https") and self.settings.domains):
+                also = f", or an address of {', '.join(self.settings.domains)}" if self.settings.domains else ""
+                raise bad(f"image {number} is not a data URL (data:image/png;base64,...){also}; this server reads nothing else")
+            try:
+                views.append(View.parse(view))
+            except ImageError as error:
+                raise _unreadable(number, str(error)) from None
+        return views
 
     def _bytes(self, url: str, number: int) -> str | bytes:
         """What a data URL holds; an address stays as it is."""
@@ -83,8 +88,10 @@ class Images:
         except ImageError as error:
             raise _unreadable(number, str(error)) from None
 
-    def _recalled(self, data: bytes) -> EncodedImage | None:
-        found = self.engine.cache.get(self.engine.key(sha256(data), self.policy))
+    def _recalled(self, data: str | bytes, view: View, engine: Engine) -> EncodedImage | None:
+        if isinstance(data, str):  # what lies at an address may change
+            return None
+        found = engine.cache.get(engine.key(content_digest(data, view), self.policy))
         return None if found is None else replace(found, notes=tuple(f"bytes: {note}" for note in found.notes))
 
     def _check_pixels(self, images: Sequence[LoadedImage | EncodedImage]) -> None:
@@ -93,12 +100,13 @@ class Images:
         if total > self.settings.max_pixels:
             raise bad(f"the images have {total:,} pixels together, over the limit of {self.settings.max_pixels:,}", "messages")
 
-    def _encode(self, given: list[Any]) -> list[EncodedImage]:
-        clock = Clock()
-        try:
-            return self.engine.encode(self.engine.load(given, clock), clock)
-        except ValueError as error:
-            raise bad(str(error), "messages", "context_length_exceeded") from None
+
+def _encode(engine: Engine, given: list[Any]) -> list[EncodedImage]:
+    clock = Clock()
+    try:
+        return engine.encode(engine.load(given, clock), clock)
+    except ValueError as error:
+        raise bad(str(error), "messages", "context_length_exceeded") from None
 
 
 def _unreadable(number: int, reason: str) -> Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
@@ -12,6 +13,7 @@ from dragonfly.serving.errors import bad
 from dragonfly.serving.settings import Settings
 
 _SOURCE = "data:...;base64,... of any form that images are read in, or an address of an allowed domain."
+_VIEW = "What of the file is shown, as it stands after # in a path: 2 (of a PDF), frame=3, slice=12&plane=coronal, window=lung."
 _DOT = "data:image/gif;base64,R0lGODdhAQABAIAAAAAAAAAAACwAAAAAAQABAAACAkQBADs="  # one black pixel
 _EXAMPLES: list[Any] = [
     {"messages": [{"role": "user", "content": "Go on."}], "max_tokens": 8},
@@ -26,6 +28,7 @@ _EXAMPLES: list[Any] = [
         "stream": True,
     },
 ]
+Asked = tuple[str, str]  # an image: its address, and the view of it
 _Zero = Annotated[float, Field(ge=0, le=0)]
 
 
@@ -40,6 +43,7 @@ class TextPart(_Closed):
 
 class ImageUrl(_Closed):
     url: str = Field(description=_SOURCE)
+    view: str | None = Field(None, max_length=200, description=_VIEW)
     detail: Literal["auto", "low", "high"] | None = Field(None, description="Has no effect: the model's preset says how closely.")
 
 
@@ -102,28 +106,37 @@ class ChatRequest(_Closed):
     metadata: dict[str, str] | None = None
     store: Literal[False] | None = None
 
-    def conversation(self) -> list[dict[str, Any]]:
-        """The messages as the engine takes them."""
+    def conversation(self, labels: Sequence[str]) -> list[dict[str, Any]]:
+        """The messages as the engine takes them; of several images in one message each stands behind its label, if it has one."""
         turns: list[dict[str, Any]] = []
+        left = iter(labels)
         for message in self.messages:
             role = "system" if message.role == "developer" else message.role
-            parts = [
-                {"type": "text", "text": part.text} if isinstance(part, TextPart) else {"type": "image"}
-                for part in message.parts()
-            ]
+            parts: list[dict[str, Any]] = []
+            several = sum(isinstance(part, ImagePart) for part in message.parts()) > 1
+            for part in message.parts():
+                if isinstance(part, TextPart):
+                    parts.append({"type": "text", "text": part.text})
+                    continue
+                label = next(left)
+                parts += [{"type": "text", "text": f"{label}: "}] if label and several else []
+                parts.append({"type": "image"})
             turns.append({"role": role, "content": parts if role == "user" else "".join(part.get("text", "") for part in parts)})
         return turns
 
-    def images(self) -> list[str]:
-        return [part.image_url.url for message in self.messages for part in message.parts() if isinstance(part, ImagePart)]
+    def question(self) -> str:
+        """The words of the last message."""
+        return "".join(part.text for part in self.messages[-1].parts() if isinstance(part, TextPart))
 
-    def check(self, settings: Settings, model: str) -> None:
+    def images(self) -> list[Asked]:
+        parts = [part.image_url for message in self.messages for part in message.parts() if isinstance(part, ImagePart)]
+        return [(part.url, part.view or "") for part in parts]
+
+    def check(self, settings: Settings) -> None:
         """What holds between fields. Raises Refusal."""
-        if self.model not in (None, model):
-            raise bad(f"there is no model '{self.model:.100}' here; the one served is '{model}'", "model", "model_not_found")
         if self.messages[-1].role != "user":
             raise bad("the last message must be the user's", "messages")
-        if not any(part.text.strip() for part in self.messages[-1].parts() if isinstance(part, TextPart)):
+        if not self.question().strip():
             raise bad("the last message asks nothing; give it a text", "messages")
         if any(isinstance(part, ImagePart) for each in self.messages if each.role != "user" for part in each.parts()):
             raise bad("images stand in the user's messages only", "messages")
@@ -161,6 +174,8 @@ class ZoomRequest(_Closed):
     model_config = ConfigDict(json_schema_extra={"examples": [{"image": _DOT, "question": "What is it?"}]})
 
     image: str = Field(description=_SOURCE)
+    view: str | None = Field(None, max_length=200, description=_VIEW)
     question: str | None = Field(None, max_length=10_000, description="Needed where the model chooses by the question.")
+    model: str | None = Field(None, description="Under which of the served models' policies.")
     format: Literal["json", "png", "image"] = Field("json", description="`image`: what the file shows, as PNG, undrawn.")
     scores: bool = Field(True, description="Draw the scores too.")

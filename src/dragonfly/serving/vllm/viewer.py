@@ -82,7 +82,8 @@ class Viewer(Engine):
         seen = self.eyes._encode(images, clock) if self.eyes else {key: self._chosen(key, one) for key, one in images.items()}
         found: dict[str, EncodedImage] = {}
         for key, one in seen.items():
-            found[key] = ViewedImage(key, one.layout, selection=one.selection, notes=one.notes, url=_png(images[key].image))
+            label, url = images[key].label, _png(images[key].image)
+            found[key] = ViewedImage(key, one.layout, selection=one.selection, notes=one.notes, label=label, url=url)
             self.cache.put(found[key])
         return found
 
@@ -104,7 +105,7 @@ class Viewer(Engine):
         self, ids: list[int], logprobs: list[float], prompt: int, images: Sequence[EncodedImage], options: Options
     ) -> Answer:
         """The Answer of ids that vLLM generated, with the text that `Engine` makes of them."""
-        return self._finish(ids, logprobs, prompt, list(images), options, {})
+        return self.finish(ids, logprobs, prompt, list(images), options, {})
 
 
 def chooses_in_model(spec: EncoderSpec) -> bool:
