@@ -4,8 +4,9 @@ Run: python benchmarks/training_speed.py [--rounds N] [--output benchmarks/resul
 
 Whole runs of `dragonfly.training.run`, with `data.tower_cache` and without, in turns in one process, float32 on one thread, in
 processor seconds; each part's own time, without that of what it calls. A run's first step is warming up. Ratios are medians over
-rounds. The cache is filled before, by a run of one step, whose seconds (loading of the model included) are said beside. `shares` are FLOPs from `planning`'s formulas: what the
-tower can be of a stage-1 step of larger language models, which no machine here has trained.
+rounds. The cache is filled before, by a run of one step, whose seconds (loading of the model included) are said beside. `shares`
+are FLOPs from `planning`'s formulas: what the tower can be of a stage-1 step of larger language models, which no machine here has
+trained.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 import torch  # noqa: E402
 from accelerate import Accelerator  # noqa: E402
 from accelerate.optimizer import AcceleratedOptimizer  # noqa: E402
+from tests import tiny  # noqa: E402
+from tests.training import small  # noqa: E402
 from transformers.utils import logging as transformers_logging  # noqa: E402
 
 from dragonfly.data import Collator, EncodedDataset, dataset  # noqa: E402
@@ -42,8 +45,6 @@ from dragonfly.training.callbacks import Progress  # noqa: E402
 from dragonfly.training.tower_cache import TowerCache  # noqa: E402
 from dragonfly.training.trainer import Flops  # noqa: E402
 from dragonfly.vision.presets import get_preset  # noqa: E402
-from tests import tiny  # noqa: E402
-from tests.training import small  # noqa: E402
 
 ROWS, BATCH, STEPS = 2, 2, 1  # steps that are timed, after one that is not
 PARTS: list[tuple[str, Any, str]] = [
