@@ -54,5 +54,6 @@ def test_text_costs_no_tower_and_an_unknown_language_model_no_guess() -> None:
     assert ours.of_batch(with_images) - ours.of_batch(text) == 3 * 5 * ours.per_sub_image
     fewer = {**with_images, "num_sub_images": torch.tensor([2])}
     assert ours.of_batch(fewer) - ours.of_batch(text) == 3 * 2 * ours.per_sub_image
+    assert ours.of_batch({**text, "pixel_values": torch.zeros(1, 5, 17, 32)}) == ours.of_batch(text)  # encoded already
     model.config.text_config.model_type = "mamba"
     assert Flops.of_model(model, count_modules(model)) is None

@@ -41,7 +41,7 @@ class Collator:
             raise ValueError(f"pad_to_multiple_of is {self.pad_to_multiple_of}; give at least 1")
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        return {**self._sequences(examples), **_images(examples, {*SEQUENCE_KEYS, *self.more})}
+        return {**self._sequences(examples), **joined_images(examples, {*SEQUENCE_KEYS, *self.more})}
 
     def _sequences(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         lengths = [len(example["input_ids"]) for example in examples]
@@ -59,7 +59,7 @@ class Collator:
         return batch
 
 
-def _images(examples: Sequence[Mapping[str, Any]], sequence_keys: Collection[str]) -> dict[str, Tensor]:
+def joined_images(examples: Sequence[Mapping[str, Any]], sequence_keys: Collection[str] = ()) -> dict[str, Tensor]:
     """The per-image tensors of all rows, joined; ValueError where an image lacks what the others have."""
     with_images = [_counted(example) for example in examples if example.get("pixel_values") is not None]
     if not with_images:

@@ -49,7 +49,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
     each process its own; ValueError once more than `max_bad_share` of the rows (of a worker's part of them) are bad.
     `image_policy` goes to `imaging.load_image`, `processor_kwargs` to the processor. `encode_sample` takes the place of
     `encoding.encode` and of its arguments (`train_on`, `max_length`, `processor_kwargs`); `lengths` stay those of plain
-    conversations.
+    conversations. `open_image` takes the place of `imaging.load_image`: an image as the processor takes it.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         image_policy: ImagePolicy = DEFAULT_POLICY,
         processor_kwargs: Mapping[str, Any] | None = None,
         encode_sample: EncodeSample | None = None,
+        open_image: Callable[[ImageRef], Any] | None = None,
     ) -> None:
         if not len(samples):
             raise ValueError("no samples to train on; see the bad rows of the reader, or give a source with rows")
@@ -74,7 +75,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         self.max_length, self.seed = max_length, seed
         self.transform, self.max_bad_share, self.image_policy = transform, max_bad_share, image_policy
         self.processor_kwargs = dict(processor_kwargs or {})
-        self.encode_sample = encode_sample
+        self.encode_sample, self.open_image = encode_sample, open_image
         self.bad: dict[tuple[str, int], BadRow] = {}
 
     def __len__(self) -> int:
@@ -129,10 +130,7 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         return length if self.max_length is None else min(length, self.max_length)
 
     def _open(self, image: ImageRef) -> Any:
-        try:
-            return load_image(image.source, self.image_policy, view=image.seen).image
-        except ValueError as error:
-            raise BadSample("broken-image", str(error)) from None
+        return loaded_image(image, self.image_policy) if self.open_image is None else self.open_image(image)
 
     def _first_usable(self, index: int, use: Callable[[Sample], T]) -> T:
         """`use` of sample `index`, or of the first one after it that is not bad."""
@@ -152,6 +150,14 @@ class EncodedDataset(Dataset[dict[str, Any]]):
         logger.warning("bad row replaced by the next: %s", self.bad[place])
         worker = get_worker_info()
         check_bad(list(self.bad.values()), self._rows_per_epoch / (worker.num_workers if worker else 1), self.max_bad_share)
+
+
+def loaded_image(image: ImageRef, policy: ImagePolicy = DEFAULT_POLICY) -> Image.Image:
+    """An image's pixels. `BadSample` (broken-image) where there are none."""
+    try:
+        return load_image(image.source, policy, view=image.seen).image
+    except ValueError as error:
+        raise BadSample("broken-image", str(error)) from None
 
 
 def image_size(image: ImageRef, policy: ImagePolicy = DEFAULT_POLICY) -> tuple[int, int]:

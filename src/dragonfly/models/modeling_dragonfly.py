@@ -95,8 +95,13 @@ class DragonflyModel(DragonflyPreTrainedModel):
         return last
 
     def run_tower(self, sub_images: Tensor, **kwargs: Any) -> BaseModelOutput:
-        """The tower's output over (n, 3, R, R) sub-images, at most `config.encoder_batch` of them at once."""
+        """The tower's output over (n, 3, R, R) sub-images, at most `config.encoder_batch` of them at once.
+
+        Sub-images that are encoded already, (n, tokens, hidden), are their own output.
+        """
         dtype = next(self.vision_tower.parameters()).dtype
+        if sub_images.ndim == 3:
+            return BaseModelOutput(sub_images.to(dtype))  # pyright: ignore[reportArgumentType]
         batches = sub_images.to(dtype).split(self.config.encoder_batch or len(sub_images))
         return joined([self.vision_tower(pixel_values=batch, return_dict=True, **kwargs) for batch in batches])
 
@@ -121,7 +126,8 @@ class DragonflyModel(DragonflyPreTrainedModel):
         """Encode images up to the language model's embeddings.
 
         Args:
-            pixel_values: (num_images, num_sub_images, 3, R, R), in the layout's order.
+            pixel_values: (num_images, num_sub_images, 3, R, R), in the layout's order; or what the tower makes of them,
+                (num_images, num_sub_images, tokens, vision hidden), which then does not run.
             sub_image_regions: (num_images, num_sub_images) codes of the layout.
             num_sub_images: (num_images,) where images differ in number; what lies beyond never enters the tower.
             selected_high: (num_images, kept) ascending indices of the high sub-images to keep; overrules the policy. If

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,10 +20,12 @@ from transformers import TrainerCallback
 from dragonfly.config import Config
 from dragonfly.data import IGNORE_INDEX, Collator, EncodedDataset, Mixture, Sample
 from dragonfly.data.dataset import EncodeSample
+from dragonfly.imaging import ImagePolicy
 from dragonfly.models.connector import OPTIONAL
 
 from .modules import MODULES
 from .sources import Stream, load_rows
+from .tower_cache import EncodedImages
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -59,6 +62,11 @@ class TrainingSetup:
     save: Callable[[Path], None] | None = None
 
 
+def image_policy(recipe: Recipe, processor: Any) -> ImagePolicy:
+    """How the recipe's images are decoded."""
+    return replace(processor.image_processor.image_policy, missing_data=recipe.data.missing_data)
+
+
 def encoded(
     recipe: Recipe, rows: Sequence[Sample] | Mixture, processor: Any, encode_sample: EncodeSample | None = None
 ) -> EncodedDataset:
@@ -71,8 +79,9 @@ def encoded(
         max_length=data.max_length,
         seed=recipe.seed,
         max_bad_share=data.max_bad_share,
-        image_policy=replace(processor.image_processor.image_policy, missing_data=data.missing_data),
+        image_policy=image_policy(recipe, processor),
         encode_sample=encode_sample,
+        open_image=processor.image_processor.open_image if isinstance(processor.image_processor, EncodedImages) else None,
     )
 
 
@@ -135,7 +144,7 @@ def answer_setup(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Str
     """Next-token training of the model on the examples of the recipe's objective."""
     objective, data = recipe.objective_hook, recipe.data
     assert objective.examples is not None
-    answer_without_images(model)
+    answer_without_images(model, encoded=recipe.data.tower_cache is not None)
     evaluation = load_rows(data.eval, data.max_bad_share, turns_seen=objective.turns_seen) if data.eval else None
     return TrainingSetup(
         module=model,
@@ -182,24 +191,29 @@ def _runs(asked: np.ndarray) -> list[tuple[int, int]]:
     return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def answer_without_images(model: Any) -> None:
+def answer_without_images(model: Any, encoded: bool = False) -> None:
     """Let a batch without images send one zeroed sub-image through tower and projector, counted zero times.
+
+    `encoded`: through the projector alone, as the images of a tower cache.
 
     Otherwise a process whose batch is text only would leave parameters without gradients (or, where weights are sharded,
     not take part in gathering them), and all the others would wait for it for ever.
     """
     base = model.get_base_model().model if hasattr(model, "get_base_model") else model.model
-    base.register_forward_pre_hook(_with_dummy, with_kwargs=True)
+    base.register_forward_pre_hook(partial(_with_dummy, encoded), with_kwargs=True)
 
 
-def _with_dummy(base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+def _with_dummy(
+    encoded: bool, base: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     has_images = kwargs.get("pixel_values") is not None or kwargs.get("mm_encoder_outputs") is not None
     if has_images or kwargs.get("input_ids") is None:
         return None
     # Embeddings before the tower, as with images: where weights are sharded, every process gathers them in one order.
     embeddings = base.get_input_embeddings()(kwargs["input_ids"])
-    side, device = base.spec.resolution, kwargs["input_ids"].device
-    dummy = torch.zeros(1, 3, side, side, device=device)
+    side = base.spec.resolution
+    shape = (1, 1, base.config.vision_config.hidden_size) if encoded else (1, 3, side, side)
+    dummy = torch.zeros(shape, device=kwargs["input_ids"].device)
     nothing = 0.0 * base.multi_modal_projector(base.encode(dummy)).float().mean()
     for name in OPTIONAL:
         for weight in getattr(base, name).parameters() if hasattr(base, name) else ():

@@ -120,6 +120,7 @@ class Data(Config):
 
     A path in place of all this, or of `train`, is one source to train on, named `data`; the rest stays as it is.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
+    `tower_cache`: a folder that keeps what a frozen vision tower makes of each image (`tower_cache.py`); runs may share it.
     """
 
     train: list[Source]
@@ -130,6 +131,7 @@ class Data(Config):
     missing_data: Literal["refuse", "note", "ignore"] = "refuse"
     group_by_length: bool = False
     streaming: bool = False
+    tower_cache: str | None = None
     workers: int = Field(default=0, ge=0)
     audit: int = Field(default=16, gt=0)
 
@@ -256,6 +258,7 @@ class Recipe(Config):
             *self._lora_faults(),
             *self._best_faults(),
             *self._fsdp_faults(),
+            *self._tower_cache_faults(),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -315,6 +318,18 @@ class Recipe(Config):
         if self.fsdp and (given := [name for name, value in others.items() if value is not None]):
             return [f"fsdp goes with none of deepspeed, lora and best; set {', '.join(f'{name}=null' for name in given)}"]
         return []
+
+    def _tower_cache_faults(self) -> list[str]:
+        if self.data.tower_cache is None:
+            return []
+        faults = []
+        if "vision_tower" in self.modules:
+            faults.append("data.tower_cache is for a tower that stays as it is, and trainable names vision_tower; leave one out")
+        if self.data.streaming:
+            faults.append("data.tower_cache encodes all images before the first step; it does not go with data.streaming")
+        if self.objective_hook.examples is None or not self.objective_hook.images:
+            faults.append(f"objective {self.objective.name!r} runs no tower over images; leave data.tower_cache out")
+        return faults
 
 
 @cache

@@ -33,6 +33,7 @@ from .lora import add_adapter, base_hash
 from .modules import ModuleCount, count_modules, freeze
 from .recipe import Recipe
 from .sources import first_rows, manifest_hashes, mixture, num_steps, stream
+from .tower_filling import with_tower_cache
 from .trainer import Flops, StageTrainer
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,10 @@ def _run(recipe: Recipe, score: Score | None) -> Path:
     start = checkpoints.step_of(last) if last else 0
     skip = start * arguments.gradient_accumulation_steps
     rows = order or stream(recipe, sources, processor, arguments.world_size, skip)
-    setup = recipe.objective_hook.build(recipe, model, processor, rows)
+    reads = processor  # what makes examples; what is written beside the model is `processor`
+    if recipe.data.tower_cache is not None and order is not None:
+        reads = with_tower_cache(recipe, model_of(model), processor, order, arguments)
+    setup = recipe.objective_hook.build(recipe, model, reads, rows)
     counts = count_modules(setup.module)
     for count in counts:
         logger.info("%s", count)

@@ -64,7 +64,10 @@ class Flops:
     def of_batch(self, inputs: Mapping[str, Any]) -> int:
         """FLOPs of one batch of `data.Collator`; images count as many sub-images as they have."""
         pixels, numbers = inputs.get("pixel_values"), inputs.get("num_sub_images")
-        sub_images = 0 if pixels is None else int(numbers.sum()) if numbers is not None else pixels.shape[0] * pixels.shape[1]
+        if pixels is None or pixels.ndim == 4:  # encoded already, in a tower cache
+            sub_images = 0
+        else:
+            sub_images = int(numbers.sum()) if numbers is not None else pixels.shape[0] * pixels.shape[1]
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
         return self.tower_passes * sub_images * self.per_sub_image + sum(map(self._of_row, lengths))
 

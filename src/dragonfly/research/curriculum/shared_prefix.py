@@ -166,6 +166,8 @@ def _faults(recipe: Recipe) -> list[str]:
         faults.append("objective 'shared_prefix' trains answers; it goes with data.train_on=assistant")
     if options.attention_supervision is not None:
         faults += attention_faults(recipe, "attention_supervision")
+        if recipe.data.tower_cache is not None:
+            faults.append("attention_supervision looks where images are cut, and data.tower_cache opens none; leave one out")
     return faults
 
 
