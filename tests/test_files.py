@@ -23,6 +23,7 @@ from dragonfly.files import (
     atomic_directory,
     atomic_write,
     check_suffix,
+    first_bytes,
     json_line,
     lock,
     one_line,
@@ -300,3 +301,10 @@ def test_a_page_is_not_written_over_another_kind_of_file(tmp_path: Path) -> None
     check_suffix(tmp_path / "page.HTML", (".html", ".htm"))
     with pytest.raises(ValueError, match=r"cannot write this as '.*a.png'; use a name that ends in .html or .htm$"):
         check_suffix(tmp_path / "a.png", (".html", ".htm"))
+
+
+def test_what_a_file_begins_with_is_read_of_regular_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abcdef")
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer for ever
+    assert first_bytes(tmp_path / "a", 3) == b"abc"
+    assert [first_bytes(place, 3) for place in (tmp_path, tmp_path / "pipe", tmp_path / "gone", "a\0b", "a" * 5000)] == [b""] * 5

@@ -221,6 +221,17 @@ def sha256(source: str | Path | bytes) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def first_bytes(path: str | Path, count: int) -> bytes:
+    """What a file begins with; nothing for what is no regular file, which may never answer, or cannot be read."""
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on some names
+        return b""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(count)
+    except OSError:
+        return b""
+
+
 def result_header() -> dict[str, Any]:
     """What every committed result file starts with: date (UTC), commit, dirty, versions and hardware.
 

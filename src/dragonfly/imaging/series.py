@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from dragonfly.files import sha256
+from dragonfly.files import first_bytes, sha256
 from dragonfly.imaging import nifti
 from dragonfly.imaging.dicom import count_frames
 from dragonfly.imaging.dicom_file import guarded, is_dicom, is_directory, read_header
@@ -227,11 +227,7 @@ def _listed(index: Path) -> list[Path]:
 
 def begins_as_dicom(path: Path) -> bool:
     """Whether a file is DICOM, whatever it is called. False for what cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return is_dicom(file.read(4096))
-    except OSError:
-        return False
+    return is_dicom(first_bytes(path, 4096))
 
 
 @lru_cache(maxsize=8)

@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from dragonfly.files import sha256
+from dragonfly.files import first_bytes, sha256
 from dragonfly.imaging.decode import readable
 from dragonfly.imaging.policy import ImageError, ImagePolicy, check_pixels
 from dragonfly.imaging.view import View
@@ -44,11 +44,8 @@ _PRINT = 50.0  # micrometres: larger "pixels" are dots per inch of a printer, wh
 
 def may_be_slide(path: str | Path) -> bool:
     """Whether a file begins as slides do; an ordinary TIFF does too."""
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(16).startswith(_MAGIC) or Path(path).suffix.lower() == _SUFFIX
-    except (OSError, ValueError):
-        return False
+    start = first_bytes(path, 16)
+    return start.startswith(_MAGIC) or bool(start and Path(path).suffix.lower() == _SUFFIX)
 
 
 def content_hash(path: str | Path) -> str:
