@@ -79,6 +79,43 @@ takes {found["cases"]["dragonfly --help"]["ratio"]} x `python -c pass`.
 """
 
 
+def training() -> str:
+    found = result("training_speed")
+    cases = found["cases"]
+    ways = ("without", "with")
+    rows = [
+        [
+            name,
+            *(case["seconds a step"][way] for way in ways),
+            case["times faster"],
+            *(f"{case['loading, share of a step'][way]:.1%}" for way in ways),
+            case["MB an image"],
+        ]
+        for name, case in cases.items()
+    ]
+    columns = [(name, way) for name in cases for way in ways]
+    names = list(next(iter(cases.values()))["parts"]["with"])
+    parts = [[part, *(f"{cases[name]['parts'][way][part]:.1%}" for name, way in columns)] for part in names]
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in found["tower's share of a stage-1 step's FLOPs"].items())
+    farthest = max(case["largest relative difference of losses"] for case in cases.values())
+    equal = f"differ by at most {farthest:.1e} of themselves" if farthest else "are equal to the bit"
+    rounds = " and ".join(", ".join(str(one) for one in case["rounds"]) for case in cases.values())
+    return f"""## Training
+
+Whole runs with [`data.tower_cache`](training.md#a-tower-that-is-run-once) and without, in turns, in processor seconds:
+{found["precision"]}. The cache was filled before; filling it is one pass of the tower over each image.
+
+{table(["stage", "seconds a step without", "with", "times faster", "loading without", "with", "MB an image"], rows)}
+
+Rounds: {rounds}. Losses {equal}. What a step is made of (loading is the first five rows):
+
+{table(["part", *(f"{name.partition(':')[0]}, {way}" for name, way in columns)], parts)}
+
+What the cache can save is the tower's share and the loading of images. The larger the language model, the less that is: of a
+stage-1 step's FLOPs under `v1` (planned, not measured) the tower takes, by language model: {shares}.
+"""
+
+
 def peers() -> str:
     found = result("peers")
     prepared = [row for row in found["preprocessing"]["rows"] if row["images"] == 1]
@@ -127,6 +164,7 @@ differ, and it is off by default. `tests/inference/test_last_prompt.py` holds th
 Weights in 8 or 4 bits: [models.md](models.md).
 
 {start()}
+{training()}
 {peers()}
 Guards in the tests count work and never seconds: resizes, copies, decodes, calls of the tower, tokens read, imports
 (`tests/inference/test_work.py`, `tests/inference/test_last_prompt.py`).
