@@ -95,7 +95,7 @@ def shipped(share: float) -> dict[str, Any]:
 def dicom_seeds() -> dict[str, bytes]:
     """Good DICOM files of every kind, by the writer that the tests have."""
     from pydicom.data import get_testdata_file
-    from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+    from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
     from tests.imaging.scans import group, hounsfield, item, scan, written
 
     grey = np.asarray(photo().convert("L"), dtype=int) * 8 - 1000
@@ -112,7 +112,7 @@ def dicom_seeds() -> dict[str, bytes]:
     ):
         seeds[name] = Path(str(get_testdata_file(file))).read_bytes()
     deflated = hounsfield(grey)
-    deflated.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    deflated.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
     seeds["deflated"] = written(deflated)
     frames = scan(np.stack([grey + 1000] * 3).astype("<u2"), NumberOfFrames=3)
     windows = [item(**dict([group("FrameVOILUTSequence", WindowCenter=900, WindowWidth=one)])) for one in (500, 600, 700)]

@@ -191,7 +191,7 @@ def test_the_bundled_model_says_what_it_knows(run: Run, saved_model: Path, image
 
 
 def test_an_answer_cannot_command_the_terminal(ask: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dragonfly.inference.engine.Engine._text", lambda *_: ("a\x1b[2Jb", False))
+    monkeypatch.setattr("dragonfly.inference.engine.Engine.text", lambda *_: ("a\x1b[2Jb", False))
     assert ask("Only text?", "--no-image").out == "a\ufffd[2Jb\n"
 
 

@@ -88,7 +88,7 @@ def test_the_policy_keeps_what_it_says(folder: Path) -> None:
 def test_an_override_and_a_typing_slip_know_it(folder: Path) -> None:
     engine = load(folder / "base", device="cpu", overrides=["model.selection.policy=loudest", "model.selection.keep=1"])
     assert engine.model.config.spec.selection.keep == 1
-    with pytest.raises(ValueError, match=r"'loudst' is not one of .*did you mean 'loudest'"):
+    with pytest.raises(ValueError, match=r"'loudst' is not one of: .*did you mean 'loudest'"):
         load(folder / "base", device="cpu", overrides=["model.selection.policy=loudst"])
     with pytest.raises(ValueError, match="there is a policy 'loudest' already"):
         add_policy("loudest", "tokens", SCORES["detail"])

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dragonfly.imaging import ImagePolicy, load_image
 from dragonfly.imaging import slide as slides
+from dragonfly.imaging.policy import INTENDED_USE
 from dragonfly.vision.resizing import resize
 from tests.imaging.slides import write_large, write_slide
 
@@ -76,6 +77,7 @@ def test_a_slide_over_the_limit_is_held_reduced_and_read_from_its_pyramid(path: 
     assert loaded.notes == (
         "slide (generic-tiff) of 1000 x 800 pixels, 2 levels, 0.5 micrometres a pixel, 20 x",
         "low, mid and high are each read from its pyramid, and drawn on a reduced copy",
+        INTENDED_USE,
     )
     assert load_image(loaded, SMALL) is loaded
     again = load_image(loaded.image, ImagePolicy(max_pixels=1))  # as a processor is handed it

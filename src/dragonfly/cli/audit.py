@@ -14,9 +14,10 @@ from dragonfly.cli import common, own_data
 from dragonfly.cli.evaluate import with_progress
 
 EXAMPLES = """
-Whether a model's answers depend on what it looked at, and on the evidence
-that the data annotate: removed, shown alone, swapped, and as much removed
-elsewhere.
+Say whether a model's answers depend on what it looked at.
+
+That, and the evidence that the data annotate, is removed, shown alone and
+swapped, and as much of the image is removed elsewhere.
 
 Examples:
 

@@ -264,9 +264,10 @@ def _from_array(array: NDArray[Any], policy: ImagePolicy) -> Image.Image:
 def is_loaded(image: Image.Image, policy: ImagePolicy) -> bool:
     """Whether a caller's image is what `load_image` would make of it, so that who only looks at it now needs no copy.
 
-    That is RGB, upright, without a transparent colour; its pixels are there afterwards. Raises ValueError as `load_image` does.
+    That is RGB, upright, without a transparent colour; its pixels are there afterwards. What was loaded here is not asked about:
+    `load_image` hands it back, whatever limit it was let in under. Raises ValueError as `load_image` does.
     """
-    if image.mode != "RGB" or image.has_transparency_data:
+    if image.mode != "RGB" or image.has_transparency_data or hasattr(image, _LOADED):
         return False
     try:
         check_pixels(image.size, policy)

@@ -36,7 +36,7 @@ def test_recall_prints_a_table_and_writes_the_result(run: Run, saved_model: Path
         (["nowhere"], "no manifest.json at nowhere"),
         (["DATA", "--keep", "1,x"], "--keep takes whole numbers of at least 1, comma-separated, got '1,x'; such as 1,2,3"),
         (["DATA", "--policies", "detial"], "policy 'detial' is not one of"),
-        (["DATA", "--scope", "images"], "selection.scope 'images' is not one of region, image; did you mean 'image'?"),
+        (["DATA", "--scope", "images"], "selection.scope 'images' is not one of: region, image; did you mean 'image'?"),
     ],
 )
 def test_recall_faults_are_one_line(run: Run, saved_model: Path, data: Path, arguments: list[str], message: str):  # noqa: F811
@@ -75,7 +75,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["ablate", "table1"], "name the study's folder: -o runs/table1"),
         (
             ["ablate", "table1", "-o", "x", *OWN, "variants.v1.encoder.regions=rater"],
-            "regions 'rater' is not one of spatial, raster",
+            "regions 'rater' is not one of: spatial, raster",
         ),
         (["ablate", "table1", "-o", "x", OWN[0], "test=nowhere"], "no manifest.json at nowhere"),
         (["ablate", "policies", "-o", "x", "test=DATA"], "trains nothing; run it with `dragonfly lab sweep policies -o DIR`"),
