@@ -149,8 +149,9 @@ class Engine:
         found: dict[str, EncodedImage] = {}
         for row, (key, layout, (own, counts)) in enumerate(zip(images, layouts, encoded, strict=True)):
             image = images[key]
-            said = {"notes": image.notes, "label": image.label, "spacing": image.spacing}
-            found[key] = EncodedImage(key, layout, views=own, counts=counts, **said)
+            found[key] = EncodedImage(
+                key, layout, views=own, counts=counts, notes=image.notes, label=image.label, spacing=image.spacing
+            )
             if not self.processor.asks:
                 early = None if chosen is None else [index for index in chosen[row].tolist() if index >= 0]
                 found[key] = clock.timed("encode", self._connected, found[key], None, early)
