@@ -22,7 +22,7 @@ if ! "$python" -c "import transformers, sys; sys.exit(transformers.__version__ !
         $pip --no-deps torch==2.13.0 # where that index cannot be reached, the build that pip finds
     grep -v '^transformers==' requirements.lock >"$folder/others.lock"
     $pip --constraint "$folder/others.lock" torch==2.13.0 "transformers==$floor" accelerate pillow simplejpeg numpy pydantic pyyaml typer rich \
-        jinja2 jaxtyping filelock beartype pytest hypothesis
+        jinja2 jaxtyping filelock beartype pytest hypothesis tifffile imagecodecs openslide-python openslide-bin
 fi
 PYTHONPATH=src "$python" -m pytest -p no:cacheprovider tests/models tests/vision "$@"
 
