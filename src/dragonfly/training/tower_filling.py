@@ -94,11 +94,17 @@ def with_tower_cache(recipe: Recipe, model: Any, processor: Any, order: Mixture,
         )
         rows, missing = _missing(recipe, order, cache)
         _check_room(recipe, cache, len(missing), largest(spec, base.config.vision_config.hidden_size, recipe.precision))
+        _together()  # before the first file is written: every process must have found the same ones missing
         share = missing[arguments.process_index :: arguments.world_size]
         _encode(recipe, base, Images(rows, share, processor, cache), arguments)
+    _together()
+    return EncodedImages.of(processor, cache)
+
+
+def _together() -> None:
+    """Wait for the other processes."""
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
-    return EncodedImages.of(processor, cache)
 
 
 def largest(spec: EncoderSpec, hidden: int, precision: str) -> int:
