@@ -64,7 +64,7 @@ def test_the_dummy_changes_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "steps": 3,
     }
     with_dummy = run(small.recipe(tmp_path, output=str(tmp_path / "with"), **changes))
-    monkeypatch.setattr(objective, "answer_without_images", lambda model: None)
+    monkeypatch.setattr(objective, "answer_without_images", lambda model, encoded: None)
     without = run(small.recipe(tmp_path, output=str(tmp_path / "without"), **changes))
     assert small.losses(with_dummy) == small.losses(without)
     one, other = load_file(with_dummy / "model.safetensors"), load_file(without / "model.safetensors")
