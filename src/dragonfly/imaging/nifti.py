@@ -273,7 +273,7 @@ def _check_header(header: Any) -> None:
     code, rank = int(header["datatype"]), int(header["dim"][0])
     try:
         header.get_data_dtype()
-    except Exception:
+    except KeyError:
         raise ImageError(f"is a NIfTI file of data type {code}, which is not known; save it as 16-bit integers") from None
     if not 1 <= rank <= 7:
         raise ImageError(f"is a damaged NIfTI file (it says it has {rank} dimensions); copy or export it again")
