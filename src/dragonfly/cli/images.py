@@ -24,11 +24,6 @@ BurnedInCheck = Annotated[
     bool, typer.Option("--burned-in-check", help="Warn where a DICOM file says that its pixels may show names or dates.")
 ]
 
-_SCANS = (".dcm", ".dicom", ".nii", ".nii.gz", ".svs", ".ndpi")
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".pdf"),
-    *_SCANS,
-)
 STDIN = "-"
 
 
@@ -91,7 +86,11 @@ def named(word: str) -> Named:
 
 def looks_like_image(word: str) -> bool:
     """Whether a word names an image, whether there is one or not: by its suffix, or as an address."""
-    return word == STDIN or _is_address(word) or any(one.lower().endswith(SUFFIXES) for one in (word, word.rpartition("#")[0]))
+    from dragonfly.imaging import IMAGE_SUFFIXES
+
+    return (
+        word == STDIN or _is_address(word) or any(one.lower().endswith(IMAGE_SUFFIXES) for one in (word, word.rpartition("#")[0]))
+    )
 
 
 def apart(word: str) -> list[Named]:
@@ -122,6 +121,7 @@ def each(words: Sequence[str], files: bool = False) -> list[Named]:
     Raises:
         ValueError: for a folder or pattern without images.
     """
+    from dragonfly.imaging import IMAGE_SUFFIXES
     from dragonfly.imaging.series import begins_as_dicom
 
     found: list[Named] = []
@@ -133,7 +133,7 @@ def each(words: Sequence[str], files: bool = False) -> list[Named]:
         listed = [file for file in listed if os.path.isfile(file) and not Path(file).name.startswith(".")]  # noqa: PTH113
         images = [file for file in listed if looks_like_image(file) or begins_as_dicom(Path(file))]
         if not images:
-            raise ValueError(f"no image in '{word}'; images end in {', '.join(SUFFIXES)}")
+            raise ValueError(f"no image in '{word}'; images end in {', '.join(IMAGE_SUFFIXES)}")
         if others := len(listed) - len(images):
             common.say(
                 f"note: {others} file{'s' * (others > 1)} of '{word}' do{'es' * (others == 1)} not end as images do; left out"

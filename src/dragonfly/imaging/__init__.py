@@ -7,6 +7,7 @@ sub-images, models or tensors.
 """
 
 from dragonfly.imaging.decode import FORMATS as FORMATS
+from dragonfly.imaging.decode import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from dragonfly.imaging.load import LoadedImage as LoadedImage
 from dragonfly.imaging.load import image_exists as image_exists
 from dragonfly.imaging.load import image_file as image_file

@@ -53,6 +53,12 @@ if "avif" in features.modules and features.check("avif"):
 FORMATS = tuple(_OPENERS)
 """Names of the accepted formats; PDF, DICOM, NIfTI and slides are read apart (`pdf.py`, `dicom.py`, `nifti.py`, `slide.py`)."""
 
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".pdf"),
+    *(".dcm", ".dicom", ".nii", ".nii.gz", ".svs", ".ndpi"),
+)
+"""How names of images end, in lower case: what is looked for in folders. What a file is, its bytes say."""
+
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes there, name
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"\xff\xd8\xff", "JPEG"),

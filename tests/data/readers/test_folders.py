@@ -40,6 +40,13 @@ def test_a_class_folder_becomes_one_question(tmp_path: Path) -> None:
     assert "2 class folders (cat, dog); each image is asked: " in look(str(tmp_path)).written
 
 
+def test_scans_are_images_of_a_class_folder_too(tmp_path: Path) -> None:
+    for name in ("sick/1.nii.gz", "well/2.DCM", "well/notes.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [row.id for row in samples(tmp_path)] == ["sick/1.nii.gz", "well/2.DCM"]
+
+
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
 def test_images_beside_their_metadata(tmp_path: Path, name: str) -> None:
     save(tmp_path / "deep" / "1.png")

@@ -14,12 +14,12 @@ from dragonfly.data import ImageRef, Message, Part, Sample, count_bad, read
 from dragonfly.data.manifest import NAME
 from dragonfly.data.readers.files import SUFFIXES, file_rows
 from dragonfly.data.readers.images import image_ref
+from dragonfly.imaging import IMAGE_SUFFIXES
 
 from ..image_hashes import Facts, describe
 from ..options import TEST
 from .base import Job
 
-_IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 _QUESTIONS = ("question", "query", "problem", "text")
 
 
@@ -67,7 +67,7 @@ def _read(path: str) -> list[Sample]:
 
 
 def _benchmark(file: Path) -> Iterator[Sample]:
-    if file.suffix.lower() in _IMAGES:
+    if file.name.lower().endswith(IMAGE_SUFFIXES):
         yield Sample("", "benchmark", images=(ImageRef(path=str(file)),), messages=())
     elif file.suffix.lower() == ".parquet" and not file.name.startswith("train"):
         for row in file_rows(file):

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dragonfly.config import nearest
+from dragonfly.imaging import IMAGE_SUFFIXES
 
 from ..errors import BadSample
 
@@ -39,9 +40,6 @@ NAMES: dict[str, tuple[str, ...]] = {
 """The parts that a column may play, and the names by which it is recognised, first choice first."""
 
 HINT = "--columns image=COLUMN,question=COLUMN,answer=COLUMN"
-
-_SCANS = (".dcm", ".dicom", ".nii", ".nii.gz", ".svs", ".ndpi")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", *_SCANS)
 
 
 def parts_of(columns: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .columns import IMAGE_SUFFIXES
+from dragonfly.imaging import IMAGE_SUFFIXES
+
 from .files import SUFFIXES
 
 CLASS_QUESTION = "Which class does this image belong to?"
@@ -79,7 +80,7 @@ def _of_split(folder: Path, found: list[Path], split: str | None) -> list[Path]:
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    return (file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    return (file for file in folder.rglob("*") if file.name.lower().endswith(IMAGE_SUFFIXES) and file.is_file())
 
 
 def _holds_images(folder: Path) -> bool:
