@@ -55,16 +55,16 @@ trained with Pillow's: of {nano["asked"]} answers about documents that it never 
 
 def encoding() -> str:
     found = result("encoding")
-    head = ["tower", "GFLOP/s", "of a product of matrices, GFLOP/s", "ratio"]
+    head = ["tower", "precision", "GFLOP/s", "of a product of matrices, GFLOP/s", "ratio"]
     keys = ("tower_gflop_per_s", "product_gflop_per_s", "ratio")
-    rows = [[name, *(row[key] for key in keys)] for name, row in found["towers"].items()]
+    towers = [(dtype, name, row) for dtype, rows in found["towers"].items() for name, row in rows.items()]
+    rows = [[name, dtype, *(row[key] for key in keys)] for dtype, name, row in towers]
     kept = ", ".join(f"`{name}` {count}" for name, count in found["kept"].items())
     return f"""## Encoding
 
 {table(head, rows)}
 
-In float32 on one thread; this processor has no products of bfloat16. All sub-images of a call enter the tower together
-(`encoder_batch` bounds them), and each distinct image once. What a policy drops before the tower is not encoded; of `v1`'s 29
+On one thread. All sub-images of a call enter the tower together (`encoder_batch` bounds them), and each distinct image once. What a policy drops before the tower is not encoded; of `v1`'s 29
 sub-images the tower sees: {kept}.
 """
 
