@@ -117,7 +117,9 @@ def main() -> None:
     write_json(options.output, result)
     for dtype, rows in towers.items():
         for name, row in rows.items():
-            print(f"{dtype:<8} {name:<40} {row['tower_gflop_per_s']:>7} of {row['product_gflop_per_s']:>7} GFLOP/s: {row['ratio']}")
+            print(
+                f"{dtype:<8} {name:<40} {row['tower_gflop_per_s']:>7} of {row['product_gflop_per_s']:>7} GFLOP/s: {row['ratio']}"
+            )
 
 
 if __name__ == "__main__":
