@@ -64,8 +64,8 @@ def encoding() -> str:
 
 {table(head, rows)}
 
-On one thread. All sub-images of a call enter the tower together (`encoder_batch` bounds them), and each distinct image once. What a policy drops before the tower is not encoded; of `v1`'s 29
-sub-images the tower sees: {kept}.
+On one thread. All sub-images of a call enter the tower together (`encoder_batch` bounds them), and each distinct image once.
+What a policy drops before the tower is not encoded; of `v1`'s 29 sub-images the tower sees: {kept}.
 """
 
 
