@@ -1,4 +1,4 @@
-"""Tiny random models of other families, each from its own configuration classes and with its own processor; no files, no network."""
+"""Tiny random models of other families, each from its own configuration classes and with its own processor; no files needed."""
 
 from __future__ import annotations
 

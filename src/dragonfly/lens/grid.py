@@ -100,7 +100,7 @@ class Grid:
         return Block(top, left, bottom, right)
 
     def top_windows(self, scores: Scores, count: int) -> list[Block]:
-        """The `count` close-ups of the greatest sums of scores that do not overlap, ties by raster order; fewer if none is left."""
+        """The `count` close-ups of the greatest sums of scores, without overlap, ties by raster order; fewer if no more fit."""
         rows, columns = self.window
         sums = np.zeros((self.cells[0] - rows + 1, self.cells[1] - columns + 1))
         for row in range(rows):

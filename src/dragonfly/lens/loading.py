@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 import dragonfly.models  # noqa: F401 - registers our own classes with the Auto classes
@@ -32,6 +32,11 @@ def load_pair(model: str | Path | Pair | None, device: str = "auto", dtype: str 
     number = model_dtype(dtype) or auto_dtype(path, target, None)
     with one_line_errors(path), no_progress_bars():
         config = AutoConfig.from_pretrained(path)
+        if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+            raise ValueError(
+                f"'{path}' holds a model of type '{config.model_type}', which takes no images with its questions; name an "
+                "image-text model"
+            )
         processor = _processor(path, config)
         built: Any = AutoModelForImageTextToText.from_pretrained(path, config=config, dtype=number)
     return built.to(target).eval(), processor, str(model or "nano")

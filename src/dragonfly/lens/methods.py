@@ -87,7 +87,7 @@ def _attention(sight: Sight) -> Choice:
 
 
 def spread(values: Scores, grid: Grid) -> Scores:
-    """A map of the whole image at any resolution as a score per cell: the mean over it, interpolated below the map's resolution."""
+    """A map of the whole image at any resolution as a score per cell: the mean over it, or interpolated where it is finer."""
     across = grid.cells[1] * grid.cell[1] / grid.size[1] * values.shape[1]  # the last cells may reach beyond the image
     down = grid.cells[0] * grid.cell[0] / grid.size[0] * values.shape[0]
     wide = np.pad(values, ((0, 1 + int(down) - values.shape[0]), (0, 1 + int(across) - values.shape[1])), mode="edge")
