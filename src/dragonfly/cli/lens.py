@@ -56,6 +56,7 @@ class Wanted:
     ) -> Lensed:
         """Load the model. ValueError for an option that a lens does not have."""
         from dragonfly.lens import Lens
+        from dragonfly.lens.lens import DEFAULT_METHOD
 
         lacking = {
             "--temperature": options["temperature"] != 0,
@@ -72,10 +73,9 @@ class Wanted:
                     f"{option} is not there for a model of another family or with --method, --max-tokens or --max-calls: it is "
                     "asked greedily, about one image; leave it out"
                 )
-        method = {} if self.method is None else {"method": self.method}
         lens = Lens(
             loading["model"],
-            **method,
+            self.method or DEFAULT_METHOD,
             seed=options["seed"],
             device=loading["device"],
             dtype=loading["dtype"],
@@ -90,7 +90,7 @@ class Lensed:
     """A lens where an engine is expected: asks about one image."""
 
     lens: Lens
-    budget: Mapping[str, int]
+    budget: Mapping[str, Any]
 
     @property
     def image_policy(self) -> ImagePolicy:
