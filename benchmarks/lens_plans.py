@@ -2,8 +2,8 @@
 
 Run: python benchmarks/lens_plans.py [--output benchmarks/results/lens_plans.json]
 
-Writes the table of docs/lens.md too. No weights: processors alone are asked. Settings are those of the released checkpoints' own processor files. `least` is the
-smallest max_tokens that a method takes; `data_lines` what a family needs beyond the one code path (src/dragonfly/lens/families.py).
+Writes the table of docs/lens.md too. No weights: processors alone are asked, at the released checkpoints' own settings. `least`
+is the smallest max_tokens that a method takes; `data_lines` what a family needs beyond the one code path (lens/families.py).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from tests.lens.family_models import FAMILIES  # noqa: E402
+
 from dragonfly.files import result_header, write_json  # noqa: E402
-from dragonfly.lens import LensPlan  # noqa: E402
-from dragonfly.lens import families  # noqa: E402
+from dragonfly.lens import LensPlan, families  # noqa: E402
 from dragonfly.lens.methods import METHODS  # noqa: E402
 from dragonfly.lens.plan import make_plan  # noqa: E402
 from dragonfly.lens.reader import Reader  # noqa: E402
-from tests.lens.family_models import FAMILIES  # noqa: E402
 
 SIZES = {"1K": (768, 1024), "4K": (2160, 3840), "8K": (4320, 7680)}  # (height, width)
 BUDGETS = (1024, 4096)
@@ -144,7 +144,9 @@ def table(found: dict[str, Any]) -> str:
         if one["image"] == "8K" and one["method"] != "downsample":
             cells = [cell(one["plans"][str(budget)]) for budget in BUDGETS]
             family = one["family"]
-            lines.append(f"| {family} | {found['data_lines'][family]} | `{one['method']}` | {one['least']:,} | {' | '.join(cells)} |")
+            lines.append(
+                f"| {family} | {found['data_lines'][family]} | `{one['method']}` | {one['least']:,} | {' | '.join(cells)} |"
+            )
     return "\n".join(lines)
 
 

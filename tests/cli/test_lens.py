@@ -33,7 +33,20 @@ def large(tmp_path: Path) -> Path:
 def test_a_model_of_another_family_answers_and_shows_where_it_looked(run: Run, other: Path, large: Path, tmp_path: Path) -> None:
     zoom = tmp_path / "where.png"
     outcome = run(
-        "ask", large, "What?", "--model", other, "--max-tokens", 400, "--max-new-tokens", 3, "--zoom", zoom, "--json", "--device", "cpu"
+        "ask",
+        large,
+        "What?",
+        "--model",
+        other,
+        "--max-tokens",
+        400,
+        "--max-new-tokens",
+        3,
+        "--zoom",
+        zoom,
+        "--json",
+        "--device",
+        "cpu",
     )
     said = json.loads(outcome.out)
     expected = Lens(other, device="cpu").ask(large, "What?", max_tokens=400, max_new_tokens=3)
@@ -54,7 +67,9 @@ def test_each_image_of_several_is_asked_by_itself(run: Run, other: Path, large: 
 
 
 def test_our_own_model_looks_closer_when_it_is_told_to(run: Run, large: Path) -> None:
-    outcome = run("ask", large, "What?", "--max-tokens", 300, "--method", "centre", "--max-new-tokens", 2, "--json", "--device", "cpu")
+    outcome = run(
+        "ask", large, "What?", "--max-tokens", 300, "--method", "centre", "--max-new-tokens", 2, "--json", "--device", "cpu"
+    )
     assert outcome.code == 0
     assert json.loads(outcome.out)["image_tokens"] <= 300
 
@@ -70,5 +85,9 @@ def test_slips_are_one_line(run: Run, other: Path, large: Path, tmp_path: Path) 
     refused(run(*asked, "--max-calls", 2), "method 'attention' needs 3 calls")
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"id": 1, "question": "What?"}\n')
-    refused(run("ask", "--batch", rows, "-o", tmp_path / "out.jsonl", "--max-tokens", 9), "--max-tokens is for a question", "--batch")
-    refused(run("ask", large, "What?", "--server", "http://nowhere", "--method", "random"), "--method is for a question", "--server")
+    refused(
+        run("ask", "--batch", rows, "-o", tmp_path / "out.jsonl", "--max-tokens", 9), "--max-tokens is for a question", "--batch"
+    )
+    refused(
+        run("ask", large, "What?", "--server", "http://nowhere", "--method", "random"), "--method is for a question", "--server"
+    )

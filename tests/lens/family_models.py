@@ -53,9 +53,15 @@ def tokenizer(special: list[str], **named: str) -> PreTrainedTokenizerFast:
     )
 
 
+def _id(words: PreTrainedTokenizerFast, token: str) -> int:
+    found = words.convert_tokens_to_ids(token)
+    assert isinstance(found, int)
+    return found
+
+
 def qwen2_5_vl() -> tuple[Any, Any]:
     words = tokenizer(["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"])
-    ids = {name: words.convert_tokens_to_ids(token) for name, token in _QWEN_IDS.items()}
+    ids: dict[str, Any] = {name: _id(words, token) for name, token in _QWEN_IDS.items()}
     config = transformers.Qwen2_5_VLConfig(
         vision_config={
             "depth": 2,
@@ -82,7 +88,7 @@ def qwen2_5_vl() -> tuple[Any, Any]:
 
 def qwen3_vl() -> tuple[Any, Any]:
     words = tokenizer(["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"])
-    ids = {name: words.convert_tokens_to_ids(token) for name, token in _QWEN_IDS.items()}
+    ids: dict[str, Any] = {name: _id(words, token) for name, token in _QWEN_IDS.items()}
     config = transformers.Qwen3VLConfig(
         vision_config={
             "depth": 2,
@@ -114,7 +120,7 @@ def llava_next() -> tuple[Any, Any]:
         vision_config={**VISION, "model_type": "clip_vision_model", "image_size": 56, "patch_size": 14},
         text_config={**TEXT, "model_type": "llama", "vocab_size": len(words)},
         image_grid_pinpoints=pinpoints,
-        image_token_index=words.convert_tokens_to_ids("<image>"),
+        image_token_index=_id(words, "<image>"),
     )
     image_processor = LlavaNextImageProcessorPil(
         image_grid_pinpoints=pinpoints, size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56}
@@ -143,8 +149,8 @@ def llava_onevision() -> tuple[Any, Any]:
         },
         text_config={**TEXT, "model_type": "qwen2", "vocab_size": len(words)},
         image_grid_pinpoints=pinpoints,
-        image_token_index=words.convert_tokens_to_ids("<image>"),
-        video_token_index=words.convert_tokens_to_ids("<video>"),
+        image_token_index=_id(words, "<image>"),
+        video_token_index=_id(words, "<video>"),
     )
     image_processor = LlavaOnevisionImageProcessorPil(image_grid_pinpoints=pinpoints, size={"height": 56, "width": 56})
     processor = images_only(transformers.LlavaOnevisionProcessor)(
@@ -169,7 +175,7 @@ def internvl() -> tuple[Any, Any]:
     config = transformers.InternVLConfig(
         vision_config={**VISION, "image_size": [56, 56], "patch_size": [14, 14]},
         text_config={**TEXT, "model_type": "qwen2", "vocab_size": len(words)},
-        image_token_id=words.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_token_id=_id(words, "<IMG_CONTEXT>"),
         image_seq_length=4,
     )
     image_processor = GotOcr2ImageProcessorPil(size={"height": 56, "width": 56}, crop_to_patches=True, max_patches=12)
@@ -187,7 +193,7 @@ def idefics3() -> tuple[Any, Any]:
         vision_config={**VISION, "image_size": 56, "patch_size": 14},
         text_config={**TEXT, "model_type": "llama", "vocab_size": len(words)},
         scale_factor=2,
-        image_token_id=words.convert_tokens_to_ids("<image>"),
+        image_token_id=_id(words, "<image>"),
     )
     image_processor = Idefics3ImageProcessorPil(size={"longest_edge": 4 * 56}, max_image_size={"longest_edge": 56})
     processor = transformers.Idefics3Processor(image_processor, words, image_seq_len=4, chat_template=_template("<image>"))
@@ -207,9 +213,9 @@ def gemma3() -> tuple[Any, Any]:
         },
         text_config={**TEXT, "model_type": "gemma3_text", "vocab_size": len(words)},
         mm_tokens_per_image=4,
-        image_token_index=words.convert_tokens_to_ids("<image_soft_token>"),
-        boi_token_index=words.convert_tokens_to_ids("<start_of_image>"),
-        eoi_token_index=words.convert_tokens_to_ids("<end_of_image>"),
+        image_token_index=_id(words, "<image_soft_token>"),
+        boi_token_index=_id(words, "<start_of_image>"),
+        eoi_token_index=_id(words, "<end_of_image>"),
     )
     processor = transformers.Gemma3Processor(
         Gemma3ImageProcessorPil(size={"height": 56, "width": 56}),
@@ -231,10 +237,10 @@ def paligemma() -> tuple[Any, Any]:
             "vision_use_head": False,
         },
         text_config={**TEXT, "model_type": "gemma", "vocab_size": len(words)},
-        image_token_index=words.convert_tokens_to_ids("<image>"),
+        image_token_index=_id(words, "<image>"),
         projection_dim=32,
     )
-    image_processor = SiglipImageProcessorPil(size={"height": 56, "width": 56})
+    image_processor: Any = SiglipImageProcessorPil(size={"height": 56, "width": 56})
     image_processor.image_seq_length = 16
     return (
         _model(transformers.PaliGemmaForConditionalGeneration, config),

@@ -38,11 +38,12 @@ def check_plans(pair: tuple[Any, Any], count: int) -> None:
             except ValueError:
                 refused += 1
                 continue
+            last = plan.calls[-1]
             assert plan.tokens <= budget
             assert len(plan.calls) <= 4
-            assert plan.calls[-1].purpose == "answer"
+            assert last.purpose == "answer"
             whole = lens.reader.tokens(plan.whole_size, plan.whole_options)
-            assert whole + plan.close_ups * plan.close_up_tokens <= plan.calls[-1].tokens
+            assert whole + plan.close_ups * plan.close_up_tokens <= last.tokens
     assert refused < 0.1 * 4 * count
 
 
