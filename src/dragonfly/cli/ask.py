@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dragonfly.cli import common, images
+from dragonfly.cli import lens as lenses
 from dragonfly.cli.images import Named
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ Examples:
   dragonfly ask receipt.jpg "The total?" --why --zoom why.png
 
   dragonfly ask scans "Is there a fracture?" --model ./my-model
+
+  dragonfly ask big.tif "Which street is it?" --model Qwen/Qwen2.5-VL-7B-Instruct --max-tokens 1024 --zoom where.png
 
   cat scan.png | dragonfly ask - "Is there a fracture?"
 
@@ -75,6 +78,9 @@ def ask(
     quantize: common.Quantize = None,
     device_map: common.DeviceMap = None,
     set: common.Overrides = None,
+    method: lenses.Method = None,
+    max_tokens: lenses.MaxTokens = None,
+    max_calls: lenses.MaxCalls = None,
 ) -> int:
     options = {
         "max_new_tokens": max_new_tokens,
@@ -94,8 +100,10 @@ def ask(
         json=json,
         sr=sr,
         burned_in_check=burned_in_check,
+        lens=lenses.Wanted(method, max_tokens, max_calls),
     )
     if batch is not None:
+        asking.lens.refuse("with --batch")
         if server is not None:
             raise ValueError("--batch asks a model that runs here; leave --server out")
         if words:
@@ -119,6 +127,7 @@ def ask(
     given, question = split(words or [], no_image)
     grouped = each or any(map(images.is_group, given))
     if server is not None:
+        asking.lens.refuse("with --server")
         local = {
             "--why": why,
             "--set": set,
@@ -178,7 +187,9 @@ class Asking:
         json: bool,
         sr: Path | None,
         burned_in_check: bool,
+        lens: lenses.Wanted,
     ) -> None:
+        self.lens = lens
         self.sr, self.burned_in_check = sr, burned_in_check
         self.loading, self.options, self.policy, self.system = loading, options, policy, system
         self.zoom, self.why, self.scores, self.json = zoom, why, scores, json
@@ -190,9 +201,13 @@ class Asking:
         if self.scores and self.zoom is None:
             raise ValueError("--scores writes the policy's scores into the zoom image; say where it goes: --zoom FILE")
 
-    def load(self) -> Any:
+    def load(self, batch: bool = False) -> Any:
+        """The model that answers: ours, or any through a lens."""
         from dragonfly.inference import load
 
+        if not batch and self.lens.needed(self.loading["model"]):
+            lacking = {"--why": self.why, "--sr": self.sr is not None, "--system": self.system is not None}
+            return self.lens.open(self.loading, self.options, lacking, images.policy_of(self.policy))
         engine = load(**self.loading)
         engine.image_options = self.policy
         return engine
@@ -374,7 +389,7 @@ def _ask_batch(rows: Path, output: Path, batch_size: int, asking: Asking) -> int
         work = open_batch(rows, output)  # faults of the file show before the model is loaded
         if work.done:
             common.say(f"{work.done} of {work.total} answered before; resuming")
-        engine = asking.load()
+        engine = asking.load(batch=True)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("asking", total=work.total, completed=work.done)
             for _ in work.run(engine, batch_size, asking.options):

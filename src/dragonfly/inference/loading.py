@@ -76,7 +76,7 @@ def load(
         ValueError: for anything the user can mend; one line.
     """
     changes = read_overrides(overrides)
-    target, number = _device(device), _dtype(dtype)
+    target, number = model_device(device), model_dtype(dtype)
     if quantization is not None and model is not None and is_adapter(Path(model)):
         raise ValueError(
             f"an adapter is not loaded into 8 or 4 bits; first write it as one model: dragonfly merge {model} DIRECTORY"
@@ -88,13 +88,13 @@ def load(
     path, adapter = resolve(model)
     check_record(path)
     settings = {"preset": changes["preset"]} if "preset" in changes else {}
-    with _one_line(path), no_progress_bars():
+    with one_line_errors(path), no_progress_bars():
         config = DragonflyConfig.from_pretrained(path, **settings)
         processor = cast(DragonflyProcessor, AutoProcessor.from_pretrained(adapter or path, **settings))
     if adapter is not None:  # it was trained under its own encoder, which may be another than its base's
         config.encoder = processor.image_processor.encoder
     apply_overrides(config, processor, changes)
-    with _one_line(path), no_progress_bars():
+    with one_line_errors(path), no_progress_bars():
         if config.spec != processor.image_processor.spec:
             raise ValueError(f"'{path}' has a processor made for another encoder than its model; save both together")
         check_tokens(path, config, processor)
@@ -105,7 +105,7 @@ def load(
         built: Any = DragonflyForConditionalGeneration.from_pretrained(
             path,
             config=config,
-            dtype=_auto_dtype(path, target, quantization) if number is None else number,
+            dtype=auto_dtype(path, target, quantization) if number is None else number,
             device_map=device_map,
             quantization_config=quantizer,
         )
@@ -147,7 +147,7 @@ def apply_overrides(config: DragonflyConfig, processor: DragonflyProcessor, chan
 
 
 @contextmanager
-def _one_line(path: Path) -> Generator[None]:
+def one_line_errors(path: Path) -> Generator[None]:
     """Faults of files come out as one ValueError that names the model."""
     try:
         yield
@@ -177,7 +177,8 @@ def no_progress_bars() -> Generator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _device(device: str) -> torch.device:
+def model_device(device: str) -> torch.device:
+    """The device asked for. ValueError where it is not there."""
     usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if usable[kind]))
@@ -189,7 +190,7 @@ def _device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def _dtype(dtype: str | torch.dtype) -> torch.dtype | None:
+def model_dtype(dtype: str | torch.dtype) -> torch.dtype | None:
     """The number format asked for; None for `auto`."""
     if isinstance(dtype, torch.dtype) or dtype == "auto":
         return None if dtype == "auto" else dtype
@@ -198,7 +199,8 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype | None:
     return DTYPES[dtype]
 
 
-def _auto_dtype(path: Path, device: torch.device, quantization: Any) -> torch.dtype | str:
+def auto_dtype(path: Path, device: torch.device, quantization: Any) -> torch.dtype | str:
+    """What `auto` means for a directory's weights on a device."""
     if device.type == "cpu" and quantization == "int4":
         return torch.bfloat16
     small = sum(file.stat().st_size for file in weight_files(path)) < FLOAT32_BELOW
@@ -208,7 +210,7 @@ def _auto_dtype(path: Path, device: torch.device, quantization: Any) -> torch.dt
 def describe(model: str | Path | None = None, setting: str = "--model") -> dict[str, Any]:
     """What a model directory holds, from its configuration alone: parts, encoder, tokens per image, size, origin."""
     path, adapter = resolve(model, weights=False, setting=setting)
-    with _one_line(path):
+    with one_line_errors(path):
         config = DragonflyConfig.from_pretrained(path)
     return {
         "model": f"{adapter} (an adapter of {path})" if adapter else "nano (bundled)" if path == bundled_model() else str(model),

@@ -1,4 +1,7 @@
-"""Who is audited: anything that answers questions about images and says where it looked. `EngineSubject` is a Dragonfly model."""
+"""Who is audited: anything that answers questions about images and says where it looked.
+
+`EngineSubject` is a Dragonfly model, `LensSubject` a model of any family that looks closer through a lens.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +11,9 @@ from PIL import Image
 
 from dragonfly.imaging import load_image
 from dragonfly.inference import Answer, Engine, Row
+from dragonfly.inference.conversation import as_list
 from dragonfly.inference.occlusion import explain
+from dragonfly.lens import Lens
 from dragonfly.vision import make_layout
 from dragonfly.vision.layout import Box
 
@@ -114,6 +119,33 @@ class EngineSubject:
                 break
             sure.append(spot)
         return Reply(answer.text, tuple(sure), tuple(spots))
+
+
+class LensSubject:
+    """A model of any family through a lens: where it looked is what the close-ups showed. Questions about one image, or none.
+
+    Args:
+        budget: `max_tokens`, `max_calls` and `max_new_tokens`, as `Lens.ask` takes them.
+    """
+
+    def __init__(self, lens: Lens, **budget: Any) -> None:
+        self.lens, self.budget = lens, budget
+
+    def load(self, source: Any) -> Image.Image:
+        return load_image(source, self.lens.policy).image
+
+    def answer(self, rows: Sequence[Row]) -> list[str]:
+        return [self._ask(row).text for row in rows]
+
+    def look(self, rows: Sequence[Row]) -> list[Reply]:
+        return [_kept(self._ask(row)) for row in rows]
+
+    def _ask(self, row: Row) -> Answer:
+        images = as_list(row.images)
+        if len(images) > 1 or row.system:
+            what = "a system message" if row.system else f"{len(images)} images"
+            raise ValueError(f"a lens is asked about one image without a system message, and the question has {what}")
+        return self.lens.ask(images[0] if images else None, row.question, **self.budget)
 
 
 def _usual(engine: Engine) -> LookedAt:

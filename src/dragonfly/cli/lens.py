@@ -1,0 +1,116 @@
+"""`dragonfly ask` of a model that is not ours, or under a budget: the options of a lens, and what asks through one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from dragonfly.imaging import ImagePolicy
+    from dragonfly.lens import Lens
+
+PANEL = "Look closer (a model of any family)"
+
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD",
+        rich_help_panel=PANEL,
+        help="What chooses close-ups: attention (usual), search, residual, detail, gate; to compare: downsample, random, centre.",
+    ),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=PANEL,
+        help="Image tokens of a question, over all calls (usual 1024); --max-new-tokens is the answer's length.",
+    ),
+]
+MaxCalls = Annotated[int | None, typer.Option(rich_help_panel=PANEL, help="Calls of the model for a question (usual 4).")]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options say of a lens; None where they say nothing."""
+
+    method: str | None = None
+    max_tokens: int | None = None
+    max_calls: int | None = None
+
+    def needed(self, model: str | None) -> bool:
+        """Whether a question goes through a lens: one of its options is given, or the model is of another family."""
+        return any(value is not None for value in (self.method, self.max_tokens, self.max_calls)) or _is_other(model)
+
+    def refuse(self, where: str) -> None:
+        """ValueError if an option of a lens is given where there is none."""
+        for option, value in (("--method", self.method), ("--max-tokens", self.max_tokens), ("--max-calls", self.max_calls)):
+            if value is not None:
+                raise ValueError(f"{option} is for a question that is asked here; leave it out {where}")
+
+    def open(
+        self, loading: Mapping[str, Any], options: Mapping[str, Any], changed: Mapping[str, bool], policy: ImagePolicy
+    ) -> Lensed:
+        """Load the model. ValueError for an option that a lens does not have."""
+        from dragonfly.lens import Lens
+        from dragonfly.lens.lens import DEFAULT_METHOD
+
+        lacking = {
+            "--temperature": options["temperature"] != 0,
+            "--top-p": options["top_p"] != 1,
+            "--stop": bool(options["stop"]),
+            "--set": bool(loading["overrides"]),
+            "--quantize": loading["quantization"] is not None,
+            "--device-map": loading["device_map"] is not None,
+            **changed,
+        }
+        for option, given in lacking.items():
+            if given:
+                raise ValueError(
+                    f"{option} is not there for a model of another family or with --method, --max-tokens or --max-calls: it is "
+                    "asked greedily, about one image; leave it out"
+                )
+        lens = Lens(
+            loading["model"],
+            self.method or DEFAULT_METHOD,
+            seed=options["seed"],
+            device=loading["device"],
+            dtype=loading["dtype"],
+            policy=policy,
+        )
+        budget = {"max_tokens": self.max_tokens, "max_calls": self.max_calls}
+        return Lensed(lens, {name: value for name, value in budget.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Lensed:
+    """A lens where an engine is expected: asks about one image."""
+
+    lens: Lens
+    budget: Mapping[str, Any]
+
+    @property
+    def image_policy(self) -> ImagePolicy:
+        return self.lens.policy
+
+    def ask(self, images: Sequence[Any], question: str, *, system: str | None, max_new_tokens: int, **_: Any) -> Any:
+        if len(images) > 1:
+            raise ValueError(f"a lens looks at one image, and {len(images)} are given; ask about each by itself: --each")
+        return self.lens.ask(images[0] if images else None, question, max_new_tokens=max_new_tokens, **self.budget)
+
+
+def _is_other(model: str | None) -> bool:
+    """Whether a model is of another family than ours; says nothing of what cannot be found, which loading does."""
+    from dragonfly.inference.integrity import read_json
+    from dragonfly.inference.loading import NANO, find_directory
+
+    if model is None or (model == NANO and not os.path.exists(NANO)):  # noqa: PTH110
+        return False
+    config = find_directory(model, weights=False) / "config.json"
+    if not config.is_file():
+        return False
+    kind = read_json(config)
+    return isinstance(kind, dict) and kind.get("model_type") not in (None, "dragonfly")

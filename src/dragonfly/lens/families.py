@@ -1,0 +1,59 @@
+"""What a family of models needs beyond the one code path: a few lines of data each.
+
+Tokens are never computed here. A family says under which options of its own processor one image is one tile, which of its
+options show an image in more detail, and at which side in pixels a tile is encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """How views are handed to a family's processor.
+
+    Args:
+        close: the processor's options for a view that is one of several.
+        whole: options for the whole image alone, the most detailed first.
+        side: of an image processor, the side in pixels at which it encodes one view; None finds it in `size` where the number of
+            tokens does not depend on the image's size, and leaves it open where it does.
+        base: of a processor, how many of an image's first tokens are a square map of the whole of it; None means all.
+    """
+
+    close: Options = field(default_factory=dict[str, Any])
+    whole: tuple[Options, ...] = ({},)
+    side: Callable[[Any], int] | None = None
+    base: Callable[[Any], int] | None = None
+
+
+_TILES = ({"crop_to_patches": True, "max_patches": count} for count in (12, 9, 6, 4, 3, 2))
+_IDEFICS = Family(
+    close={"do_image_splitting": False},
+    whole=({"do_image_splitting": True}, {"do_image_splitting": False}),
+    side=lambda images: images.max_image_size["longest_edge"],
+)
+
+FAMILIES: dict[str, Family] = {
+    "llava_next": Family(
+        side=lambda images: images.crop_size["height"],
+        base=lambda processor: (processor.image_processor.crop_size["height"] // processor.patch_size) ** 2,
+    ),
+    "llava_onevision": Family(
+        side=lambda images: images.size["height"],
+        base=lambda processor: processor.num_image_tokens,
+    ),
+    "internvl": Family(close={"crop_to_patches": False}, whole=(*_TILES, {"crop_to_patches": False})),
+    "idefics3": _IDEFICS,
+    "smolvlm": _IDEFICS,
+    "dragonfly": Family(side=lambda images: images.spec.resolution * min(images.spec.largest_grid)),
+}
+"""By `model_type`. Families that are missing here (Qwen-VL, Gemma 3, PaliGemma and others) need nothing."""
+
+
+def family_of(model: Any) -> Family:
+    return FAMILIES.get(model.config.model_type, Family())
