@@ -146,6 +146,7 @@ def _question(row: dict[str, Any], fields: dict[str, Any], folder: Path, default
         group=str(merged.get("group") or image_name(images) or identity),
         options=_texts(options),
         meta={**meta, **fields.get("meta", {})},
+        evidence=tuple(fields.get("evidence", ())),
     )
 
 
