@@ -46,13 +46,34 @@ def report(
     if comparison is None:
         print_tables(runs[0])
     else:
-        for task in comparison["tasks"]:
-            common.print_table(task, pages.comparison_rows(comparison, task, [{"tasks": run.scores} for run in runs]))
-        for task in comparison["left_out"]:
-            common.say(f"note: {task} is not in every run")
+        _print_comparison(runs, comparison)
     if reported:
         _print_reported(runs)
     return 0
+
+
+def _print_comparison(runs: list[Any], comparison: dict[str, Any]) -> None:
+    from dragonfly.evaluation import report as pages
+
+    for task, columns in comparison["tasks"].items():
+        common.print_table(task, pages.comparison_rows(comparison, task, [{"tasks": run.scores} for run in runs]))
+        typer.echo(pages.comparison_verdict(task, columns, [run.label for run in runs]))
+    for task in comparison["left_out"]:
+        common.say(f"note: {task} is not in every run")
+
+
+def show_comparison(folders: list[Path], page: Path, *, as_json: bool) -> None:
+    """Print finished runs beside the first of them, and write the page."""
+    from dragonfly.evaluation import compare
+    from dragonfly.evaluation import report as pages
+
+    runs, comparison = pages.open_runs(folders), compare(folders)
+    pages.write_markdown(pages.page(runs, comparison), page)
+    if as_json:
+        common.print_json(comparison)
+    else:
+        _print_comparison(runs, comparison)
+    common.say(f"report: {page}")
 
 
 def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:

@@ -129,7 +129,7 @@ def breakdown_rows(task: dict[str, Any], key: str, metrics: Sequence[str] = ()) 
 
 def modality_rows(tasks: dict[str, Any]) -> Table:
     """Every task's first metric per modality, sorted by modality; the head alone where no task states any."""
-    asked = [name for name in TITLES if name != "random" or any(name in task["baselines"] for task in tasks.values())]
+    asked = [name for name in TITLES if name != "random" or any(name in task.get("baselines", ()) for task in tasks.values())]
     table = [["modality", "task", "metric", "n", "model", *(TITLES[name] for name in asked)]]
     found = {value for task in tasks.values() for value in task["breakdown"].get("modality", {})}
     for value in sorted(found, key=lambda name: (name == "not stated", name)):
@@ -173,6 +173,7 @@ def calibration_rows(task: dict[str, Any]) -> Table:
 
 COSTS = {
     "questions": "questions",
+    "calls_per_question": "calls",
     "sub_images_per_question": "sub-images encoded",
     "visual_tokens_per_question": "visual tokens",
     "prompt_tokens_per_question": "prompt tokens",
@@ -182,11 +183,15 @@ COSTS = {
 }
 
 
+def _cost(cost: dict[str, Any], key: str) -> str:
+    return f"{cost[key]:g}" if key in cost else "-"
+
+
 def cost_rows(costs: dict[str, Any]) -> Table:
     """The cost of the model and of each baseline: means per question, and the peak memory of the process."""
     table = [["asked", *COSTS.values()]]
     for variant, cost in sorted(costs.items(), key=lambda item: item[0] != "model"):
-        table.append([TITLES.get(variant, variant), *(f"{cost[key]:g}" for key in COSTS)])
+        table.append([TITLES.get(variant, variant), *(_cost(cost, key) for key in COSTS)])
     return table
 
 
@@ -213,5 +218,5 @@ def comparison_cost_rows(folders: Sequence[str], costs: Sequence[dict[str, Any]]
     table = [["run", *COSTS.values()]]
     for folder, cost in zip(folders, costs, strict=True):
         model = cost.get("model")
-        table.append([folder, *(f"{model[key]:g}" if model else "-" for key in COSTS)])
+        table.append([folder, *(_cost(model or {}, key) for key in COSTS)])
     return table
