@@ -56,7 +56,7 @@ def evaluate_lens(options: LensOptions, settings: Any, out: Path | None, judge: 
         asker, asked = LensAsker(Lens((model, processor), method=method), **budget), replace(settings, lens=method, **budget)
         finish = partial(run.evaluate, asker, known, asked, work, place, judge=judge)
         scores = common.with_progress(lambda progress, finish=finish: finish(progress=progress))
-        code |= show_run(scores, place, as_json=as_json and not several)
+        code |= show_run(scores, place, as_json=as_json and not several, brief=several)
     for control in [method for method in methods if method in CONTROLS] or methods[:1] if several else ():
         others = [place for method, place in folders.items() if method != control]
         show_comparison([folders[control], *others], folder / f"comparison-{control}.md", as_json=as_json)

@@ -76,13 +76,18 @@ def show_comparison(folders: list[Path], page: Path, *, as_json: bool) -> None:
     common.say(f"report: {page}")
 
 
-def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
-    """Print the scores, write report.md; 1 where questions could not be asked."""
+def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool, brief: bool = False) -> int:
+    """Print the scores, or a line of each task where `brief`, and write report.md; 1 where questions could not be asked."""
+    from dragonfly.evaluation import report as pages
+
     run = write_report(folder)
     broken = [(name, row) for name, task in scores["tasks"].items() for row in task["broken"]]
     unreadable = [row for task in scores["tasks"].values() for row in task.get("unreadable", ())]
     if as_json:
         common.print_json(scores)
+    elif brief:
+        for name, task in run.scores.items():
+            typer.echo(f"{folder.name}: {pages.headline(name, task)}")
     else:
         print_tables(run)
     for name, row in broken:
@@ -95,7 +100,8 @@ def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
         count = "1 row is" if len(unreadable) == 1 else f"{len(unreadable)} rows are"
         common.say(f"{count} no question, and left out; repair the data and choose another --out")
     common.say(f"scores, report and predictions: {folder}")
-    common.say(f"next: dragonfly report {shlex.quote(str(folder))} --html {shlex.quote(f'{folder}.html')}")
+    if not brief:
+        common.say(f"next: dragonfly report {shlex.quote(str(folder))} --html {shlex.quote(f'{folder}.html')}")
     return 1 if broken or unreadable else 0
 
 
