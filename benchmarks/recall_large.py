@@ -42,7 +42,7 @@ from dragonfly.vision.presets import get_preset  # noqa: E402
 from dragonfly.vision.scoring import evidence_areas  # noqa: E402
 from dragonfly.vision.selection import choose, select_before_tower  # noqa: E402
 from dragonfly.vision.spec import EncoderSpec  # noqa: E402
-from dragonfly.vision.tiling import drawing, residual  # noqa: E402
+from dragonfly.vision.tiling import Canvases, drawing, residual  # noqa: E402
 
 SIZES = ("documents-1k", "documents-2k", "documents-4k", "documents-8k")
 SURROUNDINGS = {"alone": 0.0, "among": 0.5}
@@ -87,7 +87,7 @@ class Fixed:
 
     def _residual(self) -> list[Kept]:
         draw = drawing(self.image, self.layout, Image.Resampling.BICUBIC)
-        levels = {level.name: draw(level) for level in self.layout.levels}
+        levels: Canvases = {level.name: draw(level) for level in self.layout.levels}
         return [self._kept(torch.from_numpy(residual(levels, self.layout, Image.Resampling.BICUBIC))[None])]
 
     def _random(self) -> list[Kept]:
