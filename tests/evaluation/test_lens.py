@@ -9,9 +9,11 @@ import pytest
 
 from dragonfly.__main__ import main
 from dragonfly.evaluation import Settings, load_questions
+from dragonfly.evaluation.layout_json import layout_of
 from dragonfly.evaluation.lens import CONTROLS, LensAsker, askable, methods_of
 from dragonfly.evaluation.question import Asked
 from dragonfly.inference import Row
+from tests import tiny
 from tests.tiny import image
 
 from .fakes import write_qa, yes_no_rows
@@ -125,3 +127,25 @@ def test_mistakes_are_one_line(
     assert main(["eval", "--tasks", f"jsonl:{file}", "--out", str(tmp_path / "out"), *more]) == 2
     printed = capsys.readouterr()
     assert message in printed.err and printed.err.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_the_real_lens_keeps_to_the_budget_on_images_of_4k(tmp_path: Path) -> None:
+    pytest.importorskip("dragonfly.lens")
+    settings = tiny.config("v1")
+    tiny.model(settings).save_pretrained(tmp_path / "model")
+    tiny.processor(settings).save_pretrained(tmp_path / "model")
+    vstar_folder(tmp_path / "data")
+    command = ["eval", "-m", str(tmp_path / "model"), "--device", "cpu", "--tasks", "vstar", "--data", str(tmp_path / "data")]
+    command += ["--lens", "residual,random,downsample,oracle", "--max-tokens", "3000", "--max-new-tokens", "2"]
+    assert main([*command, "--no-baselines", "--limit", "2", "--out", str(tmp_path / "out")]) == 0
+    taken = {}
+    for method in ("residual", "random", "downsample", "oracle"):
+        lines = (tmp_path / "out" / method / "vstar/predictions.jsonl").read_text().splitlines()
+        records = [json.loads(line) for line in lines]
+        assert all("error" not in record and record["image_tokens"] <= 3000 and record["calls"] <= 4 for record in records)
+        taken[method] = records[1]
+    assert taken["residual"]["image_tokens"] > taken["downsample"]["image_tokens"] > 0
+    view = taken["oracle"]["views"][0]  # of question 1, whose thing is at (100, 100, 180, 140) of 4096 x 3072
+    layout, kept, _ = layout_of(view)
+    assert tuple(view["size"]) == (3072, 4096)
+    assert any(box[0] <= 140 < box[2] and box[1] <= 120 < box[3] for box in (layout.level_boxes("high")[one] for one in kept))
