@@ -28,13 +28,13 @@ Examples:
 
   dragonfly eval --model owner/name --tasks pope --out runs/pope --shard 1/4
 
-  dragonfly eval --model ./mine --tasks vstar --lens attention,downsample,random
+  dragonfly eval -m ./mine --tasks vstar --lens attention,downsample,random
 
 The folder named by --out gets run.json, scores.json, cost.json, report.md and
 every prediction. Run the same command again to resume where it stopped. With
 --shard I/N several workers share a run; `dragonfly rescore` joins and scores
 it. With --lens the model looks closer at large images, by every method named
-at equal cost. `dragonfly tasks` lists the tasks.
+under one budget. `dragonfly tasks` lists the tasks.
 """
 
 JudgeUrl = Annotated[
