@@ -3,7 +3,8 @@
 Run: python benchmarks/synth.py [--workers 2] [--output benchmarks/results/synth.json]
 
 Measured is the whole of `dragonfly synth` from its first page to the renamed folder, the start of its processes included
-and the import of the package not. `draw_ms` is one page on one core: drawing, asking, encoding, without rows.
+and the import of the package not. `draw_ms` is one page on one core: drawing, asking, encoding, without rows. `peak_mib` is the
+most memory that a process has held up to then, so measure the specifications from the smallest on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -24,21 +26,31 @@ import dragonfly.data  # noqa: E402 - so that its import is not measured
 from dragonfly.files import result_header, write_json  # noqa: E402
 from dragonfly.research.synthetic import SPECS, DatasetOptions, make_image, write_dataset  # noqa: E402
 from dragonfly.research.synthetic.dataset import cores  # noqa: E402
-from dragonfly.research.synthetic.documents import make_document  # noqa: E402
+from dragonfly.research.synthetic.documents import make_desk, make_document  # noqa: E402
 from dragonfly.research.synthetic.documents.typefaces import typefaces_note  # noqa: E402
 
-PAGES = {"nano": 2000, "nano-crowded": 1000, "nano-close-1": 300, "nano-text": 4000, "fine": 500, "documents": 300}
+PAGES = {
+    "nano": 2000,
+    "nano-crowded": 1000,
+    "nano-close-1": 300,
+    "nano-text": 4000,
+    "fine": 500,
+    "documents": 300,
+    **{f"documents-{size}k": 48 // size for size in (1, 2, 4, 8)},
+}
 TARGETS = {"nano": 150, "fine": 40, "documents": 40}  # pages per second on two cores
 
 
-def draw_ms(spec: str, count: int = 60) -> float:
+def draw_ms(spec: str) -> float:
     """Milliseconds of one core for a page and its JPEG file."""
-    make = make_document if SPECS[spec].documents else make_image
-    for index in range(100 if SPECS[spec].documents else 10):
-        make(SPECS[spec], "train", 1, index)  # fonts are opened once
+    drawn = SPECS[spec]
+    make = make_desk if drawn.desk else make_document if drawn.documents else make_image
+    count = min(60, PAGES[spec])
+    for index in range(3 if drawn.desk else 100 if drawn.documents else 10):
+        make(drawn, "train", 1, index)  # fonts are opened once
     start = time.process_time()
     for index in range(count):
-        page = make(SPECS[spec], "train", 0, index)
+        page = make(drawn, "train", 0, index)
         page.image.save(io.BytesIO(), "JPEG", quality=page.quality)
     return (time.process_time() - start) / count * 1000
 
@@ -55,6 +67,9 @@ def measure(spec: str, workers: int) -> dict[str, Any]:
     row = {**rate, "questions_per_s": round(answers / seconds), "kib_per_page": round(size / PAGES[spec] / 1024, 1)}
     if not SPECS[spec].text and not SPECS[spec].close:
         row["draw_ms"] = round(draw_ms(spec), 2)
+        row["peak_mib"] = (
+            max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1024
+        )
     return {**row, "target_pages_per_s": TARGETS[spec]} if spec in TARGETS else row
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from tests.tiny import image
 
@@ -24,6 +27,19 @@ def png(seed: int) -> dict[str, Any]:
     buffer = io.BytesIO()
     image(12, 12, seed).save(buffer, format="PNG")
     return {"bytes": buffer.getvalue(), "path": None}
+
+
+@lru_cache(maxsize=8)
+def large_jpeg(seed: int, size: tuple[int, int] = (4096, 3072)) -> bytes:
+    """An image of a real size, whose parts differ, so that a reader that shrinks or mixes them up shows."""
+    drawn, buffer = Image.new("RGB", size, (seed * 40 % 256, 200, 90)), io.BytesIO()
+    drawn.paste((0, 0, 0), (100 * seed, 100, 100 * seed + 80, 140))
+    drawn.save(buffer, "JPEG", quality=50)
+    return buffer.getvalue()
+
+
+def base64(seed: int) -> str:
+    return b64encode(large_jpeg(seed)).decode()
 
 
 def save(path: Path, seed: int) -> None:
@@ -279,6 +295,103 @@ def truth(prompt: str) -> str:
     return "Correct." if "the truth is 1" in prompt else "incorrect"
 
 
+LETTER_SUFFIX = "Answer with the option's letter from the given choices directly."
+
+
+def vstar_rows() -> list[dict[str, Any]]:
+    """Three attributes with four options and two positions with two; the letters are A, B, C, A, B."""
+    rows: list[dict[str, Any]] = []
+    for n in range(5):
+        position = n > 2
+        options = ("left", "right") if position else ("red", "green", "blue", "black")
+        listed = "\n".join(f"({letter}) {option}" for letter, option in zip("ABCD", options, strict=False))
+        rows.append(
+            {
+                "text": f"What is the colour of thing {n}?\n{listed}\n{LETTER_SUFFIX}",
+                "label": "ABCAB"[n],
+                "question_id": str(n % 3),
+                "category": "relative_position" if position else "direct_attributes",
+            }
+        )
+    return rows
+
+
+def vstar_hub(folder: Path) -> None:
+    rows = [{"image": {"bytes": large_jpeg(n), "path": f"{n}.jpg"}, **row} for n, row in enumerate(vstar_rows())]
+    parquet(folder, "data/test-00000-of-00001.parquet", rows)
+
+
+def vstar_folder(folder: Path) -> None:
+    """As its authors have it: a list of questions, images by category, an annotation beside each."""
+    lines: list[str] = []
+    for n, row in enumerate(vstar_rows()):
+        name = f"{row['category']}/sa_{n}.jpg"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(large_jpeg(n))
+        boxes = [[100 * n, 100, 80, 40], *([[5, 6, 7, 8]] if n > 2 else [])]
+        about = {"target_object": ["thing"], "bbox": boxes, "question": "?", "options": ["right"]}
+        (folder / name).with_suffix(".json").write_text(json.dumps(about))
+        lines.append(json.dumps({"image": name, **row}) + "\n")
+    (folder / "test_questions.jsonl").write_text("".join(lines))
+
+
+def hr_bench(name: str) -> Callable[[Path], None]:
+    """Two questions on one image and one on another, each with its options in four orders."""
+
+    def write(folder: Path) -> None:
+        asked = (("single", "What is printed?", 0), ("cross", "How far is it?", 0), ("single", "What is printed?", 1))
+        rows: list[dict[str, Any]] = []
+        for turn in range(4):  # not beside each other, so that a reader must put them together
+            for number, (category, question, seed) in enumerate(asked):
+                options = [f"{word} {number}" for word in ("north", "east", "south", "west")]
+                turned = [*options[turn:], *options[:turn]]
+                letters = dict(zip("ABCD", turned, strict=True))
+                answer = "ABCD"[turned.index(options[0])]
+                index = {"index": len(rows), "question": question, "answer": answer, "category": category}
+                rows.append({**index, **letters, "cycle_category": str(turn), "image": base64(seed)})
+        parquet(folder, f"{name}.parquet", rows)
+
+    return write
+
+
+def mme_rows() -> list[dict[str, Any]]:
+    """Answers A, E, C, E; the last option refuses."""
+    kinds = ("Perception/OCR with Complex Context", "Reasoning/Monitoring", "Perception/Remote Sensing", "Perception/Monitoring")
+    return [
+        {
+            "index": f"{kind.lower()}/{n:04}",
+            "question": f"How many are there, {n}?",
+            "multi-choice options": ["(A) 13", "(B) 90", "(C) 77", "(D) 6", "(E) The image does not feature the number."],
+            "answer": "AECE"[n],
+            "category": kind,
+            "l2-category": ("text", "Vehicle/attribute/colour", "count", "Person/counting")[n],
+        }
+        for n, kind in enumerate(kinds)
+    ]
+
+
+def mme_hub(folder: Path) -> None:
+    rows = [{**row, "bytes": base64(n)} for n, row in enumerate(mme_rows())]
+    parquet(folder, "data/train-00000-of-00002.parquet", rows[:3])
+    parquet(folder, "data/train-00001-of-00002.parquet", rows[3:])
+
+
+def mme_official(name: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        rows: list[dict[str, Any]] = []
+        for n, row in enumerate(mme_rows()):
+            task, subtask = row["category"].split("/")
+            image = f"monitoring_images/{n}.jpg"
+            (folder / image).parent.mkdir(parents=True, exist_ok=True)
+            (folder / image).write_bytes(large_jpeg(n))
+            about = {"Question_id": row["index"], "Question Type": "Multiple Choice", "Image": image, "Text": row["question"]}
+            told = {"Answer choices": row["multi-choice options"], "Ground truth": row["answer"], "Category": row["l2-category"]}
+            rows.append({**about, **told, "Subtask": subtask, "Task": task})
+        (folder / name).write_text(json.dumps(rows))
+
+    return write
+
+
 @dataclass(frozen=True)
 class Layout:
     """`write(folder)` makes the files; `count` questions follow; a constant `reply` scores `expected`.
@@ -313,6 +426,16 @@ LAYOUTS = (
     Layout("scienceqa", science_qa, 7, "A", {"accuracy_lmms_eval": 4 / 7, "accuracy_llava": 4 / 7}),
     Layout("chartqa", chart_qa, 6, "100", {"relaxed_accuracy": 3 / 6, "exact_match": 1 / 6}),  # 100, 102 and 104 within 5 %
     Layout("chartqa_vlmevalkit", chart_qa, 6, "110", {"relaxed_accuracy": 3 / 6}),  # 110, 108 and 106; 104 is 5.8 % below
+    Layout("vstar", vstar_hub, 5, "(B) green", {"accuracy_lmms_eval": 2 / 5, "accuracy_vlmevalkit": 2 / 5}),
+    Layout("vstar", vstar_folder, 5, "A", {"accuracy_lmms_eval": 2 / 5, "accuracy_vlmevalkit": 2 / 5}),
+    # each option stands once in each place: a fixed letter is right in one of four orders, never in all
+    Layout("hr_bench_4k", hr_bench("hr_bench_4k"), 12, "A", {"accuracy_vlmevalkit": 1 / 4, "all_orders_right": 0}),
+    # a text that is option `north 0` of the first question alone, whatever its letter
+    Layout("hr_bench_8k", hr_bench("hr_bench_8k"), 12, "north 0", {"accuracy_vlmevalkit": 4 / 12, "all_orders_right": 1 / 3}),
+    Layout("mme_realworld", mme_hub, 4, "The best answer is (E).", {"accuracy_official": 2 / 4, "share_of_e": 1}),
+    Layout("mme_realworld", mme_official("MME_RealWorld.json"), 4, "77", {"accuracy_official": 1 / 4, "share_of_e": 0}),
+    Layout("mme_realworld_lite", mme_hub, 4, "", {"accuracy_official": 1 / 4, "share_of_e": 0}),
+    Layout("mme_realworld_lite", mme_official("MME-RealWorld-Lite.json"), 4, "E", {"accuracy_official": 2 / 4, "share_of_e": 1}),
     Layout("mmmu_val", mmmu, 6, "(A) and 7", MMMU),  # rows 0 and 2, and the open one
     Layout("mmmu_val_lmms_eval", mmmu, 6, "PLAN B", {"accuracy_lmms_eval": 3 / 6}),  # rows 1, 3 and 5
     Layout("pope", pope, 12, "Yes.", {"f1_official": 2 / 3, "accuracy_official": 0.5, "yes_ratio": 1, "f1_lmms_eval": 0}),

@@ -18,6 +18,7 @@ from dragonfly.inference import load
 from tests.tiny import image
 
 from .layouts import YES_NO, lines, reports
+from .lenses import stand_in
 
 TASKS = {path.stem: path for path in sorted(tasks_folder().glob("*.yaml"))}
 
@@ -125,6 +126,21 @@ def test_answers_are_those_of_the_engine_in_the_order_of_the_requests(lmms_eval:
         assert result == GenerationResult(answer.text, TokenCounts(answer.prompt_tokens, len(answer.token_ids)))
     assert [partial[0] for partial in model.seen] == ["generate_until"] * 4
     assert model.generate_until([]) == []
+
+
+def test_a_lens_asks_any_model_in_its_place(lmms_eval: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = stand_in(monkeypatch)
+    model = chat_class()(pretrained="any/model", lens="attention", max_tokens="512", max_calls=3, batch_size=2)
+    model.task_dict = {"t": {"test": [{"question": f"q{n}?", "images": [image(seed=n)]} for n in range(2)]}}
+    results = model.generate_until([request(n, max_new_tokens=4, until=["eply"]) for n in (1, 0)])
+    assert [result.text for result in results] == ["attention r", "attention r"]  # cut at the stop string
+    assert [call["question"] for call in found.calls] == ["q1?", "q0?"]
+    assert all((call["max_tokens"], call["max_calls"], call["max_new_tokens"]) == (512, 3, 4) for call in found.calls)
+    assert found.made == [("any/model", "attention")]
+    with pytest.raises(ValueError, match="a lens answers greedily"):
+        model.generate_until([request(0, do_sample=True, temperature=0.5)])
+    with pytest.raises(ValueError, match="does not take set"):
+        chat_class()(pretrained="any/model", lens="attention", set="model.selection.keep=2")
 
 
 def test_what_it_cannot_do_is_said(lmms_eval: None, saved_model: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dragonfly.evaluation.statistics import calibration, cluster_sums, interval, paired_p, require_scipy
+from dragonfly.evaluation.statistics import calibration, cluster_sums, holm, interval, paired_p, require_scipy
 
 
 def share(sums: np.ndarray) -> np.ndarray:
@@ -93,3 +93,9 @@ def test_order_does_not_matter_and_equal_confidences_stay_together() -> None:
 
 def test_too_few_replies_with_a_confidence() -> None:
     assert calibration([0.5] * 9 + [None] * 20, [1] * 29) is None
+
+
+def test_holm_multiplies_the_smallest_most_and_keeps_the_order() -> None:
+    assert holm([0.01, 0.04, 0.03]) == [0.03, 0.06, 0.06]  # 0.01 x 3; 0.03 x 2; 0.04 x 1 would be below the one before
+    assert holm([0.5, None, 0.9]) == [1.0, None, 1.0]
+    assert holm([0.02]) == [0.02] and holm([]) == []

@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dragonfly.data import BadRow
 from dragonfly.evaluation import TASKS, Settings, evaluate, find_task, load_questions, statistics
 from dragonfly.evaluation.metrics import captions
 from dragonfly.evaluation.metrics.short import is_closed
+from dragonfly.evaluation.scoring import scores_of
 from dragonfly.evaluation.tasks import render
+from dragonfly.evaluation.tasks.high_resolution import HIGH_RESOLUTION
 from dragonfly.evaluation.tasks.layouts import DISCIPLINES
 from dragonfly.imaging import load_image
 from tests.conftest import SHARED
 
 from .fakes import RuleEngine, RuleJudge, sound
-from .layouts import LAYOUTS, Layout, lines
+from .layouts import LAYOUTS, Layout, base64, lines, mme_rows, parquet
 
 NAMES = [f"{layout.task}-{number}" for number, layout in enumerate(LAYOUTS)]
+LARGE = {task.name for task in HIGH_RESOLUTION}
 WITH_TEXT = {"scienceqa", "hallusion_bench_judge"}  # some of their questions have no image
 
 
@@ -59,7 +63,8 @@ def test_the_layout_is_read(layout: Layout, tmp_path: Path) -> None:
     assert len(questions) == layout.count == len({question.id for question in questions})
     for question in questions:
         assert (question.images or layout.task in WITH_TEXT) and question.group and question.answers
-        assert [load_image(image).image.width for image in question.images] == [pytest.approx(14, abs=2)] * len(question.images)
+        width = 4096 if layout.task in LARGE else pytest.approx(14, abs=2)
+        assert [load_image(image).image.width for image in question.images] == [width] * len(question.images)
         assert render(task.prompt, question)
     assert [question.id for question in sound(task.read(tmp_path))] == [question.id for question in questions]
 
@@ -121,6 +126,96 @@ def test_prompts_are_those_of_the_harnesses(tmp_path: Path) -> None:
     assert prompt_of("mmvet", tmp_path / "v") == "q0"
     assert prompt_of("mmvet_lmms_eval", tmp_path / "v").endswith("best answer to the following question: \n\nq0")
     assert prompt_of("coco_karpathy_test", tmp_path / "k") == "Describe the image briefly."
+
+
+def test_prompts_of_high_resolution_are_those_of_the_harnesses(tmp_path: Path) -> None:
+    letter = "Answer with the option's letter from the given choices directly."
+    asked = "What is the colour of thing 0?\n(A) red\n(B) green\n(C) blue\n(D) black\n"
+    assert prompt_of("vstar", tmp_path / "v") == asked + letter
+    assert prompt_of("hr_bench_4k", tmp_path / "h", 3) == (
+        "What is printed?\nA. east 0\nB. south 0\nC. west 0\nD. north 0\nAnswer the option letter directly."
+    )
+    listed = "(A) 13\n(B) 90\n(C) 77\n(D) 6\n(E) The image does not feature the number.\n"
+    assert prompt_of("mme_realworld", tmp_path / "m") == (
+        f"How many are there, 0? The choices are listed below:\n{listed}Select the best answer to the above multiple-choice "
+        "question based on the image. Respond with only the letter (A, B, C, D, or E) of the correct option.\n"
+        "The best answer is:"
+    )
+
+
+def test_vstar_of_its_authors_has_the_boxes_and_every_form_its_categories(tmp_path: Path) -> None:
+    read = {}
+    for number, layout in enumerate(layout for layout in LAYOUTS if layout.task == "vstar"):
+        layout.write(tmp_path / str(number))
+        read[number] = sound(TASKS["vstar"].read(tmp_path / str(number)))
+    hub, folder = read[0], read[1]
+    assert [question.evidence for question in hub] == [()] * 5  # the parquet file does not have them
+    assert [question.evidence[0] for question in folder] == [(100 * n, 100, 100 * n + 80, 140) for n in range(5)]
+    assert folder[3].evidence[1] == (5, 6, 12, 14)
+    for one, other in zip(hub, folder, strict=True):
+        assert (one.id, one.text, one.answers, one.options) == (other.id, other.text, other.answers, other.options)
+        assert set(one.meta) == {"question_id", "category"}
+    assert [len(question.options) for question in hub] == [4, 4, 4, 2, 2]
+
+
+def test_the_orders_of_a_question_are_one_question_and_its_image_is_held_once(tmp_path: Path) -> None:
+    next(layout for layout in LAYOUTS if layout.task == "hr_bench_4k").write(tmp_path)
+    questions = sound(TASKS["hr_bench_4k"].read(tmp_path))
+    items = [question.meta["item"] for question in questions]
+    assert len(set(items)) == 3 and items == items[:3] * 4
+    assert len({question.group for question in questions}) == 2  # the unit of an interval is the image
+    assert len({id(question.images[0]) for question in questions}) == 2
+    assert set(questions[0].meta) == {"index", "category", "cycle_category", "item"}
+
+
+@pytest.mark.parametrize(
+    ("replies", "mean", "all_orders"),
+    [
+        (["A", "D", "C", "B"], 1.0, 1.0),  # `north` moves to the front from behind as the options turn
+        (["A", "D", "C", "C"], 0.75, 0.0),  # one order wrong: three quarters of the mean, nothing of the other
+        (["(A)", "D.", "The answer is C", "b"], 0.75, 0.0),  # a small letter names no option
+    ],
+)
+def test_a_question_counts_by_its_orders_and_apart_by_all_of_them(
+    replies: list[str], mean: float, all_orders: float, tmp_path: Path
+) -> None:
+    next(layout for layout in LAYOUTS if layout.task == "hr_bench_4k").write(tmp_path)
+    questions = sound(TASKS["hr_bench_4k"].read(tmp_path))
+    told = [replies[place // 3] for place in range(12)]
+    scores = scores_of(TASKS["hr_bench_4k"].metrics, questions, told)
+    assert scores["accuracy_vlmevalkit"]["value"] == mean and scores["accuracy_vlmevalkit"]["n"] == 12
+    assert scores["all_orders_right"]["value"] == all_orders and scores["all_orders_right"]["n"] == 3
+
+
+def test_categories_of_mme_realworld_are_those_of_the_official_code(tmp_path: Path) -> None:
+    for number, layout in enumerate(layout for layout in LAYOUTS if layout.task == "mme_realworld"):
+        layout.write(tmp_path / str(number))
+        questions = sound(TASKS["mme_realworld"].read(tmp_path / str(number)))
+        told = [tuple(question.meta[key] for key in ("task", "subtask", "category")) for question in questions]
+        assert told == [
+            ("Perception", "OCR with Complex Context", "text"),
+            ("Reasoning", "Monitoring", "vehicle/attribute"),
+            ("Perception", "Remote Sensing", "count"),
+            ("Perception", "Monitoring", "person/counting"),
+        ]
+        assert not any(len(str(value)) > 60 for question in questions for value in question.meta.values())  # no image among them
+        assert questions[1].options[4] == "The image does not feature the number."
+
+
+def test_an_image_that_is_no_base64_is_a_bad_row(tmp_path: Path) -> None:
+    rows = [{**row, "bytes": "!" if n == 1 else base64(n)} for n, row in enumerate(mme_rows())]
+    parquet(tmp_path, "data/train-00000-of-00001.parquet", rows)
+    bad = [row for row in TASKS["mme_realworld"].read(tmp_path) if isinstance(row, BadRow)]
+    assert [(row.row, row.reason) for row in bad] == [(1, "broken-image")]
+
+
+def test_a_random_option_is_a_baseline_where_every_question_has_options(tmp_path: Path) -> None:
+    next(layout for layout in LAYOUTS if layout.task == "vstar").write(tmp_path / "data")
+    settings = Settings(tasks=("vstar",), data=str(tmp_path / "data"))
+    found = evaluate(RuleEngine(lambda _: "A"), {}, settings, load_questions(settings), tmp_path / "out")["tasks"]["vstar"]
+    assert list(found["baselines"]) == ["majority", "random", "blind", "shuffled_image"]
+    assert found["baselines"]["random"]["scores"]["accuracy_lmms_eval"]["n"] == 5
+    assert set(found["breakdown"]["category"]) == {"direct_attributes", "relative_position"}
 
 
 def test_images_and_references_belong_together(tmp_path: Path) -> None:

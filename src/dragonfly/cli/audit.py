@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from dragonfly.cli import common, own_data
-from dragonfly.cli.evaluate import with_progress
 
 EXAMPLES = """
 Say whether a model's answers depend on what it looked at.
@@ -99,7 +98,7 @@ def audit(
     target = target or Path(f"audit-{Path(engine.name).name}.json")
     _check_target(target)
     options: dict[str, Any] = {"looked": looked, "seed": seed, "curves": curves}
-    found = with_progress(lambda progress: audit_model(engine, known, settings, work, progress=progress, **options))
+    found = common.with_progress(lambda progress: audit_model(engine, known, settings, work, progress=progress, **options))
     write_json(target, found)
     if run is not None and out is not None:
         _refresh(out)

@@ -188,3 +188,20 @@ def log_to_terminal() -> None:
     logger = logging.getLogger("dragonfly")
     logger.addHandler(handler)
     logger.setLevel(level)
+
+
+def with_progress(work: Any) -> Any:
+    """What `work(progress)` returns; calls of progress(label, done, total) move a bar for each label."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        known: dict[str, Any] = {}
+
+        def progress(label: str, done: int, total: int) -> None:
+            bar = known.setdefault(label, None)
+            if bar is None:
+                bar = known[label] = bars.add_task(label, total=total)
+            bars.update(bar, completed=done)
+
+        return work(progress)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dragonfly.cli import common, own_data
+from dragonfly.cli.evaluate_lens import LensOptions, evaluate_lens
 from dragonfly.cli.report import show_run
 
 EXAMPLES = """
@@ -27,10 +28,13 @@ Examples:
 
   dragonfly eval --model owner/name --tasks pope --out runs/pope --shard 1/4
 
+  dragonfly eval -m ./mine --tasks vstar --lens attention,downsample,random
+
 The folder named by --out gets run.json, scores.json, cost.json, report.md and
 every prediction. Run the same command again to resume where it stopped. With
 --shard I/N several workers share a run; `dragonfly rescore` joins and scores
-it. `dragonfly tasks` lists the tasks.
+it. With --lens the model looks closer at large images, by every method named
+under one budget. `dragonfly tasks` lists the tasks.
 """
 
 JudgeUrl = Annotated[
@@ -62,6 +66,16 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Questions asked together.")] = 8,
     columns: own_data.Columns = None,
     image_root: own_data.ImageRoot = None,
+    lens: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD,...", help="Look closer by these methods of a lens, or all; several are set side by side."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="With --lens: most visual tokens a question; 1024 if not given.")
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option("--max-calls", min=1, help="With --lens: most calls of the model a question; 4 if not given.")
+    ] = None,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Ask only part I of N; score with `rescore`.")] = None,
     judge: JudgeUrl = None,
     judge_model: JudgeModel = None,
@@ -92,15 +106,21 @@ def evaluate(
     settings, part, grader = Settings(**asked), Shard.of(shard) if shard else None, judge_of(judge, judge_model)
     if part is None:
         check_judge(settings, grader)
+    if lens is not None:
+        refuse = {"--set": set, "--quantize": quantize, "--device-map": device_map, "--shard": shard}
+        given = LensOptions(model, device, dtype, lens, max_tokens, max_calls, [name for name, one in refuse.items() if one])
+        return evaluate_lens(given, settings, out, grader, as_json=json)
+    if max_tokens or max_calls:
+        raise ValueError("--max-tokens and --max-calls are the budget of a lens; name its method: --lens attention")
     work = load_questions(settings)  # faults of tasks and data show before the model is loaded
     engine = load(**common.loading(model, device, dtype, quantize, device_map, set))
     folder = out or Path(f"eval-{Path(engine.name).name}")
     known = describe_model(engine)
     if part is not None:
-        with_progress(lambda progress: run.ask(engine, known, settings, work, folder, progress, part))
+        common.with_progress(lambda progress: run.ask(engine, known, settings, work, folder, progress, part))
         common.say(f"part {part.index} of {part.count} is done; when all are: dragonfly rescore {folder}")
         return 0
-    scores = with_progress(lambda progress: run.evaluate(engine, known, settings, work, folder, progress, grader))
+    scores = common.with_progress(lambda progress: run.evaluate(engine, known, settings, work, folder, progress, grader))
     return show_run(scores, folder, as_json=json)
 
 
@@ -128,7 +148,7 @@ def rescore(
     if grader is None:  # nothing to wait for
         scores = run.rescore(folder)
     else:
-        scores = with_progress(lambda progress: run.rescore(folder, grader, progress))
+        scores = common.with_progress(lambda progress: run.rescore(folder, grader, progress))
     return show_run(scores, folder, as_json=json)
 
 
@@ -173,20 +193,3 @@ def judge_of(url: str | None, model: str | None) -> Any:
     if (url is None) != (model is None):
         raise ValueError("a judge is an address and a model: --judge URL --judge-model NAME")
     return None if url is None or model is None else Judge(url, model)
-
-
-def with_progress(work: Any) -> Any:
-    """What `work(progress)` returns; calls of progress(label, done, total) move a bar for each label."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        known: dict[str, Any] = {}
-
-        def progress(label: str, done: int, total: int) -> None:
-            bar = known.setdefault(label, None)
-            if bar is None:
-                bar = known[label] = bars.add_task(label, total=total)
-            bars.update(bar, completed=done)
-
-        return work(progress)

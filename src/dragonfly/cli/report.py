@@ -46,22 +46,48 @@ def report(
     if comparison is None:
         print_tables(runs[0])
     else:
-        for task in comparison["tasks"]:
-            common.print_table(task, pages.comparison_rows(comparison, task, [{"tasks": run.scores} for run in runs]))
-        for task in comparison["left_out"]:
-            common.say(f"note: {task} is not in every run")
+        _print_comparison(runs, comparison)
     if reported:
         _print_reported(runs)
     return 0
 
 
-def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
-    """Print the scores, write report.md; 1 where questions could not be asked."""
+def _print_comparison(runs: list[Any], comparison: dict[str, Any]) -> None:
+    from dragonfly.evaluation import report as pages
+
+    for task, columns in comparison["tasks"].items():
+        common.print_table(task, pages.comparison_rows(comparison, task, [{"tasks": run.scores} for run in runs]))
+        typer.echo(pages.comparison_verdict(task, columns, [run.label for run in runs]))
+    for task in comparison["left_out"]:
+        common.say(f"note: {task} is not in every run")
+
+
+def show_comparison(folders: list[Path], page: Path, *, as_json: bool) -> None:
+    """Print finished runs beside the first of them, and write the page."""
+    from dragonfly.evaluation import compare
+    from dragonfly.evaluation import report as pages
+
+    runs, comparison = pages.open_runs(folders), compare(folders)
+    pages.write_markdown(pages.page(runs, comparison), page)
+    if as_json:
+        common.print_json(comparison)
+    else:
+        _print_comparison(runs, comparison)
+    common.say(f"report: {page}")
+
+
+def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool, brief: bool = False) -> int:
+    """Print the scores, or a line of each task where `brief`, and write report.md; 1 where questions could not be asked."""
+    from dragonfly.evaluation import report as pages
+
     run = write_report(folder)
     broken = [(name, row) for name, task in scores["tasks"].items() for row in task["broken"]]
     unreadable = [row for task in scores["tasks"].values() for row in task.get("unreadable", ())]
     if as_json:
         common.print_json(scores)
+    elif brief:
+        for name, task in run.scores.items():
+            typer.echo(f"{folder.name}: {pages.headline(name, task)}")
     else:
         print_tables(run)
     for name, row in broken:
@@ -74,7 +100,8 @@ def show_run(scores: dict[str, Any], folder: Path, *, as_json: bool) -> int:
         count = "1 row is" if len(unreadable) == 1 else f"{len(unreadable)} rows are"
         common.say(f"{count} no question, and left out; repair the data and choose another --out")
     common.say(f"scores, report and predictions: {folder}")
-    common.say(f"next: dragonfly report {shlex.quote(str(folder))} --html {shlex.quote(f'{folder}.html')}")
+    if not brief:
+        common.say(f"next: dragonfly report {shlex.quote(str(folder))} --html {shlex.quote(f'{folder}.html')}")
     return 1 if broken or unreadable else 0
 
 

@@ -14,7 +14,9 @@ def synth(
     output: Annotated[Path, typer.Option("--output", "-o", help="The new folder: manifest.json, shards, images.")],
     spec: Annotated[
         str,
-        typer.Option(help="nano, fine, documents; documents-{crowded,strips}, nano-{crowded,words,text}, nano-close-{1,4,9}."),
+        typer.Option(
+            help="nano, fine, documents; documents-{crowded,strips,1k,2k,4k,8k}, nano-{crowded,words,text}, nano-close-{1,4,9}."
+        ),
     ] = "nano",
     split: Annotated[str, typer.Option(help="train, dev or test: other values, page styles and wordings.")] = "train",
     n: Annotated[int, typer.Option("--n", help="Pages to draw, in every split; each gives many questions.")] = 1000,

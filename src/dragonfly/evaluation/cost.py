@@ -17,18 +17,28 @@ from dragonfly.inference import Answer
 def block_cost(start: int, answers: Sequence[Answer | str]) -> dict[str, Any]:
     """The cost of one block, summed over its answered questions; timings are shared by the rows of a batch and counted once."""
     answered = [answer for answer in answers if isinstance(answer, Answer)]
-    layouts = [layout for answer in answered for layout in answer.layouts]
     batches = {id(answer.timings): answer.timings.get("total", 0.0) for answer in answered}
+    taken = [_taken(answer) for answer in answered]
     return {
         "start": start,
         "questions": len(answered),
-        "sub_images": sum(layout.num_sub_images for layout in layouts),
-        "visual_tokens": sum(layout.num_image_tokens for layout in layouts),
+        "calls": sum(calls for calls, _, _ in taken),
+        "sub_images": sum(sub_images for _, sub_images, _ in taken),
+        "visual_tokens": sum(tokens for _, _, tokens in taken),
         "prompt_tokens": sum(answer.prompt_tokens for answer in answered),
         "new_tokens": sum(len(answer.token_ids) for answer in answered),
         "seconds": round(sum(batches.values()), 4),
         "peak_memory_mib": _peak_memory_mib(),
     }
+
+
+def _taken(answer: Answer) -> tuple[int, int, int]:
+    """(calls, sub-images or views, visual tokens). A lens's answer says what all its calls took; another's layouts do."""
+    calls: int | None = getattr(answer, "calls", None)  # a `LensAnswer`, without its package
+    if calls is not None:
+        return calls, len(getattr(answer, "views", ())), getattr(answer, "image_tokens", 0)
+    layouts = answer.layouts
+    return 1, sum(layout.num_sub_images for layout in layouts), sum(layout.num_image_tokens for layout in layouts)
 
 
 def keep_costs(path: Path, done: int) -> None:
@@ -47,8 +57,9 @@ def summarize(folder: Path) -> dict[str, Any]:
         variants.setdefault(path.stem, []).extend(json.loads(line) for line in lines)
     for stem, blocks in sorted(variants.items()):
         questions = sum(block["questions"] for block in blocks)
-        keys = ("sub_images", "visual_tokens", "prompt_tokens", "new_tokens")
-        means = {key: round(sum(block[key] for block in blocks) / max(1, questions), 2) for key in keys}
+        keys = ("calls", "sub_images", "visual_tokens", "prompt_tokens", "new_tokens")
+        known = [key for key in keys if all(key in block for block in blocks)]  # runs from before calls were counted have none
+        means = {key: round(sum(block[key] for block in blocks) / max(1, questions), 2) for key in known}
         costs[stem.removeprefix("cost").removeprefix("-") or "model"] = {
             "questions": questions,
             **{f"{key}_per_question": value for key, value in means.items()},

@@ -46,7 +46,8 @@ def record_of(question: Question, prompt: str, answer: Answer | str) -> dict[str
 
 def _outcome(answer: Answer) -> dict[str, Any]:
     views = [view_of(*seen) for seen in zip(answer.layouts, answer.selections, strict=True)]
-    return {"reply": answer.text.strip(), "confidence": round(answer.confidence, 6), "views": views}
+    taken = {key: value for key in ("calls", "image_tokens") if (value := getattr(answer, key, None)) is not None}  # of a lens
+    return {"reply": answer.text.strip(), "confidence": round(answer.confidence, 6), "views": views, **taken}
 
 
 def append(path: Path, records: list[dict[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from dragonfly.data import BadRow, BadSample, Manifest, Sample, read
 from dragonfly.data.readers.files import file_rows
 from dragonfly.files import sha256
+from dragonfly.inference import Row
 from dragonfly.vision.layout import Box
 
 OPTION_KEYS = ("options", "choices")
@@ -37,6 +38,13 @@ class Question:
     options: tuple[str, ...] = ()
     system: str | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    evidence: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked(Row):
+    """A row as it is asked; an engine looks at what it inherits, a lens also at the evidence where its method is `oracle`."""
+
     evidence: tuple[Box, ...] = ()
 
 
@@ -146,6 +154,7 @@ def _question(row: dict[str, Any], fields: dict[str, Any], folder: Path, default
         group=str(merged.get("group") or image_name(images) or identity),
         options=_texts(options),
         meta={**meta, **fields.get("meta", {})},
+        evidence=tuple(fields.get("evidence", ())),
     )
 
 

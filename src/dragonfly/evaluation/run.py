@@ -32,7 +32,7 @@ from .predictions import (
     read_predictions,
     record_of,
 )
-from .question import Question
+from .question import Asked, Question
 from .scoring import score_task
 from .tasks import OWN_DATA, TASKS, TaskSpec, find_task, folder_of, read_questions, read_train, render
 
@@ -66,7 +66,8 @@ class Settings:
     """Together with the model, everything that determines replies and scores. A run folder holds one set of settings.
 
     `prompt` and `max_new_tokens` replace the tasks' own, `by` their breakdown keys. `columns` and `image_root` say how to read a
-    person's own data.
+    person's own data. `lens` is the method of a lens that asks in the model's place, of at most `max_tokens` visual tokens and
+    `max_calls` calls a question.
     """
 
     tasks: tuple[str, ...]
@@ -79,6 +80,9 @@ class Settings:
     with_baselines: bool = True
     columns: dict[str, str] | None = None
     image_root: str | None = None
+    lens: str | None = None
+    max_tokens: int | None = None
+    max_calls: int | None = None
 
     def __post_init__(self) -> None:
         if not self.tasks:
@@ -257,7 +261,9 @@ def _ask_all(
     for start in range(done, len(questions), BLOCK):
         progress(label, start, len(questions))
         block = questions[start : start + BLOCK]
-        rows = [Row(list(question.images), render(template, question), question.system) for question in block]
+        rows = [
+            Asked(list(question.images), render(template, question), question.system, question.evidence) for question in block
+        ]
         answers = _ask_block(engine, rows, settings.batch_size, settings.max_new_tokens or task.max_new_tokens)
         records = [record_of(question, row.question, answer) for question, row, answer in zip(block, rows, answers, strict=True)]
         append(costs, [block_cost(start, answers)])
@@ -265,7 +271,7 @@ def _ask_all(
     progress(label, len(questions), len(questions))
 
 
-def _ask_block(engine: Asker, rows: list[Row], batch_size: int, max_new_tokens: int) -> list[Answer | str]:
+def _ask_block(engine: Asker, rows: list[Asked], batch_size: int, max_new_tokens: int) -> list[Answer | str]:
     """An answer or an error message per row; if the block fails, its rows are asked one by one, so that only bad rows fail."""
     try:
         return [*engine.ask_batch(rows, batch_size=batch_size, max_new_tokens=max_new_tokens)]

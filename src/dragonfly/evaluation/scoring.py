@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from .controls import random_options
 from .metrics import Metric, Reply, mean, presence
 from .question import Question
 from .statistics import Columns, calibration, interval, paired_p
@@ -45,6 +46,9 @@ def score_task(
         judged = variants.get("majority")
         named["majority"] = [majority["answer"]] * len(questions) if judged is None else read_records(judged)[1]
         result["baselines"]["majority"] = {**majority, **against(scored, questions, replies, named["majority"])}
+        if letters := random_options(questions):
+            named["random"] = [*letters]
+            result["baselines"]["random"] = against(scored, questions, replies, named["random"])
     for variant in ("blind", "shuffled_image"):
         if baseline := variants.get(variant):
             if [record["id"] for record in baseline] != [record["id"] for record in records]:

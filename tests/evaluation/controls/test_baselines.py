@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dragonfly.evaluation.controls import majority, with_shuffled_images, without_images
+from dragonfly.evaluation.controls import majority, random_options, with_shuffled_images, without_images
 from dragonfly.evaluation.question import Question
 
 
@@ -29,6 +29,15 @@ def test_no_image_is_kept_by_its_own_group() -> None:
     assert shuffled[20] == questions[20]
     assert [replace(new, images=()) for new in shuffled] == without_images(questions)
     assert shuffled == with_shuffled_images(questions)
+
+
+def test_a_random_option_follows_from_the_question_and_is_one_of_its_own() -> None:
+    questions = [replace(ask(n, "A"), options=("x",) * (2 + 2 * (n % 2))) for n in range(400)]
+    letters = random_options(questions) or []
+    assert letters == random_options(questions) and random_options(questions[7:8]) == letters[7:8]
+    assert set(letters[0::2]) == {"A", "B"} and set(letters[1::2]) == {"A", "B", "C", "D"}
+    assert 60 < letters[0::2].count("A") < 140 and 25 < letters[1::2].count("D") < 75
+    assert random_options([*questions, ask(0, "A")]) is None
 
 
 def test_one_image_cannot_be_shuffled() -> None:

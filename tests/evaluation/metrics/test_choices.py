@@ -4,6 +4,7 @@ import pytest
 
 from dragonfly.evaluation.metrics.choices import (
     ai2d_letter,
+    mme_real_world_letter,
     mmmu_choice,
     mmmu_letter,
     mmmu_letter_lmms,
@@ -11,6 +12,7 @@ from dragonfly.evaluation.metrics.choices import (
     science_qa_letter,
     science_qa_letter_lmms,
     vlmevalkit_letter,
+    vstar_letter,
 )
 
 OPTIONS = {"A": "$6", "B": "a bridge", "C": "the bridge deck"}
@@ -112,3 +114,44 @@ def test_mmmu_letter_of_lmms_eval(reply: str, letter: str | None) -> None:
 )
 def test_vlmevalkit_letter(reply: str, letter: str | None) -> None:
     assert vlmevalkit_letter(reply, OPTIONS) == letter
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("C", "C"),
+        ("b. cotton", "B"),  # whatever the case
+        ("(D)", "D"),
+        ("The answer is D.", "D"),  # "answer" comes before a letter in brackets or alone
+        ("It is (B), not C.", "B"),
+        ("It must be C) here", "C"),
+        ("I think c is it", "C"),
+        ("Blue", "B"),  # any reply that begins with such a letter, as the harness has it
+        ("Yellow Green", None),
+        ("It is red", "D"),  # the only letter A to D there is
+        ("", None),
+    ],
+)
+def test_vstar_letter(reply: str, letter: str | None) -> None:
+    assert vstar_letter(reply) == letter
+
+
+REFUSAL = ["13", "90", "77", "6", "The image does not feature the number."]
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("E", "E"),
+        ("The best answer is (C) 77", "C"),
+        ("The answer: D", "D"),
+        ("the answer is d", ""),  # the phrase counts in one spelling, the letter as a capital; no option contains the reply
+        ("77", "C"),
+        ("the image does not feature the number", "E"),
+        ("I am quite sure that it must be option number four of these", ""),  # more than ten words and no letter
+        ("Best answer: C", "B"),  # the first capital A to E, as the official code has it
+        ("", "A"),  # nothing is in every option
+    ],
+)
+def test_mme_real_world_letter(reply: str, letter: str) -> None:
+    assert mme_real_world_letter(reply, REFUSAL) == letter

@@ -87,7 +87,7 @@ def test_side_by_side(data: Path, tmp_path: Path) -> None:
     both = text.split("## Side by side")[1].split("\n## ")[0]
     assert f"### {task}\n" in both
     assert "40.0 [20.0, 60.0]; majority 60.0 |" in both and "60.0 [40.0, 80.0] (p 0." in both
-    assert f"| {tmp_path / 'a'} | 20 | 0 | 0 |" in both  # costs
+    assert f"| {tmp_path / 'a'} | 20 | 1 | 0 | 0 |" in both  # costs
     assert f"## Run {tmp_path / 'a'}" in text and f"## Run {tmp_path / 'b'}" in text
 
 

@@ -122,6 +122,7 @@ def test_hallucination_sets_and_calibration() -> None:
 
 COST = {
     "questions": 40,
+    "calls_per_question": 1.0,
     "sub_images_per_question": 29.0,
     "visual_tokens_per_question": 867.0,
     "prompt_tokens_per_question": 900.25,
@@ -133,11 +134,11 @@ COST = {
 
 def test_costs() -> None:
     assert tables.cost_rows({"majority": COST, "model": COST, "blind": COST})[1:] == [
-        [name, "40", "29", "867", "900.25", "2", "31.4", "512"] for name in ("model", "majority", "blind")
+        [name, "40", "1", "29", "867", "900.25", "2", "31.4", "512"] for name in ("model", "majority", "blind")
     ]
     assert comparison_cost_rows(["a", "b"], [{"model": COST}, {}])[1:] == [
-        ["a", "40", "29", "867", "900.25", "2", "31.4", "512"],
-        ["b", *"-------"],
+        ["a", "40", "1", "29", "867", "900.25", "2", "31.4", "512"],
+        ["b", *"--------"],
     ]
 
 

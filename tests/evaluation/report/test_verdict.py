@@ -50,7 +50,12 @@ def test_questions_that_could_not_be_asked_are_in_it() -> None:
 def test_runs_are_set_against_the_first() -> None:
     columns: dict[str, Any] = {"exact_match": [{"value": 0.5}, {"value": 0.58, "p": 0.01}, {"value": 0.6, "p": 0.2}]}
     assert comparison_verdict("t", columns, ["a", "b", "c"]) == (
-        "t, exact match: b (58.0 %) is above a; c (60.0 %) is not above a (50.0 %)."
+        "t, exact match: b (58.0 %) is above a; c (60.0 %) is not significantly different from a (50.0 %)."
+    )
+    columns["exact_match"][1] |= {"p_holm": 0.06}
+    assert comparison_verdict("t", columns, ["a", "b", "c"]) == (
+        "t, exact match: b (58.0 %) is not significantly different from a; c (60.0 %) is not significantly different from a "
+        "(50.0 %). Not significant: these questions rank no run above another."
     )
 
 

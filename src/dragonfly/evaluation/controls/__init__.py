@@ -4,6 +4,6 @@
 image (`pixels`, `conditions`), and says what follows (`summary`, `told`). `attribution` leaves out sub-images after the tower.
 """
 
-from .baselines import Majority, majority, with_shuffled_images, without_images
+from .baselines import Majority, majority, random_options, with_shuffled_images, without_images
 
-__all__ = ["Majority", "majority", "with_shuffled_images", "without_images"]
+__all__ = ["Majority", "majority", "random_options", "with_shuffled_images", "without_images"]

@@ -1,4 +1,4 @@
-"""What a score must beat before it says anything about seeing: the majority answer, no image, another question's image.
+"""What a score must beat before it says anything about seeing: the majority answer, a random option, no image, another image.
 
 All are functions of the questions alone and give the same result every time.
 """
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..metrics.choices import LETTERS
 from ..metrics.text import normalize_vqa
 from ..question import Question
 
@@ -31,6 +32,13 @@ def majority(evaluated: Sequence[Question], train: Sequence[Question] | None) ->
     spellings = Counter(answer for answer in answers if normalize_vqa(answer) == best)
     spelling = min(spellings, key=lambda answer: (-spellings[answer], answer))
     return Majority(spelling, "train split" if train else "evaluated split")
+
+
+def random_options(questions: Sequence[Question]) -> list[str] | None:
+    """The letter of an option of each question, drawn from its id alone; None where a question has no options."""
+    if not all(question.options for question in questions):
+        return None
+    return [LETTERS[random.Random(question.id).randrange(len(question.options))] for question in questions]
 
 
 def without_images(questions: Sequence[Question]) -> list[Question]:

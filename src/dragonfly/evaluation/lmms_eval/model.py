@@ -14,9 +14,13 @@ from lmms_eval.protocol import ChatMessages  # pyright: ignore[reportMissingImpo
 
 from dragonfly.inference import Row, load
 
+from ..lens import MAX_CALLS, MAX_TOKENS, LensAsker
+from ..run import Asker
+
 
 class DragonflyChat(lmms):
-    """`--model dragonfly --model_args pretrained=DIRECTORY_OR_NAME,dtype=auto,set=model.selection.policy=detail`."""
+    """`--model dragonfly --model_args pretrained=DIRECTORY_OR_NAME,dtype=auto,set=model.selection.policy=detail`, or with a lens
+    `pretrained=DIRECTORY_OR_NAME,lens=attention,max_tokens=1024,max_calls=4`."""
 
     is_simple = False
 
@@ -28,13 +32,28 @@ class DragonflyChat(lmms):
         batch_size: int | str = 1,
         set: str | None = None,
         max_batch_size: int | None = None,
+        lens: str | None = None,
+        max_tokens: int = MAX_TOKENS,
+        max_calls: int = MAX_CALLS,
     ) -> None:
-        """`set` holds overrides as `dragonfly eval --set` takes them, joined by semicolons. A batch size is a number."""
+        """`set` holds overrides as `dragonfly eval --set` takes them, joined by semicolons. A batch size is a number.
+
+        `lens` is a method of `dragonfly.lens`, which then asks any model that transformers loads about one image, with at most
+        `max_tokens` visual tokens and `max_calls` calls a question.
+        """
         super().__init__()
         if not str(batch_size).isdecimal() or int(batch_size) < 1:
             raise ValueError(f"batch_size is {batch_size!r}; give a number of at least 1")
         overrides = [part for part in (set or "").split(";") if part]
-        self.engine = load(pretrained, device=device or "auto", dtype=dtype, overrides=overrides)
+        if lens is not None and overrides:
+            raise ValueError(f"lens {lens!r} does not take set; leave one of them out")
+        if lens is None:
+            self.engine: Asker = load(pretrained, device=device or "auto", dtype=dtype, overrides=overrides)
+        else:
+            from dragonfly.lens import Lens
+
+            asked = Lens(pretrained, method=lens, device=device or "auto", dtype=dtype)
+            self.engine = LensAsker(asked, max_tokens=int(max_tokens), max_calls=int(max_calls))
         self.batch_size = min(int(batch_size), max_batch_size or int(batch_size))
 
     def generate_until(self, requests: Sequence[Any]) -> list[Any]:

@@ -1,8 +1,8 @@
-"""Questions with options: which letter a reply chooses by the rule of each harness, and the accuracies of AI2D, ScienceQA, MMMU.
+"""Questions with options: which letter a reply chooses by the rule of each harness, and the accuracies of the tasks that ask so.
 
-Sources: lmms-eval `ai2d`, `scienceqa`, `mmmu`; VLMEvalKit `matching_util.py`; LLaVA `eval_science_qa.py`; MMMU
-`utils/eval_utils.py`. A parser returns a letter, or None where the reply names none. `answers[0]` of a question is its letter;
-MMMU's open questions have accepted texts instead (`mmmu_open`).
+Sources: lmms-eval `ai2d`, `scienceqa`, `mmmu`, `vstar_bench`; VLMEvalKit `matching_util.py`; LLaVA `eval_science_qa.py`; MMMU
+`utils/eval_utils.py`; MME-RealWorld `evaluation/eval_your_results.py`. A parser returns a letter, or None where the
+reply names none. `answers[0]` of a question is its letter; MMMU's open questions have accepted texts instead (`mmmu_open`).
 """
 
 import random
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..question import Question
 from .base import Metric, each
+from .presence import all_right
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -50,6 +51,46 @@ def vlmevalkit_letter(reply: str, options: Mapping[str, str]) -> str | None:
         return None
     named = [letter for letter, option in options.items() if option.lower() in reply.lower()]
     return named[0] if len(named) == 1 else None
+
+
+_VSTAR = (
+    r"^([A-D])",
+    r"(?:ANSWER|CHOICE|OPTION)(?:\s+IS)?[\s:]+([A-D])",
+    r"\(([A-D])\)",
+    r"([A-D])\s*[.)\]]",
+    r"(?:^|\s)([A-D])(?:\s|$)",
+)
+
+
+def vstar_letter(reply: str) -> str | None:
+    """lmms-eval's rule for V*, whatever the case: the first of its forms that occurs, else the only letter A to D there is.
+
+    The forms: the reply begins with the letter; it follows "answer", "choice" or "option"; (A); A with a full stop or a closing
+    bracket; A alone.
+    """
+    text = reply.strip().upper()
+    for form in _VSTAR:
+        if match := re.search(form, text):
+            return match[1]
+    letters = re.findall("[A-D]", text)
+    return letters[0] if len(letters) == 1 else None
+
+
+def mme_real_world_letter(reply: str, options: Sequence[str]) -> str:
+    """The official rule: a phrase such as "The answer is" left out, the first capital A to E.
+
+    Without one, the first option, written "(A) text", that contains the reply; nothing where none does, or where the reply has
+    more than ten words.
+    """
+    text = reply.strip()
+    for phrase in ("The best answer is", "The correct answer is", "The answer is", "The answer"):
+        text = text.replace(phrase, "")
+    if match := re.search("[A-E]", text):
+        return match[0]
+    if len(text.split()) > 10:
+        return ""
+    listed = (f"({letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
+    return next((option[1] for option in listed if text.lower() in option.lower()), "")
 
 
 def mmmu_letter(reply: str, options: Mapping[str, str]) -> str | None:
@@ -172,5 +213,16 @@ VLMEVALKIT = each(
     "accuracy_vlmevalkit",
     lambda reply, question: float(vlmevalkit_letter(reply, _options(question)) == question.answers[0]),
 )
+ALL_CYCLES = all_right(
+    "all_orders_right",
+    ("item",),
+    lambda question, reply: reply is not None and vlmevalkit_letter(reply, _options(question)) == question.answers[0],
+)
+VSTAR_LMMS = _letter("accuracy_lmms_eval", vstar_letter)
+MME_REAL_WORLD = each(
+    "accuracy_official",
+    lambda reply, question: float(mme_real_world_letter(reply, question.options) == question.answers[0]),
+)
+MME_REFUSALS = each("share_of_e", lambda reply, question: float(mme_real_world_letter(reply, question.options) == "E"))
 MMMU = each("accuracy_official", _mmmu(mmmu_letter))
 MMMU_LMMS = each("accuracy_lmms_eval", _mmmu(mmmu_letter_lmms))

@@ -15,6 +15,7 @@ from .tables import (
     rows,
     short_rows,
 )
+from .verdict import comparison_verdict
 
 __all__ = [
     "Figure",
@@ -23,6 +24,7 @@ __all__ = [
     "breakdown_rows",
     "compare",
     "comparison_rows",
+    "comparison_verdict",
     "conclusion",
     "differing",
     "headline",

@@ -15,8 +15,8 @@ from .document import Drawing
 from .tables import TITLES, headline_metric
 
 ACCENT, GREY = "#0b72b5", "#6b7280"
-MARKS = {"majority": "x", "blind": "o", "shuffled_image": "s"}
-KEY = "Bar: the model, line: its 95 % interval. Guesses: x majority, o blind, square: shuffled image."
+MARKS = {"majority": "x", "random": "^", "blind": "o", "shuffled_image": "s"}
+KEY = "Bar: the model, line: its 95 % interval. Guesses: x majority, triangle: random option, o blind, square: shuffled image."
 WIDTH = 5.2  # inches: read on a phone as on a screen
 MOST = 30  # values of a breakdown that are drawn; the table beside holds all
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..run import predictions_of, read_run
 from ..scoring import against, applicable, read_records, scores_of
+from ..statistics import holm
 from ..tasks import find_task
 from .audited import audit_line, read_audit
 from .verdict import verdict
@@ -94,7 +95,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
     """{"runs": [{folder, model}], "tasks": {task: {metric: [score of each run]}}, "left_out": [task]}.
 
-    From the second run on a score holds `p`, that of a paired test against the first run on the same questions. "left_out" names
+    From the second run on a score holds `p`, that of a paired test against the first run on the same questions; of three runs
+    and more also `p_holm`, corrected for as many tests. "left_out" names
     the tasks that only some of the runs have. ValueError for fewer than two runs, for runs without a common task, or where runs
     answer different questions under one task's name.
     """
@@ -123,4 +125,11 @@ def _compare_task(name: str, folders: Sequence[Path]) -> dict[str, list[dict[str
     scored = applicable(task.metrics, questions)
     columns = [scores_of(scored, questions, first)]
     columns += [against(scored, questions, first, read_records(one)[1])["scores"] for one in records[1:]]
-    return {metric.name: [column[metric.name] for column in columns] for metric in scored}
+    return {metric.name: _corrected([column[metric.name] for column in columns]) for metric in scored}
+
+
+def _corrected(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The scores of each run; where more than one is tested against the first, also with Holm's p."""
+    if len(scores) < 3:
+        return scores
+    return [scores[0], *({**one, "p_holm": p} for one, p in zip(scores[1:], holm([one["p"] for one in scores[1:]]), strict=True))]

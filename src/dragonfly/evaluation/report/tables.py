@@ -10,7 +10,7 @@ Table = list[list[str]]
 
 NO_BASELINE = "no baseline"
 NO_INTERVAL = "no interval"
-TITLES = {"majority": "majority", "blind": "blind", "shuffled_image": "shuffled image"}
+TITLES = {"majority": "majority", "random": "random option", "blind": "blind", "shuffled_image": "shuffled image"}
 
 
 def percent(score: dict[str, Any] | None) -> str:
@@ -39,8 +39,10 @@ def best_baseline(values: dict[str, float]) -> str:
 
 
 def p_value(score: dict[str, Any] | None) -> str:
-    """` (p 0.031)`, or nothing where no test was made."""
-    return "" if score is None or score.get("p") is None else f" (p {score['p']:.3f})"
+    """` (p 0.031)`, with `Holm 0.062` where several runs are tested; nothing where no test was made."""
+    if score is None or score.get("p") is None:
+        return ""
+    return f" (p {score['p']:.3f}, Holm {score['p_holm']:.3f})" if "p_holm" in score else f" (p {score['p']:.3f})"
 
 
 def as_table(rows: Sequence[Sequence[str]]) -> str:
@@ -127,7 +129,8 @@ def breakdown_rows(task: dict[str, Any], key: str, metrics: Sequence[str] = ()) 
 
 def modality_rows(tasks: dict[str, Any]) -> Table:
     """Every task's first metric per modality, sorted by modality; the head alone where no task states any."""
-    table = [["modality", "task", "metric", "n", "model", *TITLES.values()]]
+    asked = [name for name in TITLES if name != "random" or any(name in task.get("baselines", ()) for task in tasks.values())]
+    table = [["modality", "task", "metric", "n", "model", *(TITLES[name] for name in asked)]]
     found = {value for task in tasks.values() for value in task["breakdown"].get("modality", {})}
     for value in sorted(found, key=lambda name: (name == "not stated", name)):
         for name, task in tasks.items():
@@ -135,7 +138,7 @@ def modality_rows(tasks: dict[str, Any]) -> Table:
             score = task["breakdown"].get("modality", {}).get(value, {}).get(metric)
             if score:
                 known = score.get("baselines", {})
-                cells = [bare({"value": known[one]}) if one in known else NO_BASELINE for one in TITLES]
+                cells = [bare({"value": known[one]}) if one in known else NO_BASELINE for one in asked]
                 table.append([value, name, metric, str(score["n"]), percent(score), *cells])
     return table
 
@@ -170,6 +173,7 @@ def calibration_rows(task: dict[str, Any]) -> Table:
 
 COSTS = {
     "questions": "questions",
+    "calls_per_question": "calls",
     "sub_images_per_question": "sub-images encoded",
     "visual_tokens_per_question": "visual tokens",
     "prompt_tokens_per_question": "prompt tokens",
@@ -179,11 +183,15 @@ COSTS = {
 }
 
 
+def _cost(cost: dict[str, Any], key: str) -> str:
+    return f"{cost[key]:g}" if key in cost else "-"
+
+
 def cost_rows(costs: dict[str, Any]) -> Table:
     """The cost of the model and of each baseline: means per question, and the peak memory of the process."""
     table = [["asked", *COSTS.values()]]
     for variant, cost in sorted(costs.items(), key=lambda item: item[0] != "model"):
-        table.append([TITLES.get(variant, variant), *(f"{cost[key]:g}" for key in COSTS)])
+        table.append([TITLES.get(variant, variant), *(_cost(cost, key) for key in COSTS)])
     return table
 
 
@@ -210,5 +218,5 @@ def comparison_cost_rows(folders: Sequence[str], costs: Sequence[dict[str, Any]]
     table = [["run", *COSTS.values()]]
     for folder, cost in zip(folders, costs, strict=True):
         model = cost.get("model")
-        table.append([folder, *(f"{model[key]:g}" if model else "-" for key in COSTS)])
+        table.append([folder, *(_cost(model or {}, key) for key in COSTS)])
     return table

@@ -1,6 +1,7 @@
 """What a run's scores say, in a sentence: the first metric beside the best guess, and whether the image mattered.
 
-"Above" and "below" are said of differences that a paired test finds (p < 0.05); any other is "not above".
+"Above" and "below" are said of differences that a paired test finds (p < 0.05); any other is "not above", and between runs "not
+significant". Where several runs are set against the first, p is Holm's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def verdict(task: dict[str, Any]) -> str:
     other = others[best]
     beside = f"{_guess(best, task)} ({_percent(other['value'])})"
     found = f"{said}, {_relation(score, other)} {beside}."
-    if best == "majority" and _relation(score, other) == "above":
+    if best in ("majority", "random") and _relation(score, other) == "above":
         unseen = [name for name in ("blind", "shuffled_image") if name in others and _relation(score, others[name]) != "above"]
         if unseen:
             found += f" It is not above {_guess(unseen[0], task)} ({_percent(others[unseen[0]]['value'])}): "
@@ -47,13 +48,22 @@ def standing(task: dict[str, Any]) -> str:
 
 
 def comparison_verdict(task: str, columns: dict[str, Sequence[dict[str, Any]]], labels: Sequence[str]) -> str:
-    """`vqa_rad: runs/b (58.0 %) is above runs/a (50.0 %).` for each run after the first, by the first metric."""
+    """`vqa_rad: runs/b (58.0 %) is above runs/a (50.0 %).` for each run after the first, by the first metric.
+
+    Runs whose differences are not significant are ranked in no order, and it says so.
+    """
     metric, (first, *rest) = next(iter(columns.items()))
+    relations = [_relation(score, {**first, "p": score.get("p_holm", score.get("p"))}) for score in rest]
     told = [
-        f"{label} ({_percent(score['value'])}) is {_relation(score, {**first, 'p': score.get('p')})} {labels[0]}"
-        for label, score in zip(labels[1:], rest, strict=True)
+        f"{label} ({_percent(score['value'])}) is {_between_runs(relation)} {labels[0]}"
+        for label, score, relation in zip(labels[1:], rest, relations, strict=True)
     ]
-    return f"{task}, {metric.replace('_', ' ')}: {'; '.join(told)} ({_percent(first['value'])})."
+    found = f"{task}, {metric.replace('_', ' ')}: {'; '.join(told)} ({_percent(first['value'])})."
+    return found if set(relations) != {"not above"} else f"{found} Not significant: these questions rank no run above another."
+
+
+def _between_runs(relation: str) -> str:
+    return "not significantly different from" if relation == "not above" else relation
 
 
 def sureness(confidence: float) -> str:
@@ -79,7 +89,11 @@ def _relation(score: dict[str, Any], other: dict[str, Any]) -> str:
 def _guess(name: str, task: dict[str, Any]) -> str:
     if name == "majority":
         return f"always answering \u201c{' '.join(task['baselines']['majority']['answer'].split())[:60]}\u201d"
-    return {"blind": "the same model without the image", "shuffled_image": "the same model with another question's image"}[name]
+    return {
+        "random": "a random option",
+        "blind": "the same model without the image",
+        "shuffled_image": "the same model with another question's image",
+    }[name]
 
 
 def _percent(value: float) -> str:

@@ -16,13 +16,14 @@ from ..metrics import short
 from ..question import from_manifest, from_rows, read_rows
 from .general import GENERAL
 from .hallucination import HALLUCINATION
+from .high_resolution import HIGH_RESOLUTION
 from .medical import MEDICAL
 from .reports import REPORTS
 from .task import Reader, Rows, TaskSpec, folder_of, read_questions, read_train, render
 
 __all__ = ["OWN_DATA", "TASKS", "TaskSpec", "find_task", "folder_of", "read_questions", "read_train", "render"]
 
-TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *HALLUCINATION, *MEDICAL, *REPORTS)}
+TASKS: dict[str, TaskSpec] = {spec.name: spec for spec in (*GENERAL, *HIGH_RESOLUTION, *HALLUCINATION, *MEDICAL, *REPORTS)}
 
 
 def _rows(path: Path) -> Rows:

@@ -26,7 +26,7 @@ from dragonfly.vision.layout import Box
 from .document import Drawn, make_image, row_random
 from .document_questions import Question, ask
 from .document_spec import SPECS, SPLITS, SynthSpec
-from .documents import make_document
+from .documents import make_desk, make_document
 from .documents.strips import cut_strips
 from .draw_context import TextAnnotation
 from .facts import FAMILIES, Fact, draw_family, make_facts
@@ -34,7 +34,7 @@ from .facts import FAMILIES, Fact, draw_family, make_facts
 LICENCE = "MIT"
 _FOLDER = "images"
 _PER_FOLDER = 1000  # indices whose images share a folder
-_CHUNK = 32  # indices that a worker takes at a time
+_CHUNK = 32  # indices that a worker takes at a time; of desks one, for each is seconds of work
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,14 @@ def cores() -> int:
 @contextmanager
 def _rendered(plan: DatasetOptions, workers: int) -> Iterator[Iterator[_Rendered]]:
     """An iterator over all indices in order, drawn by this process or several."""
-    draw, workers = partial(_render, plan), min(workers, -(-plan.n // _CHUNK))
+    draw, chunk = partial(_render, plan), 1 if plan.drawn.desk else _CHUNK
+    workers = min(workers, -(-plan.n // chunk))
     if workers == 1:
         yield map(draw, range(plan.n))
         return
     # Spawned, because the parent may have loaded torch, whose threads do not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield pool.imap(draw, range(plan.n), chunksize=_CHUNK)
+        yield pool.imap(draw, range(plan.n), chunksize=chunk)
 
 
 def _render(plan: DatasetOptions, index: int) -> _Rendered:
@@ -228,7 +229,7 @@ def make_views(spec: SynthSpec, split: str, seed: int, index: int) -> list[View]
     if spec.text:
         return [_as_text(spec, split, seed, index)]
     if spec.documents:
-        page = make_document(spec, split, seed, index)
+        page = (make_desk if spec.desk else make_document)(spec, split, seed, index)
         if spec.close:
             rng = row_random(spec, split, seed, index, "close")
             strips = cut_strips(rng, page.image, page.questions, page.text_annotations)

@@ -36,6 +36,8 @@ class SynthSpec:
         text: write the facts as lines of text, without an image.
         language: `plain` asks in the few wordings of `phrases.py`, `natural` in those of the grammar.
         documents: draw pages as they look, with all that `documents/` knows, instead of cards.
+        desk: of documents, the longer side in pixels of a desk with papers, one of them asked about; 0 draws single pages.
+        covered: the share of a desk that papers cover, at most.
         typefaces: of documents: those of a list that the machine has, or the package's alone.
     """
 
@@ -59,6 +61,8 @@ class SynthSpec:
     text: bool = False
     language: Literal["plain", "natural"] = "plain"
     documents: bool = False
+    desk: int = 0
+    covered: float = 0.5
     typefaces: Literal["installed", "bundled"] = "bundled"
 
 
@@ -104,6 +108,17 @@ _ALL = (
         documents=True,
         close=4,
         typefaces="installed",
+    ),
+    *(
+        SynthSpec(
+            f"documents-{side // 1024}k",
+            f"a desk of {side} pixels with papers on it, one of them asked about: the same at every size, among ever more paper",
+            language="natural",
+            documents=True,
+            desk=side,
+            typefaces="installed",
+        )
+        for side in (1024, 2048, 4096, 8192)
     ),
     SynthSpec("nano-text", "the records of nano as lines of text, without images", text=True),
 )
