@@ -31,6 +31,7 @@ from .callbacks import Progress, Record, StopOnSignal
 from .label_audit import audit_labels
 from .lora import add_adapter, base_hash
 from .modules import ModuleCount, count_modules, freeze
+from .packing import check_packing
 from .recipe import Recipe
 from .sources import first_rows, manifest_hashes, mixture, num_steps, stream
 from .tower_filling import with_tower_cache
@@ -70,6 +71,8 @@ def _run(recipe: Recipe, score: Score | None) -> Path:
     arguments = training_arguments(recipe, steps)  # refuses a batch that does not fit, before weights are read
     logger.info("labels: %s", json.dumps(audit_labels(recipe, sources, processor)))
     model = _prepared_model(recipe, processor)
+    if recipe.data.packing is not None:
+        check_packing(model_of(model))
     start = checkpoints.step_of(last) if last else 0
     skip = start * arguments.gradient_accumulation_steps
     rows = order or stream(recipe, sources, processor, arguments.world_size, skip)
