@@ -53,8 +53,8 @@ def check_packing(model: Any) -> None:
     if attention != "eager":
         text._attn_implementation = "sdpa"  # others need a device, or a number format, that comes later
     try:
-        alone = torch.cat([language(input_ids=row).last_hidden_state for row in ids], dim=1)
-        together = language(input_ids=torch.cat(ids, dim=1), position_ids=positions).last_hidden_state
+        alone = torch.cat([language(input_ids=row, use_cache=False).last_hidden_state for row in ids], dim=1)
+        together = language(input_ids=torch.cat(ids, dim=1), position_ids=positions, use_cache=False).last_hidden_state
     finally:
         text._attn_implementation = attention
         language.train(was)
