@@ -119,6 +119,7 @@ class Data(Config):
     `ignore` does not look, which saves a third of decoding for images that are trusted.
 
     A path in place of all this, or of `train`, is one source to train on, named `data`; the rest stays as it is.
+    `workers`: processes that read and prepare rows ahead; None for what there are cores for (`arguments.workers`).
     `packing`: rows of a device's batch share sequences of at most so many tokens (`packing.py`), which saves padding.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
     `tower_cache`: a folder that keeps what a frozen vision tower makes of each image (`tower_cache.py`); runs may share it.
@@ -134,7 +135,7 @@ class Data(Config):
     packing: int | None = Field(default=None, gt=0)
     streaming: bool = False
     tower_cache: str | None = None
-    workers: int = Field(default=0, ge=0)
+    workers: int | None = Field(default=None, ge=0)
     audit: int = Field(default=16, gt=0)
 
     @model_validator(mode="after")

@@ -87,7 +87,8 @@ def _run(recipe: Recipe, score: Score | None) -> Path:
     if recipe.lora is not None:
         about["base"] = {"path": recipe.init_from.checkpoint, "sha256": base_hash(recipe.init_from.checkpoint or "")}
     stop = StopOnSignal()
-    callbacks = [stop, Progress(), Record(recipe, about, arguments.world_size), *setup.callbacks]
+    record = Record(recipe, about, arguments.world_size)
+    callbacks = [stop, Progress(), record, *setup.callbacks]
     if recipe.best is not None and score is not None:
         if setup.module is not model:
             raise ValueError(f"best asks the model questions, and objective {recipe.objective.name!r} trains another module")
@@ -96,6 +97,7 @@ def _run(recipe: Recipe, score: Score | None) -> Path:
         recipe=recipe,
         setup=setup,
         arguments=arguments,
+        record=record,
         start=start,
         flops=Flops.of_model(model_of(model), counts) if setup.module is model else None,
         processing_class=processor,

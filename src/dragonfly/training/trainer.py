@@ -6,6 +6,7 @@ processes), mixed precision and distribution are used as they are.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from dragonfly.data.batch import row_lengths
 from dragonfly.files import full_disk_named, usual_permissions
 from dragonfly.planning import LanguageModelSize, TowerSize
 
-from .callbacks import MeanEmbeddingUpdate, trained_mean
+from .callbacks import MeanEmbeddingUpdate, Record, trained_mean
 from .checkpoints import clear_incomplete, complete, rotate
 from .fsdp import IsSharedOut, share_out
 from .modules import ModuleCount, module_of
@@ -86,7 +87,10 @@ class Flops:
 
 
 class StageTrainer(Trainer):
-    """A Trainer of one recipe's `setup`; `start` optimiser steps are done already. `options` are transformers' own."""
+    """A Trainer of one recipe's `setup`; `start` optimiser steps are done already. `options` are transformers' own.
+
+    `record` is told how long training waits for data.
+    """
 
     def __init__(
         self,
@@ -94,11 +98,12 @@ class StageTrainer(Trainer):
         recipe: Recipe,
         setup: TrainingSetup,
         arguments: TrainingArguments,
+        record: Record,
         start: int = 0,
         flops: Flops | None = None,
         **options: Any,
     ) -> None:
-        self.recipe, self.setup, self.start, self.flops = recipe, setup, start, flops
+        self.recipe, self.setup, self.record, self.start, self.flops = recipe, setup, record, start, flops
         super().__init__(
             model=setup.module,
             args=arguments,
@@ -153,6 +158,13 @@ class StageTrainer(Trainer):
             return super().get_train_dataloader()
         finally:
             self.data_collator = plain
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        begun = time.perf_counter()
+        try:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
+        finally:
+            self.record.waited += time.perf_counter() - begun
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]
