@@ -74,18 +74,26 @@ class Collator:
 def packed(lengths: Sequence[int], most: int) -> list[list[int]]:
     """Which rows share a sequence of at most `most` tokens; a longer row has one of its own.
 
-    The longest row first, each into the first sequence that has room (first-fit decreasing); within one, rows keep their order.
+    As few sequences as first-fit decreasing needs; rows go to the shortest of so many where that keeps to `most`, so that they are
+    of alike length. Within one, rows keep their order.
     """
+    longest_first = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     sequences: list[list[int]] = []
-    room: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
-        place = next((at for at, free in enumerate(room) if lengths[row] <= free), len(room))
-        if place == len(room):
+    used: list[int] = []
+    for row in longest_first:
+        place = next((at for at, tokens in enumerate(used) if tokens + lengths[row] <= most), len(used))
+        if place == len(used):
             sequences.append([])
-            room.append(most)
+            used.append(0)
         sequences[place].append(row)
-        room[place] -= lengths[row]
-    return [sorted(rows) for rows in sequences]
+        used[place] += lengths[row]
+    even: list[list[int]] = [[] for _ in used]
+    filled = [0] * len(used)
+    for row in longest_first:
+        place = filled.index(min(filled))
+        even[place].append(row)
+        filled[place] += lengths[row]
+    return [sorted(rows) for rows in (even if max(filled) <= max(used) else sequences)]
 
 
 def row_lengths(batch: Mapping[str, Any]) -> list[int]:
