@@ -2,11 +2,12 @@
 
 Run: python benchmarks/training_speed.py [--rounds N] [--output benchmarks/results/training_speed.json]
 
-Whole runs of `dragonfly.training.run`, with `data.tower_cache` and without, in turns in one process, float32 on one thread, in
-processor seconds; each part's own time, without that of what it calls. A run's first step is warming up. Ratios are medians over
-rounds. The cache is filled before, by a run of one step, whose seconds (loading of the model included) are said beside. `shares`
-are FLOPs from `planning`'s formulas: what the tower can be of a stage-1 step of larger language models, which no machine here has
-trained.
+Whole runs of `dragonfly.training.run`, with `data.tower_cache` and without, in turns in one process, on one thread, in processor
+seconds, data read in the process; each part's own time, without that of what it calls. A run's first step is warming up. Ratios
+are medians over rounds. The cache is filled before, by a run of one step, whose seconds (loading of the model included) are said
+beside. `waiting` is the share of the time by the clock in which a run without the cache waited for data, by number of workers.
+`shares` are FLOPs from `planning`'s formulas: what the tower can be of a stage-1 step of larger language models, which no machine
+here has trained.
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ from dragonfly.models import DragonflyForConditionalGeneration, DragonflyImagePr
 from dragonfly.models.modeling_dragonfly import DragonflyModel  # noqa: E402
 from dragonfly.planning import TowerSize, language_model_size  # noqa: E402
 from dragonfly.training import Recipe, run  # noqa: E402
-from dragonfly.training.callbacks import Progress  # noqa: E402
+from dragonfly.training.callbacks import RUN, Progress  # noqa: E402
 from dragonfly.training.tower_cache import TowerCache  # noqa: E402
 from dragonfly.training.trainer import Flops  # noqa: E402
 from dragonfly.vision.presets import get_preset  # noqa: E402
 
 ROWS, BATCH, STEPS = 2, 2, 1  # steps that are timed, after one that is not
+WAITING_STEPS = 60
 PARTS: list[tuple[str, Any, str]] = [
     ("loading images", dataset, "load_image"),
     ("preprocessing", DragonflyImageProcessor, "preprocess"),
@@ -158,8 +160,9 @@ def nano(folder: Path) -> dict[str, Any]:
 
 
 CASES = {
-    "stage 1: CLIP ViT-B/32 shape, v1, language model of 6 layers, 512 wide": stage_1,
-    "nano's stage `full`": nano,
+    "stage 1: CLIP ViT-B/32 shape, v1, language model of 6 layers, 512 wide": (stage_1, "float32"),
+    "stage 1, bfloat16: the same": (stage_1, "bfloat16"),
+    "nano's stage `full`": (nano, "float32"),
 }
 
 
@@ -176,14 +179,14 @@ def rows(folder: Path) -> Path:
     return path
 
 
-def case_row(make: Any, folder: Path, rounds: int) -> dict[str, Any]:
+def case_row(make: Any, precision: str, folder: Path, rounds: int) -> dict[str, Any]:
     folder.mkdir()
     changes, path = make(folder / "base"), rows(folder / "data")
 
     def trained(name: str, cached: bool, steps: int = STEPS + 2) -> Clock:
-        data: dict[str, Any] = {"train": [{"name": "rows", "path": str(path)}], "audit": 1}
+        data: dict[str, Any] = {"train": [{"name": "rows", "path": str(path)}], "audit": 1, "workers": 0}
         data |= {"tower_cache": str(folder / "tower")} if cached else {}
-        values = small.values(folder, **changes, data=data, steps=steps, output=str(folder / name))
+        values = small.values(folder, **changes, data=data, steps=steps, precision=precision, output=str(folder / name))
         values["batch"] = {"global_size": BATCH, "per_device": BATCH}
         with clocked() as clock, patch("dragonfly.training.run._export"):  # the model that comes of it is of no interest
             run(Recipe.model_validate(values))
@@ -226,6 +229,22 @@ def loading(clocks: list[Clock]) -> float:
     return round(statistics.median(sum(clock.seconds[part] for part in LOADING) / clock.total for clock in clocks), 3)
 
 
+def waiting(folder: Path) -> dict[str, float]:
+    """Share of the time of a run of nano's stage without a cache that it waits for data: read in the process, and ahead."""
+    folder.mkdir()
+    changes, path = nano(folder / "base"), rows(folder / "data")
+    found: dict[str, float] = {}
+    for name, workers in (("none", 0), ("the default", None)):
+        data = {"train": [{"name": "rows", "path": str(path)}], "audit": 1, "workers": workers}
+        values = small.values(folder, **changes, data=data, steps=WAITING_STEPS, output=str(folder / name))
+        values["batch"] = {"global_size": BATCH, "per_device": BATCH}
+        with patch("dragonfly.training.run._export"):
+            run(Recipe.model_validate(values))
+        about = json.loads((folder / name / RUN).read_text(encoding="utf-8"))
+        found[name] = round(about["speed"]["waiting_for_data"], 3)
+    return found
+
+
 def shares() -> dict[str, float]:
     """What of a stage-1 step's FLOPs the tower takes under `v1`, one image and 64 tokens of text."""
     spec = get_preset("v1").spec
@@ -249,12 +268,17 @@ def main() -> None:
     torch.set_num_threads(1)
     transformers_logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
-        cases = {name: case_row(make, Path(folder) / str(at), options.rounds) for at, (name, make) in enumerate(CASES.items())}
+        cases = {
+            name: case_row(make, precision, Path(folder) / str(at), options.rounds)
+            for at, (name, (make, precision)) in enumerate(CASES.items())
+        }
+        waited = waiting(Path(folder) / "waiting")
     result = {
         **result_header(),
         "benchmark": "training_speed",
-        "precision": f"float32, one thread, {BATCH} rows a step, {STEPS} step timed in each run",
+        "precision": f"float32 unless said otherwise, one thread, {BATCH} rows a step, {STEPS} step timed in each run",
         "cases": cases,
+        "waiting for data, share of the time by the clock": waited,
         "tower's share of a stage-1 step's FLOPs": shares(),
     }
     write_json(options.output, result)

@@ -19,6 +19,6 @@ def test_pixels_that_are_promised_are_bounded() -> None:
     assert all(row["pixels of torch"]["largest"] <= 2 for row in SCRIPT["result"]("preprocessing")["sizes"])
 
 
-@pytest.mark.parametrize("name", ["preprocessing", "encoding", "startup", "peers", "training_speed"])
+@pytest.mark.parametrize("name", ["preprocessing", "encoding", "startup", "peers", "training_speed", "training_loop"])
 def test_every_figure_of_the_page_has_a_file(name: str) -> None:
     assert SCRIPT["result"](name)["benchmark"] == name

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragonfly.data import IGNORE_INDEX, Collator
+from dragonfly.data.batch import packed, row_lengths
 
 
 def example(length: int, images: int = 0, subs: int = 2, **more: Any) -> dict[str, Any]:
@@ -105,3 +106,48 @@ def test_every_row_can_be_taken_out_again(lengths: list[int], side: Any, multipl
         for key in ("input_ids", "labels"):
             assert torch.equal(batch[key][number][there], row[key])
         assert (batch["labels"][number][~there] == IGNORE_INDEX).all()
+
+
+def test_packed_rows_share_sequences_and_begin_anew_in_each() -> None:
+    rows = [example(4), example(2, images=1), example(3, images=2), example(2, images=1)]
+    rows[3]["pixel_values"] += 7
+    batch = Collator(pad_token_id=7, packing=7)(rows)
+    assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 1, 2], [1, 2, 1, 2, 3, 7]]
+    none = IGNORE_INDEX
+    assert batch["labels"].tolist() == [[none, 2, 3, 4, none, 2], [none, 2, none, 2, 3, none]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1], [0, 1, 0, 1, 2, 0]]
+    assert batch["attention_mask"].tolist() == [[1] * 6, [1] * 5 + [0]]
+    assert batch["pixel_values"][:, 0, 0, 0, 0].tolist() == [9.0, 2.0, 3.0, 3.0]  # in the order in which their rows now stand
+    assert row_lengths(batch) == [4, 2, 2, 3] and row_lengths(Collator(7)(rows)) == [4, 2, 3, 2]
+    assert rows[0]["labels"].tolist() == [1, 2, 3, 4]  # the example itself stays as it was
+
+
+def test_what_packing_cannot_do_is_refused() -> None:
+    with pytest.raises(ValueError, match="packing is 0, padding_side 'right'; give at least 1 token, and 'right'"):
+        Collator(0, packing=0)
+    with pytest.raises(ValueError, match="padding_side 'left'"):
+        Collator(0, packing=8, padding_side="left")
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 20))
+def test_packing_holds_every_row_once_and_no_more_than_it_may(lengths: list[int], most: int) -> None:
+    sequences = packed(lengths, most)
+    assert sorted(row for rows in sequences for row in rows) == list(range(len(lengths)))
+    tokens = [sum(lengths[row] for row in rows) for rows in sequences]
+    assert all(total <= most or len(rows) == 1 for rows, total in zip(sequences, tokens, strict=True))
+    short = [length for length in lengths if length <= most]
+    assert len(sequences) <= len(lengths) - len(short) + 2 * sum(short) / most + 1  # all but one are half full
+    assert all(rows == sorted(rows) for rows in sequences)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 20))
+def test_every_packed_row_can_be_taken_out_again(lengths: list[int], most: int) -> None:
+    rows = [example(length, more=torch.full((length,), number)) for number, length in enumerate(lengths)]
+    batch = Collator(0, packing=most, more={"more": -1})(rows)
+    for number, row in enumerate(rows):
+        there = batch["more"] == number
+        assert torch.equal(batch["input_ids"][there], row["input_ids"])
+        assert batch["position_ids"][there].tolist() == list(range(lengths[number]))
+        assert batch["labels"][there].tolist() == [IGNORE_INDEX, *range(2, lengths[number] + 1)]
+    padding = batch["more"] == -1
+    assert torch.equal(batch["attention_mask"], (~padding).long()) and bool((batch["labels"][padding] == IGNORE_INDEX).all())

@@ -3,11 +3,12 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from dragonfly.training import Recipe, arguments
-from dragonfly.training.arguments import deepspeed_file, training_arguments, warmup_steps
+from dragonfly.training.arguments import deepspeed_file, training_arguments, warmup_steps, workers
 from tests.training import small
 
 
@@ -28,6 +29,18 @@ def test_the_recipes_values_arrive(tmp_path: Path) -> None:
     assert (made.learning_rate, made.warmup_steps, made.adam_beta1, made.adam_beta2) == (0.5, 5, 0.8, 0.95)
     assert str(made.lr_scheduler_type) in ("constant_with_warmup", "SchedulerType.CONSTANT_WITH_WARMUP")
     assert (made.max_steps, made.gradient_accumulation_steps, made.seed, made.weight_decay) == (10, 2, 7, 0.25)
+
+
+def test_workers_leave_a_core_to_each_process_that_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(cores: int, processes: int = 1, **data: Any) -> int:
+        monkeypatch.setattr(os, "cpu_count", lambda: cores)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        rows = {"train": [{"name": "rows", "path": "rows.json"}], **data}
+        return workers(Recipe.model_validate(small.values(tmp_path, data=rows)))
+
+    assert [found(1), found(2), found(6), found(64), found(64, 8), found(64, 64)] == [0, 1, 5, 8, 7, 0]
+    assert [found(4, workers=0), found(4, workers=3), found(4, workers=9)] == [0, 3, 4]
+    assert [found(4, streaming=True), found(4, streaming=True, workers=9)] == [0, 9]
 
 
 def test_zero_2_with_several_batches_per_step_is_refused(tmp_path: Path, deepspeed: None) -> None:

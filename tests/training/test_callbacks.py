@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,6 +32,20 @@ def test_a_resumed_curve_begins_with_what_the_checkpoint_remembers(tmp_path: Pat
     record.on_train_end(args, state(global_step=3, num_input_tokens_seen=100, total_flos=50.0), None)
     speed = json.loads((tmp_path / "run.json").read_text())["speed"]
     assert speed["flops_utilisation"] is None and speed["processes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("waited", "said"), [(30.0, ["training waited for data 30% of its time; raise data.workers"]), (5.0, [])]
+)
+def test_a_run_that_waits_for_its_data_says_so(
+    tmp_path: Path, record: Record, caplog: pytest.LogCaptureFixture, waited: float, said: list[str]
+) -> None:
+    args = SimpleNamespace(output_dir=str(tmp_path))
+    record.on_train_begin(args, state(), None)
+    record.begun, record.waited = time.perf_counter() - 100, waited
+    record.on_train_end(args, state(global_step=3), None)
+    assert json.loads((tmp_path / "run.json").read_text())["speed"]["waiting_for_data"] == pytest.approx(waited / 100, rel=0.01)
+    assert caplog.messages == said
 
 
 def test_other_processes_write_nothing(tmp_path: Path, record: Record) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from dragonfly.data import IGNORE_INDEX, Collator
 from dragonfly.training.modules import count_modules, freeze
 from dragonfly.training.trainer import Flops
 from tests import tiny
@@ -57,3 +58,16 @@ def test_text_costs_no_tower_and_an_unknown_language_model_no_guess() -> None:
     assert ours.of_batch({**text, "pixel_values": torch.zeros(1, 5, 17, 32)}) == ours.of_batch(text)  # encoded already
     model.config.text_config.model_type = "mamba"
     assert Flops.of_model(model, count_modules(model)) is None
+
+
+def test_packed_rows_cost_what_they_cost_alone_and_logits_are_those_of_answers() -> None:
+    model = tiny.model(tiny.config("baseline-1"))
+    ours = Flops.of_model(model, count_modules(model))
+    assert ours is not None
+    ids = [torch.arange(length) for length in (30, 12, 50)]
+    rows = [{"input_ids": row, "labels": torch.where(row > 9, row, IGNORE_INDEX)} for row in ids]
+    plain = Collator(0)(rows)
+    assert ours.of_batch(Collator(0, packing=60)(rows)) == ours.of_batch(plain)
+    size = model.config.text_config
+    without = {key: value for key, value in plain.items() if key != "labels"}
+    assert ours.of_batch(without) - ours.of_batch(plain) == 3 * 2 * 3 * 10 * size.hidden_size * size.vocab_size

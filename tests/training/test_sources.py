@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dragonfly.data import write_manifest
+from dragonfly.data import EncodedDataset, write_manifest
+from dragonfly.training.build import build_processor
+from dragonfly.training.objective import encoded
 from dragonfly.training.recipe import Data, Source
 from dragonfly.training.sources import RunOrder, load_rows, manifest_hashes, mixture, num_steps, reader_of
 from tests import tiny
@@ -115,3 +117,25 @@ def test_grouping_is_refused_where_rows_are_streamed() -> None:
         ValueError, match=r"group_questions needs all rows at once and data\.streaming reads them one by one; drop one \(mine\)"
     ):
         Data(train=[Source(name="mine", path="rows.jsonl", group_questions=2)], streaming=True)
+
+
+def test_a_mixture_is_grouped_by_length_within_its_order(tmp_path: Path) -> None:
+    """Two sources, one at a half, over more than two epochs: every position once, its window kept, batches of alike rows."""
+    small.rows(tmp_path / "text", 16, text_only=True, name="text")
+    sources = [
+        {"name": "rows", "path": str(small.rows(tmp_path / "data", 16))},
+        {"name": "text", "path": str(tmp_path / "text" / "text.json"), "passes": 0.5},
+    ]
+    recipe = small.recipe(tmp_path, steps=40, data={"train": sources, "audit": 2, "group_by_length": True})
+    rows = mixture(recipe)
+    dataset = encoded(recipe, rows, build_processor(recipe))
+    ordered = list(RunOrder(dataset, 160, 4, group_by_length=True, seed=recipe.seed))
+    assert [sorted(ordered[:128]), sorted(ordered[128:])] == [list(range(128)), list(range(128, 160))]
+    spread = [max(lengths) - min(lengths) for lengths in _batches(dataset, ordered)]
+    plain = [max(lengths) - min(lengths) for lengths in _batches(dataset, list(range(160)))]
+    assert sum(spread) * 5 < sum(plain)
+    assert list(RunOrder(dataset, 160, 4, group_by_length=True, seed=recipe.seed, start=132))[128:] == ordered[128:]
+
+
+def _batches(dataset: EncodedDataset, order: list[int]) -> list[list[int]]:
+    return [[dataset.length(position) for position in order[at : at + 4]] for at in range(0, len(order), 4)]

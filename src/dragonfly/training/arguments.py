@@ -19,6 +19,9 @@ from .recipe import RECIPES, Recipe
 NEEDED = ("accelerate", "matplotlib")
 """Packages that any run takes up; tensorboard, peft and datasets say so themselves where they are asked for."""
 
+MOST_WORKERS = 8
+"""Of a process that trains, where the recipe does not say; each holds a tokenizer and two batches ahead."""
+
 
 def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
     """Arguments of a run of `steps` optimiser steps. ValueError when the batch does not fit the number of processes."""
@@ -78,8 +81,17 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
 
 
 def workers(recipe: Recipe) -> int:
-    """Processes that read data: no more than there are cores, except of a stream, whose order depends on their number."""
-    return recipe.data.workers if recipe.data.streaming else min(recipe.data.workers, os.cpu_count() or 1)
+    """Processes that read data for each that trains, no more than there are cores.
+
+    Unless the recipe says how many: one core less than each process that trains on this machine has, at most `MOST_WORKERS`. A
+    stream, whose order depends on their number, is read by as many as the recipe says, or by none.
+    """
+    given, cores = recipe.data.workers, os.cpu_count() or 1
+    if recipe.data.streaming:
+        return given or 0
+    if given is None:
+        return max(0, min(MOST_WORKERS, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
+    return min(given, cores)
 
 
 def batches_per_step(recipe: Recipe, world_size: int) -> int:

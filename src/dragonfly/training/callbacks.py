@@ -7,6 +7,7 @@ remembers. Knows no data and no objective; counts and rates are handed in.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import signal
 import sys
@@ -25,8 +26,13 @@ from dragonfly.visualization.plot_style import plot_style
 
 from .recipe import Recipe
 
+logger = logging.getLogger(__name__)
+
 RUN, LOSS, CURVE = "run.json", "loss.jsonl", "loss.png"
 KEPT = ("step", "loss", "learning_rate", "grad_norm")
+LONG_WAIT = 0.1
+"""Share of a run's time spent waiting for data from which on the run says so, if it is longer than a minute."""
+
 SPEEDS = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
 
 
@@ -56,16 +62,17 @@ class Progress(TrainerCallback):
 class Record(TrainerCallback):
     """Writes the loss curve while training and the speeds at its end, on the first process alone.
 
+    `waited`: seconds in which training stood still because its next batches were not ready; the trainer adds them up.
     Raises ValueError when the loss is no longer a number.
     """
 
     def __init__(self, recipe: Recipe, about: dict[str, Any], world_size: int) -> None:
         self.recipe, self.about, self.world_size = recipe, about, world_size
-        self.begun = 0.0
+        self.begun, self.waited = 0.0, 0.0
         self.before = (0, 0, 0.0)  # step, tokens and FLOPs that an earlier session did
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.begun = time.perf_counter()
+        self.begun, self.waited = time.perf_counter(), 0.0
         self.before = (state.global_step, state.num_input_tokens_seen, state.total_flos)
         if state.is_world_process_zero:
             write_text(Path(args.output_dir) / LOSS, "".join(_line(entry) for entry in state.log_history))
@@ -84,7 +91,10 @@ class Record(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             output = Path(args.output_dir)
-            write_json(output / RUN, {**self.about, "steps": state.global_step, "speed": self._speed(state)})
+            speed = self._speed(state)
+            write_json(output / RUN, {**self.about, "steps": state.global_step, "speed": speed})
+            if speed["seconds"] > 60 and speed["waiting_for_data"] > LONG_WAIT:
+                logger.warning("training waited for data %.0f%% of its time; raise data.workers", 100 * speed["waiting_for_data"])
             draw_curve(output / LOSS, output / CURVE, self.recipe.name)
 
     def _speed(self, state: Any) -> dict[str, Any]:
@@ -101,6 +111,7 @@ class Record(TrainerCallback):
             "seconds": round(seconds, 3),
             "samples_per_second": steps * self.recipe.batch.global_size / seconds,
             "tokens_per_second": tokens / seconds if tokens else None,
+            "waiting_for_data": self.waited / seconds,
             "flops_per_second": flops / seconds if flops else None,
             "flops_utilisation": flops / seconds / (peak * self.world_size) if flops and peak else None,
         }

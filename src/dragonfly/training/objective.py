@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 
 from dragonfly.config import Config
 from dragonfly.data import IGNORE_INDEX, Collator, EncodedDataset, Mixture, Sample
+from dragonfly.data.batch import POSITIONS
 from dragonfly.data.dataset import EncodeSample
 from dragonfly.imaging import ImagePolicy
 from dragonfly.models.connector import OPTIONAL
@@ -90,6 +91,26 @@ def collator(processor: Any) -> Collate:
     return Collator(processor.tokenizer.pad_token_id)
 
 
+def answer_inputs(module: nn.Module, batch: Batch) -> dict[str, Any]:
+    """What the model's forward is given: the batch, in training with the logits alone that the loss looks at.
+
+    A packed batch goes without its mask: its positions tell rows apart (`data.Collator`).
+    """
+    inputs = {key: value for key, value in batch.items() if key != "attention_mask" or POSITIONS not in batch}
+    return {**inputs, **supervised_logits(batch["labels"])} if module.training else inputs
+
+
+def supervised_logits(labels: Tensor) -> dict[str, Tensor]:
+    """Arguments by which a forward computes logits only where some row of (rows, tokens) labels is supervised.
+
+    An image's tokens have no labels, so of a row that is an image and a short answer the head would be most of the work.
+    """
+    following = nn.functional.pad(labels, (0, 1), value=IGNORE_INDEX)[:, 1:]  # a token is told by the position before it
+    supervised = (following != IGNORE_INDEX).any(dim=0)
+    places = supervised.nonzero()[:, 0] if supervised.any() else supervised.new_zeros(1, dtype=torch.long)
+    return {"logits_to_keep": places, "shift_labels": following[:, places]}
+
+
 def no_faults(recipe: Recipe) -> list[str]:
     return []
 
@@ -109,6 +130,8 @@ class Objective:
         turns_seen: whether questions grouped on an image see each other (and may then not tell each other's answers).
         images: whether rows may have images.
         streams: whether its examples can be made while rows are read.
+        packs: whether rows may share a sequence (`data.packing`): `build` gives a `data.Collator`, and what the model is given of
+            a packed batch keeps rows apart.
         may_change: options that a resumed run may have otherwise than before: they change no number.
     """
 
@@ -121,6 +144,7 @@ class Objective:
     turns_seen: bool = True
     images: bool = True
     streams: bool = False
+    packs: bool = False
     may_change: frozenset[str] = frozenset()
 
     @property
@@ -153,6 +177,7 @@ def answer_setup(recipe: Recipe, model: Any, processor: Any, rows: Mixture | Str
         collate=objective.collate(processor),
         predictions=likeliest,
         metrics=answer_metrics,
+        inputs=answer_inputs,
     )
 
 
@@ -162,8 +187,8 @@ def _answer_faults(recipe: Recipe) -> list[str]:
     return []
 
 
-ANSWER = Objective(Answer, frozenset(MODULES), answer_setup, _answer_faults, streams=True)
-TEXT = Objective(Text, frozenset({"language_model", "lm_head"}), answer_setup, images=False, streams=True)
+ANSWER = Objective(Answer, frozenset(MODULES), answer_setup, _answer_faults, streams=True, packs=True)
+TEXT = Objective(Text, frozenset({"language_model", "lm_head"}), answer_setup, images=False, streams=True, packs=True)
 
 
 def likeliest(outputs: Any, labels: Tensor) -> Tensor:

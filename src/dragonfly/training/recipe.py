@@ -119,6 +119,8 @@ class Data(Config):
     `ignore` does not look, which saves a third of decoding for images that are trusted.
 
     A path in place of all this, or of `train`, is one source to train on, named `data`; the rest stays as it is.
+    `workers`: processes that read and prepare rows ahead; None for what there are cores for (`arguments.workers`).
+    `packing`: rows of a device's batch share sequences of at most so many tokens (`packing.py`), which saves padding.
     `streaming` reads rows while training (`passes` are then relative weights); `steps` must be given.
     `tower_cache`: a folder that keeps what a frozen vision tower makes of each image (`tower_cache.py`); runs may share it.
     """
@@ -130,9 +132,10 @@ class Data(Config):
     max_bad_share: float = Share
     missing_data: Literal["refuse", "note", "ignore"] = "refuse"
     group_by_length: bool = False
+    packing: int | None = Field(default=None, gt=0)
     streaming: bool = False
     tower_cache: str | None = None
-    workers: int = Field(default=0, ge=0)
+    workers: int | None = Field(default=None, ge=0)
     audit: int = Field(default=16, gt=0)
 
     @model_validator(mode="after")
@@ -259,6 +262,7 @@ class Recipe(Config):
             *self._best_faults(),
             *self._fsdp_faults(),
             *self._tower_cache_faults(),
+            *self._packing_faults(),
         ]
         if faults:
             raise ValueError("; ".join(faults))
@@ -330,6 +334,15 @@ class Recipe(Config):
         if self.objective_hook.examples is None or not self.objective_hook.images:
             faults.append(f"objective {self.objective.name!r} runs no tower over images; leave data.tower_cache out")
         return faults
+
+    def _packing_faults(self) -> list[str]:
+        if self.data.packing is None:
+            return []
+        if not self.objective_hook.packs:
+            return [f"objective {self.objective.name!r} does not pack rows; leave data.packing out"]
+        if self.batch.per_device == 1:
+            return ["data.packing joins the rows of a device's batch, and batch.per_device is 1; raise it, or leave packing out"]
+        return []
 
 
 @cache

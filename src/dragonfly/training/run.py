@@ -31,6 +31,7 @@ from .callbacks import Progress, Record, StopOnSignal
 from .label_audit import audit_labels
 from .lora import add_adapter, base_hash
 from .modules import ModuleCount, count_modules, freeze
+from .packing import check_packing
 from .recipe import Recipe
 from .sources import first_rows, manifest_hashes, mixture, num_steps, stream
 from .tower_filling import with_tower_cache
@@ -70,6 +71,8 @@ def _run(recipe: Recipe, score: Score | None) -> Path:
     arguments = training_arguments(recipe, steps)  # refuses a batch that does not fit, before weights are read
     logger.info("labels: %s", json.dumps(audit_labels(recipe, sources, processor)))
     model = _prepared_model(recipe, processor)
+    if recipe.data.packing is not None:
+        check_packing(model_of(model))
     start = checkpoints.step_of(last) if last else 0
     skip = start * arguments.gradient_accumulation_steps
     rows = order or stream(recipe, sources, processor, arguments.world_size, skip)
@@ -84,7 +87,8 @@ def _run(recipe: Recipe, score: Score | None) -> Path:
     if recipe.lora is not None:
         about["base"] = {"path": recipe.init_from.checkpoint, "sha256": base_hash(recipe.init_from.checkpoint or "")}
     stop = StopOnSignal()
-    callbacks = [stop, Progress(), Record(recipe, about, arguments.world_size), *setup.callbacks]
+    record = Record(recipe, about, arguments.world_size)
+    callbacks = [stop, Progress(), record, *setup.callbacks]
     if recipe.best is not None and score is not None:
         if setup.module is not model:
             raise ValueError(f"best asks the model questions, and objective {recipe.objective.name!r} trains another module")
@@ -93,6 +97,7 @@ def _run(recipe: Recipe, score: Score | None) -> Path:
         recipe=recipe,
         setup=setup,
         arguments=arguments,
+        record=record,
         start=start,
         flops=Flops.of_model(model_of(model), counts) if setup.module is model else None,
         processing_class=processor,

@@ -6,27 +6,31 @@ processes), mixed precision and distribution are used as they are.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainingArguments
 
+from dragonfly.data import IGNORE_INDEX, Collator
+from dragonfly.data.batch import row_lengths
 from dragonfly.files import full_disk_named, usual_permissions
 from dragonfly.planning import LanguageModelSize, TowerSize
 
-from .callbacks import MeanEmbeddingUpdate, trained_mean
+from .callbacks import MeanEmbeddingUpdate, Record, trained_mean
 from .checkpoints import clear_incomplete, complete, rotate
 from .fsdp import IsSharedOut, share_out
 from .modules import ModuleCount, module_of
 from .muon import Muon, is_layer_matrix
 from .objective import TrainingSetup
+from .packing import packed_length
 from .recipe import Optim, Recipe
 from .sources import RunOrder, Sized
 
@@ -62,26 +66,31 @@ class Flops:
         return cls(tower, language, 3 if "vision_tower" in trained else 1, 3 if whole else 2 if below else 1)
 
     def of_batch(self, inputs: Mapping[str, Any]) -> int:
-        """FLOPs of one batch of `data.Collator`; images count as many sub-images as they have."""
+        """FLOPs of one batch of `data.Collator`; images count as many sub-images as they have, logits where there are labels."""
         pixels, numbers = inputs.get("pixel_values"), inputs.get("num_sub_images")
         if pixels is None or pixels.ndim == 4:  # encoded already, in a tower cache
             sub_images = 0
         else:
             sub_images = int(numbers.sum()) if numbers is not None else pixels.shape[0] * pixels.shape[1]
-        lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        return self.tower_passes * sub_images * self.per_sub_image + sum(map(self._of_row, lengths))
+        lengths, labels = row_lengths(inputs), inputs.get("labels")
+        logits = sum(lengths) if labels is None else int((labels[:, 1:] != IGNORE_INDEX).sum())
+        head = self.language_passes * 2 * logits * self.language.hidden_size * self.language.vocab_size
+        return self.tower_passes * sub_images * self.per_sub_image + sum(map(self._of_row, lengths)) + head
 
     def _of_row(self, length: int) -> int:
-        """The language model over one row: `LanguageModelSize.flops` has one position's logits, training needs all."""
+        """The language model's layers over one row: `LanguageModelSize.flops` without its one position's logits."""
         size = self.language
-        forward = size.flops(length, length) + 2 * (length - 1) * size.hidden_size * size.vocab_size
+        forward = size.flops(length, length) - 2 * size.hidden_size * size.vocab_size
         # Both sides of attention's products are activations, so a frozen model too is passed three times there.
         again = 4 * length**2 * size.num_heads * size.head_dim * size.num_layers if self.language_passes == 2 else 0
         return self.language_passes * forward + again
 
 
 class StageTrainer(Trainer):
-    """A Trainer of one recipe's `setup`; `start` optimiser steps are done already. `options` are transformers' own."""
+    """A Trainer of one recipe's `setup`; `start` optimiser steps are done already. `options` are transformers' own.
+
+    `record` is told how long training waits for data.
+    """
 
     def __init__(
         self,
@@ -89,11 +98,12 @@ class StageTrainer(Trainer):
         recipe: Recipe,
         setup: TrainingSetup,
         arguments: TrainingArguments,
+        record: Record,
         start: int = 0,
         flops: Flops | None = None,
         **options: Any,
     ) -> None:
-        self.recipe, self.setup, self.start, self.flops = recipe, setup, start, flops
+        self.recipe, self.setup, self.record, self.start, self.flops = recipe, setup, record, start, flops
         super().__init__(
             model=setup.module,
             args=arguments,
@@ -137,6 +147,24 @@ class StageTrainer(Trainer):
                 extra = self.setup.extra_loss(outputs, {**batch, **inputs})
                 loss = loss + extra / self.args.gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Rows are packed for training alone: an evaluation's numbers are those of rows by themselves."""
+        plain = self.data_collator
+        if self.recipe.data.packing is not None:
+            assert isinstance(plain, Collator)  # `Objective.packs`
+            self.data_collator = replace(plain, packing=packed_length(self.recipe))
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = plain
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        begun = time.perf_counter()
+        try:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
+        finally:
+            self.record.waited += time.perf_counter() - begun
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Sized = self.train_dataset  # pyright: ignore[reportAssignmentType]

@@ -20,7 +20,7 @@ from dragonfly.data import IGNORE_INDEX
 from dragonfly.models.query_projection import evidence_losses
 from dragonfly.training import Objective, Recipe, TrainingSetup
 from dragonfly.training.modules import MODULES
-from dragonfly.training.objective import answer_setup
+from dragonfly.training.objective import answer_inputs, answer_setup
 from dragonfly.vision.inputs import IMAGE_INPUTS
 from dragonfly.vision.spec import EncoderSpec
 
@@ -86,8 +86,9 @@ def _check(spec: EncoderSpec) -> None:
 
 def _inputs(model: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
     """In training the images are encoded first, so that their scores are at hand, and attention is returned."""
+    batch = answer_inputs(model, batch)
     if not model.training or "pixel_values" not in batch:
-        return dict(batch)
+        return batch
     images = {key: value for key, value in batch.items() if key in IMAGES}
     features = model.get_image_features(**images, return_dict=True)
     rest = {key: value for key, value in batch.items() if key not in IMAGES}
@@ -116,4 +117,4 @@ def _build(recipe: Recipe, model: Any, processor: Any, rows: Any) -> TrainingSet
     )
 
 
-ATTENTION_CHOICE = Objective(AttentionChoice, frozenset(MODULES), _build, _faults)
+ATTENTION_CHOICE = Objective(AttentionChoice, frozenset(MODULES), _build, _faults, packs=True)

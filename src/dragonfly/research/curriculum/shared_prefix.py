@@ -19,9 +19,10 @@ from torch import Tensor
 
 from dragonfly.config import Config
 from dragonfly.data import IGNORE_INDEX, BadSample, Collator, EncodedDataset, Mixture, Sample, encode, to_messages
+from dragonfly.data.batch import POSITIONS
 from dragonfly.training import Objective, Recipe, TrainingSetup
 from dragonfly.training.modules import MODULES
-from dragonfly.training.objective import answer_setup, encoded
+from dragonfly.training.objective import answer_setup, encoded, supervised_logits
 from dragonfly.turns import tokens_in
 
 from .attention_supervision import (
@@ -127,7 +128,9 @@ def _common(rows: Sequence[tuple[list[int], list[int]]]) -> int:
     return min([same, *(answers.index(1) - 1 for _, answers in rows if 1 in answers)])
 
 
-def shared_prefix_inputs(segment_ids: Tensor, attention_mask: Tensor, attention: str) -> dict[str, Tensor]:
+def shared_prefix_inputs(
+    segment_ids: Tensor, attention_mask: Tensor, attention: str, position_ids: Tensor | None = None
+) -> dict[str, Tensor]:
     """What makes a language model read segments.
 
     Args:
@@ -135,21 +138,21 @@ def shared_prefix_inputs(segment_ids: Tensor, attention_mask: Tensor, attention:
             shared.
         attention_mask: (batch, length), 0 for padding, which stands on the right.
         attention: the language model's implementation; `eager` adds the mask to the scores, any other takes a boolean one.
+        position_ids: (batch, length) of packed rows, 0 where one begins.
 
     Returns:
-        attention_mask (batch, 1, length, length), and position_ids (batch, length): every segment resumes where the shared part
-        ends.
+        attention_mask (batch, 1, length, length), and position_ids (batch, length): every segment resumes where its row's shared
+        part ends.
     """
     length, device = segment_ids.shape[1], segment_ids.device
-    real = attention_mask.bool()
+    rows = 1 - attention_mask if position_ids is None else (position_ids == 0).cumsum(dim=1)  # padding is rows of its own
     causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    same = (segment_ids[:, :, None] == segment_ids[:, None, :]) & causal
-    shared = (segment_ids == 0) & real
-    seen = (same | (shared[:, None, :] & causal)) & real[:, None, :]
-    seen |= torch.eye(length, dtype=torch.bool, device=device)  # padding must see something
+    row = (rows[:, :, None] == rows[:, None, :]) & causal
+    same = row & (segment_ids[:, :, None] == segment_ids[:, None, :])
+    shared = row & (segment_ids == 0)[:, None, :]
     within = same.sum(dim=-1) - 1
-    positions = torch.where(segment_ids > 0, shared.sum(dim=-1, keepdim=True) + within, within)
-    mask = seen[:, None]
+    positions = torch.where(segment_ids > 0, shared.sum(dim=-1) + within, within)
+    mask = (same | shared)[:, None]
     if attention == "eager":
         mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, torch.finfo(torch.float32).min)
     return {"attention_mask": mask, "position_ids": positions}
@@ -168,6 +171,8 @@ def _faults(recipe: Recipe) -> list[str]:
         faults += attention_faults(recipe, "attention_supervision")
         if recipe.data.tower_cache is not None:
             faults.append("attention_supervision looks where images are cut, and data.tower_cache opens none; leave one out")
+        if recipe.data.packing is not None:
+            faults.append("attention_supervision counts an answer's place by its own row; leave data.packing out")
     return faults
 
 
@@ -192,8 +197,11 @@ def _collator(processor: Any) -> Collator:
 def _inputs(supervised: bool, model: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
     """What the model is given: the segments as a mask and positions, made where the model is."""
     text = model.config.get_text_config()
-    segments = shared_prefix_inputs(batch["segment_ids"], batch["attention_mask"], text._attn_implementation)
-    more = {"output_attentions": True} if supervised and model.training else {}
+    given = (batch["segment_ids"], batch["attention_mask"], text._attn_implementation, batch.get(POSITIONS))
+    segments = shared_prefix_inputs(*given)
+    more: dict[str, Any] = supervised_logits(batch["labels"]) if model.training else {}
+    if supervised and model.training:
+        more["output_attentions"] = True
     return {**{key: value for key, value in batch.items() if key not in PER_TOKEN}, **segments, **more}
 
 
@@ -224,5 +232,6 @@ SHARED_PREFIX = Objective(
     _examples,
     _collator,
     turns_seen=False,
+    packs=True,
     may_change=frozenset({"thresholds"}),
 )
