@@ -96,6 +96,8 @@ def serve(
         keys=_keys(api_keys),
     )
     common.log_to_terminal()
+    # Of torch, which is not loaded yet: threads that wait for the next product leave the processor to those that speak HTTP.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with ExitStack() as open_until_the_end:
         if engine == "vllm":
             of_this_process = {"--device": device != "auto", "--quantize": quantize, "--device-map": device_map, "--set": set}

@@ -1,9 +1,8 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Continuous batching: rows join and leave between two tokens, so that none waits for another's end.
 
-A row that joins reads its prompt, but for a beginning that `Prefixes` knows; its keys and values are put beside those of the rows
-that run, padded on the left. Padding is masked and positions count what is not padding, so in float32 a row's answer is the one
-that it gets alone. Rows may differ in all their options.
+A row that joins reads its prompt, but for a beginning that `Prefixes` knows, and then runs with the others. Each has its own place
+(`Slots`) and its own positions, so in float32 a row's answer is the one that it gets alone. Rows may differ in all their options.
 """
 
 from __future__ import annotations
@@ -24,8 +23,10 @@ from dragonfly.inference.encoded import EncodedImage
 from dragonfly.inference.engine import Engine
 from dragonfly.inference.options import Draw, Options
 from dragonfly.inference.prefixes import Prefixes
+from dragonfly.inference.slots import Slots
 from dragonfly.models.outputs import CACHE
 
+_ATTENTION = ("sdpa", "eager")  # take a mask that says for each query what it sees
 # What a generation config may say without changing what greedy search chooses.
 _HARMLESS = {
     *(
@@ -72,6 +73,24 @@ class Row:
     draw: Draw | None = None
 
 
+@dataclass(eq=False)
+class _Reading:
+    """A row that joins: (tokens, hidden) of its prompt, the names of its blocks, and what of it is known."""
+
+    row: Row
+    embeds: Tensor
+    names: list[bytes]
+    known: Tensor | None
+
+    @property
+    def before(self) -> int:
+        return 0 if self.known is None else self.known.shape[1]
+
+    @property
+    def new(self) -> int:
+        return len(self.embeds) - self.before
+
+
 class ContinuousBatch:
     """The rows that run, with their keys and values. For one thread.
 
@@ -83,28 +102,32 @@ class ContinuousBatch:
     def __init__(self, engine: Engine, prefixes: Prefixes | None = None) -> None:
         self.engine, self.prefixes = engine, Prefixes() if prefixes is None else prefixes
         self.rows: list[Row] = []
-        self._states: list[Tensor] = []  # keys and values in turn by layer, each (rows, heads, columns, width)
-        self._mask = torch.zeros(0, 0, dtype=torch.long)  # (rows, columns), 0 where a column is padding
+        self._lengths: list[int] = []  # tokens of each row whose keys and values are there
+        self._slots = Slots(len(DynamicCache(config=engine.model.config.get_text_config()).layers))
 
     @staticmethod
     def fits(engine: Engine) -> bool:
-        """Whether every layer attends to all that stands before, and greedy search alone chooses."""
-        text = engine.model.config.get_text_config()
-        said = {name for name, value in engine.model.generation_config.to_diff_dict().items() if value is not None}
-        plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=text).layers)
+        """Whether every layer attends to all that stands before, at positions and under a mask that it is told, and greedy search
+        alone chooses.
+        """
+        text, model = engine.model.config.get_text_config(), engine.model
+        said = {name for name, value in model.generation_config.to_diff_dict().items() if value is not None}
         own = {name for name in said if not name.startswith("_")}
-        return plain and own <= _HARMLESS
+        layers = DynamicCache(config=text).layers
+        plain = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+        told = "position_ids" in (model.model._language_arguments or ["position_ids"]) and text._attn_implementation in _ATTENTION
+        together = len({*getattr(model, "hf_device_map", {}).values()}) < 2
+        return plain and told and together and own <= _HARMLESS
 
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> list[Row]:
         """Read the prompts of new rows and choose their first token; returns those that are done with it."""
-        named = [(row, embeds, self.prefixes.names(embeds)) for row in rows for embeds in (self._embeds(row),)]
-        known = [(*one, self.prefixes.longest(one[2], len(one[1]) - 1)) for one in named]
-        known.sort(key=lambda one: len(one[1]) - _length(one[3]))
-        while known:  # those that have about as much to read are read together
-            most = 2 * (len(known[0][1]) - _length(known[0][3])) + 16
-            group = [one for one in known if len(one[1]) - _length(one[3]) <= most]
-            known = known[len(group) :]
+        reading = [self._reading(row) for row in rows]
+        reading.sort(key=lambda one: one.new)
+        while reading:  # those that have about as much to read are read together
+            most = 2 * reading[0].new + 16
+            group = [one for one in reading if one.new <= most]
+            reading = reading[len(group) :]
             self._read(group)
         return [row for row in rows if row.done]
 
@@ -112,20 +135,18 @@ class ContinuousBatch:
     def step(self) -> list[Row]:
         """One token more for every row; returns those that are done, which leave."""
         ids = torch.tensor([[row.ids[-1]] for row in self.rows], device=self.engine.device)
-        self._mask = pad(self._mask, (0, 1), value=1)
-        cache = self._cache(self._states)
-        positions = self._mask.sum(dim=1, keepdim=True) - 1
-        logits = self._forward(cache, input_ids=ids, attention_mask=self._mask, position_ids=positions)
-        self._states = _states(cache)
-        ran = self.rows
+        positions = torch.tensor(self._lengths, device=self.engine.device).unsqueeze(1)
+        logits = self._forward(0, positions, torch.ones_like(positions, dtype=torch.bool), input_ids=ids)
+        self._lengths = [length + 1 for length in self._lengths]
+        ran = [*self.rows]
         self._choose(ran, logits)
-        self._stay([not row.done for row in ran])
+        self._leave([row for row in ran if row.done])
         return [row for row in ran if row.done]
 
+    @torch.inference_mode()
     def drop(self, rows: Sequence[Row]) -> None:
         """Rows leave before they are done."""
-        if rows:
-            self._stay([row not in rows for row in self.rows])
+        self._leave([row for row in rows if row in self.rows])
 
     def answer(self, row: Row) -> Answer:
         """Of a row that is done."""
@@ -141,56 +162,61 @@ class ContinuousBatch:
         features = torch.cat([image.tokens for image in row.images if image.tokens is not None]).to(embeds)
         return embeds.masked_scatter(model.get_placeholder_mask(ids[None], embeds[None], features)[0], features)
 
-    def _read(self, group: Sequence[tuple[Row, Tensor, list[bytes], list[Tensor]]]) -> None:
+    def _reading(self, row: Row) -> _Reading:
+        embeds = self._embeds(row)
+        names = self.prefixes.names(embeds)
+        return _Reading(row, embeds, names, self.prefixes.longest(names, len(embeds) - 1))
+
+    def _read(self, group: Sequence[_Reading]) -> None:
         """One pass over what of some prompts is not known yet; the rows that need more than one token then run."""
-        before, new = [_length(known) for *_, known in group], [len(one[1]) - _length(one[3]) for one in group]
-        left, right = max(before), max(new)
-        embeds = torch.stack(
-            [pad(one[1][start:], (0, 0, right - own, 0)) for one, start, own in zip(group, before, new, strict=True)]
+        first, right = len(self.rows), max(one.new for one in group)
+        for place, one in enumerate(group, start=first):
+            self._slots.reserve(first + len(group), len(one.embeds), one.known)
+            if one.known is not None:
+                self._slots.row(place, one.before).copy_(one.known)
+        self.rows += [one.row for one in group]
+        self._lengths += [len(one.embeds) for one in group]
+        device = self.engine.device
+        positions = torch.tensor(self._lengths[first:], device=device).unsqueeze(1) + torch.arange(-right, 0, device=device)
+        own = positions >= torch.tensor([[one.before] for one in group], device=device)
+        embeds = torch.stack([pad(one.embeds[one.before :], (0, 0, right - one.new, 0)) for one in group])
+        logits = self._forward(first, positions.clamp_min(0), own, inputs_embeds=embeds)
+        for place, one in enumerate(group, start=first):
+            self.prefixes.keep(one.names, self._slots.row(place, len(one.embeds)))
+        self._choose([one.row for one in group], logits)
+        self._leave([one.row for one in group if one.row.done])
+
+    def _leave(self, rows: Sequence[Row]) -> None:
+        """The last rows take the places of those that leave."""
+        for place in sorted(map(self.rows.index, rows), reverse=True):
+            last = len(self.rows) - 1
+            if place < last:
+                self._slots.move(last, place, self._lengths[last])
+                self.rows[place], self._lengths[place] = self.rows[last], self._lengths[last]
+            self.rows.pop()
+            self._lengths.pop()
+        if not self.rows:
+            self._slots.clear()
+
+    def _forward(self, first: int, positions: Tensor, own: Tensor, **inputs: Tensor) -> Tensor:
+        """Logits (rows, vocabulary) of the last query of the rows from `first` on, in float32.
+
+        A query, (rows, queries) in `positions`, sees its row's columns up to its own; those that are not `own` are padding.
+        """
+        self._slots.reserve(first + len(positions), int(positions.max()) + 1)
+        cache = self._slots.cache(first, positions, own)
+        seen = torch.arange(cache.layers[0].columns, device=positions.device) <= positions.unsqueeze(-1)
+        mask = torch.zeros(seen.shape, dtype=self.engine.model.dtype, device=positions.device)
+        mask = mask.masked_fill_(~seen, torch.finfo(mask.dtype).min).unsqueeze(1)
+        output: Any = self.engine.model(
+            **inputs,
+            **{CACHE: cache},
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=True,
+            logits_to_keep=1,
+            return_dict=True,
         )
-        mask = torch.zeros(len(group), left + right, dtype=torch.long, device=embeds.device)
-        for row, (start, own) in enumerate(zip(before, new, strict=True)):
-            mask[row, left - start : left] = mask[row, left + right - own :] = 1
-        positions = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, left:]
-        cache = self._cache(_beside([known for *_, known in group], left) if left else [])
-        logits = self._forward(cache, inputs_embeds=embeds, attention_mask=mask, position_ids=positions)
-        self._choose([row for row, *_ in group], logits)
-        states, joining = _states(cache), list[tuple[Row, list[Tensor]]]()
-        for place, (row, _, names, _) in enumerate(group):
-            columns = mask[place].bool()
-            own = [state[place][:, columns] for state in states]
-            self.prefixes.keep(names, own)
-            if not row.done:
-                joining.append((row, own))
-        if joining:
-            self._add(joining)
-
-    def _add(self, joining: Sequence[tuple[Row, list[Tensor]]]) -> None:
-        lengths = [_length(states) for _, states in joining]
-        width = max(*lengths, self._mask.shape[1] if self.rows else 0, 0)
-        added = _beside([states for _, states in joining], width)
-        mask = torch.tensor([[0] * (width - one) + [1] * one for one in lengths], device=self.engine.device)
-        if self.rows:
-            short = width - self._mask.shape[1]
-            added = [torch.cat([pad(old, (0, 0, short, 0)), new]) for old, new in zip(self._states, added, strict=True)]
-            mask = torch.cat([pad(self._mask, (short, 0)), mask])
-        self.rows = [*self.rows, *(row for row, _ in joining)]
-        self._states, self._mask = added, mask
-
-    def _stay(self, stays: Sequence[bool]) -> None:
-        """The others leave, and columns that were theirs alone."""
-        if all(stays):
-            return
-        self.rows = [row for row, one in zip(self.rows, stays, strict=True) if one]
-        chosen = torch.tensor(stays, device=self._mask.device)
-        self._mask = self._mask[chosen]
-        first = int(self._mask.any(dim=0).long().argmax()) if self.rows else self._mask.shape[1]
-        self._mask = self._mask[:, first:]
-        self._states = [state[chosen][:, :, first:] for state in self._states] if self.rows else []
-
-    def _forward(self, cache: DynamicCache, **inputs: Tensor) -> Tensor:
-        """Logits (rows, vocabulary) of the last position, in float32."""
-        output: Any = self.engine.model(**inputs, **{CACHE: cache}, use_cache=True, logits_to_keep=1, return_dict=True)
         return output.logits[:, -1].float()
 
     def _choose(self, rows: Sequence[Row], logits: Tensor) -> None:
@@ -214,26 +240,3 @@ class ContinuousBatch:
 
     def _stopped(self, row: Row) -> bool:
         return bool(row.options.stop) and self.engine.text(row.ids, row.options.stop)[1]
-
-    def _cache(self, states: Sequence[Tensor]) -> DynamicCache:
-        cache = DynamicCache(config=self.engine.model.config.get_text_config())
-        for layer in range(len(states) // 2):
-            cache.update(states[2 * layer], states[2 * layer + 1], layer)
-        return cache
-
-
-def _length(states: Sequence[Tensor]) -> int:
-    """Tokens of a row's keys and values."""
-    return states[0].shape[1] if states else 0
-
-
-def _states(cache: DynamicCache) -> list[Tensor]:
-    layers: Any = cache.layers
-    return [state for layer in layers for state in (layer.keys, layer.values)]
-
-
-def _beside(rows: Sequence[Sequence[Tensor]], width: int) -> list[Tensor]:
-    """Rows' keys and values, (heads, tokens, width) each, as batches of so many columns, padded on the left."""
-    like = next(states for states in rows if states)
-    filled = [states or [state[:, :0] for state in like] for states in rows]
-    return [torch.stack([pad(one, (0, 0, width - one.shape[1], 0)) for one in each]) for each in zip(*filled, strict=True)]

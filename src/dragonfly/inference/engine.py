@@ -15,8 +15,9 @@ from transformers.generation.streamers import BaseStreamer
 
 from dragonfly.data.encoding import control_token_in
 from dragonfly.imaging import ImagePolicy, LoadedImage, load_image
-from dragonfly.inference.answer import Answer, describe_selection
+from dragonfly.inference.answer import Answer
 from dragonfly.inference.clock import Clock
+from dragonfly.inference.connecting import connected
 from dragonfly.inference.conversation import Images, Row, as_list, conversation_of, described, text_of, turn
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
 from dragonfly.inference.last_prompt import LastPrompt
@@ -144,38 +145,34 @@ class Engine:
         layouts, inputs = batch.pop("layouts"), batch.to(self.device)
         model = self.model.model
         views = Views(inputs["pixel_values"], inputs["sub_image_regions"], inputs.get("sub_image_positions"))
-        chosen = inputs.get("selected_high")
         encoded = clock.timed("encode", model.encode_views, views, inputs.get("num_sub_images"))
-        found: dict[str, EncodedImage] = {}
-        for row, (key, layout, (own, counts)) in enumerate(zip(images, layouts, encoded, strict=True)):
-            image = images[key]
-            found[key] = EncodedImage(
-                key, layout, views=own, counts=counts, notes=image.notes, label=image.label, spacing=image.spacing
-            )
-            if not self.processor.asks:
-                early = None if chosen is None else [index for index in chosen[row].tolist() if index >= 0]
-                found[key] = clock.timed("encode", self._connected, found[key], None, early)
-            self.cache.put(found[key])
-        return found
+        found = [
+            EncodedImage(key, layout, views=own, counts=counts, notes=one.notes, label=one.label, spacing=one.spacing)
+            for (key, one), layout, (own, counts) in zip(images.items(), layouts, encoded, strict=True)
+        ]
+        if not self.processor.asks:
+            chosen = inputs.get("selected_high")
+            early = None if chosen is None else [[index for index in row if index >= 0] for row in chosen.tolist()]
+            found = clock.timed("encode", connected, self.model.model, found, None, early)
+        for image in found:
+            self.cache.put(image)
+        return {image.key: image for image in found}
 
     def connect(self, image: EncodedImage, question: str) -> EncodedImage:
         """The image with the sub-images that a question asks for; under other policies than `question` as it is."""
-        return image if image.tokens is not None else self._connected(image, question)
+        return self.connect_all([image], [question])[0]
 
     @torch.inference_mode()
-    def _connected(self, image: EncodedImage, question: str | None, early: Sequence[int] | None = None) -> EncodedImage:
-        """Select and project. Of the tower's output only the embeddings stay, where no other question can want more."""
-        assert image.views is not None and image.counts is not None
-        views = image.views
-        if question is not None:
-            asked = self.processor.question_inputs([question.strip()]).to(self.device)
-            views = replace(views, question=self.model.model.embed_questions(asked["question_ids"], asked["question_mask"]))
-        done = self.model.model.connect(views, image.counts)
-        pick = (
-            (early, None) if done.selection is None else (done.selection.indices[0].tolist(), done.selection.scores[0].tolist())
-        )
-        selection = describe_selection(image.layout, *pick)
-        return replace(image, tokens=done.tokens[0], selection=selection, views=None, counts=None)
+    def connect_all(self, images: Sequence[EncodedImage], questions: Sequence[str]) -> list[EncodedImage]:
+        """`connect` of each image with its question, in one pass: scores may differ from `connect`'s in their last bits."""
+        waiting = [place for place, image in enumerate(images) if image.tokens is None]
+        if not waiting:
+            return [*images]
+        asked = self.processor.question_inputs([questions[place].strip() for place in waiting]).to(self.device)
+        wanted = self.model.model.embed_questions(asked["question_ids"], asked["question_mask"])
+        done = connected(self.model.model, [images[place] for place in waiting], wanted)
+        found = dict(zip(waiting, done, strict=True))
+        return [found.get(place, image) for place, image in enumerate(images)]
 
     def _encode_rows(self, rows: list[list[Any]], clock: Clock) -> list[list[EncodedImage]]:
         loaded = [self.load(row, clock) for row in rows]

@@ -40,10 +40,10 @@ class Prefixes:
             names.append(sha256(names[-1] + rows[start : start + self.block].tobytes()).digest())
         return names[1:]
 
-    def longest(self, names: Sequence[bytes], most: int) -> list[Tensor]:
-        """Keys and values, in turn by layer, of the longest beginning that is known, at most so many tokens; empty if none is.
+    def longest(self, names: Sequence[bytes], most: int) -> Tensor | None:
+        """Keys and values of the longest beginning that is known, at most so many tokens; None if none is.
 
-        Each is (heads, tokens, width).
+        (2 x layers, tokens, heads, width), as `Slots` has them.
         """
         found: list[Tensor] = []
         for name in names[: most // self.block]:
@@ -52,17 +52,13 @@ class Prefixes:
             found.append(self._blocks[name])
         for name in reversed(names[: len(found)]):  # a beginning outlives what follows it
             self._blocks.move_to_end(name)
-        return [*torch.cat(found, dim=2).unbind()] if found else []
+        return torch.cat(found, dim=1) if found else None
 
-    def keep(self, names: Sequence[bytes], states: Sequence[Tensor]) -> None:
-        """Remember a prompt's keys and values, in turn by layer; those of models whose layers differ in shape are not kept."""
+    def keep(self, names: Sequence[bytes], states: Tensor) -> None:
+        """Remember a prompt's keys and values, as `longest` gives them."""
         new = [place for place, name in enumerate(names) if name not in self._blocks]
-        if not new or len({state.shape for state in states}) > 1:
-            return
-        start = new[0] * self.block  # what follows an unknown block is unknown, or was kept for longer than it
-        parts = torch.stack([state[:, start : len(names) * self.block] for state in states]).split(self.block, dim=2)
         for place in reversed(new):
-            self._blocks[names[place]] = part = parts[place - new[0]].clone()
+            self._blocks[names[place]] = part = states[:, place * self.block : (place + 1) * self.block].clone()
             self.bytes += part.nbytes
         while self.bytes > self.max_bytes:
             self.bytes -= self._blocks.popitem(last=False)[1].nbytes

@@ -71,7 +71,7 @@ def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics,
     began = int(time.time())
 
     @app.post("/v1/chat/completions", response_model=None)
-    async def chat_completions(request: ChatRequest, http: Request) -> Response | dict[str, Any]:
+    async def chat_completions(request: ChatRequest, http: Request) -> Response:
         """Answer a conversation about any number of images; with `stream`, piece by piece as server-sent events."""
         exchange = await chat.begin(request)
         http.state.facts.update(images=len(exchange.images), choices=request.n, stream=request.stream)
@@ -83,7 +83,7 @@ def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics,
         finally:
             leaving.cancel()
         http.state.facts.update(answer["usage"])
-        return answer
+        return JSONResponse(answer)
 
     @app.post("/v1/zoom", response_model=None)
     async def zoom(request: ZoomRequest) -> Response | dict[str, Any]:

@@ -8,13 +8,15 @@ import logging
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from dragonfly import __version__
 from dragonfly.inference import Answer, EncodedImage, Engine, Options
+from dragonfly.inference.conversation import text_of
 from dragonfly.inference.occlusion import explain
 from dragonfly.serving.errors import Refusal, bad, no_model, own_fault, stopping, too_late
 from dragonfly.serving.images import Images
@@ -86,7 +88,7 @@ class Chat:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + self.settings.deadline):
                 encoded = await self.images.encoded(request.images(), engine)
                 conversation = request.conversation([image.label for image in encoded])
-                work = self.worker.submit(lambda: _ready(engine, conversation, encoded, options))
+                work = self.worker.submit_with_others(_Preparing(engine), (conversation, encoded, options))
                 images, prompt = await asyncio.wrap_future(work)
                 exchange = Exchange(request, name, engine, options, conversation, images, deadline)
         except TimeoutError:
@@ -235,26 +237,40 @@ class Chat:
             raise stopping() from None
 
 
-def _ready(
-    engine: Engine, conversation: list[dict[str, Any]], images: list[EncodedImage], options: Options
-) -> tuple[list[EncodedImage], list[int]]:
-    """In the worker's thread: the images as this question wants them, and the prompt. Refuses what the model cannot take."""
-    try:
-        question = "".join(part.get("text", "") for part in conversation[-1]["content"])
-        images = [engine.connect(image, question) for image in images]
-        prompt: list[int] = engine.prompt([conversation], [images])["input_ids"][0].tolist()
-    except ValueError as error:
-        code = "context_length_exceeded" if "tokens and the model takes" in str(error) else None
-        raise bad(str(error), "messages", code) from None
-    limit = getattr(engine.model.config.get_text_config(), "max_position_embeddings", None)
-    if limit is not None and len(prompt) + options.max_new_tokens > limit:
-        raise bad(
-            f"the prompt has {len(prompt)} tokens and the answer may have {options.max_new_tokens}, over the model's {limit} "
-            "together; ask for a shorter answer (max_tokens), with fewer images or a shorter text",
-            "max_tokens",
-            "context_length_exceeded",
-        )
-    return images, prompt
+@dataclass(frozen=True)
+class _Preparing:
+    """Conversations, their images and options -> the images as the questions want them, and prompts. In the worker's thread."""
+
+    engine: Engine
+
+    def __call__(
+        self, asked: Sequence[tuple[list[dict[str, Any]], list[EncodedImage], Options]]
+    ) -> list[tuple[list[EncodedImage], list[int]]]:
+        """Raises Refusal for what the model cannot take."""
+        conversations = [conversation for conversation, _, _ in asked]
+        try:
+            questions = [text_of(turns[-1]) for turns, images, _ in asked for _ in images]
+            seen = iter(self.engine.connect_all([image for _, images, _ in asked for image in images], questions))
+            connected = [list(islice(seen, len(images))) for _, images, _ in asked]
+            prompts = self.engine.prompt(conversations, connected)
+        except ValueError as error:
+            code = "context_length_exceeded" if "tokens and the model takes" in str(error) else None
+            raise bad(str(error), "messages", code) from None
+        rows = zip(prompts["input_ids"].tolist(), prompts["attention_mask"].sum(dim=1).tolist(), strict=True)
+        prompt_ids = [ids[len(ids) - length :] for ids, length in rows]
+        for ids, (_, _, options) in zip(prompt_ids, asked, strict=True):
+            self._check(len(ids), options.max_new_tokens)
+        return list(zip(connected, prompt_ids, strict=True))
+
+    def _check(self, prompt: int, answer: int) -> None:
+        limit = getattr(self.engine.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and prompt + answer > limit:
+            raise bad(
+                f"the prompt has {prompt} tokens and the answer may have {answer}, over the model's {limit} "
+                "together; ask for a shorter answer (max_tokens), with fewer images or a shorter text",
+                "max_tokens",
+                "context_length_exceeded",
+            )
 
 
 def describe_image(image: EncodedImage) -> dict[str, Any]:

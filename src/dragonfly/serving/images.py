@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from dragonfly.imaging import LoadedImage, View, load_image
@@ -21,6 +22,8 @@ from dragonfly.serving.metrics import Metrics
 from dragonfly.serving.schema import Asked
 from dragonfly.serving.settings import Settings
 from dragonfly.serving.worker import Worker
+
+_SMALL = 2**19  # characters of a URL; a millisecond's work
 
 
 class Images:
@@ -35,7 +38,7 @@ class Images:
     async def encoded(self, asked: Sequence[Asked], engine: Engine) -> list[EncodedImage]:
         """The images of a conversation, encoded by an engine of the worker's. Raises Refusal."""
         views = self._check(asked)
-        data = [await asyncio.to_thread(self._bytes, url, number) for number, (url, _) in enumerate(asked, start=1)]
+        data = [await self._read(url, number) for number, (url, _) in enumerate(asked, start=1)]
         wanted = list(zip(data, views, strict=True))
         known = {each: image for each in dict.fromkeys(wanted) if (image := self._recalled(*each, engine))}
         self.metrics.images.labels("cache").inc(len([each for each in wanted if each in known]))
@@ -45,7 +48,7 @@ class Images:
             given = [known[each] if each in known else await self._loaded(*each, n) for n, each in enumerate(wanted, start=1)]
             self._check_pixels(given)
             self.metrics.images.labels("decoded").inc(sum(isinstance(one, LoadedImage) for one in given))
-            return await asyncio.wrap_future(self.worker.submit(lambda: _encode(engine, given)))
+            return await asyncio.wrap_future(self.worker.submit_with_others(_Encoding(engine), given))
 
     async def _loaded(self, source: str | bytes, view: View, number: int = 1) -> LoadedImage:
         """One image, decoded in a process of its own. Raises Refusal."""
@@ -58,7 +61,7 @@ class Images:
     async def single(self, url: str, view: str) -> LoadedImage:
         """The image of a request that is drawn on."""
         (shown,) = self._check([(url, view)])
-        return await self._loaded(await asyncio.to_thread(self._bytes, url, 1), shown)
+        return await self._loaded(await self._read(url, 1), shown)
 
     def _check(self, asked: Sequence[Asked]) -> list[View]:
         """The views of images whose addresses may be read. Raises Refusal."""
@@ -75,6 +78,10 @@ class Images:
             except ImageError as error:
                 raise _unreadable(number, str(error)) from None
         return views
+
+    async def _read(self, url: str, number: int) -> str | bytes:
+        """Large ones in a thread, so that others need not wait; small ones are read sooner than a thread is woken."""
+        return self._bytes(url, number) if len(url) < _SMALL else await asyncio.to_thread(self._bytes, url, number)
 
     def _bytes(self, url: str, number: int) -> str | bytes:
         """What a data URL holds; an address stays as it is."""
@@ -101,12 +108,20 @@ class Images:
             raise bad(f"the images have {total:,} pixels together, over the limit of {self.settings.max_pixels:,}", "messages")
 
 
-def _encode(engine: Engine, given: list[Any]) -> list[EncodedImage]:
-    clock = Clock()
-    try:
-        return engine.encode(engine.load(given, clock), clock)
-    except ValueError as error:
-        raise bad(str(error), "messages", "context_length_exceeded") from None
+@dataclass(frozen=True)
+class _Encoding:
+    """The images of several conversations in one pass of the tower."""
+
+    engine: Engine
+
+    def __call__(self, rows: Sequence[list[Any]]) -> list[list[EncodedImage]]:
+        clock = Clock()
+        try:
+            loaded = [self.engine.load(row, clock) for row in rows]
+            encoded = iter(self.engine.encode([image for row in loaded for image in row], clock))
+        except ValueError as error:
+            raise bad(str(error), "messages", "context_length_exceeded") from None
+        return [list(islice(encoded, len(row))) for row in rows]
 
 
 def _unreadable(number: int, reason: str) -> Refusal:

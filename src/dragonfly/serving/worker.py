@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -70,7 +70,7 @@ class Worker:
 
     def __init__(self, engine: Engine, batch: int, metrics: Metrics) -> None:
         self.engine, self.batch, self.metrics = engine, batch, metrics
-        self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._tasks: deque[_Task] = deque()
         self._questions: deque[Question] = deque()
         self._together = ContinuousBatch(engine) if ContinuousBatch.fits(engine) else None
         self._running: dict[Row, Question] = {}
@@ -94,14 +94,21 @@ class Worker:
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:
         """Work for the engine's thread, done before the next batch."""
-        future: Future[Any] = Future()
+        return self.submit_with_others(lambda items: [item() for item in items], work)
+
+    def submit_with_others(self, work: Callable[[Sequence[Any]], Sequence[Any]], item: Any) -> Future[Any]:
+        """As `submit`, for work that is cheaper for several at once: it is given all items that wait for the same work.
+
+        Where it fails for some, each is tried by itself.
+        """
+        task = _Task(work, item)
         with self._news:
             if not self.alive:
-                future.set_exception(Stopping())
+                task.future.set_exception(Stopping())
             else:
-                self._tasks.append((work, future))
+                self._tasks.append(task)
                 self._news.notify()
-        return future
+        return task.future
 
     def ask(self, question: Question) -> None:
         """Put a question into the queue."""
@@ -119,8 +126,8 @@ class Worker:
                 self._news.wait_for(lambda: self._stopping or self._tasks or self._questions or self._running)
                 tasks, self._tasks = self._tasks, deque()
                 stopping = self._stopping
-            for work, future in tasks:
-                _settle(work, future)
+            for work in dict.fromkeys(task.work for task in tasks):
+                _settle(work, [task for task in tasks if task.work == work])
             if stopping:
                 while self._questions:
                     self._questions.popleft().tell(Stopping())
@@ -212,13 +219,27 @@ class GivenUp(Exception):
     """Nobody waits for the answer any longer; says why."""
 
 
-def _settle(work: Callable[[], Any], future: Future[Any]) -> None:
-    if not future.set_running_or_notify_cancel():
+@dataclass(eq=False)
+class _Task:
+    work: Callable[[Sequence[Any]], Sequence[Any]]
+    item: Any
+    future: Future[Any] = field(default_factory=lambda: Future[Any]())
+
+
+def _settle(work: Callable[[Sequence[Any]], Sequence[Any]], tasks: Sequence[_Task]) -> None:
+    wanted = [task for task in tasks if task.future.running() or task.future.set_running_or_notify_cancel()]
+    if not wanted:
         return
     try:
-        future.set_result(work())
+        found = work([task.item for task in wanted])
     except BaseException as error:  # whatever it is, who waits must see it
-        future.set_exception(error)
+        if len(wanted) == 1:
+            wanted[0].future.set_exception(error)
+        for task in wanted if len(wanted) > 1 else ():
+            _settle(work, [task])
+        return
+    for task, result in zip(wanted, found, strict=True):
+        task.future.set_result(result)
 
 
 class _Rows(BaseStreamer):

@@ -97,9 +97,9 @@ class Viewer(Engine):
         layout, kept = batch["layouts"][0], [index for index in batch["selected_high"][0].tolist() if index >= 0]
         return EncodedImage(key, layout, selection=describe_selection(layout, kept, None), notes=image.notes)
 
-    def connect(self, image: EncodedImage, question: str) -> EncodedImage:
-        """The image as it is: no policy that vLLM runs reads the question."""
-        return image
+    def connect_all(self, images: Sequence[EncodedImage], questions: Sequence[str]) -> list[EncodedImage]:
+        """The images as they are: no policy that vLLM runs reads the question."""
+        return [*images]
 
     def answered(
         self, ids: list[int], logprobs: list[float], prompt: int, images: Sequence[EncodedImage], options: Options

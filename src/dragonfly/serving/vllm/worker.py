@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -69,13 +69,13 @@ class VllmWorker(Worker):
             time.sleep(POLL)
         self._images.shutdown(cancel_futures=True)
 
-    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+    def submit_with_others(self, work: Callable[[Sequence[Any]], Sequence[Any]], item: Any) -> Future[Any]:
         """Work with images, one at a time."""
         if self._stopping:
             refused: Future[Any] = Future()
             refused.set_exception(Stopping())
             return refused
-        return self._images.submit(work)
+        return self._images.submit(lambda: work([item])[0])
 
     def ask(self, question: Question) -> None:
         """Send a question to vLLM; called in the server's loop."""
