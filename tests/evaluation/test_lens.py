@@ -94,6 +94,7 @@ def test_every_method_is_a_run_beside_the_controls_at_equal_cost(
     assert (record["calls"], record["image_tokens"], record["reply"]) == (3, 100, "B")
     page = (out / "comparison-random.md").read_text()
     assert "Not significant: these questions rank no run above another." in page
+    assert "--lens attention --max-tokens 640 --max-calls 3" in page
     assert "not significantly different from" in printed.out and "Holm" in printed.out
     asked = len(found.calls)
     assert main(command) == 0 and len(found.calls) == asked  # finished runs are not asked again

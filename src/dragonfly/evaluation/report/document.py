@@ -105,8 +105,8 @@ INTERVALS = (
     "says that every image agrees; with few images that is no certainty."
 )
 BASELINES = (
-    "Baselines: majority is the most frequent answer, blind the model without its image, shuffled image the model with another "
-    "question's image. "
+    "Baselines: majority is the most frequent answer, random option a letter drawn without looking, blind the model without its "
+    "image, shuffled image the model with another question's image. "
     f'A score marked "{tables.NO_BASELINE}" was not compared with any.'
 )
 

@@ -40,7 +40,8 @@ class Run:
         settings = self.settings
         words = ["dragonfly", "eval", "--model", settings["model"].get("name", "MODEL"), "--tasks", ",".join(settings["tasks"])]
         named = {"--data": "data", "--limit": "limit", "--prompt": "prompt", "--max-new-tokens": "max_new_tokens"}
-        for option, key in {**named, "--image-root": "image_root"}.items():
+        lens = {"--lens": "lens", "--max-tokens": "max_tokens", "--max-calls": "max_calls"}
+        for option, key in {**named, "--image-root": "image_root", **lens}.items():
             words += [option, str(settings[key])] if settings.get(key) is not None else []
         if settings.get("columns"):
             words += ["--columns", ",".join(f"{part}={column}" for part, column in settings["columns"].items())]
