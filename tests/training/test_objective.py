@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from dragonfly.data import read
+from dragonfly.data import IGNORE_INDEX, read
 from dragonfly.training import run
 from dragonfly.training.build import build_processor
-from dragonfly.training.objective import answer_metrics, encoded
+from dragonfly.training.objective import answer_inputs, answer_metrics, encoded
+from tests import tiny
 from tests.training import small
 
 
@@ -50,3 +52,29 @@ def test_a_jpeg_that_lost_data_is_a_bad_row_unless_the_recipe_says_otherwise(tmp
     with pytest.raises(ValueError, match=r"cut.json row 0: .*a damaged or truncated JPEG file"):
         example()
     assert "labels" in example(missing_data="note") and "labels" in example(missing_data="ignore")
+
+
+def test_logits_are_computed_where_the_loss_looks_and_nothing_else_changes() -> None:
+    model = tiny.model(tiny.config("low-only")).train()
+    ids = torch.randint(7, 200, (3, 40), generator=torch.Generator().manual_seed(0))
+    labels = torch.full_like(ids, IGNORE_INDEX)
+    labels[0, 30:33], labels[1, 31:40], labels[2, 0] = ids[0, 30:33], ids[1, 31:40], ids[2, 0]  # the very first is told by none
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    parameters = [parameter for name, parameter in model.named_parameters() if "language_model.layers" in name or "head" in name]
+    given = answer_inputs(model, batch)
+    few, whole = model(**given), model(**batch)
+    assert few.logits.shape[1] == 10 and whole.logits.shape[1] == 40
+    torch.testing.assert_close(few.loss, whole.loss, rtol=1e-6, atol=0)
+    pairs = zip(torch.autograd.grad(few.loss, parameters), torch.autograd.grad(whole.loss, parameters), strict=True)
+    for ours, expected in pairs:
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-7)
+    assert answer_inputs(model.eval(), batch).keys() == batch.keys()  # metrics look at every position
+
+
+def test_a_batch_without_labels_has_a_loss_of_zero() -> None:
+    model = tiny.model(tiny.config("low-only")).train()
+    ids = torch.full((2, 8), 9)
+    labels = torch.full_like(ids, IGNORE_INDEX)
+    loss = model(**answer_inputs(model, {"input_ids": ids, "labels": labels}), num_items_in_batch=torch.tensor(5)).loss
+    loss.backward()
+    assert float(loss.detach()) == 0.0 and float(model.lm_head.weight.grad.abs().max()) == 0.0
