@@ -67,4 +67,8 @@ synth asked-dev nano dev 100 33 --language natural
 [ -e "$ROOT/natural-mean" ] || "$PYTHON" scripts/average.py "$ROOT/choose-asked" "$ROOT/natural" "$ROOT/natural-mean"
 [ -e "$ROOT/natural-kept" ] || "$PYTHON" scripts/average.py "$ROOT/natural-mean" "$ROOT/natural" "$ROOT/natural-kept"
 [ -e "$ROOT/tempered" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-kept" "$ROOT/tempered" "$ROOT/data/asked-dev" "$ROOT/data/dev"
-echo "the model: $ROOT/tempered; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"
+# The same data once more, for twice as long.
+stage natural-2 natural 1000 "init_from.checkpoint=$ROOT/tempered" "output=$ROOT/natural-2" precision=bfloat16 \
+    "attention={vision_config: eager, text_config: eager}" optim.learning_rate=1.0e-3 optim.warmup=40 "$@"
+[ -e "$ROOT/tempered-2" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-2" "$ROOT/tempered-2" "$ROOT/data/asked-dev" "$ROOT/data/dev"
+echo "the model: $ROOT/tempered-2; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"

@@ -35,8 +35,8 @@ measure() { # name
 }
 
 mkdir -p "$ROOT/data"
-synth scans documents train 6000 101 --text-annotations
-synth scans-crowded documents-crowded train 4000 201 --text-annotations
+synth scans documents train 3000 101 --text-annotations
+synth scans-crowded documents-crowded train 2000 201 --text-annotations
 synth scans-dev documents dev 60 102 --text-annotations
 synth scan-strips documents-strips train 8000 111 # pages; each gives up to four strips
 synth scan-strips-dev documents-strips dev 60 112
