@@ -14,6 +14,7 @@ from dragonfly.inference.continuous import ContinuousBatch, Row
 from dragonfly.inference.engine import conversation_of
 from dragonfly.inference.prefixes import Prefixes
 from tests import tiny
+from tests.models import families
 
 IMAGES = [tiny.image(96, 64, seed=1), tiny.image(40, 120, seed=2)]
 CASES: list[tuple[list[Any], str, Options]] = [
@@ -29,6 +30,11 @@ CASES: list[tuple[list[Any], str, Options]] = [
 
 def small(head: str = "llama") -> Engine:
     settings = tiny.config(preset="low-only", head=head)
+    return Engine(tiny.model(settings), tiny.processor(settings))
+
+
+def of_family(name: str) -> Engine:
+    settings = tiny.config(preset="low-only", text_config=families.config(name).to_dict())
     return Engine(tiny.model(settings), tiny.processor(settings))
 
 
@@ -121,6 +127,19 @@ def test_rows_of_unlike_lengths_come_and_go(attention: str) -> None:
     while together.rows:
         together.step()
     assert [together.answer(row).token_ids for row in rows] == [answer.token_ids for answer in expected]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "opt", "granite", "mixtral", "phi"])
+def test_families_answer_as_alone(name: str) -> None:
+    engine = of_family(name)
+    assert ContinuousBatch.fits(engine)
+    answers = run(ContinuousBatch(engine), rows_of(engine, CASES[:3]), 2)
+    assert [one.token_ids for one in answers] == [one.token_ids for one in alone(engine, CASES[:3])]
+
+
+@pytest.mark.parametrize("name", ["bloom", "falcon, alibi", "deepseek_v3", "gpt_neo", "bamba", "gemma2"])
+def test_it_does_not_fit_other_positions_keys_of_other_forms_and_windows(name: str) -> None:
+    assert not ContinuousBatch.fits(of_family(name))
 
 
 def test_it_fits_where_every_layer_sees_all_and_nothing_but_the_model_chooses() -> None:

@@ -1,6 +1,7 @@
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 """From the tower's output of images to what the language model is given of them: several images in one pass.
 
-The products are small, and most of their cost is the call: a server that answers many questions chooses for all that wait at once.
+The products are small, and most of their cost is the call: a server of many clients chooses for all that wait at once.
 """
 
 from __future__ import annotations
@@ -36,16 +37,17 @@ def connected(
     """
     found: dict[int, EncodedImage] = {}
     for group in _alike(images):
-        together = _beside([images[place].views for place in group])
+        together = _beside([view for place in group if (view := images[place].views) is not None])
         if questions is not None:
             together = replace(together, question=questions[group])
         counts = images[group[0]].counts
         assert counts is not None
         done = model.connect(together, counts)
-        chosen = None if done.selection is None else (done.selection.indices.tolist(), done.selection.scores.tolist())
         for row, place in enumerate(group):
-            kept, scores = (early[place] if early else None, None) if chosen is None else (chosen[0][row], chosen[1][row])
-            selection = describe_selection(images[place].layout, kept, scores)
+            pick: Any = (early[place] if early else None, None)
+            if done.selection is not None:
+                pick = (done.selection.indices[row].tolist(), done.selection.scores[row].tolist())
+            selection = describe_selection(images[place].layout, *pick)
             # A copy: a row that is kept must not keep its batch.
             tokens = done.tokens[row] if len(group) == 1 else done.tokens[row].clone()
             found[place] = replace(images[place], tokens=tokens, selection=selection, views=None, counts=None)
@@ -65,10 +67,10 @@ def _alike(images: Sequence[EncodedImage]) -> list[list[int]]:
     return groups
 
 
-def _beside(views: Sequence[Views | None]) -> Views:
+def _beside(views: Sequence[Views]) -> Views:
     """Images in rows of one batch; each has one row, and all have the same parts."""
-    given = [one for one in views if one is not None]
-    if len(given) == 1:
-        return given[0]
-    parts: dict[str, Any] = {one.name: [getattr(view, one.name) for view in given] for one in fields(Views)}
-    return Views(**{name: None if rows[0] is None else torch.cat(rows) for name, rows in parts.items()})
+    if len(views) == 1:
+        return views[0]
+    parts: dict[str, Any] = {one.name: [getattr(view, one.name) for view in views] for one in fields(Views)}
+    joined: dict[str, Any] = {name: None if rows[0] is None else torch.cat(rows) for name, rows in parts.items()}
+    return Views(**joined)

@@ -1,8 +1,8 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Continuous batching: rows join and leave between two tokens, so that none waits for another's end.
 
-A row that joins reads its prompt, but for a beginning that `Prefixes` knows, and then runs with the others. Each has its own place
-(`Slots`) and its own positions, so in float32 a row's answer is the one that it gets alone. Rows may differ in all their options.
+A row that joins reads its prompt, but for a beginning that `Prefixes` knows, and then runs with the others. Each has its own
+place (`Slots`) and its own positions, so in float32 a row's answer is the one that it gets alone. Rows may differ in all options.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from dragonfly.inference.engine import Engine
 from dragonfly.inference.options import Draw, Options
 from dragonfly.inference.prefixes import Prefixes
 from dragonfly.inference.slots import Slots
+from dragonfly.models.head import accepted_arguments
 from dragonfly.models.outputs import CACHE
 
+_CLOSE = 0.1  # log-probabilities of one reading and another, in the narrowest type
 _ATTENTION = ("sdpa", "eager")  # take a mask that says for each query what it sees
 # What a generation config may say without changing what greedy search chooses.
 _HARMLESS = {
@@ -105,19 +107,31 @@ class ContinuousBatch:
         self._lengths: list[int] = []  # tokens of each row whose keys and values are there
         self._slots = Slots(len(DynamicCache(config=engine.model.config.get_text_config()).layers))
 
-    @staticmethod
-    def fits(engine: Engine) -> bool:
+    @classmethod
+    def fits(cls, engine: Engine) -> bool:
         """Whether every layer attends to all that stands before, at positions and under a mask that it is told, and greedy search
-        alone chooses.
+        alone chooses. What the configuration does not say is tried.
         """
         text, model = engine.model.config.get_text_config(), engine.model
         said = {name for name, value in model.generation_config.to_diff_dict().items() if value is not None}
         own = {name for name in said if not name.startswith("_")}
         layers = DynamicCache(config=text).layers
-        plain = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
-        told = "position_ids" in (model.model._language_arguments or ["position_ids"]) and text._attn_implementation in _ATTENTION
+        plain = bool(layers) and all(type(layer) is DynamicLayer for layer in layers) and text.model_type != "gpt_neo"  # a window
+        arguments = accepted_arguments(model.model.language_model)
+        told = getattr(text, "_attn_implementation", None) in _ATTENTION and (arguments is None or "position_ids" in arguments)
         together = len({*getattr(model, "hf_device_map", {}).values()}) < 2
-        return plain and told and together and own <= _HARMLESS
+        return plain and told and together and own <= _HARMLESS and cls(engine, Prefixes(max_bytes=0))._reads_as_the_model()
+
+    @torch.inference_mode()
+    def _reads_as_the_model(self) -> bool:
+        """Whether the next word is as likely here as in the model's own reading; not if its keys or masks have other forms."""
+        row = Row([self.engine.end_ids[0]] * 3, (), Options(max_new_tokens=1))
+        try:
+            self.join([row])
+            logits: Any = self.engine.model(input_ids=torch.tensor([row.prompt], device=self.engine.device)).logits
+        except (ValueError, TypeError, RuntimeError):
+            return False
+        return abs(float(logits[0, -1].float().log_softmax(-1)[row.ids[0]]) - row.logprobs[0]) < _CLOSE
 
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> list[Row]:
@@ -203,9 +217,10 @@ class ContinuousBatch:
 
         A query, (rows, queries) in `positions`, sees its row's columns up to its own; those that are not `own` are padding.
         """
-        self._slots.reserve(first + len(positions), int(positions.max()) + 1)
-        cache = self._slots.cache(first, positions, own)
-        seen = torch.arange(cache.layers[0].columns, device=positions.device) <= positions.unsqueeze(-1)
+        columns = int(positions.max()) + 1
+        self._slots.reserve(first + len(positions), columns)
+        cache = self._slots.cache(first, positions, own, columns)
+        seen = torch.arange(columns, device=positions.device) <= positions.unsqueeze(-1)
         mask = torch.zeros(seen.shape, dtype=self.engine.model.dtype, device=positions.device)
         mask = mask.masked_fill_(~seen, torch.finfo(mask.dtype).min).unsqueeze(1)
         output: Any = self.engine.model(

@@ -72,7 +72,7 @@ class Worker:
         self.engine, self.batch, self.metrics = engine, batch, metrics
         self._tasks: deque[_Task] = deque()
         self._questions: deque[Question] = deque()
-        self._together = ContinuousBatch(engine) if ContinuousBatch.fits(engine) else None
+        self._together: ContinuousBatch | None = None
         self._running: dict[Row, Question] = {}
         self._news = threading.Condition()
         self._stopping = False
@@ -83,6 +83,7 @@ class Worker:
         return self._thread.is_alive() and not self._stopping
 
     def start(self) -> None:
+        self._together = ContinuousBatch(self.engine) if ContinuousBatch.fits(self.engine) else None
         self._thread.start()
 
     def stop(self, patience: float | None = None) -> None:
@@ -223,7 +224,7 @@ class GivenUp(Exception):
 class _Task:
     work: Callable[[Sequence[Any]], Sequence[Any]]
     item: Any
-    future: Future[Any] = field(default_factory=lambda: Future[Any]())
+    future: Future[Any] = field(default_factory=Future)
 
 
 def _settle(work: Callable[[Sequence[Any]], Sequence[Any]], tasks: Sequence[_Task]) -> None:
