@@ -65,7 +65,10 @@ class Reader:
         self.family = family_of(model)
         self.count: Callable[..., int] = lru_cache(maxsize=2**16)(self._count)
         self.window: Callable[[int], int | None] = lru_cache(maxsize=4096)(self._window)
-        self.alike = len({self.tokens((side, side)) for side in (64, 512, 2048)}) == 1  # every close-up takes as many
+        sides = (LEAST_SIDE, 64, 512, 2048)
+        self.alike = (
+            len({self.tokens((height, width)) for height in sides for width in sides[1:]}) == 1
+        )  # every view takes as many
         self.side = self._side()
 
     # -- tokens, before anything runs
