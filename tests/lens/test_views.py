@@ -31,7 +31,8 @@ def test_a_close_up_is_the_crop_of_its_box(pair: tuple[Any, Any], budget: int, s
             if view.size == (crop.height, crop.width):
                 assert shown.tobytes() == crop.tobytes()
             else:
-                assert shown.tobytes() == resize(crop, view.size, Image.Resampling.BICUBIC).tobytes()
+                away = np.abs(np.asarray(shown, dtype=float) - np.asarray(resize(crop, view.size, Image.Resampling.BICUBIC)))
+                assert away.mean() < 8  # a large one is averaged first; of another place it would be far above
         assert answer.views[0].box == (0, 0, *size)
         if max(size) < 8 * min(size):  # a longer image's close-ups may be squeezed
             assert all(lens.reader.detail(view) == 1 for view in answer.views[1:] if method == "residual")

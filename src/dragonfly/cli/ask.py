@@ -32,7 +32,7 @@ Examples:
 
   dragonfly ask scans "Is there a fracture?" --model ./my-model
 
-  dragonfly ask big.tif "Which street is it?" --model Qwen/Qwen2.5-VL-7B-Instruct --max-tokens 1024 --zoom where.png
+  dragonfly ask big.tif "Which street?" --model ./qwen --max-tokens 1024
 
   cat scan.png | dragonfly ask - "Is there a fracture?"
 

@@ -138,7 +138,8 @@ class Grid:
         high = self._high(resolution)
         low = LevelLayout("mid", (1, 1), whole, _fractions(self.size), 0)
         laid = SubImageLayout(self.size, resolution, (low, high), (0,) * high.num_sub_images, 0)
-        draw = drawing(image, laid, Image.Resampling.BICUBIC)
+        copy = image if laid_out(image, self.size) else shrunk(image, high.content)
+        draw = drawing(copy, laid, Image.Resampling.BICUBIC)
         fine = draw(high)
         missing = [(0, rows * resolution - side) for rows, side in zip(self.cells, fine.shape, strict=False)]
         padded = np.pad(fine, [*missing, (0, 0)], mode="edge")
@@ -173,8 +174,14 @@ class View:
         if pyramid := laid_out(image, source):
             left, top, right, bottom = self.box
             return pyramid.read((float(left), float(top), float(right), float(bottom)), self.size, Image.Resampling.BICUBIC)
-        crop = image.crop(self.box)
-        return crop if (crop.height, crop.width) == self.size else resize(crop, self.size, Image.Resampling.BICUBIC)
+        crop = image if self.box == (0, 0, image.width, image.height) else image.crop(self.box)
+        return crop if (crop.height, crop.width) == self.size else shrunk(crop, self.size)
+
+
+def shrunk(image: Image.Image, size: Size) -> Image.Image:
+    """An image at (height, width): averaged by whole pixels to about twice the size first, so that a large one costs one pass."""
+    factor = min(image.height // size[0], image.width // size[1]) // 2
+    return resize(image.reduce(factor) if factor > 1 else image, size, Image.Resampling.BICUBIC)
 
 
 def _fractions(size: tuple[int, int]) -> tuple[Fraction, Fraction]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from dragonfly.config import nearest
 from dragonfly.imaging import DEFAULT_POLICY, ImagePolicy, LoadedImage, load_image
 from dragonfly.imaging.load import Source
@@ -146,6 +148,7 @@ class _Asking:
     calls: int = 0
     image_tokens: int = 0
     left: list[PlannedCall] = field(default_factory=list[PlannedCall])
+    shown: dict[View, Image.Image] = field(default_factory=dict[View, Image.Image])
 
     def __post_init__(self) -> None:
         height, width = self.loaded.size
@@ -190,10 +193,14 @@ class _Asking:
 
     def _labelled(self, views: Sequence[View]) -> list[tuple[str, Any]]:
         """Views behind their labels; the only one there is needs none."""
-        shown = [(view, self.clock.timed("images", view.cut, self.image, self.loaded.size)) for view in views]
         numbers = iter(range(1, len(views) + 1))
         labels = [WHOLE if view is self.whole else CLOSE_UP.format(next(numbers)) for view in views]
-        return [(label if len(views) > 1 else "", pixels) for label, (_, pixels) in zip(labels, shown, strict=True)]
+        return [(label if len(views) > 1 else "", self._cut(view)) for label, view in zip(labels, views, strict=True)]
+
+    def _cut(self, view: View) -> Image.Image:
+        if view not in self.shown:
+            self.shown[view] = self.clock.timed("images", view.cut, self.image, self.loaded.size)
+        return self.shown[view]
 
     def _answer(self, views: Sequence[View], options: Options) -> Said:
         tokens = self._call("answer", views, options)

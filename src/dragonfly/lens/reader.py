@@ -65,6 +65,10 @@ class Reader:
         self.family = family_of(model)
         self.count: Callable[..., int] = lru_cache(maxsize=2**16)(self._count)
         self.window: Callable[[int], int | None] = lru_cache(maxsize=4096)(self._window)
+        sides = (LEAST_SIDE, 64, 512, 2048)
+        self.alike = (
+            len({self.tokens((height, width)) for height in sides for width in sides[1:]}) == 1
+        )  # every view takes as many
         self.side = self._side()
 
     # -- tokens, before anything runs
@@ -81,6 +85,9 @@ class Reader:
 
     def fit(self, size: Size, tokens: int, options: Options | None = None) -> Size | None:
         """The largest (height, width) of this shape, up to the size itself, that takes so many tokens; None if none does."""
+        if options is None and self.alike and self.side is not None:  # more than is encoded need not be handed over
+            scale = min(1.0, self.side / min(size))
+            size = (round(size[0] * scale), round(size[1] * scale))
         sizes = _ladder(size)
         low, high = 0, len(sizes) - 1
         if self.tokens(sizes[0], options) <= tokens:
@@ -129,7 +136,7 @@ class Reader:
         images = self.processor.image_processor
         if self.family.side is not None:
             return self.family.side(images)
-        if len({self.tokens((side, side)) for side in (64, 512, 2048)}) > 1:
+        if not self.alike:
             return None
         size = dict(images.size)
         return int(size.get("height") or size.get("shortest_edge") or size.get("longest_edge") or MAX_SIDE)
