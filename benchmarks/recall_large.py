@@ -208,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--desks", type=int, default=30, help="desks of each size")
     parser.add_argument("--close-ups", type=int, default=8, help="sub-images kept of an image")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "lab" / "recall-large.json")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "recall_large.json")
     options = parser.parse_args()
     rows, cost = measure(options.desks, options.close_ups)
     about = {"desks": options.desks, "close_ups": options.close_ups, "side": SIDE, "readable_px": READABLE, "draws": DRAWS}
