@@ -102,6 +102,7 @@ def training() -> str:
     equal = f"differ by at most {farthest:.1e} of themselves" if farthest else "are equal to the bit"
     rounds = "; ".join(", ".join(str(one) for one in case["rounds"]) for case in cases.values())
     left = [case["parts"]["with"]["language model, forward"] + case["parts"]["with"]["backward"] for case in cases.values()]
+    most = max(case["times faster"] for case in cases.values())
     waiting = found["waiting for data, share of the time by the clock"]
     return f"""## Training
 
@@ -114,7 +115,7 @@ Rounds: {rounds}. Losses {equal}. What a step is made of (loading is the first f
 
 {table(["part", *(f"{name.partition(':')[0]}, {way}" for name, way in columns)], parts)}
 
-Wanted were 3 x; the most here are {max(case["times faster"] for case in cases.values())} x. What is left of a step with the cache is the language model for the most part: its
+Wanted were 3 x; the most here are {most} x. What is left of a step with the cache is the language model for the most part: its
 passes forward and backward take {", ".join(f"{share:.1%}" for share in left)} of it, in the order of the table.
 
 What the cache can save is the tower's share and the loading of images. The larger the language model, the less that is: of a
