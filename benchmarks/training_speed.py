@@ -1,6 +1,6 @@
 """What a training step is made of, and what a frozen tower's cache saves of it.
 
-Run: python benchmarks/training_speed.py [--rounds N] [--output benchmarks/results/training_speed.json]
+Run: python benchmarks/training_speed.py [--rounds N] [--case NAME] [--output benchmarks/results/training_speed.json]
 
 Whole runs of `dragonfly.training.run`, with `data.tower_cache` and without, in turns in one process, on one thread, in processor
 seconds, data read in the process; each part's own time, without that of what it calls. A run's first step is warming up. Ratios
@@ -48,7 +48,7 @@ from dragonfly.training.trainer import Flops  # noqa: E402
 from dragonfly.vision.presets import get_preset  # noqa: E402
 
 ROWS, BATCH, STEPS = 2, 2, 1  # steps that are timed, after one that is not
-WAITING_STEPS = 60
+WAITING_STEPS = 40
 PARTS: list[tuple[str, Any, str]] = [
     ("loading images", dataset, "load_image"),
     ("preprocessing", DragonflyImageProcessor, "preprocess"),
@@ -263,21 +263,24 @@ def shares() -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--case", help="one alone, by the beginning of its name; the others stay as they are in the file")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "training_speed.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     transformers_logging.set_verbosity_error()
+    before = json.loads(options.output.read_text(encoding="utf-8"))["cases"] if options.case else {}
     with tempfile.TemporaryDirectory() as folder:
-        cases = {
+        cases = {name: row for name, row in before.items() if name in CASES} | {
             name: case_row(make, precision, Path(folder) / str(at), options.rounds)
             for at, (name, (make, precision)) in enumerate(CASES.items())
+            if name.startswith(options.case or "")
         }
         waited = waiting(Path(folder) / "waiting")
     result = {
         **result_header(),
         "benchmark": "training_speed",
         "precision": f"float32 unless said otherwise, one thread, {BATCH} rows a step, {STEPS} step timed in each run",
-        "cases": cases,
+        "cases": {name: cases[name] for name in CASES if name in cases},
         "waiting for data, share of the time by the clock": waited,
         "tower's share of a stage-1 step's FLOPs": shares(),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ from tests.training.test_trainer import gradients
 
 WHOLE = 100_000
 """Tokens by which all rows of a batch share one sequence; a row with an image has 110 to 900."""
+
+
+FAST = ("all sub-images", "images of unequal number", "the last tokens alone", "shared_prefix")
+
+
+def cases(names: Iterable[str]) -> list[Any]:
+    return [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def source(folder: Path, number: int = 8) -> dict[str, Any]:
@@ -70,7 +78,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", list(MODELS))
+@pytest.mark.parametrize("case", cases(MODELS))
 def test_loss_and_gradients_are_those_of_rows_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     changes = dict(MODELS[case])
     if text := changes.pop("text", None):
@@ -118,7 +126,7 @@ GROUPED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", list(GROUPED))
+@pytest.mark.parametrize("name", cases(GROUPED))
 def test_groups_of_questions_are_packed_like_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     small.checkpoint(tmp_path / "base")
     tiny.image(90, 60).save(tmp_path / "a.png")
