@@ -19,6 +19,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,20 @@ TEXT: dict[str, Any] = {
     "pad_token_id": 2,
 }
 TOWER: dict[str, Any] = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
-CLIP: dict[str, Any] = {**TOWER, "model_type": "clip_vision_model", "image_size": 224, "patch_size": 32}
+CLIP: dict[str, Any] = {"model_type": "clip_vision_model", "image_size": 224, "patch_size": 32}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Tower and language model that every system gets, where the models lie, and in which numbers."""
+
+    text: dict[str, Any]
+    tower: dict[str, Any]
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+
+SMALL = Sizes(TEXT, TOWER)
 CROPS = [[224 * rows, 224 * columns] for rows, columns in ((4, 6), (6, 4), (3, 8), (8, 3))]
 ANSWER = 16  # tokens
 PARTS = ("preprocessing", "answering")
@@ -81,14 +95,22 @@ class System:
     def prepare(self, images: list[Image.Image]) -> dict[str, Any]:
         return dict(self.processor(images, return_tensors="pt"))
 
+    def placed(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The tensors on the model's device, real numbers in its format."""
+        model = self.model
+        return {
+            name: value.to(model.device, model.dtype if value.is_floating_point() else None) if torch.is_tensor(value) else value
+            for name, value in inputs.items()
+        }
+
     def generate(self, inputs: dict[str, Any], tokens: int) -> None:
-        inputs = dict(inputs)
-        ids = torch.tensor([[1, *self.ids(inputs), *QUESTION]])
+        inputs = self.placed(inputs)
+        ids = torch.tensor([[1, *self.ids(inputs), *QUESTION]], device=self.model.device)
         inputs.pop("layouts", None)
         if self.spec is not None:
             self.model.model.spec = self.spec
             if self.spec.selection.policy == "question":
-                asked = torch.tensor([QUESTION] * len(inputs["pixel_values"]))
+                asked = torch.tensor([QUESTION] * len(inputs["pixel_values"]), device=ids.device)
                 inputs |= {"question_ids": asked, "question_mask": torch.ones_like(asked)}
         with torch.inference_mode():
             self.model.generate(
@@ -101,12 +123,16 @@ class System:
             )
 
 
-def systems(only: list[str], build: bool = True) -> dict[str, System]:
+def systems(only: list[str], build: bool = True, sizes: Sizes = SMALL) -> dict[str, System]:
     """All systems, or those named and LLaVA-NeXT; without models where only image processors are wanted."""
     torch.manual_seed(0)
+    text, clip = sizes.text, {**CLIP, **sizes.tower}
 
     def made(kind: Any, config: Any, *names: str) -> Any:
-        return kind(config).eval() if build and (not only or set(names) & {*only, "LLaVA-NeXT"}) else None
+        if not build or (only and not set(names) & {*only, "LLaVA-NeXT"}):
+            return None
+        with torch.device(sizes.device):
+            return kind._from_config(config, dtype=sizes.dtype).eval()
 
     question = {"policy": "question", "scope": "image", "keep": 3}
     v1 = get_preset("v1").spec
@@ -117,7 +143,7 @@ def systems(only: list[str], build: bool = True) -> dict[str, System]:
     }
     encoder = specs["question, 3 of 24"].to_dict()  # has the parts of all of them
     own = DragonflyConfig(
-        vision_config=CLIP, text_config=TEXT, encoder=encoder, image_token_id=IMAGE, separator_token_id=SEPARATOR
+        vision_config=clip, text_config=text, encoder=encoder, image_token_id=IMAGE, separator_token_id=SEPARATOR
     )
     dragonfly = made(DragonflyForConditionalGeneration, own, *specs)
 
@@ -130,8 +156,8 @@ def systems(only: list[str], build: bool = True) -> dict[str, System]:
     llava = made(
         LlavaNextForConditionalGeneration,
         LlavaNextConfig(
-            vision_config=CLIP,
-            text_config=TEXT,
+            vision_config=clip,
+            text_config=text,
             image_grid_pinpoints=CROPS,
             image_token_index=IMAGE,
             tie_word_embeddings=True,
@@ -148,8 +174,8 @@ def systems(only: list[str], build: bool = True) -> dict[str, System]:
     idefics = made(
         Idefics3ForConditionalGeneration,
         Idefics3Config(
-            vision_config={**TOWER, "image_size": 256, "patch_size": 32},
-            text_config=TEXT,
+            vision_config={**sizes.tower, "image_size": 256, "patch_size": 32},
+            text_config=text,
             scale_factor=2,
             image_token_id=IMAGE,
             tie_word_embeddings=True,
@@ -161,23 +187,25 @@ def systems(only: list[str], build: bool = True) -> dict[str, System]:
         Idefics3ImageProcessorPil(size={"longest_edge": 6 * 256}, max_image_size={"longest_edge": 256}),
         lambda inputs: [IMAGE] * (inputs["pixel_values"].shape[0] * inputs["pixel_values"].shape[1] * 16),
     )
+    half = text["hidden_size"] // text["num_attention_heads"] // 2
+    sections = [half // 4, (half - half // 4) // 2, half - half // 4 - (half - half // 4) // 2]
     qwen = made(
         Qwen2_5_VLForConditionalGeneration,
         Qwen2_5_VLConfig(
             vision_config={
-                "depth": 12,
-                "hidden_size": 768,
-                "intermediate_size": 3072,
-                "num_heads": 12,
+                "depth": sizes.tower["num_hidden_layers"],
+                "hidden_size": sizes.tower["hidden_size"],
+                "intermediate_size": sizes.tower["intermediate_size"],
+                "num_heads": sizes.tower["num_attention_heads"],
                 "patch_size": 16,
                 "window_size": 128,
                 "fullatt_block_indexes": [2, 5, 8, 11],
-                "out_hidden_size": TEXT["hidden_size"],
+                "out_hidden_size": text["hidden_size"],
             },
             text_config={
-                **TEXT,
+                **text,
                 "model_type": "qwen2_5_vl_text",
-                "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12]},
+                "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": sections},
             },
             image_token_id=IMAGE,
             vision_start_token_id=VISION_START,
@@ -298,7 +326,7 @@ def answering(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dic
     found = systems(only)
     for count in counts:
         images = [image(SIZES[1])] * count
-        visual = {name: len(system.ids(system.prepare(images))) for name, system in found.items()}
+        visual = {name: len(system.ids(system.placed(system.prepare(images)))) for name, system in found.items()}
         taken = in_turns(answers(found, images, 1), rounds)
         row: dict[str, Any] = {"images": count, "visual_tokens": visual, "first_token": table(taken)}
         if count == 1 and len(counts) > 1:
