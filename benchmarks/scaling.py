@@ -230,7 +230,6 @@ def measured(made: dict[str, Any], name: str, rounds: int) -> dict[str, Any]:
         "batch": point.batch,
         "prompt_tokens": any_case.ids.shape[1],
         "sub_images": any_case.sub_images,
-        "planned": planned(point),
         "seconds": {kind: {phase: min(one[phase] for one in rows) for phase in PHASES} for kind, rows in taken.items()},
     }
 
@@ -247,7 +246,10 @@ LAWS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], list[float]]]]
         ("call", "sub-image", "token", "token squared"),
         lambda row: [1.0, row["sub_images"], row["batch"] * row["prompt_tokens"], row["batch"] * row["prompt_tokens"] ** 2],
     ),
-    "answer_mib": (("call", "token"), lambda row: [1.0, row["batch"] * row["prompt_tokens"]]),
+    "answer_mib": (
+        ("call", "sub-image", "token"),
+        lambda row: [1.0, row["sub_images"], row["batch"] * row["prompt_tokens"]],
+    ),
     "step_mib": (
         ("call", "sub-image", "token"),
         lambda row: [1.0, row["sub_images"], row["batch"] * row["prompt_tokens"]],
@@ -296,19 +298,20 @@ def fitted(rows: dict[str, dict[str, Any]], value: Callable[[dict[str, Any]], fl
 
 
 def laws(result: dict[str, Any]) -> dict[str, Any]:
-    """All laws: times by number format, memory, preprocessing."""
+    """All laws: times by number format, memory beside what is planned of it, preprocessing."""
     rows = result["points"]
-    found: dict[str, Any] = {
-        kind: {phase: fitted(rows, lambda row, k=kind, p=phase: row["seconds"][k][p], phase) for phase in KNOWN}
-        for kind in DTYPES
-    }
-    known = {name: {**row, **result["peaks"][name]} for name, row in rows.items() if not row["held_out"]}
+
+    def taken(kind: str, phase: str) -> Callable[[dict[str, Any]], float]:
+        return lambda row: row["seconds"][kind][phase]
+
+    found: dict[str, Any] = {kind: {phase: fitted(rows, taken(kind, phase), phase) for phase in KNOWN} for kind in DTYPES}
+    found["memory"] = {}
     for name in ("answer_mib", "step_mib"):
         terms, columns = LAWS[name]
-        x = [columns(row) for row in known.values()]
-        found[name] = {
-            "terms": law(terms, x, [row[name] for row in known.values()]),
-            "of what is planned": law(terms, x, [row["planned"][name] for row in known.values()]),
+        x = [columns(row) for row in rows.values()]
+        found["memory"][name] = {
+            "measured": law(terms, x, [result["peaks"][key][name] for key in rows]),
+            "planned": law(terms, x, [row["planned"][name] for row in rows.values()]),
         }
     sizes = result["preprocessing"]
     found["preprocessing"] = {
@@ -322,28 +325,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--fresh", action="store_true", help="measure all again, whatever the file holds")
+    parser.add_argument("--fit", action="store_true", help="measure nothing; plan and fit what the file holds")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "scaling.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     begun = options.output.is_file() and not options.fresh
     result: dict[str, Any] = json.loads(options.output.read_text(encoding="utf-8")) if begun else {}
+    if not options.fit:
+        result = measure(result, options.rounds, options.output)
+    for name, row in result["points"].items():
+        row["planned"] = planned(POINTS[name])
+    write_json(options.output, {**result, "laws": laws(result)})
+
+
+def measure(result: dict[str, Any], rounds: int, output: Path) -> dict[str, Any]:
+    """What `result` lacks, written after each point."""
     result = {**result, **result_header(), "benchmark": "scaling", "bfloat16": torch.cpu._is_avx512_bf16_supported()}
-    result |= {"rounds": options.rounds, "tower": TOWER, "language_model": TEXT, "load_average": list(os.getloadavg())}
+    result |= {"rounds": rounds, "tower": TOWER, "language_model": TEXT, "load_average": list(os.getloadavg())}
     made = models()
     if "peaks" not in result:
-        write_json(options.output, result | {"peaks": peaks(made["float32"])})
-        result["peaks"] = json.loads(options.output.read_text(encoding="utf-8"))["peaks"]
+        result["peaks"] = peaks(made["float32"])
     if "preprocessing" not in result:
         result["preprocessing"] = processing(3)
     result.setdefault("points", {})
-    for name in POINTS:
-        if name not in result["points"]:
-            begin = time.perf_counter()
-            result["points"][name] = measured(made, name, options.rounds)
-            write_json(options.output, result)
-            print(f"{name}: {time.perf_counter() - begin:.0f} s {result['points'][name]['seconds']}", flush=True)
-    result["laws"] = laws(result)
-    write_json(options.output, result)
+    for name in [name for name in POINTS if name not in result["points"]]:
+        begin = time.perf_counter()
+        result["points"][name] = measured(made, name, rounds)
+        write_json(output, result)
+        print(f"{name}: {time.perf_counter() - begin:.0f} s {result['points'][name]['seconds']}", flush=True)
+    return result
 
 
 if __name__ == "__main__":
