@@ -69,25 +69,17 @@ def high_pixels(row: dict[str, Any], name: str) -> float:
 
 
 def axis(found: dict[str, Any], name: str) -> str:
-    """A table of one axis in bfloat16: absolute where it begins, and as multiples of that."""
-    rows = {key: row for key, row in found["points"].items() if row["axis"] == name or (key == "v1" and name in ("kept", "text"))}
-    if name == "batch":
-        rows = {key: row for key, row in found["points"].items() if key == "baseline-1" or row["axis"] == name}
+    """A table of one axis, from the point that it begins with; seconds in bfloat16."""
+    first = {"kept": "v1", "text": "v1", "batch": "baseline-1"}.get(name)
+    rows = {key: row for key, row in found["points"].items() if row["axis"] == name or key == first}
     if len(rows) < 2:
         return "Not measured; `python benchmarks/scaling.py` measures what its file does not have."
-    ordered = sorted(rows.items(), key=lambda item: (item[1]["batch"] * item[1]["prompt_tokens"], item[1]["sub_images"]))
     lines = []
-    for key, row in ordered:
+    for key, row in sorted(rows.items(), key=lambda item: (item[1]["batch"] * item[1]["prompt_tokens"], item[1]["sub_images"])):
         seconds, memory = row["seconds"]["bfloat16"], found["peaks"][key]
-        lines.append(
-            [
-                f"`{key}`" if "," not in key else f"`{key.partition(',')[0]}`{key.removeprefix(key.partition(',')[0])}",
-                row["sub_images"],
-                row["batch"] * row["prompt_tokens"],
-                *(f"{seconds[phase]:.3f}" for phase in ("tower", "connector", "prefill", "decode", "step")),
-                *(f"{memory[what]:,.0f}" for what in ("answer_mib", "step_mib")),
-            ]
-        )
+        times = [f"{seconds[phase]:.3f}" for phase in ("tower", "connector", "prefill", "decode", "step")]
+        peaks = [f"{memory[what]:,.0f}" for what in ("answer_mib", "step_mib")]
+        lines.append([f"`{key}`", row["sub_images"], row["batch"] * row["prompt_tokens"], *times, *peaks])
     head = ["encoder", "sub-images", "tokens", "tower", "connector", "prompt", "token", "step", "answer, MiB", "step, MiB"]
     return table(head, lines)
 
@@ -149,17 +141,13 @@ def preprocessing(found: dict[str, Any]) -> str:
     return table(["image", *(f"`{name}`, ms" for name in names)], [*rows, ["law, ms", *law]])
 
 
-def share_of_flops(row: dict[str, Any]) -> float:
-    planned = row["planned"]
-    return planned["tower"] / (planned["tower"] + planned["prefill"])
-
-
 def answer_to_the_question(found: dict[str, Any]) -> str:
     points = found["points"]
     unit = first_token(points["low-only"])
     names = ("baseline-3", "v1", "v1-high16", "v1-high48", "v1, residual")
     all_kept, v1, narrow, wide, early = (f"{first_token(points[name]) / unit:.1f}" for name in names)
-    tokens, square, tower = points["v1"]["prompt_tokens"], square_share(found), share_of_flops(points["v1"])
+    tokens, square, tower = points["v1"]["prompt_tokens"], square_share(found), points["v1"]["planned"]["tower"]
+    tower /= tower + points["v1"]["planned"]["prefill"]
     return f"""The paper says that zooming in keeps a high resolution affordable, and leaves open how cost grows with
 resolution. To the first token, `low-only` (224 x 224 pixels of the image) being 1: keeping all of 24 sub-images of the finest
 level costs {all_kept}, keeping 12 of the 24 by the paper's rule {v1}, 12 of 16 {narrow}, and 12 of 48 {wide}. The prompt
@@ -170,7 +158,7 @@ tokens long, and what grows is the tower, by each sub-image that is looked at. A
 So cost is linear in sub-images and nearly linear in tokens (attention's square is {square:.0%} of the prompt's law at `v1`'s
 length); the image's own size enters by preprocessing alone. This small model's tower is {tower:.0%} of the FLOPs to the
 first token
-under `v1`; beside an 8B language model it is a few per cent, and tokens are all that matters."""
+under `v1`; beside an 8B language model it is under 2 % (below), and tokens are all that matters."""
 
 
 def square_share(found: dict[str, Any]) -> float:
@@ -343,8 +331,13 @@ def drawn_scaling(found: dict[str, Any]) -> Any:
             textcoords="offset points",
             color=line.get_color(),
         )
-        left.set(xlim=(0, None), ylim=(0, None), xlabel="megapixels of the finest level", ylabel="seconds to the first token")
-        left.set_title("Keeping 12 bounds the prompt; the tower goes on growing")
+        left.set(
+            xlim=(0, None),
+            ylim=(0, 1.15 * left.get_ylim()[1]),
+            xlabel="megapixels of the finest level",
+            ylabel="seconds to the first token",
+        )
+        left.set_title("Keeping 12 bounds the prompt alone")
         for (phase, name), marker in zip(PHASES.items(), "os^D", strict=True):
             factor = found["laws"]["bfloat16"][phase]["plan"]["factor"]
             for held in (False, True):
@@ -357,7 +350,7 @@ def drawn_scaling(found: dict[str, Any]) -> Any:
         ends = [0.008, 6]
         right.plot(ends, ends, color="C1", linewidth=0.8, zorder=0)
         right.set(xscale="log", yscale="log", xlabel="seconds that plan's formula and one factor give", ylabel="measured seconds")
-        right.set_title("plan's FLOPs are a good clock (hollow: held out)")
+        right.set_title("plan is a good clock (hollow: held out)")
         right.legend(loc="upper left")
         return figure
 
