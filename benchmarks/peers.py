@@ -20,6 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,24 @@ TEXT: dict[str, Any] = {
     "pad_token_id": 2,
 }
 TOWER: dict[str, Any] = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
-CLIP: dict[str, Any] = {**TOWER, "model_type": "clip_vision_model", "image_size": 224, "patch_size": 32}
+CLIP: dict[str, Any] = {"model_type": "clip_vision_model", "image_size": 224, "patch_size": 32}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Tower and language model that every system gets, where the models lie, and in which numbers."""
+
+    text: dict[str, Any]
+    tower: dict[str, Any]
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+
+PRECISION = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+SMALL = Sizes(TEXT, TOWER, dtype=PRECISION)
 CROPS = [[224 * rows, 224 * columns] for rows, columns in ((4, 6), (6, 4), (3, 8), (8, 3))]
 ANSWER = 16  # tokens
 PARTS = ("preprocessing", "answering")
-
-PRECISION = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 Prepare = Callable[[list[Image.Image]], dict[str, Any]]  # from images to the arguments of `generate`
 
@@ -84,14 +97,22 @@ class System:
     def prepare(self, images: list[Image.Image]) -> dict[str, Any]:
         return dict(self.processor(images, return_tensors="pt"))
 
+    def placed(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The tensors on the model's device, real numbers in its format."""
+        model = self.model
+        return {
+            name: value.to(model.device, model.dtype if value.is_floating_point() else None) if torch.is_tensor(value) else value
+            for name, value in inputs.items()
+        }
+
     def generate(self, inputs: dict[str, Any], tokens: int) -> None:
-        inputs = {key: value.to(PRECISION) if _is_float(value) else value for key, value in inputs.items()}
-        ids = torch.tensor([[1, *self.ids(inputs), *QUESTION]])
+        inputs = self.placed(inputs)
+        ids = torch.tensor([[1, *self.ids(inputs), *QUESTION]], device=self.model.device)
         inputs.pop("layouts", None)
         if self.spec is not None:
             self.model.model.spec = self.spec
             if self.spec.selection.policy == "question":
-                asked = torch.tensor([QUESTION] * len(inputs["pixel_values"]))
+                asked = torch.tensor([QUESTION] * len(inputs["pixel_values"]), device=ids.device)
                 inputs |= {"question_ids": asked, "question_mask": torch.ones_like(asked)}
         with torch.inference_mode():
             self.model.generate(
@@ -104,16 +125,16 @@ class System:
             )
 
 
-def _is_float(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
-
-
-def systems(only: list[str], build: bool = True) -> dict[str, System]:
+def systems(only: list[str], build: bool = True, sizes: Sizes = SMALL) -> dict[str, System]:
     """All systems, or those named and LLaVA-NeXT; without models where only image processors are wanted."""
     torch.manual_seed(0)
+    text, clip = sizes.text, {**CLIP, **sizes.tower}
 
     def made(kind: Any, config: Any, *names: str) -> Any:
-        return kind(config).to(PRECISION).eval() if build and (not only or set(names) & {*only, "LLaVA-NeXT"}) else None
+        if not build or (only and not set(names) & {*only, "LLaVA-NeXT"}):
+            return None
+        with torch.device(sizes.device):
+            return kind._from_config(config, dtype=sizes.dtype).eval()
 
     question = {"policy": "question", "scope": "image", "keep": 3}
     v1 = get_preset("v1").spec
@@ -124,7 +145,7 @@ def systems(only: list[str], build: bool = True) -> dict[str, System]:
     }
     encoder = specs["question, 3 of 24"].to_dict()  # has the parts of all of them
     own = DragonflyConfig(
-        vision_config=CLIP, text_config=TEXT, encoder=encoder, image_token_id=IMAGE, separator_token_id=SEPARATOR
+        vision_config=clip, text_config=text, encoder=encoder, image_token_id=IMAGE, separator_token_id=SEPARATOR
     )
     dragonfly = made(DragonflyForConditionalGeneration, own, *specs)
 
@@ -137,8 +158,8 @@ def systems(only: list[str], build: bool = True) -> dict[str, System]:
     llava = made(
         LlavaNextForConditionalGeneration,
         LlavaNextConfig(
-            vision_config=CLIP,
-            text_config=TEXT,
+            vision_config=clip,
+            text_config=text,
             image_grid_pinpoints=CROPS,
             image_token_index=IMAGE,
             tie_word_embeddings=True,
@@ -155,8 +176,8 @@ def systems(only: list[str], build: bool = True) -> dict[str, System]:
     idefics = made(
         Idefics3ForConditionalGeneration,
         Idefics3Config(
-            vision_config={**TOWER, "image_size": 256, "patch_size": 32},
-            text_config=TEXT,
+            vision_config={**sizes.tower, "image_size": 256, "patch_size": 32},
+            text_config=text,
             scale_factor=2,
             image_token_id=IMAGE,
             tie_word_embeddings=True,
@@ -168,23 +189,25 @@ def systems(only: list[str], build: bool = True) -> dict[str, System]:
         Idefics3ImageProcessorPil(size={"longest_edge": 6 * 256}, max_image_size={"longest_edge": 256}),
         lambda inputs: [IMAGE] * (inputs["pixel_values"].shape[0] * inputs["pixel_values"].shape[1] * 16),
     )
+    half = text["hidden_size"] // text["num_attention_heads"] // 2
+    sections = [half // 4, (half - half // 4) // 2, half - half // 4 - (half - half // 4) // 2]
     qwen = made(
         Qwen2_5_VLForConditionalGeneration,
         Qwen2_5_VLConfig(
             vision_config={
-                "depth": 12,
-                "hidden_size": 768,
-                "intermediate_size": 3072,
-                "num_heads": 12,
+                "depth": sizes.tower["num_hidden_layers"],
+                "hidden_size": sizes.tower["hidden_size"],
+                "intermediate_size": sizes.tower["intermediate_size"],
+                "num_heads": sizes.tower["num_attention_heads"],
                 "patch_size": 16,
                 "window_size": 128,
                 "fullatt_block_indexes": [2, 5, 8, 11],
-                "out_hidden_size": TEXT["hidden_size"],
+                "out_hidden_size": text["hidden_size"],
             },
             text_config={
-                **TEXT,
+                **text,
                 "model_type": "qwen2_5_vl_text",
-                "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12]},
+                "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": sections},
             },
             image_token_id=IMAGE,
             vision_start_token_id=VISION_START,
@@ -210,7 +233,7 @@ def _features(model: Any, inputs: dict[str, Any], sizes: str) -> int:
     key = tuple(inputs[sizes].flatten().tolist())
     if key not in _COUNTED:
         with torch.inference_mode():
-            out = model.get_image_features(inputs["pixel_values"].to(PRECISION), inputs[sizes])
+            out = model.get_image_features(inputs["pixel_values"], inputs[sizes])
         features = getattr(out, "pooler_output", out)
         _COUNTED[key] = sum(len(one) for one in features)
     return _COUNTED[key]
@@ -305,7 +328,7 @@ def answering(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dic
     found = systems(only)
     for count in counts:
         images = [image(SIZES[1])] * count
-        visual = {name: len(system.ids(system.prepare(images))) for name, system in found.items()}
+        visual = {name: len(system.ids(system.placed(system.prepare(images)))) for name, system in found.items()}
         taken = in_turns(answers(found, images, 1), max(1, rounds // count))
         row: dict[str, Any] = {
             "images": count,

@@ -210,6 +210,53 @@ lower bounds):
 """
 
 
+def gpu(file: Path = RESULTS / "gpu.json") -> str:
+    """Shares and rates of every case; or that no GPU has run it."""
+    intro = """## On a GPU
+
+`python benchmarks/gpu.py` measures all of it at full size on one GPU in under 25 minutes, with random weights made there:
+Llama-3 8B and 3B with CLIP shapes in bfloat16, prompts and tokens, other architectures, and training steps, each beside what
+`dragonfly plan` says. Wanted: 50 % of the published arithmetic over a prompt, 40 % in a step of stage 2.
+"""
+    if not file.is_file():
+        return f"{intro}\n**Not measured**: no GPU has run it yet; its cases are tested with narrow models on a CPU.\n"
+    found = json.loads(file.read_text(encoding="utf-8"))
+    head = [
+        "case",
+        "seconds",
+        "TFLOP/s",
+        "of the published peak",
+        "of a product here",
+        "memory, GB",
+        "planned / measured",
+        "more",
+    ]
+    parts = [
+        f"{part}, {about['date'][:10]}:\n\n{table(head, [_case(name, row) for name, row in about['cases'].items()])}\n"
+        for part, about in found["parts"].items()
+    ]
+    return "\n".join([f"{intro}\nMeasured on {found['hardware']['gpu'] or found['hardware']['cpu']}.\n", *parts])
+
+
+def _case(name: str, row: dict[str, Any]) -> list[str]:
+    """A case's cells; of one that failed, why."""
+    if "failed" in row:
+        return [name, *[""] * 6, row["failed"]]
+    seconds = row.get("seconds", row.get("first_token_seconds"))
+    if isinstance(seconds, dict):  # by system
+        said = ", ".join(f"{one} {took:.3f} s ({row['to_llava_next'][one]} x)" for one, took in seconds.items())
+        return [name, *[""] * 6, said]
+    rates = {"tokens_per_second": "tokens/s", "images_per_second": "images/s", "rows_per_second": "rows/s"}
+    more = [f"{row[key]:,.1f} {unit}" for key, unit in rates.items() if key in row]
+    more += [f"{row['bytes_per_second'] / 1e12:.2f} TB/s"] if "bytes_per_second" in row else []
+
+    def cell(key: str, form: str, factor: float = 1.0) -> str:
+        return "" if row.get(key) is None else format(row[key] * factor, form)
+
+    measured = [cell("tflop_per_s", ",.1f"), cell("mfu", ".1%"), cell("of_matmul", ".1%"), cell("peak_bytes", ".1f", 1e-9)]
+    return [name, "" if seconds is None else f"{seconds:.4f}", *measured, cell("planned_over_measured", ".2f"), ", ".join(more)]
+
+
 def page() -> str:
     return f"""# Performance
 
@@ -230,8 +277,13 @@ Weights in 8 or 4 bits: [models.md](models.md).
 {start()}
 {training()}
 {peers()}
-Guards in the tests count work and never seconds: resizes, copies, decodes, calls of the tower, tokens read, imports
-(`tests/inference/test_work.py`, `tests/inference/test_last_prompt.py`).
+{gpu()}
+## How cost grows
+
+With grid, kept number, batch and text, and what `dragonfly plan` knows of it: [scaling](scaling.md).
+
+Guards in the tests count work and never seconds: resizes, copies of images and tensors, decodes, calls of the tower, tokens read,
+imports (`test_work.py` in `tests/inference`, `tests/training` and `tests/evaluation`, and `tests/inference/test_last_prompt.py`).
 """
 
 

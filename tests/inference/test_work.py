@@ -1,18 +1,24 @@
-"""How much is done for an answer, counted, never timed: resizes, decodes, calls of the vision tower, prompt tokens, imports."""
+"""How much is done for an answer, counted, never timed: resizes, decodes, copies, calls of the vision tower, imports."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from dragonfly.data import Collator
 from dragonfly.imaging import pixels
 from dragonfly.inference import Engine, Row
+from dragonfly.models import DragonflyImageProcessor
+from dragonfly.vision.presets import get_preset
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +58,63 @@ def test_an_image_is_resized_twice_for_every_level(policy: str, resizes: int, co
     calls, copies = count(Image.Image, "resize"), count(Image.Image, "copy")
     processor(image, return_tensors="pt")
     assert (len(calls), len(copies)) == (resizes, 0)
+
+
+@pytest.mark.parametrize(("preset", "images", "most"), [("v1", 1, 1.5), ("v2", 1, 1.5), ("v1", 3, 1.25), ("v2", 3, 1.25)])
+def test_pixels_are_written_once_to_where_the_tower_reads_them(
+    preset: str, images: int, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """numpy's memory at its fullest, in multiples of `pixel_values`: one image's levels in bytes come on top, a quarter of it."""
+    processor = DragonflyImageProcessor(encoder=get_preset(preset).spec.to_dict())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # each thread has an image's levels
+    image = tiny.image(1000, 700)
+    processor(image, return_tensors="pt")
+    tracemalloc.start()
+    made = processor([image] * images, return_tensors="pt")["pixel_values"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 1 <= peak / made.nbytes < most
+
+
+class Copies(TorchDispatchMode):
+    """Operations whose result is a new tensor of at least so many numbers."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__()
+        self.least, self.seen = least, list[str]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.numel() >= self.least and _storage(made) not in set(_storages(args)):
+            self.seen.append(str(func))
+        return made
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _storages(values: Any) -> Iterator[int]:
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield _storage(value)
+        elif isinstance(value, list | tuple):
+            yield from _storages(value)
+
+
+def test_pixels_are_copied_once_into_a_batch_and_never_in_the_model() -> None:
+    asked, images = engine(), [tiny.image(), tiny.image(seed=1)]
+    made = asked.processor.image_processor(images, return_tensors="pt")
+    made.pop("layouts")
+    pixels = made["pixel_values"].numel()
+    with torch.inference_mode(), Copies(pixels) as forward:
+        asked.model.model.get_image_features(**made)
+    with Copies(pixels) as encoded:
+        asked.encode(images)
+    ids = {"input_ids": torch.arange(5), "labels": torch.arange(5)}
+    with Copies(pixels) as collated:
+        Collator(0)([{**{name: value[row : row + 1] for name, value in made.items()}, **ids} for row in range(2)])
+    assert (forward.seen, encoded.seen, collated.seen) == ([], ["aten.cat.default"], ["aten.cat.default"])
 
 
 def test_three_questions_decode_and_encode_an_image_once(tmp_path: Path, count: Count) -> None:
