@@ -1,13 +1,14 @@
 """`dragonfly serve` under load: many clients against one at a time in the same run, then clients that leave in mid-stream.
 
-Run: python benchmarks/serving.py [--seconds 60] [--clients 32] [--leavers 100] [--output benchmarks/results/serving.json]
+Run: python benchmarks/serving.py [--seconds 60] [--clients 32] [--leavers 100] [--steady 600] [--output FILE]
      python benchmarks/serving.py --beside-transformers [--seconds 60] [--clients 32]
 
 The server is the command itself with the bundled model, a process of its own on the same machine as its clients. They ask about
 the images of the examples, which the server has seen before; every second question is one of the examples', the others are asked
 once and never again. `lost` are requests without an answer; `wrong` are answers that differ from `Engine.ask`, alone and in
 float32, among the `checked`: all that the examples' questions got, and some of the others. Clients that leave read one event and
-hang up.
+hang up. Then the load goes on for `--steady` seconds, while as many clients leave one after the other: what the server's memory
+does meanwhile is sampled twenty times.
 
 `--beside-transformers` measures `transformers serve` on the same model, with the same questions and in the same run, one server
 after the other, without clients that leave: `benchmarks/results/serving_transformers.json`. It needs `transformers[serving]`.
@@ -179,7 +180,7 @@ def check(told: list[tuple[Asked, str]]) -> dict[str, int]:
     return {"checked": len(checked), "wrong": sum(texts[asked] != text for asked, text in checked)}
 
 
-async def leave(address: str, leavers: int) -> dict[str, Any]:
+async def leave(address: str, leavers: int, wait: bool = True) -> dict[str, Any]:
     """Clients that hang up after the first event of a stream; then what is still held, and whether the next is answered."""
 
     async def one(client: httpx2.AsyncClient, number: int) -> None:
@@ -189,6 +190,8 @@ async def leave(address: str, leavers: int) -> dict[str, Any]:
 
     async with httpx2.AsyncClient(base_url=address, timeout=180, limits=httpx2.Limits(max_connections=None)) as client:
         await asyncio.gather(*(one(client, number) for number in range(leavers)))
+        if not wait:
+            return {}
         held = -1.0
         for _ in range(300):
             lines = (await client.get("/metrics")).text.splitlines()
@@ -224,11 +227,42 @@ def resident(process: int) -> float:
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
-def sample(process: int, seconds: float, into: list[float]) -> None:
-    """Ten times while so many seconds pass."""
-    for _ in range(10):
-        time.sleep(seconds / 10)
+def sample(process: int, seconds: float, into: list[float], times: int = 10) -> None:
+    """So many times while so many seconds pass."""
+    for _ in range(times):
+        time.sleep(seconds / times)
         into.append(resident(process))
+
+
+async def load_with_leavers(
+    address: str, clients: int, seconds: float, leavers: int, turn: Iterator[int]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A load during which clients leave in mid-stream, spread over it."""
+
+    async def leaving() -> dict[str, Any]:
+        for _ in range(leavers - 1):
+            await leave(address, 1, wait=False)
+            await asyncio.sleep(0.9 * seconds / leavers)
+        return {}
+
+    loaded, _ = await asyncio.gather(load(address, clients, seconds, turn, []), leaving())
+    return loaded, await leave(address, 1)
+
+
+def steady(address: str, process: int, clients: int, seconds: float, leavers: int, turn: Iterator[int]) -> dict[str, Any]:
+    """Memory under a load that goes on, from its first sample on."""
+    memory: list[float] = []
+    watch = threading.Thread(target=sample, args=(process, seconds, memory, 20))
+    watch.start()
+    loaded, left = asyncio.run(load_with_leavers(address, clients, seconds, leavers, turn))
+    watch.join()
+    return {
+        **loaded,
+        "leavers": leavers,
+        "places_still_held": left["places_still_held"],
+        "resident_mib": memory,
+        "growth": round(max(memory) / memory[0] - 1, 4),
+    }
 
 
 def beside_transformers(clients: int, seconds: float) -> dict[str, Any]:
@@ -259,6 +293,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--leavers", type=int, default=100)
+    parser.add_argument("--steady", type=float, default=600, help="seconds in which memory is watched; 0 for none")
     parser.add_argument("--beside-transformers", action="store_true")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--note", default="", help="what a reader should know of this run")
@@ -283,6 +318,7 @@ def main() -> None:
         memory.append(resident(process))
         left = asyncio.run(leave(address, options.leavers))
         memory.append(resident(process))
+        watched = steady(address, process, options.clients, options.steady, options.leavers, turn) if options.steady else None
     write_json(
         output,
         {
@@ -295,6 +331,7 @@ def main() -> None:
             "leaving": left,
             "resident_mib": dict(zip(("at first", "one at a time", "together", "after the leavers"), memory, strict=True)),
             "resident_mib_while_together": meanwhile,
+            "steady": watched,
             "load": {"before": [round(value, 2) for value in before], "after": [round(value, 2) for value in os.getloadavg()]},
         },
     )

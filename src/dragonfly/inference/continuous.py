@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,14 +20,17 @@ from transformers.cache_utils import DynamicLayer
 from dragonfly.inference.answer import Answer
 from dragonfly.inference.clock import Clock
 from dragonfly.inference.encoded import EncodedImage
-from dragonfly.inference.engine import Engine
 from dragonfly.inference.options import Draw, Options
 from dragonfly.inference.prefixes import Prefixes
 from dragonfly.inference.slots import Slots
 from dragonfly.models.head import accepted_arguments
 from dragonfly.models.outputs import CACHE
 
+if TYPE_CHECKING:
+    from dragonfly.inference.engine import Engine
+
 _CLOSE = 0.1  # log-probabilities of one reading and another, in the narrowest type
+_SHARED = 64  # tokens that several rows begin with, from which on reading them once is worth a pass of its own
 _ATTENTION = ("sdpa", "eager")  # take a mask that says for each query what it sees
 # What a generation config may say without changing what greedy search chooses.
 _HARMLESS = {
@@ -98,11 +101,11 @@ class ContinuousBatch:
 
     Args:
         engine: one that `fits`.
-        prefixes: what prompts begin with; shared by all rows.
+        prefixes: what prompts begin with, as far as it is known; the engine's own by default.
     """
 
     def __init__(self, engine: Engine, prefixes: Prefixes | None = None) -> None:
-        self.engine, self.prefixes = engine, Prefixes() if prefixes is None else prefixes
+        self.engine, self.prefixes = engine, engine.prefixes if prefixes is None else prefixes
         self.rows: list[Row] = []
         self._lengths: list[int] = []  # tokens of each row whose keys and values are there
         self._slots = Slots(len(DynamicCache(config=engine.model.config.get_text_config()).layers))
@@ -136,14 +139,25 @@ class ContinuousBatch:
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> list[Row]:
         """Read the prompts of new rows and choose their first token; returns those that are done with it."""
-        reading = [self._reading(row) for row in rows]
-        reading.sort(key=lambda one: one.new)
-        while reading:  # those that have about as much to read are read together
-            most = 2 * reading[0].new + 16
-            group = [one for one in reading if one.new <= most]
-            reading = reading[len(group) :]
-            self._read(group)
+        waiting = [self._reading(row) for row in rows]
+        while waiting:
+            now, waiting = self._first_of_those_that_begin_alike(waiting)
+            now.sort(key=lambda one: one.new)
+            while now:  # those that have about as much to read are read together
+                most = 2 * now[0].new + 16
+                group = [one for one in now if one.new <= most]
+                now = now[len(group) :]
+                self._read(group)
+            for one in waiting:
+                one.known = self.prefixes.longest(one.names, len(one.embeds) - 1)
         return [row for row in rows if row.done]
+
+    def run(self, rows: Sequence[Row]) -> list[Answer]:
+        """Answers of rows that all join at once."""
+        self.join(rows)
+        while self.rows:
+            self.step()
+        return [self.answer(row) for row in rows]
 
     @torch.inference_mode()
     def step(self) -> list[Row]:
@@ -180,6 +194,17 @@ class ContinuousBatch:
         embeds = self._embeds(row)
         names = self.prefixes.names(embeds)
         return _Reading(row, embeds, names, self.prefixes.longest(names, len(embeds) - 1))
+
+    def _first_of_those_that_begin_alike(self, reading: Sequence[_Reading]) -> tuple[list[_Reading], list[_Reading]]:
+        """Those to read now, and those that wait, because one of the first reads a long beginning that is theirs too."""
+        enough = -(-_SHARED // self.prefixes.block)
+        now, waiting, begun = list[_Reading](), list[_Reading](), set[bytes]()
+        for one in reading:
+            names = one.names[one.before // self.prefixes.block :]
+            alike = len(names) >= enough and names[enough - 1] in begun
+            (waiting if alike else now).append(one)
+            begun.update(names[enough - 1 : enough])
+        return now, waiting
 
     def _read(self, group: Sequence[_Reading]) -> None:
         """One pass over what of some prompts is not known yet; the rows that need more than one token then run."""

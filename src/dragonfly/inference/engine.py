@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -18,15 +19,18 @@ from dragonfly.imaging import ImagePolicy, LoadedImage, load_image
 from dragonfly.inference.answer import Answer
 from dragonfly.inference.clock import Clock
 from dragonfly.inference.connecting import connected
+from dragonfly.inference.continuous import ContinuousBatch
+from dragonfly.inference.continuous import Row as Running
 from dragonfly.inference.conversation import Images, Row, as_list, conversation_of, described, text_of, turn
 from dragonfly.inference.encoded import EncodedCache, EncodedImage
-from dragonfly.inference.last_prompt import LastPrompt
 from dragonfly.inference.options import Draw, Hooks, Options, StopAt
+from dragonfly.inference.prefixes import Prefixes
 from dragonfly.inference.stream import Pieces, Stream
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.connector import Views
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures
-from dragonfly.models.outputs import CACHE
+
+_IDS = ("input_ids", "attention_mask")
 
 
 class Engine:
@@ -38,7 +42,8 @@ class Engine:
         name: what to call the model in messages.
 
     `image_options` overrules fields of the model's `ImagePolicy`: limits that the caller lifts, such as `max_pixels`.
-    `reuse_prompts` reads a prompt on from where it departs from the last one, if it is asked alone (`prefix`).
+    `reuse_prompts` reads a prompt on from where it departs from those before it (`prefixes`): the next question about an image,
+    the next turn of a chat. Models that `ContinuousBatch` does not fit read all of it all the same.
     """
 
     def __init__(self, model: DragonflyForConditionalGeneration, processor: DragonflyProcessor, name: str = "model") -> None:
@@ -47,7 +52,7 @@ class Engine:
         self.cache = EncodedCache()
         self.image_options: dict[str, Any] = {}
         self.reuse_prompts = False
-        self.last_prompt = LastPrompt()
+        self.prefixes = Prefixes()
         self.end_ids = processor.stop_ids(model.generation_config)
         self._lead = self._lead_text()
 
@@ -216,6 +221,8 @@ class Engine:
         asked = [text_of(turns[-1]) for turns in conversations]
         images = [[self.connect(one, question) for one in row] for row, question in zip(images, asked, strict=True)]
         prompt = self.prompt(conversations, images)
+        if self.reuse_prompts and not (hooks and hooks.endings) and self._fits_together:
+            return clock.timed("generate", self._read_on, prompt, images, options, clock, hooks or Hooks())
         lengths = prompt["attention_mask"].sum(dim=1).tolist()
         features = [image.tokens for row in images for image in row]
         ids, logprobs = clock.timed("generate", self._generate, prompt, features, options, hooks or Hooks())
@@ -238,6 +245,27 @@ class Engine:
         self._check_length(prompt["input_ids"].shape[1])
         return prompt.to(self.device)
 
+    @cached_property
+    def _fits_together(self) -> bool:
+        return ContinuousBatch.fits(self)
+
+    def _read_on(
+        self, prompt: Any, images: list[list[EncodedImage]], options: Options, clock: Clock, hooks: Hooks
+    ) -> list[Answer]:
+        """As `_generate` and `finish`, reading only what `prefixes` does not know."""
+        rows: list[Running] = []
+        for number, (ids, mask, own) in enumerate(zip(*(prompt[key].tolist() for key in _IDS), images, strict=True)):
+            seeded = replace(options, seed=hooks.seeds[number]) if hooks.seeds else options
+            rows.append(Running(ids[len(ids) - sum(mask) :], own, seeded, clock=clock))
+        if (streamer := hooks.streamer) is not None:
+
+            def told(token: int) -> None:
+                streamer.put(torch.tensor([token]))
+
+            streamer.put(prompt["input_ids"])
+            rows[0].told = told
+        return ContinuousBatch(self).run(rows)
+
     @torch.inference_mode()
     def _generate(
         self, prompt: Any, features: list[torch.Tensor], options: Options, hooks: Hooks
@@ -249,11 +277,6 @@ class Engine:
         start = prompt["input_ids"].shape[1]
         if options.stop:
             settings["stopping_criteria"].append(StopAt(lambda ids: self.text(ids, options.stop)[1], start))
-        given, cache = features, None
-        if self.reuse_prompts and len(prompt["input_ids"]) == 1:
-            length, images = self.last_prompt.shared(prompt["input_ids"][0].tolist(), features, self.model.config.image_token_id)
-            cache, features = self.last_prompt.cache(length, self.model.config.get_text_config()), features[images:]
-            settings[CACHE] = cache
         if features:
             settings["mm_encoder_outputs"] = {"image": DragonflyImageFeatures(pooler_output=features)}  # pyright: ignore[reportArgumentType]
         model: Any = self.model  # transformers' own types do not agree with each other on `generate`
@@ -269,7 +292,6 @@ class Engine:
             streamer=hooks.streamer,
             **settings,
         )
-        self.last_prompt = LastPrompt() if cache is None else LastPrompt.of(output.sequences[0].tolist(), given, cache)
         new = output.sequences[:, start:]
         # Token by token: over a large vocabulary, all steps' logits in float32 would be a second copy of gigabytes.
         steps = [step.float().log_softmax(-1).gather(1, ids.unsqueeze(1)) for step, ids in zip(output.logits, new.T, strict=True)]

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import takewhile
 
 import torch
 from torch import Tensor
 
 
 class Prefixes:
-    """A bounded store of blocks, for one thread.
+    """A bounded store of blocks, for one thread. They lie in one piece of memory, which neither grows nor breaks up.
 
     Args:
         block: tokens of a block.
@@ -24,11 +25,12 @@ class Prefixes:
     """
 
     def __init__(self, block: int = 8, max_bytes: int = 256 * 2**20) -> None:
-        self.block, self.max_bytes, self.bytes = block, max_bytes, 0
-        self._blocks: OrderedDict[bytes, Tensor] = OrderedDict()
+        self.block, self.max_bytes = block, max_bytes
+        self._places: OrderedDict[bytes, int] = OrderedDict()
+        self._blocks: Tensor | None = None  # (blocks, 2 x layers, tokens, heads, width)
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        return len(self._places)
 
     def names(self, embeds: Tensor) -> list[bytes]:
         """One name for each whole block of a prompt's embeddings, (tokens, hidden)."""
@@ -45,20 +47,23 @@ class Prefixes:
 
         (2 x layers, tokens, heads, width), as `Slots` has them.
         """
-        found: list[Tensor] = []
-        for name in names[: most // self.block]:
-            if name not in self._blocks:
-                break
-            found.append(self._blocks[name])
-        for name in reversed(names[: len(found)]):  # a beginning outlives what follows it
-            self._blocks.move_to_end(name)
-        return torch.cat(found, dim=1) if found else None
+        known = [*takewhile(self._places.__contains__, names[: most // self.block])]
+        for name in reversed(known):  # a beginning outlives what follows it
+            self._places.move_to_end(name)
+        if not known or self._blocks is None:
+            return None
+        return self._blocks[[self._places[name] for name in known]].transpose(0, 1).flatten(1, 2)
 
     def keep(self, names: Sequence[bytes], states: Tensor) -> None:
         """Remember a prompt's keys and values, as `longest` gives them."""
-        new = [place for place, name in enumerate(names) if name not in self._blocks]
-        for place in reversed(new):
-            self._blocks[names[place]] = part = states[:, place * self.block : (place + 1) * self.block].clone()
-            self.bytes += part.nbytes
-        while self.bytes > self.max_bytes:
-            self.bytes -= self._blocks.popitem(last=False)[1].nbytes
+        if self._blocks is None and names:
+            one = states[:, : self.block]
+            self._blocks = states.new_empty(self.max_bytes // (one.numel() * one.element_size()), *one.shape)
+        if self._blocks is None or not len(self._blocks):
+            return
+        for number in reversed(range(len(names))):
+            if names[number] not in self._places:
+                full = len(self._places) == len(self._blocks)
+                place = self._places.popitem(last=False)[1] if full else len(self._places)
+                self._places[names[number]] = place
+                self._blocks[place] = states[:, number * self.block : (number + 1) * self.block]

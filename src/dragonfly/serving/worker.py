@@ -179,7 +179,7 @@ class Worker:
             answers = [(row, together.answer(row)) for row in done]
         except Exception:  # whose fault it is, is not known
             alone, self._running = [*self._running.values()], {}
-            self._together = ContinuousBatch(self.engine, together.prefixes)
+            self._together = ContinuousBatch(self.engine)
             for question in alone:
                 self._answer([question])
             return

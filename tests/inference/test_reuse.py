@@ -1,4 +1,4 @@
-"""A prompt that begins like the last one is read on from there, and gives the same answer."""
+"""A prompt that begins like one before is read on from there, and gives the same answer."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
-from transformers.cache_utils import DynamicCache
 
 from dragonfly.inference import Answer, Engine
-from dragonfly.inference.last_prompt import LastPrompt
 from tests import tiny
 
 LONG: dict[str, Any] = {"max_new_tokens": 12}
-IMAGE = 9
 
 
 @pytest.fixture
@@ -23,6 +19,7 @@ def pair() -> tuple[Engine, Engine]:
     """One model: read from the beginning, and read on."""
     fresh, reusing = (Engine(tiny.model(), tiny.processor()) for _ in range(2))
     reusing.reuse_prompts = True
+    assert reusing._fits_together  # which is tried once
     return fresh, reusing
 
 
@@ -96,36 +93,32 @@ def test_a_batch_between_is_no_harm(pair: tuple[Engine, Engine]) -> None:
 
 def test_it_is_off_unless_asked_for(saved_model: Path, images: list[Image.Image], engine: Engine) -> None:
     engine.ask(images[0], "What?", max_new_tokens=2)
-    assert not engine.reuse_prompts and not engine.last_prompt.layers
+    assert not engine.reuse_prompts and not len(engine.prefixes)
 
 
-def test_what_is_shared_is_whole_images_and_leaves_a_token_to_read() -> None:
-    a, b, other = torch.zeros(3, 2), torch.ones(2, 2), torch.zeros(3, 2)
-    ids = (1, IMAGE, IMAGE, IMAGE, 5, IMAGE, IMAGE, 6, 7)
-    last = LastPrompt(ids, (a, b))
-    assert last.shared(ids, (a, b), IMAGE) == (8, 2)
-    assert last.shared((*ids, 8), (a, b), IMAGE) == (9, 2)
-    assert last.shared((*ids[:7], 8, 8), (a, b), IMAGE) == (7, 2)
-    assert last.shared(ids, (a, other), IMAGE) == (5, 1)
-    assert last.shared(ids, (other, b), IMAGE) == (1, 0)
-    assert last.shared((*ids[:6], 4, 4), (a, other), IMAGE) == (5, 1)  # ends within an image
-    assert last.shared((2, *ids), (a, b), IMAGE) == (0, 0)
-    assert LastPrompt().shared(ids, (a, b), IMAGE) == (0, 0)
+def test_a_batch_reads_its_image_once(pair: tuple[Engine, Engine]) -> None:
+    fresh, reusing = pair
+    rows: list[Any] = [(tiny.image(), question) for question in ("What is it?", "What colour?", "Where, and how many?")]
+    lengths = read(reusing)
+    for one, other in zip(reusing.ask_batch(rows, **LONG), fresh.ask_batch(rows, **LONG), strict=True):
+        check_same(one, other)
+    prefills = [length for length in lengths if length > 1]
+    assert prefills[0] > 306 and max(prefills[1:]) < 60
 
 
-def test_writing_on_changes_nothing_that_is_kept() -> None:
-    keys = torch.arange(8.0).reshape(1, 1, 4, 2)
-    last = LastPrompt((1, 2, 3, 4), (), ((keys, keys.clone()),))
-    before = keys.clone()
-    cache = last.cache(2, tiny.config().get_text_config())
-    cache.update(torch.full((1, 1, 1, 2), 99.0), torch.full((1, 1, 1, 2), 99.0), 0)
-    assert torch.equal(keys, before) and cache.get_seq_length() == 3
-    assert not last.cache(0, tiny.config().get_text_config()).get_seq_length()
+def test_a_stream_and_seeds_are_as_without(pair: tuple[Engine, Engine]) -> None:
+    drawn: dict[str, Any] = {"max_new_tokens": 8, "temperature": 1.3, "seed": 5}
+    for question in ("What is it?", "What else?"):
+        one, other = (engine.stream(tiny.image(), question, **drawn) for engine in pair)
+        assert "".join(one) == "".join(other)
+        assert one.answer is not None and other.answer is not None
+        check_same(one.answer, other.answer)
 
 
-def test_a_window_that_forgets_is_not_kept() -> None:
-    text = tiny.config(head="mistral").get_text_config()
-    text.sliding_window = 3
-    cache = DynamicCache(config=text)
-    cache.update(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), 0)
-    assert LastPrompt.of([1, 2], [], cache) == LastPrompt()
+def test_a_model_with_a_window_reads_all() -> None:
+    settings = tiny.config(head="mistral")
+    fresh, reusing = (Engine(tiny.model(settings), tiny.processor(settings)) for _ in range(2))
+    reusing.reuse_prompts = True
+    for question in ("What is it?", "What colour?"):
+        check_same(reusing.ask(tiny.image(), question, **LONG), fresh.ask(tiny.image(), question, **LONG))
+    assert not len(reusing.prefixes)
