@@ -123,7 +123,7 @@ def test_checkpoint_faults(run: Run, copy: Path, fault: str) -> None:  # noqa: F
         (["no-such.png", "What?"], "no-such.png does not exist; check the path"),
         (["IMAGE"], "the last word is the question, and"),
         (["What?", "IMAGE"], "the last word is the question, and"),
-        (["What?", "--modle", "x"], "No such option: --modle (Possible options: --model) (see `dragonfly ask --help`)"),
+        (["What?", "--modle", "x"], "No such option: --modle (Possible options: --method, --model) (see `dragonfly ask --help`)"),
         (["What?", "--max-new-tokens", "0"], "max_new_tokens must be an integer of at least 1, got 0"),
         (["What?", "--top-p", "2"], "top_p must be a number above 0 and at most 1, got 2.0"),
         (["What?", "--temperature", "hot"], "Invalid value for '--temperature'"),
