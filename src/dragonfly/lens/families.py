@@ -22,6 +22,7 @@ class Family:
         whole: options for the whole image alone, the most detailed first.
         side: of an image processor, the side in pixels at which it encodes one view; None finds it in `size` where the number of
             tokens does not depend on the image's size, and leaves it open where it does.
+        boxes: what the coordinates that the family's models write count to (`stated`); None for pixels of the view.
         base: of a processor, how many of an image's first tokens are a square map of the whole of it; None means all.
     """
 
@@ -29,6 +30,7 @@ class Family:
     whole: tuple[Options, ...] = ({},)
     side: Callable[[Any], int] | None = None
     base: Callable[[Any], int] | None = None
+    boxes: float | None = None
 
 
 _TILES = ({"crop_to_patches": True, "max_patches": count} for count in (12, 9, 6, 4, 3, 2))
@@ -47,12 +49,14 @@ FAMILIES: dict[str, Family] = {
         side=lambda images: images.size["height"],
         base=lambda processor: processor.num_image_tokens,
     ),
-    "internvl": Family(close={"crop_to_patches": False}, whole=(*_TILES, {"crop_to_patches": False})),
+    "internvl": Family(close={"crop_to_patches": False}, whole=(*_TILES, {"crop_to_patches": False}), boxes=1000),
+    "qwen2_vl": Family(boxes=1000),
+    "qwen3_vl": Family(boxes=1000),
     "idefics3": _IDEFICS,
     "smolvlm": _IDEFICS,
     "dragonfly": Family(side=lambda images: images.spec.resolution * min(images.spec.largest_grid)),
 }
-"""By `model_type`. Families that are missing here (Qwen-VL, Gemma 3, PaliGemma and others) need nothing."""
+"""By `model_type`. Families that are missing here (Qwen2.5-VL, Gemma 3, PaliGemma and others) need nothing."""
 
 
 def family_of(model: Any) -> Family:

@@ -20,6 +20,7 @@ from dragonfly.lens.loading import Pair, load_pair
 from dragonfly.lens.methods import METHODS, Choice
 from dragonfly.lens.plan import LensPlan, PlannedCall, make_plan
 from dragonfly.lens.reader import CLOSE_UP, WHOLE, Reader, Said
+from dragonfly.lens.stated import stated_boxes
 from dragonfly.vision.layout import Box, Size, SubImageLayout
 
 DEFAULT_METHOD = "attention"
@@ -36,12 +37,14 @@ class LensAnswer(Answer):
         views: what the answering call was handed, the whole image first, then the close-ups in reading order.
         calls: how many calls ran.
         image_tokens: visual tokens of all of them, as the family's processor counts them.
+        stated: boxes that the answer's own words name, in source pixels.
     """
 
     method: str = ""
     views: tuple[View, ...] = ()
     calls: int = 0
     image_tokens: int = 0
+    stated: tuple[Box, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         said = super().to_dict()
@@ -50,7 +53,8 @@ class LensAnswer(Answer):
             for level in layout["levels"]:
                 del level["tokens"]
         views = [{"box": list(view.box), "size": list(view.size)} for view in self.views]
-        return {**said, "method": self.method, "views": views, "calls": self.calls, "image_tokens": self.image_tokens}
+        spent = {"method": self.method, "views": views, "calls": self.calls, "image_tokens": self.image_tokens}
+        return {**said, **spent, "stated": list(map(list, self.stated))}
 
 
 class Lens:
@@ -233,6 +237,7 @@ class _Asking:
             views=tuple(views),
             calls=self.calls,
             image_tokens=self.image_tokens,
+            stated=stated_boxes(said.text, self.whole, self.reader.family.boxes),
         )
 
     def _looked(self, choice: Choice) -> tuple[SubImageLayout, tuple[SubImageScore, ...]]:

@@ -74,9 +74,14 @@ class Reader:
     # -- tokens, before anything runs
 
     def _count(self, size: Size, options: tuple[tuple[str, Any], ...] = ()) -> int:
-        """Tokens that an image of (height, width) takes, as the family's own processor counts them."""
-        counted = self.processor._get_num_multimodal_tokens(image_sizes=[size], **dict(options)).num_image_tokens
-        return int(counted[0])
+        """Tokens that an image of (height, width) takes, as the family's own processor counts them, or else makes them."""
+        if count := getattr(self.processor, "_get_num_multimodal_tokens", None):
+            return int(count(image_sizes=[size], **dict(options)).num_image_tokens[0])
+        blank = Image.new("RGB", (size[1], size[0]))
+        return self._made(self.processor(text=[self._text([""], "")], images=[blank], return_tensors="pt", **dict(options)))
+
+    def _made(self, inputs: Any) -> int:
+        return int(torch.isin(inputs["input_ids"], torch.tensor(self.processor.image_token_ids)).sum())
 
     def tokens(self, size: Size, options: Options | None = None) -> int:
         """Tokens of a view of (height, width); as one of several where `options` are not given."""
@@ -206,7 +211,7 @@ class Reader:
         given: dict[str, Any] = {"images": [image for _, image in views], **options} if views else {}
         text = self._text([label for label, _ in views], question)
         inputs = self.processor(text=[text], return_tensors="pt", **given)
-        made = int(torch.isin(inputs["input_ids"], torch.tensor(self.processor.image_token_ids)).sum())
+        made = self._made(inputs)
         if made > tokens:
             raise ValueError(f"the processor of '{self.name}' made {made} image tokens where it had counted {tokens}")
         for name in ("labels", "layouts"):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dragonfly.evaluation import Question, find_task
 from dragonfly.evaluation.controls.audit import Request, audit
-from dragonfly.evaluation.controls.subject import LensSubject
+from dragonfly.evaluation.controls.subject import LensSubject, Spot
 from dragonfly.inference import Row
 from dragonfly.lens import Lens
 from dragonfly.lens.reader import Reader, Said
@@ -71,6 +71,13 @@ def test_what_the_close_ups_show_is_what_the_model_looked_at(subject: LensSubjec
     assert looked["area"] == pytest.approx((54 / SIDE) ** 2, abs=1e-6)
     assert {record["reply"] for record in found["records"]} == {str(10 * n) for n in range(1, 11)}
     assert {record["replies"]["blind"] for record in found["records"]} == {"nothing"}
+
+
+def test_what_the_answer_names_may_be_what_it_looked_at(subject: LensSubject, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Said("30 at [500, 250, 750, 500]", (1,), (-0.1,), 9, "stop", None)  # type: ignore[arg-type]
+    monkeypatch.setattr(subject.lens.reader, "answer", lambda *_: said)
+    stating = LensSubject(subject.lens, "stated", max_tokens=24)
+    assert stating.look([Row(question(3).images, "Blue?")])[0].looked == (Spot(0, (240.0, 120.0, 360.0, 240.0)),)
 
 
 def test_a_question_that_a_lens_cannot_be_asked_is_refused(subject: LensSubject) -> None:

@@ -13,7 +13,7 @@ from dragonfly.imaging import load_image
 from dragonfly.inference import Answer, Engine, Row
 from dragonfly.inference.conversation import as_list
 from dragonfly.inference.occlusion import explain
-from dragonfly.lens import Lens
+from dragonfly.lens import Lens, LensAnswer
 from dragonfly.vision import make_layout
 from dragonfly.vision.layout import Box
 
@@ -122,14 +122,15 @@ class EngineSubject:
 
 
 class LensSubject:
-    """A model of any family through a lens: where it looked is what the close-ups showed. Questions about one image, or none.
+    """A model of any family through a lens. Questions about one image, or none.
 
     Args:
+        looked: where it looked: `close-ups`, what they showed; or `stated`, the boxes that the answer's words name.
         budget: `max_tokens`, `max_calls` and `max_new_tokens`, as `Lens.ask` takes them.
     """
 
-    def __init__(self, lens: Lens, **budget: Any) -> None:
-        self.lens, self.budget = lens, budget
+    def __init__(self, lens: Lens, looked: Literal["close-ups", "stated"] = "close-ups", **budget: Any) -> None:
+        self.lens, self.looked, self.budget = lens, looked, budget
 
     def load(self, source: Any) -> Image.Image:
         return load_image(source, self.lens.policy).image
@@ -138,9 +139,12 @@ class LensSubject:
         return [self._ask(row).text for row in rows]
 
     def look(self, rows: Sequence[Row]) -> list[Reply]:
-        return [_kept(self._ask(row)) for row in rows]
+        answers = [self._ask(row) for row in rows]
+        if self.looked == "close-ups":
+            return [_kept(answer) for answer in answers]
+        return [Reply(answer.text, tuple(Spot(0, box) for box in answer.stated)) for answer in answers]
 
-    def _ask(self, row: Row) -> Answer:
+    def _ask(self, row: Row) -> LensAnswer:
         images = as_list(row.images)
         if len(images) > 1 or row.system:
             what = "a system message" if row.system else f"{len(images)} images"
