@@ -3,11 +3,12 @@
 Run: python benchmarks/peers.py [--rounds N] [--quick] [--only NAME ...] [--output benchmarks/results/peers.json]
 
 Every system has a vision tower of ViT-B shape (12 layers, 768 wide, patches of 32 px; Qwen2.5-VL's own tower, 16 px merged 2 x 2)
-and a language model of 12 layers, 1024 wide, in float32 on one thread. LLaVA-NeXT gets 24 crops and the whole image, as many as
-v1's high level. Systems run in turns in one process; a ratio is the median over rounds of (system / LLaVA-NeXT), of processor
-seconds, which a machine that others use changes little. Model time depends on how an image is cut, not on its size: the larger
-images have the first one's shape, so their time to first token is their own preprocessing and the model time of the first. Memory
-is the most that preprocessing adds to a process that has imported everything and holds the image.
+and a language model of 12 layers, 1024 wide, on one thread, in bfloat16 where the processor multiplies it. LLaVA-NeXT gets 24
+crops and the whole image, as many as v1's high level. Systems run in turns in one process; a ratio is the median over rounds
+(fewer with more images) of (system / LLaVA-NeXT), of processor seconds, which a machine that others use changes little. Model
+time depends on how an image is cut, not on its size: the larger images have the first one's shape, so their time to first token
+is their own preprocessing and the model time of the first. Memory is the most that preprocessing, or the whole way to the first
+token, adds to a process that has imported everything and holds the image and the model.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ CROPS = [[224 * rows, 224 * columns] for rows, columns in ((4, 6), (6, 4), (3, 8
 ANSWER = 16  # tokens
 PARTS = ("preprocessing", "answering")
 
+PRECISION = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
 Prepare = Callable[[list[Image.Image]], dict[str, Any]]  # from images to the arguments of `generate`
 
 
@@ -82,7 +85,7 @@ class System:
         return dict(self.processor(images, return_tensors="pt"))
 
     def generate(self, inputs: dict[str, Any], tokens: int) -> None:
-        inputs = dict(inputs)
+        inputs = {key: value.to(PRECISION) if _is_float(value) else value for key, value in inputs.items()}
         ids = torch.tensor([[1, *self.ids(inputs), *QUESTION]])
         inputs.pop("layouts", None)
         if self.spec is not None:
@@ -101,12 +104,16 @@ class System:
             )
 
 
+def _is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
 def systems(only: list[str], build: bool = True) -> dict[str, System]:
     """All systems, or those named and LLaVA-NeXT; without models where only image processors are wanted."""
     torch.manual_seed(0)
 
     def made(kind: Any, config: Any, *names: str) -> Any:
-        return kind(config).eval() if build and (not only or set(names) & {*only, "LLaVA-NeXT"}) else None
+        return kind(config).to(PRECISION).eval() if build and (not only or set(names) & {*only, "LLaVA-NeXT"}) else None
 
     question = {"policy": "question", "scope": "image", "keep": 3}
     v1 = get_preset("v1").spec
@@ -203,7 +210,7 @@ def _features(model: Any, inputs: dict[str, Any], sizes: str) -> int:
     key = tuple(inputs[sizes].flatten().tolist())
     if key not in _COUNTED:
         with torch.inference_mode():
-            out = model.get_image_features(inputs["pixel_values"], inputs[sizes])
+            out = model.get_image_features(inputs["pixel_values"].to(PRECISION), inputs[sizes])
         features = getattr(out, "pooler_output", out)
         _COUNTED[key] = sum(len(one) for one in features)
     return _COUNTED[key]
@@ -299,9 +306,15 @@ def answering(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dic
     for count in counts:
         images = [image(SIZES[1])] * count
         visual = {name: len(system.ids(system.prepare(images))) for name, system in found.items()}
-        taken = in_turns(answers(found, images, 1), rounds)
-        row: dict[str, Any] = {"images": count, "visual_tokens": visual, "first_token": table(taken)}
+        taken = in_turns(answers(found, images, 1), max(1, rounds // count))
+        row: dict[str, Any] = {
+            "images": count,
+            "rounds": max(1, rounds // count),
+            "visual_tokens": visual,
+            "first_token": table(taken),
+        }
         if count == 1 and len(counts) > 1:
+            row["peak_mib"] = {name: peak_mib(work) for name, work in answers(found, images, 1).items()}
             longer = {name: seconds(work) for name, work in answers(found, images, ANSWER).items()}
             row["tokens_per_s"] = {
                 name: round((ANSWER - 1) / (longer[name] - min(taken[name])), 1)
@@ -333,7 +346,7 @@ def main() -> None:
         result[part] = {
             **result_header(),
             "rounds": max(options.rounds, 3) if part == "preprocessing" else options.rounds,
-            "seconds_are": "of the processor, one thread, float32 (this processor has AVX2 and no bfloat16)",
+            "seconds_are": f"of the processor, one thread, {str(PRECISION).removeprefix('torch.')}",
             "load_average": [round(value, 2) for value in os.getloadavg()],
             "rows": rows,
         }

@@ -74,9 +74,9 @@ def cli_page() -> str:
     from typer.cli import get_docs_for_click
     from typer.main import get_command
 
-    from dragonfly.cli import app
+    from dragonfly.cli import application
 
-    command = get_command(app)
+    command = get_command(application())
     text = get_docs_for_click(obj=command, ctx=Context(command, info_name="dragonfly"), name="dragonfly", title="Command line")
     return text.replace("[default: ", "\\[default: ").replace("[required]", "\\[required]")
 

@@ -56,17 +56,17 @@ trained with Pillow's: of {nano["asked"]} answers about documents that it never 
 
 def encoding() -> str:
     found = result("encoding")
-    head = ["tower", "GFLOP/s", "of a product of matrices, GFLOP/s", "ratio"]
+    head = ["tower", "precision", "GFLOP/s", "of a product of matrices, GFLOP/s", "ratio"]
     keys = ("tower_gflop_per_s", "product_gflop_per_s", "ratio")
-    rows = [[name, *(row[key] for key in keys)] for name, row in found["towers"].items()]
+    towers = [(dtype, name, row) for dtype, rows in found["towers"].items() for name, row in rows.items()]
+    rows = [[name, dtype, *(row[key] for key in keys)] for dtype, name, row in towers]
     kept = ", ".join(f"`{name}` {count}" for name, count in found["kept"].items())
     return f"""## Encoding
 
 {table(head, rows)}
 
-In float32 on one thread; this processor has no products of bfloat16. All sub-images of a call enter the tower together
-(`encoder_batch` bounds them), and each distinct image once. What a policy drops before the tower is not encoded; of `v1`'s 29
-sub-images the tower sees: {kept}.
+On one thread. All sub-images of a call enter the tower together (`encoder_batch` bounds them), and each distinct image once.
+What a policy drops before the tower is not encoded; of `v1`'s 29 sub-images the tower sees: {kept}.
 """
 
 
@@ -175,18 +175,30 @@ def peers() -> str:
     names = list(prepared[0]["seconds"])
     rows = [[f"{row['megapixels']} Mpx", *(row["to_llava_next"][name] for name in names)] for row in prepared]
     memory = [[f"{row['megapixels']} Mpx", *(row["peak_mib"][name] for name in names)] for row in prepared]
-    answered = found["answering"]["rows"][0]
-    first, rounds = answered["first_token"], found["answering"]["rounds"]
-    tokens, ratios = answered["visual_tokens"], first["to_llava_next"]
-    lines = [[name, tokens[name], seconds, ratios[name]] for name, seconds in first["seconds"].items()]
+    answering = found["answering"]["rows"]
+    first, several = answering[0], [row for row in answering if row["images"] > 1]
+    lines = [
+        [
+            name,
+            first["visual_tokens"][name],
+            seconds,
+            *(row["first_token"]["to_llava_next"][name] for row in answering),
+            first["tokens_per_s"].get(name, "-"),
+            first["peak_mib"][name],
+        ]
+        for name, seconds in first["first_token"]["seconds"].items()
+    ]
+    head = ["system", "visual tokens", "processor seconds", "ratio", *(f"ratio, {row['images']} images" for row in several)]
+    rounds = ", ".join(f"{row['rounds']} with {row['images']}" for row in answering)
     return f"""## Beside other architectures
 
-The same tower shape (ViT-B/32), language model (12 layers, 1024 wide), images and thread, random weights; rounds: {rounds}.
-LLaVA-NeXT gets 24 crops and the whole image, as many as v1's high level. Ratios are to LLaVA-NeXT.
+The same tower shape (ViT-B/32), language model (12 layers, 1024 wide), images and thread, random weights; seconds are
+{found["answering"]["seconds_are"]}. LLaVA-NeXT gets 24 crops and the whole image, as many as v1's high level. Ratios are to
+LLaVA-NeXT.
 
-Time to the first token, preprocessing included, image of 0.8 megapixels:
+Time to the first token, preprocessing included, images of 0.8 megapixels; rounds: {rounds}:
 
-{table(["system", "visual tokens", "processor seconds", "ratio"], lines)}
+{table([*head, "tokens a second", "memory added, MiB"], lines)}
 
 Preprocessing:
 

@@ -150,12 +150,12 @@ def test_every_error_that_the_faq_answers_is_one_that_the_code_gives() -> None:
 
 @pytest.mark.slow
 def test_the_reference_has_every_command_key_and_preset() -> None:
-    from dragonfly.cli import app
+    from dragonfly.cli import application
     from dragonfly.training import Recipe
 
     site = runpy.run_path(str(ROOT / "scripts" / "docs_site.py"))
     commands, recipe, encoder = site["cli_page"](), site["recipe_page"](), site["spec_page"]()
-    named = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    named = [command.name or getattr(command.callback, "__name__", "") for command in application().registered_commands]
     assert len(named) > 15 and all(f"## `dragonfly {name}`" in commands for name in named)
     assert all(f"| `{key}` |" in recipe for key in Recipe.model_fields)
     assert "| `data.train[].group_questions` | `int` | `1` |" in recipe and "| `lora.r` | `int` | `16` |" in recipe

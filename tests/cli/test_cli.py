@@ -19,7 +19,7 @@ from PIL import Image
 
 import dragonfly
 from dragonfly.__main__ import main
-from dragonfly.cli import app
+from dragonfly.cli import application
 from dragonfly.inference import load
 from dragonfly.models import PRESETS, checkpoints
 from dragonfly.training.recipe import Recipe
@@ -44,7 +44,7 @@ def test_version_and_bare_call(run: Run) -> None:
 def test_every_example_in_the_help_is_a_command(run: Run, command: str) -> None:
     outcome = run(command, "--help")
     assert outcome.code == 0 and "Examples:" in outcome.out
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(application())
     text = group.commands[command].help.partition("Examples:")[2]
     examples = [line.strip() for line in text.splitlines() if line.strip().startswith("dragonfly ")]
     assert examples
@@ -58,7 +58,7 @@ def test_every_example_in_the_help_is_a_command(run: Run, command: str) -> None:
 
 
 def test_what_a_command_does_is_said_in_a_line_that_wraps_where_the_terminal_ends() -> None:
-    for command in app.registered_commands:
+    for command in application().registered_commands:
         told = inspect.cleandoc(command.help or getattr(command.callback, "__doc__", "") or "")
         assert "\n" not in told.partition("\n\n")[0], told
 

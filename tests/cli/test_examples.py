@@ -14,7 +14,7 @@ import pytest
 import typer.main
 from PIL import Image
 
-from dragonfly.cli import app
+from dragonfly.cli import application
 from tests import tiny
 from tests.cli.conftest import Run
 from tests.conftest import golden_directories
@@ -51,7 +51,7 @@ def commands(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
             yield (*before, name), command
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(typer.main.get_command(application())))
 
 
 def lines(command: Any) -> list[str]:

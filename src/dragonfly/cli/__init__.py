@@ -2,41 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from importlib import import_module
 from typing import Any
 
 import typer
 import typer.main
 
 from dragonfly import __version__
-from dragonfly.cli import (
-    ask,
-    audit,
-    chat,
-    curate,
-    doctor,
-    evaluate,
-    inspect,
-    lab,
-    models,
-    plan,
-    push,
-    report,
-    reproduce,
-    serve,
-    synth,
-    train,
-)
 
-app = typer.Typer(
-    name="dragonfly",
-    help="Ask questions about images at several resolutions, and see where the model looked.",
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
+# Panel of the help -> command -> module of this room, and what of it runs. A command that is named imports its own module alone.
+PANELS: dict[str, dict[str, tuple[str, str]]] = {
+    "Ask": {
+        "ask": ("ask", "ask"),
+        "chat": ("chat", "chat"),
+        "serve": ("serve", "serve"),
+        "zoom": ("inspect", "zoom"),
+        "info": ("models", "info"),
+        "doctor": ("doctor", "doctor"),
+        "convert": ("models", "convert"),
+    },
+    "Train": {
+        "train": ("train", "train"),
+        "merge": ("train", "merge"),
+        "new": ("models", "new"),
+        "plan": ("plan", "plan"),
+        "presets": ("inspect", "presets"),
+        "push": ("push", "push"),
+        "inspect": ("train", "inspect_app"),
+    },
+    "Measure": {
+        "eval": ("evaluate", "evaluate"),
+        "rescore": ("evaluate", "rescore"),
+        "report": ("report", "report"),
+        "tasks": ("evaluate", "tasks"),
+        "audit": ("audit", "audit"),
+    },
+    "Data": {"synth": ("synth", "synth"), "curate": ("curate", "curate"), "browse": ("curate", "browse")},
+    "Research": {"ablate": ("lab", "ablate"), "reproduce": ("reproduce", "reproduce"), "lab": ("lab", "lab_app")},
+}
 
 
-@app.callback(invoke_without_command=True)
+def application(only: str | None = None) -> typer.Typer:
+    """The application with all commands, or with the one that is named where there is such a command."""
+    known = {name for commands in PANELS.values() for name in commands}
+    app = typer.Typer(
+        name="dragonfly",
+        help="Ask questions about images at several resolutions, and see where the model looked.",
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback(invoke_without_command=True)(_root)
+    for panel, commands in PANELS.items():
+        for name, (module, attribute) in commands.items():
+            if only in known and name != only:
+                continue
+            command = getattr(import_module(f"dragonfly.cli.{module}"), attribute)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name, rich_help_panel=panel)
+            else:
+                app.command(name, rich_help_panel=panel)(command)
+    return app
+
+
 def _root(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
@@ -46,19 +74,6 @@ def _root(
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
-
-PANELS: dict[str, tuple[Callable[..., int], ...]] = {
-    "Ask": (ask.ask, chat.chat, serve.serve, inspect.zoom, models.info, doctor.doctor, models.convert),
-    "Train": (train.train, train.merge, models.new, plan.plan, inspect.presets, push.push),
-    "Measure": (evaluate.evaluate, evaluate.rescore, report.report, evaluate.tasks, audit.audit),
-    "Data": (synth.synth, curate.curate, curate.browse),
-    "Research": (lab.ablate, reproduce.reproduce),
-}
-for panel, commands in PANELS.items():
-    for command in commands:
-        app.command("eval" if command is evaluate.evaluate else None, rich_help_panel=panel)(command)
-app.add_typer(train.inspect_app, rich_help_panel="Train")
-app.add_typer(lab.lab_app, rich_help_panel="Research")
 
 # What the help calls the type of an option that says nothing of its own.
 _WORDS = {"str": "TEXT", "int": "N", "float": "NUMBER", "path": "PATH", "file": "PATH", "Path": "PATH", "bool": ""}
@@ -89,9 +104,10 @@ def _in_words(parameter: Any) -> Any:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the application and return the exit code; a fault in the usage is one line and 2."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        command: Any = typer.main.get_command(app)
-        result = in_words(command).main(args=arguments, prog_name="dragonfly", standalone_mode=False)
+        command: Any = typer.main.get_command(application(words[0] if words else None))
+        result = in_words(command).main(args=words, prog_name="dragonfly", standalone_mode=False)
     except typer.Abort:
         typer.echo("interrupted", err=True)
         return 130
