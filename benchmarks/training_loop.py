@@ -211,7 +211,7 @@ def stopping() -> Any:
 
 
 def mixed(folder: Path, every: int) -> Path:
-    """A small language model, and rows of which every so many-th has an image; texts of 36 to some 450 tokens, most of them below 130."""
+    """A small language model, and rows of which every so many-th has an image; texts are short for the most part."""
     settings = tiny.config("v1")
     text = settings.to_dict()["text_config"] | {"hidden_size": 384, "intermediate_size": 1152, "num_hidden_layers": 4}
     text |= {"num_attention_heads": 6, "num_key_value_heads": 6, "head_dim": 64}

@@ -148,7 +148,8 @@ def training_loop() -> str:
 
 The bundled model's last stage, `nano/natural`, asks {plain["questions a step"]} questions a step, twelve on each of four
 pages. The plain loop is transformers' own Trainer from the same weights through the same steps: one question a row, right
-padding, every row's page decoded and encoded for it. Here no question is left out for its length. Processor time, in turns, {found["precision"]}:
+padding, every row's page decoded and encoded for it. Here no question is left out for its length. Processor time, in turns,
+{found["precision"]}:
 
 {table(["loop", key], [["plain", cost["plain"]], ["`nano/natural` as shipped", cost["ours"]]])}
 
@@ -158,9 +159,9 @@ differ by at most {plain["largest relative difference of losses"]:.1e} of themse
 ### Packing and grouping by length
 
 The same {next(iter(mixes.values()))["rows"]} rows, {BATCHED} at once, through a small language model (4 layers, 384 wide):
-an image takes 306 tokens, a text 36 to some 450, most of them below 130. Each way [of making batches](training.md#packing), and how
-much faster it is than padding to the longest row. Grouping sorts within 32 steps, of which there are two here: over more it saves
-more.
+an image takes 306 tokens, a text 36 to some 450, most of them below 130. Each way
+[of making batches](training.md#packing), and how much faster it is than padding to the longest row. Grouping sorts within 32
+steps, of which there are two here: over more it saves more.
 
 {table(head, rows)}
 

@@ -74,8 +74,8 @@ class Collator:
 def packed(lengths: Sequence[int], most: int) -> list[list[int]]:
     """Which rows share a sequence of at most `most` tokens; a longer row has one of its own.
 
-    As few sequences as first-fit decreasing needs; rows go to the shortest of so many where that keeps to `most`, so that they are
-    of alike length. Within one, rows keep their order.
+    As few sequences as first-fit decreasing needs; rows go to the shortest of so many where that keeps to `most`, so that lengths
+    are alike. Within one, rows keep their order.
     """
     longest_first = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
     sequences: list[list[int]] = []
