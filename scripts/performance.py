@@ -160,14 +160,14 @@ Ratios of two things that ran in turns in one process, from the files in `benchm
 
 `engine.reuse_prompts = True` reads a prompt on from where it departs from the last one: the next question about an image, the
 next turn of a chat. Keys and values are the same numbers; the products have other shapes, so the last bits of a logit may
-differ, and it is off by default. `tests/inference/test_last_prompt.py` holds the answers equal.
+differ, and it is off by default. `tests/inference/test_reuse.py` holds the answers equal.
 Weights in 8 or 4 bits: [models.md](models.md).
 
 {start()}
 {training()}
 {peers()}
 Guards in the tests count work and never seconds: resizes, copies, decodes, calls of the tower, tokens read, imports
-(`tests/inference/test_work.py`, `tests/inference/test_last_prompt.py`).
+(`tests/inference/test_work.py`, `tests/inference/test_reuse.py`).
 """
 
 
