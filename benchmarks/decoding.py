@@ -2,10 +2,10 @@
 
 Run: python benchmarks/decoding.py [--rounds 3] [--output benchmarks/results/decoding.json]
 
-`nano` is the bundled model, whose answers are a few words. `v1` is a model of random weights with the prompts of preset `v1` (867
-tokens an image), whose tower is small, so that what is timed is the language model. Its answers run on to their limit and
-repeat themselves, which is the best that can happen to prompt lookup. Seconds of processor time on one thread; `ratio` is off over on, so
-above 1 is faster. Without a GPU transformers does not compile for the static cache.
+`nano` is the bundled model, whose answers are a few words. `v1` is a model of random weights with the prompts of preset `v1`
+(867 tokens an image), whose tower is small, so that what is timed is the language model. Its answers run on to their limit
+and repeat themselves, which is the best that can happen to prompt lookup. Seconds of processor time on one thread; `ratio`
+is off over on, so above 1 is faster. Without a GPU transformers does not compile for the static cache.
 """
 
 from __future__ import annotations
