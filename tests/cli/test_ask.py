@@ -169,6 +169,10 @@ def test_batch(run: Run, saved_model: Path, image: Path, tmp_path: Path) -> None
     assert [list(record) for record in records] == [["id", *KEYS]] * 3
     assert {record["id"] for record in records} == {1, 2, 3}
     refused(run(*command[:3], "-o", rows, *command[5:]), "is the file of the questions")
+    again = run(*command[:4], tmp_path / "again.jsonl", *command[5:], "--reuse-prompts")
+    repeated = [json.loads(line) for line in (tmp_path / "again.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert again.code == 0 and {one["id"]: one["text"] for one in repeated} == {one["id"]: one["text"] for one in records}
+    refused(run("ask", image, "A?", "--reuse-prompts"), "--reuse-prompts is for the questions of --batch")
 
 
 def test_a_real_process(saved_model: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 import time
@@ -10,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import openai
 import pytest
 
+from dragonfly.imaging import View, load_image
 from dragonfly.inference import Engine
 from dragonfly.inference.continuous import ContinuousBatch
 from dragonfly.serving.app import create_app
-from dragonfly.serving.client import Server, data_url
+from dragonfly.serving.client import Server, data_url, image_url
 from dragonfly.serving.settings import Settings
 from tests import tiny
 from tests.cli.conftest import run as command  # noqa: F401 - a fixture
+from tests.imaging.scans import series
+from tests.imaging.slides import write_slide
 from tests.serving.conftest import body, listening_at, run, served
 
 IMAGES = [tiny.image(96, 64, seed=1), tiny.image(40, 120, seed=2), tiny.image(64, 64, seed=3)]
@@ -222,6 +227,19 @@ def test_files_become_data_urls_and_addresses_stay(tmp_path: Path) -> None:
     IMAGES[0].save(tmp_path / "a.jpg")
     assert data_url(str(tmp_path / "a.jpg")).startswith("data:image/jpeg;base64,/9j/")
     assert data_url("https://example.org/a.png") == "https://example.org/a.png"
+
+
+def test_a_slice_of_a_folder_and_a_part_of_a_slide_are_sent_as_they_are_seen(tmp_path: Path) -> None:
+    folder = series(tmp_path / "scan", 4)
+    colours = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    slide = write_slide(tmp_path / "slide.tiff", [colours, colours[::2, ::2]])
+    for name in (f"{folder}#slice=3&window=-50,400", f"{folder}#slice=2", f"{folder}#montage=2x2", f"{slide}#region=10,20,64,32"):
+        sent = image_url(name)
+        payload = base64.b64decode(sent["url"].partition(",")[2])
+        view = View.parse(sent.get("view", ""))
+        assert load_image(payload, view=view).image.tobytes() == load_image(name).image.tobytes(), name
+    with pytest.raises(ValueError, match="no slice 9"):
+        image_url(f"{folder}#slice=9")
 
 
 def test_a_deadline_holds_while_the_model_computes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

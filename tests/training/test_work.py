@@ -61,7 +61,7 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "out", **
     if not (folder / "data").exists():
         small.checkpoint(folder / "base", "baseline-1")
         small.rows(folder / "data", number=8)
-    data: dict[str, Any] = {"train": [{"name": "rows", "path": str(folder / "data" / "rows.json")}], "audit": 1}
+    data: dict[str, Any] = {"train": [{"name": "rows", "path": str(folder / "data" / "rows.json")}], "audit": 1, "workers": 0}
     data |= changes.pop("data", {})
     recipe = small.recipe(folder, data=data, steps=STEPS, output=str(folder / name), **changes)
     with counted(monkeypatch) as seen:

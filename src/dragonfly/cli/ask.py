@@ -62,6 +62,9 @@ def ask(
     batch: Annotated[Path | None, typer.Option(help="A JSONL file of questions.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where a batch's answers go.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered together in a batch.")] = 8,
+    reuse_prompts: Annotated[
+        bool, typer.Option("--reuse-prompts", help="In a batch, read an image's tokens once for all its questions.")
+    ] = False,
     allow_urls: images.AllowUrls = False,
     max_pixels: images.MaxPixels = None,
     system: common.System = None,
@@ -120,9 +123,10 @@ def ask(
                 raise ValueError(f"{option} is for one question; a batch writes JSON, and its rows have their own system message")
         if output is None:
             raise ValueError("--batch needs a file for the answers: -o answers.jsonl")
-        return _ask_batch(batch, output, batch_size, asking)
-    if output is not None:
-        raise ValueError("--output is for the answers of --batch; one answer is printed (redirect it: > answer.txt)")
+        return _ask_batch(batch, output, batch_size, asking, reuse_prompts)
+    if output is not None or reuse_prompts:
+        alone = "--output is for the answers of --batch; one answer is printed (redirect it: > answer.txt)"
+        raise ValueError(alone if output is not None else "--reuse-prompts is for the questions of --batch; leave it out")
     asking.check()
     given, question = split(words or [], no_image)
     grouped = each or any(map(images.is_group, given))
@@ -377,7 +381,7 @@ def _print_reasons(why: Any, count: int) -> None:
     Console().print(table)
 
 
-def _ask_batch(rows: Path, output: Path, batch_size: int, asking: Asking) -> int:
+def _ask_batch(rows: Path, output: Path, batch_size: int, asking: Asking, reuse_prompts: bool) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -390,6 +394,7 @@ def _ask_batch(rows: Path, output: Path, batch_size: int, asking: Asking) -> int
         if work.done:
             common.say(f"{work.done} of {work.total} answered before; resuming")
         engine = asking.load(batch=True)
+        engine.reuse_prompts = reuse_prompts
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("asking", total=work.total, completed=work.done)
             for _ in work.run(engine, batch_size, asking.options):

@@ -74,7 +74,7 @@ class Engine:
             images: an image or a sequence of images, or None for a question without one.
             question: the user's text.
             system: an optional system message.
-            options: `max_new_tokens`, `temperature`, `top_p`, `seed`, `stop` (`Options`).
+            options: `max_new_tokens`, `temperature`, `top_p`, `seed`, `stop`, `prompt_lookup`, `static_cache` (`Options`).
         """
         return self.ask_batch([Row(images, question, system)], **options)[0]
 
@@ -87,6 +87,7 @@ class Engine:
         chosen = Options.of(**options)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        batch_size = 1 if chosen.prompt_lookup else batch_size
         pending = iter(rows)
         while block := [row if isinstance(row, Row) else Row(*row) for row in islice(pending, batch_size)]:
             clock = Clock()
@@ -221,7 +222,7 @@ class Engine:
         asked = [text_of(turns[-1]) for turns in conversations]
         images = [[self.connect(one, question) for one in row] for row, question in zip(images, asked, strict=True)]
         prompt = self.prompt(conversations, images)
-        if self.reuse_prompts and not (hooks and hooks.endings) and self._fits_together:
+        if self.reuse_prompts and not options.decoding and not (hooks and hooks.endings) and self._fits_together:
             return clock.timed("generate", self._read_on, prompt, images, options, clock, hooks or Hooks())
         lengths = prompt["attention_mask"].sum(dim=1).tolist()
         features = [image.tokens for row in images for image in row]
@@ -271,7 +272,9 @@ class Engine:
         self, prompt: Any, features: list[torch.Tensor], options: Options, hooks: Hooks
     ) -> tuple[list[list[int]], list[list[float]]]:
         """Generated ids and their log-probabilities, per row up to and with the first end id."""
-        settings: dict[str, Any] = {"stopping_criteria": [*hooks.endings]}
+        settings: dict[str, Any] = {**options.decoding, "stopping_criteria": [*hooks.endings]}
+        if options.prompt_lookup and self.model.config.image_token_id is not None:  # an image's place is no word to guess
+            settings["suppress_tokens"] = [self.model.config.image_token_id]
         if options.temperature > 0:
             settings["logits_processor"] = [Draw(options, hooks.seeds or [options.seed] * len(prompt["input_ids"]), self.device)]
         start = prompt["input_ids"].shape[1]

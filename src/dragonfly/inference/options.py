@@ -20,6 +20,11 @@ from dragonfly.config import nearest
 class Options:
     """Greedy where `temperature` is 0; else sampling, reproducible by `seed`. `stop`: texts that end the answer before them.
 
+    Two ways to decode faster are off by default, because their products have other shapes: the last bits of a logit may differ,
+    and a token with them where two are as good as equal. `prompt_lookup` guesses so many tokens at a time from what stands in the
+    prompt, and keeps those that the model says too (greedy, one question at a time). `static_cache` keeps keys and values in room
+    for the whole answer, which transformers compiles for on a GPU.
+
     Raises:
         ValueError: for a value that cannot be meant.
     """
@@ -29,16 +34,29 @@ class Options:
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    prompt_lookup: int = 0
+    static_cache: bool = False
 
     def __post_init__(self) -> None:
         _check("max_new_tokens", self.max_new_tokens, int, lambda value: value >= 1, "an integer of at least 1")
         _check("temperature", self.temperature, (int, float), lambda value: 0 <= value < math.inf, "a number of at least 0")
         _check("top_p", self.top_p, (int, float), lambda value: 0 < value <= 1, "a number above 0 and at most 1")
         _check("seed", self.seed, int, lambda value: 0 <= value < 2**63, "an integer of at least 0, below 2**63")
+        _check("prompt_lookup", self.prompt_lookup, int, lambda value: value >= 0, "an integer of at least 0")
+        if self.prompt_lookup and (self.temperature > 0 or self.static_cache):
+            raise ValueError(
+                "prompt_lookup guesses what greedy search says, in a cache that grows; leave temperature and static_cache out"
+            )
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         for mark in stop:
             _check("stop", mark, str, bool, "one or more texts that are not empty")
         object.__setattr__(self, "stop", stop)
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """How to decode, in the words of transformers' `generate`; empty for the usual way."""
+        found: dict[str, Any] = {"prompt_lookup_num_tokens": self.prompt_lookup} if self.prompt_lookup else {}
+        return {**found, "cache_implementation": "static"} if self.static_cache else found
 
     @classmethod
     def of(cls, **values: Any) -> Options:

@@ -32,6 +32,10 @@ class Prefixes:
     def __len__(self) -> int:
         return len(self._places)
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._places.clear()
+
     def names(self, embeds: Tensor) -> list[bytes]:
         """One name for each whole block of a prompt's embeddings, (tokens, hidden)."""
         if not self.max_bytes:

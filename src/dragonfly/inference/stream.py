@@ -22,7 +22,8 @@ class _Tokens(BaseStreamer):
         if self.prompt:
             self.prompt = False
             return
-        self.queue.put(int(value.reshape(-1)[0]))
+        for token in value.reshape(-1).tolist():  # several where they were guessed
+            self.queue.put(token)
 
     def end(self) -> None:
         """The answer itself ends the stream."""

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Sequence
 from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 _MAX_ANSWER = 64 * 2**20
+_LARGE = 16 * 2**20  # bytes of a file that may be a slide, above which it is read here
 _KINDS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"II*\0": "tiff", b"MM\0*": "tiff"}
 
 
@@ -80,8 +82,14 @@ def _reason(error: HTTPError) -> str:
 
 
 def image_url(image: str) -> dict[str, str]:
-    """The `url` of an image, and its `view` where the name has one, as `scan.pdf#2`. Other servers know no views."""
-    from dragonfly.imaging import split_view
+    """The `url` of an image, and its `view` where the name has one, as `scan.pdf#2`. Other servers know no views.
+
+    Of a folder of DICOM the file of the slice goes, with its window; what no single file of moderate size holds (a slide, a
+    montage of a folder) is read here and goes as PNG.
+    """
+    from dragonfly.imaging import View, split_view
+    from dragonfly.imaging.series import frame_of, is_series
+    from dragonfly.imaging.slide import may_be_slide
 
     if _is_address(image):
         return {"url": image}
@@ -89,7 +97,23 @@ def image_url(image: str) -> dict[str, str]:
         place, view = split_view(image)
     except ValueError as error:
         raise ValueError(f"{image} {error}") from None
+    if is_series(place):
+        if view.montage:
+            return {"url": _read_here(image)}
+        place, view = Path(frame_of(image)[0]), View(window=view.window)
+    file = Path(place)
+    large = file.is_file() and file.stat().st_size > _LARGE and may_be_slide(file)
+    if large or view.region or view.magnification or file.suffix.lower() == ".mrxs":
+        return {"url": _read_here(image)}
     return {"url": data_url(str(place)), **({"view": view.text} if view.text else {})}
+
+
+def _read_here(image: str) -> str:
+    from dragonfly.imaging import load_image
+
+    out = BytesIO()
+    load_image(image).image.save(out, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def data_url(image: str) -> str:
