@@ -42,7 +42,7 @@ def test_areas_are_means_of_the_curves(engine: Engine, asked: tuple[Any, Any]):
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Values to read, where the answer is one sub-image's: what the bundled model was made for."""
     folder, rows = tmp_path_factory.mktemp("pages"), []
-    for index in range(4):
+    for index in range(8):
         page = make_image(SPECS["nano"], "dev", 11_500_000, index)
         page.image.save(folder / f"{index}.png")
         question = next(one for one in page.questions if one.kind in ("read", "count"))
@@ -54,13 +54,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small.manifest(folder / "m", rows)
 
 
+@pytest.mark.slow
 def test_on_the_bundled_model_the_ranking_beats_random_orders(pages: Path):
     engine = dragonfly.load(device="cpu", overrides=["model.selection.keep=3"])  # an order needs more than the one it keeps
-    found = attribution.curves(engine, pages, draws=1, max_new_tokens=4)
+    found = attribution.curves(engine, pages, draws=2, max_new_tokens=4)
     deletion, insertion = found["deletion"], found["insertion"]
-    assert deletion["n"] == insertion["n"] == 4
-    assert deletion["ours"] < deletion["random"] - 0.02
-    assert insertion["ours"] > insertion["random"] + 0.02
+    assert deletion["n"] == insertion["n"] == 8
+    assert deletion["ours"] < deletion["random"] - 0.01
+    assert insertion["ours"] > insertion["random"] + 0.01
 
 
 def test_what_the_bundled_model_keeps_holds_the_evidence():
