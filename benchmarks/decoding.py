@@ -52,20 +52,22 @@ def random_v1(nano: Engine) -> Engine:
         "num_key_value_heads": 8,
         "dtype": "float32",
     }
-    ids = {"image_token_id": known.image_token_id, "separator_token_id": known.separator_token_id}
+    ids: dict[str, Any] = {"image_token_id": known.image_token_id, "separator_token_id": known.separator_token_id}
     torch.manual_seed(0)
     config = DragonflyConfig(vision_config=vision, text_config=text, preset="v1", **ids)
     own = nano.processor
     images = DragonflyImageProcessor(encoder=config.encoder, preset="v1")
+    template: Any = own.chat_template
     processor = DragonflyProcessor(
-        images, own.tokenizer, image_token=own.image_token, separator_token=own.separator_token, chat_template=own.chat_template
+        images, own.tokenizer, image_token=own.image_token, separator_token=own.separator_token, chat_template=template
     )
     model = DragonflyForConditionalGeneration(config).eval()
     with torch.no_grad():
         for parameter in model.model.language_model.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(0.0, 0.05)
-        model.get_input_embeddings().weight[known.image_token_id] = 0  # its head is tied: no answer speaks of an image's place
+        words: Any = model.get_input_embeddings()
+        words.weight[known.image_token_id] = 0  # its head is tied: no answer speaks of an image's place
     return Engine(model, processor, "v1")
 
 

@@ -7,8 +7,8 @@ and a language model of 12 layers, 1024 wide, on one thread, in bfloat16 where t
 crops and the whole image, as many as v1's high level. Systems run in turns in one process; a ratio is the median over rounds
 (fewer with more images) of (system / LLaVA-NeXT), of processor seconds, which a machine that others use changes little. Model
 time depends on how an image is cut, not on its size: the larger images have the first one's shape, so their time to first token
-is their own preprocessing and the model time of the first. Memory is the most that preprocessing, or the whole way to the first
-token, adds to a process that has imported everything and holds the image and the model.
+is their own preprocessing and the model time of the first. Memory is the most that preprocessing adds to a process that has
+imported everything and holds the image.
 """
 
 from __future__ import annotations
@@ -337,7 +337,6 @@ def answering(rounds: int, counts: tuple[int, ...], only: list[str]) -> list[dic
             "first_token": table(taken),
         }
         if count == 1 and len(counts) > 1:
-            row["peak_mib"] = {name: peak_mib(work) for name, work in answers(found, images, 1).items()}
             longer = {name: seconds(work) for name, work in answers(found, images, ANSWER).items()}
             row["tokens_per_s"] = {
                 name: round((ANSWER - 1) / (longer[name] - min(taken[name])), 1)

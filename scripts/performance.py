@@ -211,7 +211,6 @@ def peers() -> str:
             seconds,
             *(row["first_token"]["to_llava_next"][name] for row in answering),
             first["tokens_per_s"].get(name, "-"),
-            first["peak_mib"][name],
         ]
         for name, seconds in first["first_token"]["seconds"].items()
     ]
@@ -225,7 +224,7 @@ LLaVA-NeXT.
 
 Time to the first token, preprocessing included, images of 0.8 megapixels; rounds: {rounds}:
 
-{table([*head, "tokens a second", "memory added, MiB"], lines)}
+{table([*head, "tokens a second"], lines)}
 
 Preprocessing:
 
