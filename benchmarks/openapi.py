@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,9 +35,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "openapi.json")
     options = parser.parse_args()
-    version = subprocess.run([options.schemathesis, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    program = shutil.which(options.schemathesis)
+    if program is None:
+        raise SystemExit(f"error: there is no command {options.schemathesis!r}; `make openapi` installs it")
+    program = str(Path(program).absolute())  # it runs in another folder
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
     with server() as (address, _), tempfile.TemporaryDirectory() as apart:  # it leaves files where it runs
-        command = [options.schemathesis, "run", f"{address}/openapi.json", "--checks", CHECKS, "--max-time", str(options.seconds)]
+        command = [program, "run", f"{address}/openapi.json", "--checks", CHECKS, "--max-time", str(options.seconds)]
         command += ["--include-method", "POST", "--phases", "examples,coverage,fuzzing", "--seed", "0", "--no-color"]
         done = subprocess.run([*command, "--request-timeout", "150"], check=False, capture_output=True, text=True, cwd=apart)
         counted = httpx2.get(f"{address}/metrics", timeout=60).text
