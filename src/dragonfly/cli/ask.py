@@ -280,7 +280,12 @@ class Asking:
         loaded = [load_image(image, engine.image_policy) for image in loaded]  # again only where the model wants it otherwise
         answer = engine.ask(loaded, question, system=self.system, **self.options)
         common.say_notes(answer.notes)
-        reasons = _explain(engine, loaded, question, self.system, answer) if self.why else None
+        reasons = None
+        if self.why:
+            from dragonfly.inference.occlusion import explain
+
+            encoded = engine.connect_all(engine.encode(loaded), [question] * len(loaded))
+            reasons = explain(engine, encoded, question, answer, self.system)
         if self.zoom is not None:
             from dragonfly.cli.inspect import draw_answer
 
@@ -361,13 +366,6 @@ def _say_details(answer: Any) -> None:
     if answer.finish == "length":
         parts.append(f"cut off after {len(answer.token_ids)} tokens (--max-new-tokens)")
     common.say(" · ".join(parts))
-
-
-def _explain(engine: Any, loaded: list[LoadedImage], question: str, system: str | None, answer: Any) -> Any:
-    from dragonfly.inference.occlusion import explain
-
-    encoded = [engine.connect(image, question) for image in engine.encode(loaded)]
-    return explain(engine, encoded, question, answer, system)
 
 
 def _print_reasons(why: Any, count: int) -> None:
