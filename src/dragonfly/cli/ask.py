@@ -161,8 +161,9 @@ def split(words: Sequence[str], no_image: bool) -> tuple[Sequence[str], str]:
     if not words or not words[-1].strip():
         raise ValueError(f"nothing to ask; {how}")
     *given, question = words
-    if os.path.isfile(question) or (len(words) == 1 and os.path.isdir(question)):  # noqa: PTH112, PTH113 - Path raises on long names
-        raise ValueError(f"the last word is the question, and '{question}' is a {_kind(question)}; {how}")
+    folder = os.path.isdir(question)  # noqa: PTH112 - Path raises on long names
+    if os.path.isfile(question) or (len(words) == 1 and folder):  # noqa: PTH113
+        raise ValueError(f"the last word is the question, and '{question}' is a {'folder' if folder else 'file'}; {how}")
     if images.looks_like_image(question) and not set(question) & set(" ?\n"):
         raise ValueError(f"the last word is the question, and '{question}' is named like an image, of which there is none; {how}")
     if no_image and given:
@@ -170,10 +171,6 @@ def split(words: Sequence[str], no_image: bool) -> tuple[Sequence[str], str]:
     if not given and not no_image:
         raise ValueError(f"no image is given, only a question; {how}, or add --no-image to ask without one")
     return given, question
-
-
-def _kind(path: str) -> str:
-    return "folder" if os.path.isdir(path) else "file"  # noqa: PTH112
 
 
 class Asking:
@@ -284,7 +281,7 @@ class Asking:
         if self.why:
             from dragonfly.inference.occlusion import explain
 
-            encoded = engine.connect_all(engine.encode(loaded), [question] * len(loaded))
+            encoded = [engine.connect(image, question) for image in engine.encode(loaded)]
             reasons = explain(engine, encoded, question, answer, self.system)
         if self.zoom is not None:
             from dragonfly.cli.inspect import draw_answer
