@@ -18,6 +18,7 @@ from dragonfly.cli import application
 from tests import tiny
 from tests.cli.conftest import Run
 from tests.conftest import golden_directories
+from tests.lens.family_models import qwen2_5_vl
 from tests.training import small
 
 ROOT = Path(__file__).parents[2]
@@ -89,11 +90,14 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(receipt, folder / name)
     with Image.open(receipt) as image:
         image.convert("RGB").save(folder / "receipt.jpg")
+        image.convert("RGB").resize((3000, 2000)).save(folder / "big.tif")
         image.convert("RGB").save(folder / "scan.pdf", save_all=True, append_images=[image.convert("RGB")])
     model = tiny.model(tiny.config())
     for name in ("my-model", "mine"):
         model.save_pretrained(folder / name)
         tiny.processor(tiny.config()).save_pretrained(folder / name)
+    for part in qwen2_5_vl():
+        part.save_pretrained(folder / "qwen")
     (folder / "rows.jsonl").write_text(json.dumps({"id": 1, "image": "scan.png", "question": "The total?"}) + "\n")
     parts = small.parts(folder / "parts")
     for name, part in {"siglip": "tower", "clip": "tower", "llama": "language_model", "qwen3": "language_model"}.items():
