@@ -2,8 +2,8 @@
 # A model that reads scanned pages, from scratch: data, stages, weights, measures. What is there already is not made again; a stage
 # that was stopped resumes from its last checkpoint, and a stage whose weights lie in checkpoints/nano begins from them, so a later
 # run goes on where an earlier one ended. SHARE=0.01 rehearses everything in minutes. ROUNDS is how often the tower reads on at a
-# constant rate before its rate falls; the weights in checkpoints/nano/scan-read are those of steps=240 optim.schedule=linear
-# optim.warmup=40, see recipe.yaml beside them. RECEIPTS names a folder of real receipts that are measured on, and never trained on.
+# constant rate before its rate falls; the weights in checkpoints/nano/scan-read are those of three runs, each with a falling rate
+# (optim.schedule=linear, steps=240, 700 and 700, each from the one before: dragonfly.json beside them). RECEIPTS names a folder of real receipts that are measured on, and never trained on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DRAGONFLY=${DRAGONFLY:-.venv/bin/dragonfly}
