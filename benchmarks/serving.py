@@ -1,7 +1,7 @@
 """`dragonfly serve` under load: many clients against one at a time in the same run, then clients that leave in mid-stream.
 
-Run: python benchmarks/serving.py [--seconds 60] [--clients 32] [--leavers 100] [--steady 600] [--output FILE]
-     python benchmarks/serving.py --beside-transformers [--seconds 60] [--clients 32]
+Run: python benchmarks/serving.py [--seconds 180] [--clients 32] [--leavers 100] [--steady 600] [--output FILE]
+     python benchmarks/serving.py --beside-transformers [--seconds 180] [--clients 32]
 
 The server is the command itself with the bundled model, a process of its own on the same machine as its clients. They ask about
 the images of the examples, which the server has seen before; every second question is one of the examples', the others are asked
@@ -290,7 +290,7 @@ def beside_transformers(clients: int, seconds: float) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=180)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--leavers", type=int, default=100)
     parser.add_argument("--steady", type=float, default=600, help="seconds in which memory is watched; 0 for none")

@@ -62,6 +62,8 @@ def test_settings_are_refused_in_one_line() -> None:
 def test_the_numbers_under_load_are_those_of_the_result_file() -> None:
     result = json.loads((ROOT / "benchmarks/results/serving.json").read_text(encoding="utf-8"))
     together, alone = result["together"], result["one_at_a_time"]
+    steady = result["steady"]
+    assert steady["seconds"] > 600 and (steady["lost"], steady["places_still_held"]) == (0, 0)
     said = " ".join(DOCUMENT.split())
     for sentence in (
         f"{together['clients']} clients got {together['answers']:,} answers in {together['seconds']:.0f} seconds, "
@@ -69,6 +71,8 @@ def test_the_numbers_under_load_are_those_of_the_result_file() -> None:
         f"{together['server_cpu_ms_per_answer']:g} ms of the server's processor time, and "
         f"{alone['server_cpu_ms_per_answer']:g} ms alone",
         f"none of the {together['checked']:,} that were compared",
+        f"for ten minutes, {steady['leavers']} clients hung up",
+        f"memory grew by {100 * steady['growth']:.1f} %",
     ):
         assert sentence in said
     assert (together["lost"], together["wrong"], alone["lost"], alone["wrong"]) == (0, 0, 0, 0)
