@@ -129,7 +129,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "broken config": (lambda d: (d / "config.json").write_text("{"), "config.json' is not JSON"),
     "another model": (
         lambda d: edit(d / "config.json", lambda c: c.update(model_type="llama")),
-        "holds a model of type 'llama', ",
+        "holds a model of type 'llama', not 'dragonfly'",
     ),
     "no tokenizer": (lambda d: (d / "tokenizer.json").unlink(), "has no tokenizer.json"),
     "no template": (lambda d: (d / "chat_template.jinja").unlink(), "has no chat template (chat_template.jinja)"),

@@ -60,8 +60,8 @@ def test_on_the_bundled_model_the_ranking_beats_random_orders(pages: Path):
     found = attribution.curves(engine, pages, draws=2, max_new_tokens=4)
     deletion, insertion = found["deletion"], found["insertion"]
     assert deletion["n"] == insertion["n"] == 8
-    assert deletion["ours"] < deletion["random"] - 0.01
-    assert insertion["ours"] > insertion["random"] + 0.01
+    assert deletion["ours"] < deletion["random"] - 0.02
+    assert insertion["ours"] > insertion["random"] + 0.02
 
 
 def test_what_the_bundled_model_keeps_holds_the_evidence():
