@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dragonfly.config import nearest
 from dragonfly.inference import Answer, Row
+from dragonfly.lens import MAX_CALLS, MAX_TOKENS
 
 from .question import Asked
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from .run import Work
 
-MAX_TOKENS, MAX_CALLS = 1024, 4
 CONTROLS = ("downsample", "random", "centre")
 """What a method must beat at equal cost; `oracle`, the fourth control, is what none can beat."""
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 _HOMES = {"calibrate": "gate", "Lens": "lens", "LensAnswer": "lens", "LensPlan": "plan", "METHODS": "methods"}
 
-__all__ = [*_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+MAX_TOKENS, MAX_CALLS = 1024, 4
+"""The budget of a question where none is given: visual tokens over all calls, and calls of the model."""
+
+__all__ = [*_HOMES, "MAX_CALLS", "MAX_TOKENS"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

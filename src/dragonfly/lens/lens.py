@@ -14,6 +14,7 @@ from dragonfly.imaging import DEFAULT_POLICY, ImagePolicy, LoadedImage, load_ima
 from dragonfly.imaging.load import Source
 from dragonfly.inference.answer import Answer, SubImageScore, describe_selection
 from dragonfly.inference.clock import Clock
+from dragonfly.lens import MAX_CALLS, MAX_TOKENS
 from dragonfly.lens.families import Options
 from dragonfly.lens.grid import Block, Grid, Scores, View, whole_layout
 from dragonfly.lens.loading import Pair, load_pair
@@ -90,7 +91,7 @@ class Lens:
         self.method, self.seed, self.threshold, self.policy = method, seed, threshold, policy
         self.reader = Reader(*load_pair(model, device, dtype))
 
-    def plan(self, image_size: Size, question: str = "", *, max_tokens: int = 1024, max_calls: int = 4) -> LensPlan:
+    def plan(self, image_size: Size, question: str = "", *, max_tokens: int = MAX_TOKENS, max_calls: int = MAX_CALLS) -> LensPlan:
         """What a question about an image of (height, width) costs at most, before anything runs. The text's tokens are not in it.
 
         Raises:
@@ -104,8 +105,8 @@ class Lens:
         image: Source | None,
         question: str,
         *,
-        max_tokens: int = 1024,
-        max_calls: int = 4,
+        max_tokens: int = MAX_TOKENS,
+        max_calls: int = MAX_CALLS,
         evidence: Sequence[Box] | None = None,
         max_new_tokens: int = 256,
     ) -> LensAnswer:
