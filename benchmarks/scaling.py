@@ -5,7 +5,8 @@ Run: python benchmarks/scaling.py [--rounds N] [--fresh] [--output benchmarks/re
 One model of medium size (a tower of CLIP ViT-B's width and a Llama as wide, so that products of matrices dominate), random
 weights, on one thread, in processor seconds. float32 and bfloat16 take turns within a round; a time is the least of the rounds,
 which neighbours on a machine change least. The peaks of memory are of forked processes that had run nothing yet, float32. A step
-is a forward and a backward pass through all weights; the optimiser, which depends on none of this, is left out.
+is a forward and a backward pass through all weights, supervised on the text; the optimiser, which depends on none of this, is left
+out.
 
 Every point is written when it is measured, and a second start measures what is missing. Laws are fitted to the points that are
 not held out (`HELD_OUT`), by relative least squares; both the laws and `planning`'s formulas then predict the others.
@@ -35,12 +36,14 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from peers import image, peak_mib, seconds  # noqa: E402  # pyright: ignore[reportMissingImports]
 
+from dragonfly.data import IGNORE_INDEX  # noqa: E402
 from dragonfly.files import result_header, write_json  # noqa: E402
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyImageProcessor  # noqa: E402
 from dragonfly.models.connector import Views  # noqa: E402
 from dragonfly.models.modeling_dragonfly import DragonflyImageFeatures  # noqa: E402
 from dragonfly.models.outputs import CACHE  # noqa: E402
 from dragonfly.planning import Answers, ModelSize, Training, plan_inference, plan_training, training_flops  # noqa: E402
+from dragonfly.training.objective import supervised_logits  # noqa: E402
 from dragonfly.vision.presets import get_preset  # noqa: E402
 from dragonfly.vision.spec import EncoderSpec  # noqa: E402
 
@@ -111,6 +114,8 @@ class Case:
         block = [one for count in layout.token_counts for one in (*marks[:1] * count, marks[1])]
         self.ids = torch.tensor([[1, *block, *range(100, 99 + point.text)]] * point.batch, device=device)
         self.inputs = {**inputs.to(device), "pixel_values": inputs["pixel_values"].to(device, model.dtype)}
+        self.labels = self.ids.clone()
+        self.labels[:, : len(block) + 1] = IGNORE_INDEX
         self.sub_images = layout_count(inputs["pixel_values"])
         self.encoded: Any = None
         self.features: Any = None
@@ -138,7 +143,8 @@ class Case:
 
     def step(self) -> None:
         self.model.model.spec = self.point.spec
-        self.model(input_ids=self.ids, labels=self.ids, use_cache=False, **self.inputs).loss.backward()
+        supervised = {"labels": self.labels, **supervised_logits(self.labels)}
+        self.model(input_ids=self.ids, use_cache=False, **supervised, **self.inputs).loss.backward()
 
     def answer(self) -> None:
         self.tower()

@@ -140,6 +140,12 @@ def test_keys_values_and_logits_of_an_answer() -> None:
     assert held["logits"] == 3 * 128256 * 6  # of one position each, and in float32
 
 
+def test_a_training_step_computes_logits_of_the_text_alone() -> None:
+    for preset in ("v1", "low-only"):  # 867 and 51 tokens of an image: none of them has logits
+        held = plan_training(model(preset), Training(batch=2, text_tokens=100)).memory.moments["end of the forward pass"]
+        assert held["logits"] == 2 * 100 * 128256 * (4 + 4 + 2)
+
+
 def step(**options: Any) -> dict[str, int]:
     return dict(plan_training(model(), Training(**options)).memory.moments["optimiser's step"])
 
@@ -217,15 +223,16 @@ def test_training_flops_by_passes() -> None:
     cost = cost_of(v1, (768, 1024), 64)
     size, tokens = v1.language_model, cost.prompt_tokens
     attention = 4 * tokens**2 * 32 * 128 * 32
-    matrices, head, tower = 2 * tokens * size.matrices, 2 * tokens * size.embeddings, cost.tower_flops or 0
+    matrices, tower = 2 * tokens * size.matrices, cost.tower_flops or 0
+    head = 2 * 64 * size.embeddings  # of the text alone, as training computes logits
     projector = cost.projector_flops or 0
     for names, expected in (
         (EVERYTHING, 3 * (matrices + attention + head + tower + projector)),
         (("multi_modal_projector",), 2 * (matrices + head) + 3 * attention + tower + 2 * projector),
         (("lm_head",), matrices + attention + 3 * head + tower + projector),
     ):
-        assert training_flops(v1, cost, Training(trainable=names)) == expected
-    again = Training(trainable=EVERYTHING, gradient_checkpointing=True, batch=2, accumulation=3)
+        assert training_flops(v1, cost, Training(trainable=names, text_tokens=64)) == expected
+    again = Training(trainable=EVERYTHING, gradient_checkpointing=True, batch=2, accumulation=3, text_tokens=64)
     assert training_flops(v1, cost, again) == 6 * (4 * (matrices + attention + tower) + 3 * (head + projector))
 
 

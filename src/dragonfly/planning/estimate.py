@@ -175,6 +175,7 @@ def training_flops(model: ModelSize, cost: Cost, work: Training) -> int:
 
     A trained module is passed three times (forward, its activations' gradient, its weights' gradient), a frozen one twice where
     gradients pass through it and once where they do not; attention's two products are of activations and always cost three.
+    Logits are computed where a row is supervised alone, which is counted as all of its text.
     """
     size, tokens = model.language_model, cost.prompt_tokens
     logits = 2 * size.hidden_size * size.vocab_size
@@ -187,7 +188,7 @@ def training_flops(model: ModelSize, cost: Cost, work: Training) -> int:
     tower = (cost.tower_flops or 0) * (3 + again if "vision_tower" in work.trained else 1)
     below = {"vision_tower", "sub_image_position"} & work.trained
     projector = (cost.projector_flops or 0) * (1 + ("multi_modal_projector" in work.trained) + bool(below))
-    return work.batch * work.accumulation * (tower + projector + language + of_head * tokens * logits)
+    return work.batch * work.accumulation * (tower + projector + language + of_head * work.text_tokens * logits)
 
 
 def _answer_time(model: ModelSize, cost: Cost, work: Answers, flops: float, bandwidth: float) -> AnswerTime:

@@ -119,7 +119,8 @@ def training_memory(model: ModelSize, cost: Cost, work: Training) -> Memory:
     """Memory of a step after the first, when the optimiser's state is there.
 
     Moments: the tower, the end of the forward pass (logits in float32 and their logarithms), the start of the backward pass
-    (their gradients), the language model's gradients complete, and all gradients complete, where the optimiser steps.
+    (their gradients), the language model's gradients complete, and all gradients complete, where the optimiser steps. Logits
+    are computed where a row is supervised alone, which is counted as all of its text.
     """
     size, numbers, batch = model.language_model, work.numbers, work.batch
     held, tokens = _held(model, work), cost.prompt_tokens
@@ -131,7 +132,7 @@ def training_memory(model: ModelSize, cost: Cost, work: Training) -> Memory:
     connector = feature_bytes(model, cost, batch, numbers.stream) if "vision_tower" in work.trained else 0
     pixels = {"pixels": batch * pixel_bytes(model, cost, numbers.compute)}
     kept = {**pixels, "activations": in_language + in_tower + ends + connector}
-    in_logits = rows * size.vocab_size
+    in_logits = batch * work.text_tokens * size.vocab_size
     half = numbers.compute if numbers.compute != 4 else 0
     copies = {"casts of weights": _casts(model, work)}
     recomputed = {"activations computed again": max(again, tower_again)}
