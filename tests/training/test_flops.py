@@ -7,7 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dragonfly.data import IGNORE_INDEX, Collator
+from dragonfly.training.lora import add_adapter
 from dragonfly.training.modules import count_modules, freeze
+from dragonfly.training.recipe import Lora
 from dragonfly.training.trainer import Flops
 from tests import tiny
 
@@ -44,6 +46,20 @@ def test_flops_are_those_of_torchs_counter(trainable: list[str]) -> None:
 def test_the_tower_is_counted_up_to_its_feature_layer(feature_layer: int) -> None:
     ours, theirs = counted(["vision_tower", "multi_modal_projector", "language_model", "lm_head"], feature_layer)
     assert ours == pytest.approx(theirs, rel=0.04)
+
+
+def test_a_language_model_under_an_adapter_is_frozen_and_passed_by_gradients() -> None:
+    settings = tiny.config("baseline-1", attn_implementation="eager")
+    settings.text_config.update({"hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 8})
+    model = tiny.model(settings).train()
+    adapted: Any = add_adapter(model, Lora(r=1, alpha=1), [])
+    processor: Any = tiny.processor(settings)
+    batch = processor(images=[tiny.image()], text="<image>" + "x" * 60, return_tensors="pt")
+    ours = Flops.of_model(model, count_modules(adapted), adapter=True)
+    assert ours is not None
+    with FlopCounterMode(display=False) as theirs:
+        adapted(**batch, labels=batch["input_ids"]).loss.backward()
+    assert ours.of_batch(batch) == pytest.approx(theirs.get_total_flops(), rel=0.05)  # counted as trained: 40 % more
 
 
 def test_text_costs_no_tower_and_an_unknown_language_model_no_guess() -> None:

@@ -99,7 +99,7 @@ def _run(recipe: Recipe, score: Score | None) -> Path:
         arguments=arguments,
         record=record,
         start=start,
-        flops=Flops.of_model(model_of(model), counts) if setup.module is model else None,
+        flops=Flops.of_model(model_of(model), counts, recipe.lora is not None) if setup.module is model else None,
         processing_class=processor,
         callbacks=callbacks,
     )

@@ -43,7 +43,7 @@ class Flops:
     (v1 with an 8B model: below 0.1 % of the whole), and so is what gradient checkpointing does again.
 
     A trained module is passed three times (forward, its activations' gradient, its weights' gradient), a frozen one twice
-    where gradients pass through it and once where they do not.
+    where gradients pass through it and once where they do not. A module with an adapter is frozen; the adapter is left out.
     """
 
     per_sub_image: int
@@ -52,8 +52,11 @@ class Flops:
     language_passes: int
 
     @classmethod
-    def of_model(cls, model: Any, counts: list[ModuleCount]) -> Self | None:
-        """For a Dragonfly model; None when `planning` has no formula for its tower or language model."""
+    def of_model(cls, model: Any, counts: list[ModuleCount], adapter: bool = False) -> Self | None:
+        """For a Dragonfly model, its language model with an adapter or not.
+
+        None when `planning` has no formula for its tower or language model.
+        """
         trained = {count.name for count in counts if count.trained}
         config = model.config
         try:
@@ -62,8 +65,8 @@ class Flops:
         except ValueError:
             return None
         below = {"vision_tower", "multi_modal_projector", "sub_image_position", "other"} & trained
-        whole = bool({"language_model", "lm_head"} & trained)
-        return cls(tower, language, 3 if "vision_tower" in trained else 1, 3 if whole else 2 if below else 1)
+        whole = bool({"language_model", "lm_head"} & trained) and not adapter
+        return cls(tower, language, 3 if "vision_tower" in trained else 1, 3 if whole else 2 if below or adapter else 1)
 
     def of_batch(self, inputs: Mapping[str, Any]) -> int:
         """FLOPs of one batch of `data.Collator`; images count as many sub-images as they have, logits where there are labels."""
