@@ -195,6 +195,14 @@ def test_the_bundled_model_says_what_it_knows(run: Run, saved_model: Path, image
     assert note not in run("ask", image, "A?", "--model", saved_model, "--max-new-tokens", 2).err
 
 
+def test_the_bundled_model_says_that_it_knows_questions_about_one_image(run: Run, saved_model: Path, image: Path) -> None:
+    note = "note: nano has learned from one image a question"
+    assert note in run("ask", image, image, "A?", "--max-new-tokens", 2).err
+    assert note not in run("ask", image, "A?", "--max-new-tokens", 2).err
+    assert note not in run("ask", image, image, "A?", "--each", "--max-new-tokens", 2).err
+    assert note not in run("ask", image, image, "A?", "--model", saved_model, "--max-new-tokens", 2).err
+
+
 def test_an_answer_cannot_command_the_terminal(ask: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dragonfly.inference.engine.Engine.text", lambda *_: ("a\x1b[2Jb", False))
     assert ask("Only text?", "--no-image").out == "a\ufffd[2Jb\n"

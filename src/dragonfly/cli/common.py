@@ -82,9 +82,12 @@ def show(text: str) -> None:
 
 
 def say_what_answers(model: str | None, images: int) -> None:
-    """The bundled model answers about anything and knows one thing: whoever shows it a scan must hear that."""
+    """The bundled model answers about anything and knows one thing: whoever shows it a scan, or several images of a question,
+    must hear that."""
     if model in (None, "nano") and images and not os.path.exists("nano"):  # noqa: PTH110
         say("note: nano, the bundled model, knows synthetic documents alone; about photographs, documents or scans give --model")
+        if images > 1:
+            say("note: nano has learned from one image a question; ask about each by itself (ask --each), or give --model")
 
 
 def print_json(value: Any) -> None:
