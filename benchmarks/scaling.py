@@ -5,8 +5,8 @@ Run: python benchmarks/scaling.py [--rounds N] [--fresh] [--output benchmarks/re
 One model of medium size (a tower of CLIP ViT-B's width and a Llama as wide, so that products of matrices dominate), random
 weights, on one thread, in processor seconds. float32 and bfloat16 take turns within a round; a time is the least of the rounds,
 which neighbours on a machine change least. The peaks of memory are of forked processes that had run nothing yet, float32. A step
-is a forward and a backward pass through all weights, supervised on the text; the optimiser, which depends on none of this, is left
-out.
+is a forward and a backward pass through all weights, supervised on the text; the optimiser, which depends on none of this, is
+left out.
 
 Every point is written when it is measured, and a second start measures what is missing. Laws are fitted to the points that are
 not held out (`HELD_OUT`), by relative least squares; both the laws and `planning`'s formulas then predict the others.
