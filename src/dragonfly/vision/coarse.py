@@ -1,7 +1,7 @@
 """Coarse to fine: of a large image the high sub-images are chosen on a reduced copy, and only those kept are cut from the source.
 
-For a grid that follows the image's pixels (grid_rule `resolution`) and a policy that runs before the tower: no canvas grows with the
-image, so memory beside the image itself does not either.
+For a grid that follows the image's pixels (grid_rule `resolution`) and a policy that runs before the tower: no canvas grows with
+the image, so memory beside the image itself does not either.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ Grid = tuple[int, int]  # (rows, cols) of sub-images
 Size = tuple[int, int]  # (height, width)
 
 MAX_HIGH_SIDE = 64
-"""Most rows, and most columns, of a high grid that follows the image's pixels. At resolution 224 they show 14,336 source pixels per
-side one by one: all of 8,192 x 8,192, as many pixels as `imaging` decodes. Longer strips are reduced along their length, and a
-slide has 4,096 scores at most."""
+"""Most rows, and most columns, of a high grid that follows the image's pixels. At resolution 224 they show 14,336 source pixels
+per side one by one: all of 8,192 x 8,192, as many pixels as `imaging` decodes. Longer strips are reduced along their length, and
+even a slide has at most 4,096 scores."""
 
 
 def closest_aspect(size: Size, grids: tuple[Grid, ...], resolution: int) -> Grid:

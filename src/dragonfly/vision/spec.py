@@ -130,9 +130,9 @@ class EncoderSpec(SpecPart):
         low, mid, high: the levels; a missing one is not encoded.
         partners: for each mid grid the high grids it may be joined with, in tie order; None chooses the two freely.
         grid_rule: `aspect` (closest to the image's aspect ratio, exact arithmetic), `released` (most useful pixels, in
-            floating point, as the released weights were trained with) or `resolution` (as `aspect`, then the high grid gets whole
-            multiples of the mid grid's rows and columns, until a high sub-image covers at most R x R source pixels or the grid has
-            `MAX_HIGH_SIDE` rows or columns; the grids named here are the least).
+            floating point, as the released weights were trained with) or `resolution` (as `aspect`, but the high grids named
+            here are the least: they grow by whole rows and columns of the mid grid until a high sub-image covers at most R x R
+            source pixels, or to `grids.MAX_HIGH_SIDE` rows and columns).
         regions: `spatial` (a high sub-image belongs to the mid sub-image above it) or `raster` (equal runs in raster order).
         fit: `stretch` the image onto each level's canvas, or keep its aspect ratio and `pad` right and below.
         max_enlargement: a mid or high level that would enlarge the image by more than this factor per side is left out.
@@ -326,8 +326,8 @@ def _check_regions(spec: EncoderSpec) -> None:
     """Every joinable pair of grids must split into equal regions, or the number kept would depend on the image."""
     if spec.grid_rule == "resolution" and (spec.regions, spec.fit) != ("spatial", "stretch"):
         raise ValueError(
-            "grid_rule 'resolution' gives each axis as many high sub-images as it has pixels for, which needs regions 'spatial' and "
-            f"fit 'stretch'; got regions '{spec.regions}' and fit '{spec.fit}'"
+            "grid_rule 'resolution' gives each axis as many high sub-images as its pixels fill, which needs regions 'spatial' "
+            f"and fit 'stretch'; got regions '{spec.regions}' and fit '{spec.fit}'"
         )
     if spec.mid is None or spec.high is None:
         return
@@ -376,9 +376,10 @@ def _check_keep(spec: EncoderSpec) -> None:
 
 def _check_trim(spec: EncoderSpec) -> None:
     """Placeholders are counted from an image's size alone, which does not tell what is left of it."""
-    counts = {(m := mid[0] * mid[1] if mid else 0, spec.num_kept_high(m, h[0] * h[1] if h else 0)) for mid, h in spec.pairs()}
+    sizes = {(mid[0] * mid[1] if mid else 0, high[0] * high[1] if high else 0) for mid, high in spec.pairs()}
+    counts = {(m, spec.num_kept_high(m, h), spec.num_pooled_remainders(m, h)) for m, h in sizes}
     if spec.trim and (len(counts) > 1 or spec.max_enlargement is not None):
         raise ValueError(
             "trim needs grids that all give as many tokens, and no max_enlargement; the grids here reach the language model as "
-            + " or ".join(f"{m} mid and {h} high sub-images" for m, h in sorted(counts))
+            + " or ".join(f"{m} mid, {kept} high sub-images and {rest} pooled remainders" for m, kept, rest in sorted(counts))
         )
