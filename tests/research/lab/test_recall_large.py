@@ -32,7 +32,16 @@ def test_evidence_is_found_where_all_of_it_is_shown_and_readable(script: dict[st
     assert script["found"](question, [(left, 1.0), (right, 0.49)]) == 0.0  # capitals of less than 6 pixels
 
 
-def test_both_cuts_keep_as_many_areas_inside_the_image_and_the_oracle_finds_all(script: dict[str, Any]) -> None:
+def test_whole_evidence_is_found_in_one_area(script: dict[str, Any]) -> None:
+    question = Question("read", "value", "?", "1", ((40, 10, 60, 20),), detail_px=12.0)
+    whole = script["CRITERIA"]["recall_whole"]
+    halves = [((0, 0, 51, 50), 1.0), ((51, 0, 150, 50), 1.0)]
+    assert script["found"](question, halves) == 1.0 and script["found"](question, halves, whole) == 0.0
+    assert script["found"](question, [((40, 10, 60, 20), 1.0)], whole) == 1.0
+    assert script["found"](question, [((40, 10, 60, 20), 0.49)], whole) == 0.0
+
+
+def test_every_cut_keeps_its_number_of_areas_inside_the_image_and_the_oracle_finds_all(script: dict[str, Any]) -> None:
     image = Image.effect_noise((2048, 1536), 60).convert("RGB")
     evidence = ((1500.0, 1200.0, 1540.0, 1220.0), (1600.0, 1200.0, 1640.0, 1220.0))
     question = Question("read", "value", "?", "1", evidence, detail_px=20.0)
@@ -40,8 +49,9 @@ def test_both_cuts_keep_as_many_areas_inside_the_image_and_the_oracle_finds_all(
         one = cut(image, 4)
         for policy, choosing in one.policies().items():
             for kept in choosing():
-                assert len(kept) == 4, (name, policy)
+                assert len(kept) == (12 if name == "v1-any" else 4), (name, policy)
                 assert all(0 <= a < c <= 2048 and 0 <= b < d <= 1536 and 0 < scale <= 1 for (a, b, c, d), scale in kept)
+        assert one.passes == (17 if name == "v1-any" else 5)
         assert script["found"](question, one.oracle(evidence)) == 1.0
 
 
