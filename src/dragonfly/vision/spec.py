@@ -210,6 +210,7 @@ class EncoderSpec(SpecPart):
 
     def pairs(self) -> list[tuple[Grid | None, Grid | None]]:
         """Every (mid grid, high grid) that an image can be given; under grid_rule `resolution` the least and the largest ones."""
+        pairs: list[tuple[Grid | None, Grid | None]]
         if self.partners is not None:
             pairs = [(mid, high) for mid, highs in self.partners for high in highs]
         else:
