@@ -3,14 +3,16 @@
 Run: python benchmarks/recall_large.py [--desks 30] [--close-ups 8] [--output FILE]
 
 A question is found where the centre of every box of its evidence lies in a sub-image that is kept, and its smallest capital is
-then at least `READABLE` pixels high. `alone`: the desk is empty but for the paper that is asked about; `among`: half of it is
-covered with other papers. Two ways to cut an image, each with sub-images of `SIDE` pixels of which as many are kept:
+then at least `READABLE` pixels high (`recall`); or where every box lies whole in one (`recall_whole`). `alone`: the desk is empty
+but for the paper that is asked about; `among`: half of it is covered with other papers. Three ways to cut an image, the first two
+with sub-images of `SIDE` pixels of which as many are kept:
 
 - `fixed`: the grids of preset v1, 24 sub-images whatever the size, so print shrinks as the image grows.
 - `following`: the lens's grid, which follows the image's shape and size; close-ups show it pixel by pixel.
+- `v1-any`: the preset as it is: 12 kept of 224 pixels beside low and mid. `residual` is its own policy: its image processor runs.
 
 Policies look at pixels alone, never at the question. `random` is the mean of `DRAWS` draws and `oracle` is given the boxes. The
-language model does not run, and nothing is said of answers. Intervals are bootstrapped over desks.
+language model does not run, and nothing is said of answers. Intervals are bootstrapped over desks. Times are of one thread.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from dragonfly.evaluation.metrics import mean  # noqa: E402
 from dragonfly.evaluation.statistics import interval  # noqa: E402
 from dragonfly.files import result_header, write_json  # noqa: E402
 from dragonfly.lens.grid import Block, Grid  # noqa: E402
+from dragonfly.models import DragonflyImageProcessor  # noqa: E402
 from dragonfly.research.synthetic import SPECS  # noqa: E402
 from dragonfly.research.synthetic.document_questions import Question  # noqa: E402
 from dragonfly.research.synthetic.documents import make_desk  # noqa: E402
@@ -54,26 +57,41 @@ Kept = list[tuple[Area, float]]
 """Areas in source pixels, and the pixels of a sub-image per source pixel along its coarser side."""
 
 
-def found(question: Question, kept: Kept) -> float:
+Holds = Callable[[Area, Box], bool]
+
+
+def found(question: Question, kept: Kept, holds: Holds | None = None) -> float:
     """1 where every box's centre is in an area at which the question's capitals are readable, else 0."""
     shown = [area for area, scale in kept if question.detail_px * scale >= READABLE]
-    return float(all(any(_holds(area, box) for area in shown) for box in question.evidence))
+    return float(all(any((holds or _holds_centre)(area, box) for area in shown) for box in question.evidence))
 
 
-def _holds(area: Area, box: Box) -> bool:
+def _holds_centre(area: Area, box: Box) -> bool:
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return area[0] <= x < area[2] and area[1] <= y < area[3]
+
+
+def _holds_whole(area: Area, box: Box) -> bool:
+    return area[0] <= box[0] and area[1] <= box[1] and box[2] <= area[2] and box[3] <= area[3]
+
+
+CRITERIA: dict[str, Holds] = {"recall": _holds_centre, "recall_whole": _holds_whole}
 
 
 class Fixed:
     """Preset v1's grids in sub-images of `SIDE` pixels."""
 
     def __init__(self, image: Image.Image, keep: int) -> None:
-        preset = get_preset("v1").spec.changed({"selection": {"policy": "uniform", "scope": "image", "keep": keep}})
-        self.spec: EncoderSpec = preset.with_changes(resolution=SIDE, patch_size=14)
+        self.spec = self.encoder(keep)
         self.layout: SubImageLayout = make_layout((image.height, image.width), self.spec)
         self.boxes = self.layout.level_boxes("high")
         self.image = image
+        self.passes = 1 + keep
+
+    @staticmethod
+    def encoder(keep: int) -> EncoderSpec:
+        preset = get_preset("v1").spec.changed({"selection": {"policy": "uniform", "scope": "image", "keep": keep}})
+        return preset.with_changes(resolution=SIDE, patch_size=14)
 
     def policies(self) -> dict[str, Callable[[], list[Kept]]]:
         return {"uniform": self._uniform, "residual": self._residual, "random": self._random}
@@ -82,7 +100,7 @@ class Fixed:
         return self._kept(torch.tensor([evidence_areas(self.boxes, evidence)]))
 
     def _uniform(self) -> list[Kept]:
-        chosen = select_before_tower(self.layout, self.spec.selection)
+        chosen = select_before_tower(self.layout, self.spec.with_selection(policy="uniform").selection)
         return [self._areas(chosen)]
 
     def _residual(self) -> list[Kept]:
@@ -100,8 +118,30 @@ class Fixed:
         return self._areas(chosen[0].tolist())
 
     def _areas(self, chosen: Any) -> Kept:
-        areas = [tuple(map(round, self.boxes[index])) for index in chosen]
-        return [(area, min(SIDE / (area[2] - area[0]), SIDE / (area[3] - area[1]))) for area in areas]  # pyright: ignore[reportReturnType]
+        areas, side = [tuple(map(round, self.boxes[index])) for index in chosen], self.spec.resolution
+        return [(area, min(side / (area[2] - area[0]), side / (area[3] - area[1]))) for area in areas]  # pyright: ignore[reportReturnType]
+
+
+class AnySize(Fixed):
+    """Preset v1-any as it is; what keeps 12 is no part of a call. Print counts with the source's pixels, not enlarged."""
+
+    def __init__(self, image: Image.Image, keep: int) -> None:
+        super().__init__(image, keep)
+        self.processor = DragonflyImageProcessor(preset="v1-any")
+
+    @staticmethod
+    def encoder(keep: int) -> EncoderSpec:
+        return get_preset("v1-any").spec
+
+    def _residual(self) -> list[Kept]:
+        """All that the image processor does, up to normalised pixels."""
+        out = self.processor([self.image], return_tensors="pt")
+        assert out["layouts"] == [self.layout]
+        self.passes = out["pixel_values"].shape[1]
+        return [self._areas(out["selected_high"][0].tolist())]
+
+    def _areas(self, chosen: Any) -> Kept:
+        return [(area, min(1.0, scale)) for area, scale in super()._areas(chosen)]
 
 
 class Following:
@@ -109,6 +149,7 @@ class Following:
 
     def __init__(self, image: Image.Image, keep: int) -> None:
         self.image, self.keep, self.grid = image, keep, Grid.of((image.height, image.width), SIDE)
+        self.passes = 1 + keep
         scale = SIDE / max(image.size)
         self.whole = max(1, round(image.height * scale)), max(1, round(image.width * scale))
 
@@ -139,15 +180,16 @@ class Following:
         return [(area, min(1.0, SIDE / (area[2] - area[0]), SIDE / (area[3] - area[1]))) for area in areas]
 
 
-CUTS = {"fixed": Fixed, "following": Following}
+CUTS: dict[str, type[Fixed | Following]] = {"fixed": Fixed, "following": Following, "v1-any": AnySize}
 
 Rows = dict[tuple[str, str, str, str], list[list[float]]]
 """(surroundings, cut, policy, size) -> for each desk, what was found of each of its questions."""
 
 
-def measure(desks: int, keep: int) -> tuple[Rows, dict[str, Any]]:
-    """What each policy finds, and what choosing took."""
-    rows: Rows = {}
+def measure(desks: int, keep: int) -> tuple[dict[str, Rows], dict[str, Any]]:
+    """What each policy finds by each criterion, and what choosing took."""
+    rows: dict[str, Rows] = {criterion: {} for criterion in CRITERIA}
+    passes: dict[str, dict[str, int]] = {name: {} for name in CUTS}
     seconds: dict[tuple[str, str, str], list[float]] = {}
     cells: dict[tuple[str, str], list[int]] = {}
     for surroundings, size, index in _each(desks):
@@ -161,16 +203,19 @@ def measure(desks: int, keep: int) -> tuple[Rows, dict[str, Any]]:
                 start = time.process_time()
                 draws = choosing()
                 seconds.setdefault((name, policy, size), []).append((time.process_time() - start) / len(draws))
-                told = [float(np.mean([found(question, kept) for kept in draws])) for question in asked]
-                rows.setdefault((surroundings, name, policy, size), []).append(told)
-            told = [found(question, one.oracle(question.evidence)) for question in asked]
-            rows.setdefault((surroundings, name, "oracle", size), []).append(told)
+                for criterion, holds in CRITERIA.items():
+                    told = [float(np.mean([found(question, kept, holds) for kept in draws])) for question in asked]
+                    rows[criterion].setdefault((surroundings, name, policy, size), []).append(told)
+            for criterion, holds in CRITERIA.items():
+                told = [found(question, one.oracle(question.evidence), holds) for question in asked]
+                rows[criterion].setdefault((surroundings, name, "oracle", size), []).append(told)
+            passes[name][size] = max(one.passes, passes[name].get(size, 0))
         print(f"{surroundings} {size} {index + 1} of {desks}", file=sys.stderr)
     cost: dict[str, Any] = {name: {policy: {} for policy in {key[1] for key in seconds if key[0] == name}} for name in CUTS}
     for (name, policy, size), values in seconds.items():
         cost[name][policy][size] = round(1000 * float(np.median(values)), 1)
     parts = {name: {size: round(float(np.mean(cells[name, size]))) for size in SIZES} for name in CUTS}
-    return rows, {"choosing_ms": cost, "cells": parts, "encoder_passes": 1 + keep}
+    return rows, {"choosing_ms": cost, "cells": parts, "encoder_passes": passes}
 
 
 def _each(desks: int) -> Iterator[tuple[str, str, int]]:
@@ -212,9 +257,9 @@ def main() -> None:
     options = parser.parse_args()
     rows, cost = measure(options.desks, options.close_ups)
     about = {"desks": options.desks, "close_ups": options.close_ups, "side": SIDE, "readable_px": READABLE, "draws": DRAWS}
-    table = summary(rows)
-    write_json(options.output, {"kind": "recall-large", **result_header(), **about, **cost, "recall": table})
-    for surroundings, cuts in table.items():
+    tables = {criterion: summary(one) for criterion, one in rows.items()}
+    write_json(options.output, {"kind": "recall-large", **result_header(), **about, **cost, **tables})
+    for surroundings, cuts in tables["recall"].items():
         for cut, policies in cuts.items():
             for policy, sizes in policies.items():
                 shown = " ".join(f"{100 * one['value']:6.1f}" for one in sizes.values())

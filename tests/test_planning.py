@@ -41,6 +41,7 @@ TOKENS = {  # (sub-images kept, tokens to the language model with separators)
     "v1-paper": (17, 867),
     "v1-high16": (17, 867),
     "v1-high48": (17, 867),
+    "v1-any": (17, 867),
     "v1-released": (17, 867),
     "v2": (41, 2098),
     "v2-released": (41, 2098),

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer.main
 from PIL import Image
@@ -114,6 +115,21 @@ def test_zoom_with_a_preset(run: Run, image: Path, tmp_path: Path, monkeypatch: 
     refused(run("zoom", image, "--preset", "v1", "--set", "model.preset=v2"), "--preset draws a layout without a model")
     refused(run("zoom", "none.png", "--preset", "v1"), "none.png does not exist")
     refused(run("zoom", image, "-o", tmp_path, "--preset", "v2"), "it is a folder; name a file in it")
+
+
+def test_zoom_with_a_preset_whose_pixels_choose(run: Run, tmp_path: Path) -> None:
+    pixels = np.full((900, 1700, 3), 90, dtype=np.uint8)
+    pixels[700:720:2, 1500:1560] = 250  # fine lines, and nothing else to see
+    Image.fromarray(pixels).save(tmp_path / "desk.png")
+    outcome = run("zoom", tmp_path / "desk.png", "--preset", "v1-any", "-o", tmp_path / "z.png", "--json")
+    assert (outcome.code, outcome.err) == (0, f"zoom image: {tmp_path / 'z.png'}\n")
+    said = json.loads(outcome.out)
+    (layout,) = said["layouts"]
+    assert layout["levels"][2]["grid"] == [6, 8] and (layout["num_kept"], layout["num_image_tokens"]) == (17, 867)
+    kept = [one["box"] for one in said["selections"] if one["kept"]]
+    assert len(kept) == 12 and any(
+        left <= 1500 and right >= 1560 and top <= 700 and bottom >= 720 for left, top, right, bottom in kept
+    )
 
 
 def test_zoom_shows_the_image_as_the_model_sees_it(run: Run, saved_model: Path, tmp_path: Path) -> None:

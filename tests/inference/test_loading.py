@@ -256,6 +256,17 @@ def test_describe_reads_no_weights(copy: Path) -> None:
     assert facts["sub_images"] == {"resolution": 32, "encoded": 29, "kept": 17}
 
 
+def test_describe_counts_as_encoded_what_the_tower_gets(tmp_path: Path) -> None:
+    tiny.model(settings := tiny.config("v1-any")).save_pretrained(tmp_path)
+    tiny.processor(settings).save_pretrained(tmp_path)
+    facts = describe(tmp_path)
+    assert facts["sub_images"] == {"resolution": 32, "encoded": 17, "kept": 17} and facts["preset"] == "v1-any"
+    engine = load(tmp_path)  # an image of 8 x 10 sub-images, asked and drawn as any other
+    answer = engine.ask(tiny.image(300, 200), "What?", max_new_tokens=2)
+    assert (len(answer.selections[0]), sum(one.kept for one in answer.selections[0])) == (80, 12)
+    assert answer.prompt_tokens < 17 * 18 + 40
+
+
 @pytest.mark.parametrize("folder", RELEASED, ids=lambda path: path.name)
 def test_a_released_checkpoint_end_to_end(folder: Path) -> None:
     engine = load(folder / "checkpoint")

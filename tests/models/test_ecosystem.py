@@ -287,7 +287,7 @@ def test_pipeline(tmp_path: Path) -> None:
 # vLLM
 
 
-@pytest.mark.parametrize("preset", ["v1", "v2", "low-only"])
+@pytest.mark.parametrize("preset", ["v1", "v2", "low-only", "v1-any"])
 def test_vllm_replacements(preset: str) -> None:
     model, processor = make(preset=preset)
     out = processor(
@@ -317,7 +317,9 @@ def test_vllm_counts_tokens_without_pixels() -> None:
     assert processor._get_num_multimodal_tokens(image_sizes=None)["num_image_tokens"] is None
 
 
-@pytest.mark.parametrize("changes", [{}, {"encoder": UNIFORM}, {"encoder": {**UNIFORM, "max_enlargement": 1.0}}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"encoder": UNIFORM}, {"encoder": {**UNIFORM, "max_enlargement": 1.0}}, {"preset": "v1-any"}]
+)
 def test_vllm_slices_by_rows_and_passes_by_name(changes: dict[str, Any]) -> None:
     model, processor = make(**changes)
     out = processor(text="<image>" * 2, images=[tiny.image(40, 40), tiny.image(300, 200)], return_tensors="pt")

@@ -219,6 +219,16 @@ def test_grids_of_unequal_size_are_counted_too() -> None:
     assert out["num_sub_images"].tolist() == [5, 3]
 
 
+def test_a_small_image_is_cut_as_v1_cuts_it_bit_by_bit() -> None:
+    rule = {"policy": "residual", "scope": "image", "keep": 12}
+    v1 = DragonflyImageProcessor(encoder=PRESETS["v1"].spec.with_selection(**rule).to_dict())
+    same = DragonflyImageProcessor(preset="v1-any")
+    for width, height in ((640, 480), (1344, 896), (100, 896)):
+        one, other = (of([tiny.image(width, height)], return_tensors="pt") for of in (v1, same))
+        assert one.keys() == other.keys() and one["layouts"] == other["layouts"]
+        assert all(torch.equal(one[name], other[name]) for name in ("pixel_values", "selected_high", "sub_image_regions"))
+
+
 def test_uneven_selections_are_padded() -> None:
     encoder = {**CAPPED, "selection": {"policy": "uniform", "scope": "region", "keep": 3}}
     out = DragonflyImageProcessor(encoder=encoder)([tiny.image(40, 40), tiny.image(400, 400)], return_tensors="pt")

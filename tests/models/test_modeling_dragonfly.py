@@ -322,6 +322,32 @@ def test_uneven_grids_need_no_cap() -> None:
     assert logits(model, encode(processor, "<image><image>", images)).shape[1] == 1 + 8 * 18
 
 
+@pytest.mark.parametrize(("policy", "position"), [("residual", "none"), ("random", "learned"), ("similarity", "learned")])
+def test_images_whose_grids_follow_their_pixels_equal_each_alone(policy: str, position: str) -> None:
+    encoder = tiny.config("v1-any").spec.changed({"position": position, "selection": {"policy": policy}}).to_dict()
+    model, processor = make(encoder=encoder)
+    if position == "learned":
+        places: Any = model.model.sub_image_position
+        assert places.weight.shape == (3 + 64 + 64, 32)
+        nn.init.normal_(places.weight)
+    images = [tiny.image(40, 40, seed=1), tiny.image(300, 200, seed=2), tiny.image(30, 400, seed=3)]
+    grids = [level.grid for image in images for level in processor.image_processor.layout((image.height, image.width)).levels[2:]]
+    assert grids == [(4, 6), (8, 10), (16, 3)]
+    text = ["<image>a", "<image>b", "<image>c"]
+    inputs = encode(processor, text, images, padding=True)
+    early = policy in ("residual", "random")
+    assert ("num_sub_images" in inputs) is not early
+    rows = count_rows(model)
+    together = logits(model, inputs)
+    assert rows == [3 * 17 if early else 3 * 5 + 24 + 80 + 48]  # before the tower: 17 of every image, whatever its size
+    assert (inputs["input_ids"] == model.config.image_token_id).sum(dim=1).tolist() == [17 * 17] * 3
+    for row in range(3):
+        close(together[row][inputs["attention_mask"][row].bool()], logits(model, encode(processor, text[row], images[row]))[0])
+    named = {("image_position_ids" if key == "sub_image_regions" else key): value for key, value in inputs.items()}
+    named.pop("num_sub_images", None)
+    close(logits(model, named), together)
+
+
 def test_uneven_images_without_their_numbers() -> None:
     model, processor = uneven("all")
     inputs = encode(processor)

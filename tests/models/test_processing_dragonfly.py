@@ -37,7 +37,7 @@ def letters(of: DragonflyProcessor, text: str) -> list[int]:
     return of.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-@pytest.mark.parametrize("preset", ["v1", "v2", "low-only", "baseline-2", "v1-global"])
+@pytest.mark.parametrize("preset", ["v1", "v2", "low-only", "baseline-2", "v1-global", "v1-any"])
 def test_a_block_stands_where_the_text_puts_it(preset: str) -> None:
     of = processor(preset)
     assert ids(of, "a<image>b", tiny.image()) == [[BOS, *letters(of, "a"), *block(preset), *letters(of, "b")]]
@@ -50,6 +50,16 @@ def test_several_images_keep_their_order() -> None:
     one, other = [IMAGE] * 17 + [SEPARATOR], ([IMAGE] * 17 + [SEPARATOR]) * 17
     assert ids(of, "<image>a<image>", [small, large]) == [[BOS, *one, *letters(of, "a"), *other]]
     assert ids(of, "<image>a<image>", [large, small]) == [[BOS, *other, *letters(of, "a"), *one]]
+
+
+def test_the_prompt_does_not_grow_with_the_image() -> None:
+    of, high = processor("v1-any"), []
+    for width, height in ((40, 40), (300, 200), (2000, 40), (1900, 2100)):
+        out = of(text="a<image>b", images=tiny.image(width, height), return_tensors="pt")
+        high.append(of.image_processor.layout((height, width)).count("high"))
+        assert out["pixel_values"].shape[:2] == (1, 17) and out["selected_high"].max() < high[-1]
+        assert out["input_ids"][0].tolist() == [BOS, *letters(of, "a"), *block("v1-any"), *letters(of, "b")]
+    assert high == [24, 8 * 10, 3 * 64, 64 * 60]  # rows and columns of 32 pixels, and never more than 64 of either
 
 
 def test_flat_and_nested_images_are_the_same() -> None:

@@ -268,6 +268,9 @@ def test_an_image_that_changed_while_training_is_named(tmp_path: Path) -> None:
 def test_presets_need_what_their_sub_images_hold() -> None:
     assert largest(get_preset("v1").spec, 768, "float32") == 29 * 50 * 768 * 4
     assert largest(get_preset("v1").spec.with_selection(policy="residual"), 768, "bfloat16") == 17 * 50 * 768 * 2
+    follows = get_preset("v1-any").spec  # of an image of any size
+    assert largest(follows, 768, "bfloat16") == 17 * 50 * 768 * 2
+    assert largest(follows.with_selection(policy="similarity"), 768, "float32") == (5 + 64 * 64) * 50 * 768 * 4
 
 
 @pytest.mark.slow

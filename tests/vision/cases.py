@@ -24,10 +24,19 @@ VARIANTS = {
     "no-mid": EncoderSpec(
         resolution=224, patch_size=32, high=HIGH_24, selection=SelectionSpec(policy="detail", scope="image", keep=7)
     ),
+    "any-late": PRESETS["v1-any"].spec.with_selection(policy="detail"),
+    "any-no-mid": EncoderSpec(
+        resolution=224,
+        patch_size=32,
+        high=HIGH_24,
+        grid_rule="resolution",
+        selection=SelectionSpec(policy="random", scope="image", keep=7),
+    ),
     "no-low": V1.with_changes(low=None),
 }
 SPECS: dict[str, EncoderSpec] = {name: preset.spec for name, preset in PRESETS.items()} | VARIANTS
-STATIC = [name for name, spec in SPECS.items() if spec.max_enlargement is None]
+FOLLOWING = [name for name, spec in SPECS.items() if spec.grid_rule == "resolution"]
+STATIC = [name for name, spec in SPECS.items() if spec.max_enlargement is None and name not in FOLLOWING]
 
 SPATIAL_24 = torch.tensor([make_layout((100, 100), V1).regions])
 RASTER_24 = torch.arange(24).div(6, rounding_mode="floor").unsqueeze(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -15,18 +14,15 @@ from dragonfly.vision.layout import (
     LOW,
     SubImageLayout,
     choose_grids,
-    closest_aspect,
     level_counts,
     make_layout,
-    most_useful_pixels,
 )
 from dragonfly.vision.layout import MID as MID_CODE
-from dragonfly.vision.presets import GRIDS_24, MID, PRESETS
+from dragonfly.vision.presets import PRESETS
 from dragonfly.vision.spec import EncoderSpec, Grid, LevelSpec
-from tests.vision.cases import EXTREME_SIZES, SIZES, SPECS, STATIC, V1, V2
+from tests.vision.cases import EXTREME_SIZES, FOLLOWING, SIZES, SPECS, STATIC, V1, V2
 
 Size = tuple[int, int]
-RELEASED_24: tuple[Grid, ...] = ((4, 6), (6, 4), (8, 3), (3, 8), (12, 2), (2, 12))
 each_spec = pytest.mark.parametrize("name", SPECS)
 
 
@@ -160,50 +156,6 @@ def test_counts_that_depend_on_the_image_are_not_promised() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "grids", "expected"),
-    [
-        ((100, 100), ((4, 6), (6, 4)), (4, 6)),  # 1.5 either way: the first
-        ((100, 100), ((6, 4), (4, 6)), (6, 4)),
-        ((101, 100), ((4, 6), (6, 4)), (6, 4)),
-        ((100, 200), ((2, 2), (1, 4)), (2, 2)),  # a factor of 2 from either: the first
-        ((100, 200), ((1, 4), (2, 2)), (1, 4)),
-        ((100, 201), ((2, 2), (1, 4)), (1, 4)),
-        ((100, 199), ((1, 4), (2, 2)), (2, 2)),
-        ((200, 100), MID, (2, 2)),
-        ((201, 100), MID, (4, 1)),
-        ((1, 20_000), GRIDS_24, (3, 8)),
-        ((20_000, 1), GRIDS_24, (8, 3)),
-        ((640, 480), GRIDS_24, (6, 4)),
-        ((480, 640), GRIDS_24, (4, 6)),
-        ((100, 300), GRIDS_24, (3, 8)),
-    ],
-)
-def test_closest_aspect_by_hand(size: Size, grids: tuple[Grid, ...], expected: Grid) -> None:
-    assert closest_aspect(size, grids, 224) == expected
-
-
-@given(side=st.integers(1, 20_000))
-@settings(max_examples=50, deadline=None)
-def test_ties_are_exact_at_every_size(side: int) -> None:
-    """Logarithms in floating point would break some of these ties."""
-    for grids in (((2, 2), (1, 4)), ((1, 4), (2, 2))):
-        assert closest_aspect((side, 2 * side), grids, 224) == grids[0]
-    for grids in (((2, 3), (1, 6)), ((1, 6), (2, 3))):  # 3 / 2 and 6, either a factor of 2 from 3
-        assert closest_aspect((side, 3 * side), grids, 224) == grids[0]
-
-
-@given(size=SIZES, grids=st.permutations(GRIDS_24 + MID))
-@settings(max_examples=50, deadline=None)
-def test_closest_aspect_minimises_the_distance_of_logarithms(size: Size, grids: list[Grid]) -> None:
-    def distance(grid: Grid) -> float:
-        return abs(math.log(size[1] / size[0]) - math.log(grid[1] / grid[0]))
-
-    chosen = closest_aspect(size, tuple(grids), 224)
-    assert distance(chosen) <= min(map(distance, grids)) + 1e-12
-    assert chosen == closest_aspect((3 * size[0], 3 * size[1]), tuple(grids), 1)  # shape alone decides
-
-
-@pytest.mark.parametrize(
     ("size", "mid", "high"),
     [
         ((91, 37), (2, 2), (4, 6)),  # small: everything fits, the first of both lists
@@ -219,34 +171,6 @@ def test_closest_aspect_minimises_the_distance_of_logarithms(size: Size, grids: 
 )
 def test_the_released_rule_by_hand(size: Size, mid: Grid, high: Grid) -> None:
     assert choose_grids(size, SPECS["v1-released"]) == (mid, high)
-
-
-def test_the_released_rule_prefers_the_smaller_canvas_among_equals() -> None:
-    assert most_useful_pixels((100, 100), ((4, 4), (2, 2)), 224) == (2, 2)
-    assert most_useful_pixels((100, 100), ((1, 4), (2, 2)), 224) == (1, 4)  # as large: list order
-
-
-@pytest.mark.parametrize(
-    ("size", "grids", "resolution", "released", "exact"),
-    [
-        ((687, 343), MID, 224, (2, 2), (4, 1)),
-        ((555, 277), MID, 224, (2, 2), (4, 1)),
-        ((2217, 554), RELEASED_24, 224, (8, 3), (12, 2)),
-        ((1141, 570), MID, 336, (2, 2), (4, 1)),
-        ((688, 344), MID, 224, (2, 2), (2, 2)),
-    ],
-)
-def test_the_released_rule_needs_its_floating_point(
-    size: Size, grids: tuple[Grid, ...], resolution: int, released: Grid, exact: Grid
-) -> None:
-    def merit(grid: Grid) -> tuple[int, int]:
-        height, width = grid[0] * resolution, grid[1] * resolution
-        scale = min(Fraction(width, size[1]), Fraction(height, size[0]))
-        useful = min(int(size[1] * scale) * int(size[0] * scale), size[0] * size[1])
-        return useful, useful - width * height
-
-    assert most_useful_pixels(size, grids, resolution) == released
-    assert max(grids, key=merit) == exact
 
 
 @pytest.mark.parametrize(
@@ -270,6 +194,58 @@ def test_the_released_rule_needs_its_floating_point(
 )
 def test_high_is_chosen_among_the_mid_grids_partners(name: str, size: Size, mid: Grid | None, high: Grid | None) -> None:
     assert choose_grids(size, SPECS[name]) == (mid, high)
+
+
+# --- grids that follow the pixels ------------------------------------------------------------------------------------
+
+
+@st.composite
+def strips(draw: st.DrawFn) -> Size:
+    """Images of up to 20,000 pixels per side and 50 : 1, either way."""
+    longer = draw(st.integers(50, 20_000))
+    shorter = max(1, longer // draw(st.integers(1, 50)))
+    return draw(st.permutations((longer, shorter)).map(lambda sides: (sides[0], sides[1])))
+
+
+@pytest.mark.parametrize("name", FOLLOWING)
+@settings(max_examples=20, deadline=None)
+@given(size=strips())
+@example(size=(8192, 8192))
+@example(size=(20_000, 400))
+@example(size=(896, 1344))
+@example(size=(897, 1345))
+def test_a_high_sub_image_is_not_reduced_unless_the_grid_is_at_its_largest(name: str, size: Size) -> None:
+    spec = SPECS[name]
+    layout, least = make_layout(size, spec), make_layout((1, 1), spec)
+    high, mid = layout.level("high"), layout.level("mid")
+    assert high is not None
+    by_shape = choose_grids(size, spec.with_changes(grid_rule="aspect"))
+    for axis in (0, 1):
+        unit, fewest, cells = mid.grid[axis] if mid else 1, (by_shape[1] or (0, 0))[axis], high.grid[axis]
+        assert cells % unit == 0 and cells >= fewest
+        assert size[axis] <= cells * 224 or cells == 64  # at most 224 source pixels each, or the most there may be
+        assert cells == fewest or (cells - unit) * 224 < size[axis]  # and no more of them than that takes
+    assert by_shape[0] == (mid.grid if mid else None)
+    assert layout.token_counts == least.token_counts
+    assert (layout.num_image_tokens, layout.num_kept) == (least.num_image_tokens, least.num_kept)
+    counts = level_counts(spec)
+    if spec.selection.early:
+        assert counts is not None and counts["high"] == layout.num_kept_high
+    else:
+        assert counts is None
+
+
+@pytest.mark.parametrize("name", FOLLOWING)
+def test_grids_that_follow_the_pixels_lie_between_their_least_and_largest_pairs(name: str) -> None:
+    spec = SPECS[name]
+    pairs = spec.pairs()
+    for size in ((1, 1), (3000, 5000), (9000, 300), (100_000, 100_000)):
+        mid, high = choose_grids(size, spec)
+        highs = [other for one, other in pairs if one == mid and other]
+        assert high is not None and min(highs) <= high <= (64, 64)
+        assert max(high) <= max(max(grid) for grid in highs)
+    assert choose_grids((100_000, 100_000), spec)[1] in [high for _, high in pairs]
+    assert spec.largest_grid == (64, 64)
 
 
 # --- regions ---------------------------------------------------------------------------------------------------------
@@ -405,6 +381,6 @@ def test_stretching_covers_the_canvas() -> None:
 def test_presets_cover_every_variant_of_the_rules() -> None:
     """The properties above run on all of these; a preset that goes missing must not go unnoticed."""
     assert set(PRESETS) < set(SPECS)
-    assert {spec.grid_rule for spec in SPECS.values()} == {"aspect", "released"}
+    assert {spec.grid_rule for spec in SPECS.values()} == {"aspect", "released", "resolution"}
     assert {spec.regions for spec in SPECS.values()} == {"spatial", "raster"}
     assert {spec.fit for spec in SPECS.values()} == {"stretch", "pad"}

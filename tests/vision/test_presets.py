@@ -47,7 +47,7 @@ GRIDS = {
 
 
 def test_every_system_is_named() -> None:
-    assert set(TABLE) == set(GRIDS) <= set(PRESETS)
+    assert set(TABLE) == set(GRIDS) == set(PRESETS) - {"v1-any"}
     assert all(preset.name == name and preset.about for name, preset in PRESETS.items())
 
 
@@ -107,9 +107,38 @@ def test_only_the_released_presets_have_released_rules() -> None:
     for name, preset in PRESETS.items():
         released = name.endswith("-released")
         assert preset.released == released
-        assert preset.spec.grid_rule == ("released" if released else "aspect")
+        own = "resolution" if name == "v1-any" else "aspect"
+        assert preset.spec.grid_rule == ("released" if released else own)
         assert preset.spec.regions == ("raster" if name in ("v1-released", "v1-paper") else "spatial")
         assert preset.spec.fit == "stretch"
+
+
+def test_v1_any_is_v1_that_chooses_before_the_tower_from_a_grid_that_grows() -> None:
+    spec, rule = PRESETS["v1-any"].spec, PRESETS["v1-any"].spec.selection
+    assert spec.with_changes(grid_rule="aspect", selection=PRESETS["v1"].spec.selection) == PRESETS["v1"].spec
+    assert (rule.policy, rule.scope, rule.keep, rule.early) == ("residual", "image", 12, True)
+    assert level_counts(spec) == {"low": 1, "mid": 4, "high": 12}  # what is encoded, of any image
+    assert spec.max_enlargement is None
+
+
+@pytest.mark.parametrize(
+    ("size", "mid", "high"),
+    [
+        ((1, 1), (2, 2), (4, 6)),
+        ((640, 480), (2, 2), (6, 4)),
+        ((896, 896), (2, 2), (4, 6)),
+        ((897, 1344), (2, 2), (6, 6)),  # a pixel more than four sub-images high
+        ((1000, 1000), (2, 2), (6, 6)),
+        ((8192, 8192), (2, 2), (38, 38)),
+        ((4320, 7680), (2, 2), (20, 36)),
+        ((672, 1793), (1, 4), (3, 12)),
+        ((400, 20_000), (1, 4), (3, 64)),
+        ((20_000, 400), (4, 1), (64, 3)),
+        ((100_000, 100_000), (2, 2), (64, 64)),
+    ],
+)
+def test_v1_any_by_hand(size: tuple[int, int], mid: tuple[int, int], high: tuple[int, int]) -> None:
+    assert choose_grids(size, PRESETS["v1-any"].spec) == (mid, high)
 
 
 def test_v1_to_the_letter_of_equation_2_is_v1_but_for_its_regions() -> None:
@@ -139,8 +168,7 @@ def test_in_v1_each_level_by_itself_takes_the_grid_closest_to_the_image(height: 
 
 
 def test_towers() -> None:
-    for name in TABLE:
-        preset = PRESETS[name]
+    for name, preset in PRESETS.items():
         geometry = (preset.tower, preset.spec.resolution, preset.spec.patch_size, preset.spec.num_prefix_tokens)
         large = name.startswith("v2")
         assert geometry == (

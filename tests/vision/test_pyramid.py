@@ -201,3 +201,29 @@ def test_the_layout_says_which_of_the_two_it_is_made_for(copy: Image.Image) -> N
         boxes = layout.level_boxes(name)  # type: ignore[arg-type]
         assert boxes[-1][2:] == (size[1], size[0])
         assert len(cut(copy, layout)) == layout.num_sub_images
+
+
+def test_of_a_slide_only_what_is_kept_is_read_at_full_resolution(copy: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grid follows the slide's pixels, not its copy's; what is read is what the whole level would have shown there."""
+    follows = selecting(policy="residual", scope="image").with_changes(grid_rule="resolution")
+    processor = DragonflyImageProcessor(encoder=follows.to_dict())
+    whole = processor([copy], return_tensors="np")
+    assert whole["layouts"][0].levels[2].grid == (20, 30)
+    monkeypatch.setattr("dragonfly.vision.coarse.LOOKED_AT", 20 * 30 * 16 * 16)  # half of the pixels per side
+    slide: Any = copy.pyramid  # type: ignore[attr-defined]
+    read, boxes = type(slide).read, list[Any]()
+
+    def noted(self: Any, box: Any, size: tuple[int, int], *rest: Any) -> Image.Image:
+        boxes.append(box)
+        return read(self, box, size, *rest)
+
+    monkeypatch.setattr(type(slide), "read", noted)
+    coarse = processor([copy], return_tensors="np")
+    layout, kept = coarse["layouts"][0], coarse["selected_high"][0]
+    assert boxes[-2:] == [layout.level_boxes("high")[index] for index in kept]
+    assert len(boxes) == 1 + 4 + 10 * 15 + 2  # low, mid, half as many reads each way of the same size, and what is kept
+    assert all(layout.level_boxes("high")[index][0] >= SIZE[1] / 2 for index in kept)  # the left half is white
+    monkeypatch.setattr(
+        "dragonfly.models.image_processing_dragonfly._select_early", lambda *_: tuple(whole["selected_high"][0].tolist())
+    )
+    assert np.array_equal(processor([copy], return_tensors="np")["pixel_values"], whole["pixel_values"])

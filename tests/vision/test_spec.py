@@ -16,6 +16,7 @@ from tests.vision.cases import SPECS, V1, V2
 
 BASE: dict[str, Any] = {"resolution": 224, "patch_size": 32}
 MID, HIGH = LevelSpec(grids=((2, 2),)), LevelSpec(grids=((4, 6),))
+ANY = SPECS["v1-any"]
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -96,7 +97,7 @@ def test_levels_can_be_left_out() -> None:
         ({"selection": {"kep": 3}}, r"encoder\.selection key 'kep' is not one of: .*; did you mean 'keep'\?"),
         ({"selection": {"policy": "similar", "keep": 1}}, r"selection\.policy 'similar' is not one .* mean 'similarity'\?"),
         ({"selection": {"scope": "page"}}, r"selection\.scope 'page' is not one of: region, image"),
-        ({"grid_rule": "aspects"}, r"grid_rule 'aspects' is not one of: aspect, released; did you mean 'aspect'\?"),
+        ({"grid_rule": "aspects"}, r"grid_rule 'aspects' is not one of: aspect, released, resolution; did you mean 'aspect'\?"),
         ({"regions": "spacial"}, r"regions 'spacial' is not one of: spatial, raster; did you mean 'spatial'\?"),
         ({"fit": "padding"}, r"fit 'padding' is not one of: stretch, pad; did you mean 'pad'\?"),
         ({"mid": {"pool": 7}}, r"encoder\.mid lacks 'grids'; it has pool"),
@@ -263,6 +264,41 @@ def test_remainders_are_counted_by_the_layout(rule: dict[str, object], groups: i
     assert layout.token_counts == plain.token_counts + (tokens,) * groups
     assert layout.num_image_tokens == plain.num_image_tokens + groups * (tokens + 1)
     assert layout.num_kept == plain.num_kept
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"regions": "raster"}, {"fit": "pad", "partners": None, "mid": {"grids": [[2, 2]]}, "high": {"grids": [[4, 4]]}}],
+)
+def test_a_grid_that_follows_the_pixels_needs_regions_and_a_canvas_that_follow_it(changes: dict[str, Any]) -> None:
+    EncoderSpec.from_dict({**V1.to_dict(), "selection": {}, **changes})  # possible where it does not
+    with pytest.raises(ValueError, match=r"grid_rule 'resolution' .* needs regions 'spatial' and fit 'stretch'; got") as caught:
+        EncoderSpec.from_dict({**ANY.to_dict(), **changes})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_grid_that_follows_the_pixels_keeps_is_held_to_its_least_grid() -> None:
+    with pytest.raises(ValueError, match=r"selection\.keep 25 is more than the 24 of each image"):
+        ANY.with_selection(keep=25)
+    assert ANY.with_selection(keep=24).num_kept_high(4, 64 * 64) == 24
+    assert len(ANY.pairs()) == 8 and set(V1.pairs()) < set(ANY.pairs()) and ((2, 2), (64, 64)) in ANY.pairs()
+    assert EncoderSpec.from_dict(ANY.to_dict()) == ANY
+
+
+@pytest.mark.parametrize(
+    ("selection", "named"),
+    [
+        ({"policy": "all"}, "4 mid, 24 high sub-images and 0 pooled remainders or 4 mid, 4096 high"),
+        (
+            {"policy": "similarity", "keep": 24, "pooled_remainder": 4},
+            "24 high sub-images and 0 pooled remainders or .* 1 pooled",
+        ),
+    ],
+)
+def test_trimming_needs_as_many_tokens_of_every_grid(selection: dict[str, Any], named: str) -> None:
+    assert ANY.with_changes(trim=True).trim
+    with pytest.raises(ValueError, match=f"trim needs grids that all give as many tokens.*{named}"):
+        ANY.with_selection(**selection).with_changes(trim=True)
 
 
 def test_positions_are_level_row_and_column() -> None:

@@ -78,7 +78,7 @@ def zoom(
 def _layout_of(
     image: str, preset: str, model: str | None, overrides: Sequence[str] | None, allowed: dict[str, Any]
 ) -> tuple[Any, Any, Any]:
-    """The image and its layout with nothing left out: choosing takes a model."""
+    """The image and its layout: with nothing left out where choosing takes a model, else with what the pixels choose."""
     from dataclasses import replace
 
     from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY
@@ -88,7 +88,18 @@ def _layout_of(
         raise ValueError("--preset draws a layout without a model; leave --model and --set out, or use --set model.preset=...")
     chosen = get_preset(preset)
     loaded = images.named(image).load(replace(RELEASED_POLICY if chosen.released else DEFAULT_POLICY, **allowed))
+    if chosen.spec.selection.early:
+        return loaded, *_chosen_by_pixels(loaded.image, preset)
     return loaded, *_whole_layout(loaded.size, chosen.spec, f"preset '{preset}'", "a model chooses them, so all are drawn")
+
+
+def _chosen_by_pixels(image: Any, preset: str) -> tuple[Any, Any]:
+    """The layout and what a policy that runs before the vision tower keeps: the image processor alone, no model."""
+    from dragonfly.inference.answer import describe_selection
+    from dragonfly.models import DragonflyImageProcessor
+
+    batch = DragonflyImageProcessor(preset=preset)([image], return_tensors="np")
+    return batch["layouts"][0], describe_selection(batch["layouts"][0], batch["selected_high"][0].tolist(), None)
 
 
 def _whole_layout(size: tuple[int, int], spec: Any, who: str, why: str) -> tuple[Any, Any]:
@@ -145,7 +156,7 @@ def presets(json: common.Json = False) -> int:
 
     rows: list[dict[str, Any]] = []
     for preset in PRESETS.values():
-        layout = make_layout((1000, 1000), preset.spec)  # the counts do not depend on the image
+        layout = make_layout((1, 1), preset.spec)  # the counts do not depend on the image, but for the high ones of `v1-any`
         counts = {name: layout.count(name) for name in ("low", "mid", "high")}
         rows.append(
             {

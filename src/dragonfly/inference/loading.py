@@ -231,12 +231,13 @@ def describe_config(config: DragonflyConfig) -> dict[str, Any]:
         "language_model": built.model.language_model,
     }
     layout = make_layout((1000, 1000), config.spec)
+    encoded = layout.num_kept if config.spec.selection.early else layout.num_sub_images
     return {
         "preset": config.preset or "its own encoder",
         "vision_tower": config.vision_config.model_type,
         "language_model": config.get_text_config().model_type,
         "parameters": {name: _count(part) for name, part in parts.items()} | {"total": _count(built)},
-        "sub_images": {"resolution": config.spec.resolution, "encoded": layout.num_sub_images, "kept": layout.num_kept},
+        "sub_images": {"resolution": config.spec.resolution, "encoded": encoded, "kept": layout.num_kept},
         "tokens_per_image": layout.num_image_tokens,
         "selection": config.spec.to_dict()["selection"],
     }

@@ -25,6 +25,7 @@ from dragonfly.imaging import DEFAULT_POLICY, RELEASED_POLICY, is_loaded, load_i
 from dragonfly.models import released, remote_code
 from dragonfly.models.arguments import refuse_unknown
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
+from dragonfly.vision.coarse import close_ups, coarse_layout
 from dragonfly.vision.inputs import EVIDENCE_POLICIES, IMAGE_INPUTS, input_names
 from dragonfly.vision.layout import Box, Size, SubImageLayout, make_layout
 from dragonfly.vision.presets import PRESETS, get_preset
@@ -218,12 +219,14 @@ class DragonflyImageProcessor(PilBackend):
 
         def cut(row: int, each: Each) -> tuple[int, ...] | None:
             image, layout = images[row], layouts[row]
-            draw = drawing(image, layout, filters, spec.resizer)
-            levels = layout.levels[::-1]  # the longest work first
-            canvases = each(lambda level: canvas(draw, level, layout.resolution, (red, green, blue)), levels)
+            draw, coarse = drawing(image, layout, filters, spec.resizer), coarse_layout(layout, spec)
+            levels = (coarse or layout).levels[::-1]  # the longest work first
+            fill = (red, green, blue)
+            canvases = each(lambda level: draw(level) if coarse else canvas(draw, level, layout.resolution, fill), levels)
             drawn: Canvases = {level.name: pixels for level, pixels in zip(levels, canvases, strict=True)}
-            keep = _select_early(image, drawn, layout, spec, boxes[row], filters)
-            pairs = zip(crops(drawn, layout, keep), pixel_values[row], strict=False)  # beyond the last stays padding
+            keep = _select_early(image, drawn, coarse or layout, spec, boxes[row], filters)
+            close = close_ups(image, layout, keep, filters) if coarse and keep is not None else None
+            pairs = zip(crops(drawn, layout, keep, close), pixel_values[row], strict=False)  # beyond the last stays padding
             each(lambda pair: normalise(pair[0], tables, pair[1]), pairs)
             return keep
 

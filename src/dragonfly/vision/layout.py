@@ -14,10 +14,10 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
-from dragonfly.vision.spec import LEVELS, EncoderSpec, Grid, LevelName
+from dragonfly.vision.grids import RULES, Grid, Size, grown
+from dragonfly.vision.spec import LEVELS, EncoderSpec, LevelName
 
 Box = tuple[float, float, float, float]
-Size = tuple[int, int]  # (height, width)
 Area = tuple[int, int, int, int]  # (left, top, right, bottom) in whole source pixels
 
 # Codes of `SubImageLayout.codes`: a high sub-image carries its region's index (0, 1, ...), the others one of these.
@@ -196,48 +196,16 @@ def make_layout(size: Size, spec: EncoderSpec, area: Area | None = None) -> SubI
 
 def choose_grids(size: Size, spec: EncoderSpec) -> tuple[Grid | None, Grid | None]:
     """The mid and the high grid for an image: mid first, then high among the mid grid's partners."""
-    rule = _RULES[spec.grid_rule]
+    rule = RULES[spec.grid_rule]
     mid = rule(size, spec.mid.grids, spec.resolution) if spec.mid else None
     if spec.high is None:
         return mid, None
     highs = dict(spec.partners)[mid] if spec.partners is not None and mid is not None else spec.high.grids
-    return mid, rule(size, highs, spec.resolution)
-
-
-def closest_aspect(size: Size, grids: tuple[Grid, ...], resolution: int) -> Grid:
-    """The grid that minimises |log(W/H) - log(cols/rows)|, the first of several (paper, section 3.1).
-
-    Compared as exact fractions: the distance orders like the larger of ratio and 1/ratio. `resolution` plays no part.
-    """
-    height, width = size
-
-    def distortion(grid: Grid) -> Fraction:
-        rows, cols = grid
-        ratio = Fraction(width * rows, height * cols)
-        return max(ratio, 1 / ratio)
-
-    return min(grids, key=distortion)
-
-
-def most_useful_pixels(size: Size, grids: tuple[Grid, ...], resolution: int) -> Grid:
-    """The grid rule of the released weights (recorded behaviour, docs/fidelity.md items 4 and 5).
-
-    The image is fitted inside each canvas; the useful pixels are the fitted area, but never more than the image has.
-    Most useful pixels win, then least waste, then list order. The floating-point scale and the truncation to whole pixels
-    are part of the rule: exact arithmetic chooses differently for some sizes.
-    """
-    height, width = size
-
-    def merit(grid: Grid) -> tuple[int, int]:
-        canvas_height, canvas_width = grid[0] * resolution, grid[1] * resolution
-        scale = min(canvas_width / width, canvas_height / height)
-        useful = min(int(width * scale) * int(height * scale), width * height)
-        return useful, -(canvas_width * canvas_height - useful)
-
-    return max(grids, key=merit)  # max keeps the first of equals
-
-
-_RULES = {"aspect": closest_aspect, "released": most_useful_pixels}
+    high = rule(size, highs, spec.resolution)
+    if spec.grid_rule == "resolution":
+        wanted = -(-size[0] // spec.resolution), -(-size[1] // spec.resolution)
+        high = grown(high, mid or (1, 1), wanted)
+    return mid, high
 
 
 def _over_enlarged(size: Size, grid: Grid, spec: EncoderSpec) -> bool:
@@ -273,14 +241,21 @@ def _regions(mid: Grid | None, high: Grid, rule: Literal["spatial", "raster"]) -
 
 
 def level_counts(spec: EncoderSpec) -> dict[LevelName, int] | None:
-    """Sub-images per level if every image gets the same numbers, else None (an enlargement cap, or unequal grids)."""
+    """Sub-images per level if every image gets the same numbers, else None (an enlargement cap, or unequal grids).
+
+    Where the number of high ones follows the image (grid_rule `resolution`) and a policy that runs before the tower keeps a fixed
+    number of them, the rest is never cut: the kept ones count.
+    """
     if spec.max_enlargement is not None:
         return None
-    counts: dict[LevelName, int] = {}
-    for name in LEVELS:
-        level = spec.level(name)
-        numbers = {rows * cols for rows, cols in level.grids} if level else {0}
-        if len(numbers) > 1:
-            return None
-        counts[name] = numbers.pop()
-    return counts
+    kept_alone = spec.grid_rule == "resolution" and spec.selection.early
+    numbers = {
+        (_count(low), _count(mid), spec.num_kept_high(_count(mid), _count(high)) if kept_alone else _count(high))
+        for low in (spec.low.grids if spec.low else (None,))
+        for mid, high in spec.pairs()
+    }
+    return dict(zip(LEVELS, numbers.pop(), strict=True)) if len(numbers) == 1 else None
+
+
+def _count(grid: Grid | None) -> int:
+    return grid[0] * grid[1] if grid else 0

@@ -69,6 +69,11 @@ def _zoom(partners: Partners, regions: str = "spatial", **selection: object) -> 
     return _base(mid=LevelSpec(grids=MID), high=_level(partners), partners=partners, regions=regions, selection=rule)
 
 
+def _any() -> EncoderSpec:
+    """v1 for images of any size: the high grid grows with the image's pixels, and what is kept is chosen before the tower."""
+    return _zoom(HIGH_24, policy="residual", scope="image", keep=12).with_changes(grid_rule="resolution")
+
+
 def _v1_released() -> EncoderSpec:
     high = LevelSpec(grids=_grids((6, 4), (4, 6), (3, 8), (8, 3), (2, 12), (12, 2)))
     rule = SelectionSpec(policy="similarity", scope="region", keep=3)
@@ -85,6 +90,7 @@ _ALL = (
     Preset("v1-global", CLIP_BASE, _zoom(HIGH_24, scope="image", keep=12), "low, 4 mid, the best 12 of 24 high"),
     Preset("v1-high16", CLIP_BASE, _zoom(HIGH_16), "low, 4 mid, the best 3 of each region's 4 high"),
     Preset("v1-high48", CLIP_BASE, _zoom(HIGH_48), "low, 4 mid, the best 3 of each region's 12 high"),
+    Preset("v1-any", CLIP_BASE, _any(), "low, 4 mid, 12 of 24 or more high: as many as the image's pixels fill"),
     Preset("v1-released", CLIP_BASE, _v1_released(), "v1 as the released weights were trained", released=True),
     Preset("v2", CLIP_LARGE, _large(), "low, 4 mid, 36 high; mid and high mean-pooled, nothing left out"),
     Preset("v2-released", CLIP_LARGE, _large(grid_rule="released"), "v2 as the released weights were trained", released=True),

@@ -16,9 +16,9 @@ from typing import Any, Literal, Optional, Self, get_args
 from pydantic import create_model, model_validator
 
 from dragonfly.config import Config, nearest
+from dragonfly.vision.grids import MAX_HIGH_SIDE, Grid, grown
 from dragonfly.vision.spec_part import SpecPart
 
-Grid = tuple[int, int]  # (rows, cols) of sub-images
 LevelName = Literal["low", "mid", "high"]
 LEVELS: tuple[LevelName, ...] = get_args(LevelName)
 Partners = tuple[tuple[Grid, tuple[Grid, ...]], ...]
@@ -129,8 +129,10 @@ class EncoderSpec(SpecPart):
         num_prefix_tokens: tokens before the patch tokens (1 for a tower with CLS, 0 for SigLIP); never pooled.
         low, mid, high: the levels; a missing one is not encoded.
         partners: for each mid grid the high grids it may be joined with, in tie order; None chooses the two freely.
-        grid_rule: `aspect` (closest to the image's aspect ratio, exact arithmetic) or `released` (most useful pixels, in
-            floating point, as the released weights were trained with).
+        grid_rule: `aspect` (closest to the image's aspect ratio, exact arithmetic), `released` (most useful pixels, in
+            floating point, as the released weights were trained with) or `resolution` (as `aspect`, but the high grids named
+            here are the least: they grow by whole rows and columns of the mid grid until a high sub-image covers at most R x R
+            source pixels, or to `grids.MAX_HIGH_SIDE` rows and columns).
         regions: `spatial` (a high sub-image belongs to the mid sub-image above it) or `raster` (equal runs in raster order).
         fit: `stretch` the image onto each level's canvas, or keep its aspect ratio and `pad` right and below.
         max_enlargement: a mid or high level that would enlarge the image by more than this factor per side is left out.
@@ -149,7 +151,7 @@ class EncoderSpec(SpecPart):
     mid: LevelSpec | None = None
     high: LevelSpec | None = None
     partners: Partners | None = None
-    grid_rule: Literal["aspect", "released"] = "aspect"
+    grid_rule: Literal["aspect", "released", "resolution"] = "aspect"
     regions: Literal["spatial", "raster"] = "spatial"
     fit: Literal["stretch", "pad"] = "stretch"
     max_enlargement: float | None = None
@@ -181,7 +183,8 @@ class EncoderSpec(SpecPart):
     @property
     def largest_grid(self) -> Grid:
         """The most rows and the most columns of any grid of any level."""
-        grids = [grid for name in LEVELS if (level := self.level(name)) for grid in level.grids]
+        grids = [grid for level in (self.low, self.mid, self.high) if level for grid in level.grids]
+        grids += [high for _, high in self.pairs() if high]
         return max(rows for rows, _ in grids), max(cols for _, cols in grids)
 
     def level(self, name: LevelName) -> LevelSpec | None:
@@ -206,12 +209,18 @@ class EncoderSpec(SpecPart):
         return max(mid, 1) if self.selection.scope == "region" else 1
 
     def pairs(self) -> list[tuple[Grid | None, Grid | None]]:
-        """Every (mid grid, high grid) that an image can be given."""
+        """Every (mid grid, high grid) that an image can be given; under grid_rule `resolution` the least and the largest ones."""
+        pairs: list[tuple[Grid | None, Grid | None]]
         if self.partners is not None:
-            return [(mid, high) for mid, highs in self.partners for high in highs]
-        mids = self.mid.grids if self.mid else (None,)
-        highs = self.high.grids if self.high else (None,)
-        return [(mid, high) for mid in mids for high in highs]
+            pairs = [(mid, high) for mid, highs in self.partners for high in highs]
+        else:
+            mids = self.mid.grids if self.mid else (None,)
+            highs = self.high.grids if self.high else (None,)
+            pairs = [(mid, high) for mid in mids for high in highs]
+        if self.grid_rule != "resolution":
+            return pairs
+        most = (MAX_HIGH_SIDE, MAX_HIGH_SIDE)
+        return [*pairs, *((mid, grown(high, mid or (1, 1), most)) for mid, high in pairs if high)]
 
     def with_selection(self, **changes: Any) -> EncoderSpec:
         """The same encoder with another selection policy; unknown names raise a ValueError with the nearest legal one."""
@@ -316,6 +325,11 @@ def _check_partners(spec: EncoderSpec) -> None:
 
 def _check_regions(spec: EncoderSpec) -> None:
     """Every joinable pair of grids must split into equal regions, or the number kept would depend on the image."""
+    if spec.grid_rule == "resolution" and (spec.regions, spec.fit) != ("spatial", "stretch"):
+        raise ValueError(
+            "grid_rule 'resolution' gives each axis as many high sub-images as its pixels fill, which needs regions 'spatial' "
+            f"and fit 'stretch'; got regions '{spec.regions}' and fit '{spec.fit}'"
+        )
     if spec.mid is None or spec.high is None:
         return
     for mid, high in spec.pairs():
@@ -363,9 +377,10 @@ def _check_keep(spec: EncoderSpec) -> None:
 
 def _check_trim(spec: EncoderSpec) -> None:
     """Placeholders are counted from an image's size alone, which does not tell what is left of it."""
-    counts = {(m := mid[0] * mid[1] if mid else 0, spec.num_kept_high(m, h[0] * h[1] if h else 0)) for mid, h in spec.pairs()}
+    sizes = {(mid[0] * mid[1] if mid else 0, high[0] * high[1] if high else 0) for mid, high in spec.pairs()}
+    counts = {(m, spec.num_kept_high(m, h), spec.num_pooled_remainders(m, h)) for m, h in sizes}
     if spec.trim and (len(counts) > 1 or spec.max_enlargement is not None):
         raise ValueError(
             "trim needs grids that all give as many tokens, and no max_enlargement; the grids here reach the language model as "
-            + " or ".join(f"{m} mid and {h} high sub-images" for m, h in sorted(counts))
+            + " or ".join(f"{m} mid, {kept} high sub-images and {rest} pooled remainders" for m, kept, rest in sorted(counts))
         )

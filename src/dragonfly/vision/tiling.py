@@ -77,9 +77,17 @@ def drawing(image: Image.Image, layout: SubImageLayout, resample: Image.Resampli
     return lambda level: resize(level.content)
 
 
-def crops(drawn: Canvases, layout: SubImageLayout, keep_high: Sequence[int] | None = None) -> Iterator[Pixels]:
-    """The sub-images of an image's canvases one by one, in the layout's order, as views; see `cut`."""
+def crops(
+    drawn: Canvases, layout: SubImageLayout, keep_high: Sequence[int] | None = None, high: Iterator[Pixels] | None = None
+) -> Iterator[Pixels]:
+    """The sub-images of an image's canvases one by one, in the layout's order, as views; see `cut`.
+
+    `high` are the kept high ones where they are not cut from a canvas (`coarse`).
+    """
     for level in layout.levels:
+        if level.name == "high" and high is not None:
+            yield from high
+            continue
         cells = split(drawn[level.name], level.grid)
         wanted = range(level.num_sub_images) if level.name != "high" or keep_high is None else keep_high
         for index in wanted:

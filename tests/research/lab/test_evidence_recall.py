@@ -109,3 +109,14 @@ def test_a_model_without_high_level_is_refused(data: Path):
     settings = tiny.config("baseline-1")
     with pytest.raises(ValueError, match="has no high level, so there is nothing to select"):
         lab.recall(Engine(tiny.model(settings), tiny.processor(settings)), data)
+
+
+def test_images_of_different_sizes_have_different_numbers_to_keep_from(tmp_path: Path) -> None:
+    """Of a grid that follows the pixels: tiny's sub-images have 32, so 24 of a small image and 80 of a larger one."""
+    engine = Engine(tiny.model(settings := tiny.config("v1-any")), tiny.processor(settings))
+    rows = [small.sample(tmp_path, name, [("One?", "1", [small.cell(1, 0)])], seed=1) for name in ("a", "b")]
+    tiny.image(300, 200).save(tmp_path / "b.png")
+    found = lab.recall(engine, small.manifest(tmp_path / "m", rows), policies=["residual", "detail"], keep=(12,))
+    assert found["high"] == [24, 80]
+    assert values(found, 12)["oracle"] == 1.0
+    assert values(found, 12)[lab.EXACT] == pytest.approx((12 / 24 + 12 / 80) / 2, abs=1e-6)

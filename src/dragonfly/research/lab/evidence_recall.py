@@ -89,6 +89,7 @@ def recall(
     questions = read_located(data, limit)
     tally, left_out = Tally(), 0
     asked: list[Located] = []
+    high: set[int] = set()
     with mean_embedding_of(engine, [question.image for question in questions], "centred" in chosen) as origin:
         chooser = Chooser(engine, specs)
         for number, question in enumerate(questions):
@@ -98,6 +99,7 @@ def recall(
                 left_out += 1  # with an enlargement cap a small image has no high level
                 continue
             asked.append(question)
+            high.add(layout.count("high"))
             for k, rule in specs.items():
                 drawn = (layout, question.evidence, k, rule.selection.scope)
                 chance = random_covered(*drawn), random_area(*drawn)
@@ -116,7 +118,7 @@ def recall(
         "data": {"sha256": sha256(Manifest.open(data).path), "questions": len(asked), "images": len({q.group for q in asked})},
         "without_high_level": left_out,
         "scope": changes["scope"],
-        "high": sorted({rows * cols for rows, cols in spec.high.grids}),
+        "high": sorted(high),
         "mean_embedding": origin,
         "recall": _summary(tally, asked),
         "by": {key: _broken_down(tally, asked, key) for key in by},
