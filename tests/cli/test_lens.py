@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from dragonfly.lens import Lens
+from dragonfly.lens.reader import Reader
 from tests.cli.conftest import Run
 from tests.cli.test_ask import refused
 from tests.lens.family_models import llava_next
@@ -57,6 +58,21 @@ def test_a_model_of_another_family_answers_and_shows_where_it_looked(run: Run, o
     assert said["image_tokens"] == expected.image_tokens <= 400
     with Image.open(zoom) as drawn:
         assert drawn.width == 1280
+
+
+def test_a_zoom_image_does_not_call_a_reduced_close_up_full_resolution(
+    run: Run, other: Path, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dragonfly.visualization import zoom
+
+    captions: list[str] = []
+    original = zoom.caption
+    monkeypatch.setattr(zoom, "caption", lambda *given, **more: captions.append(original(*given, **more)) or captions[-1])
+    monkeypatch.setattr(Reader, "detail", lambda *_: 0.31)
+    options = ("--model", other, "--method", "centre", "--max-tokens", 300, "--max-new-tokens", 1, "--device", "cpu")
+    outcome = run("ask", large, "What?", *options, "--zoom", tmp_path / "where.png")
+    assert "close-ups are shown at 31 % of the image's resolution and more" in outcome.err
+    assert len(captions) == 1 and captions[0].startswith("Bright: read at 31 % of full resolution or more (")
 
 
 def test_each_image_of_several_is_asked_by_itself(run: Run, other: Path, large: Path) -> None:
@@ -120,6 +136,15 @@ def test_our_own_model_looks_closer_when_it_is_told_to(run: Run, large: Path) ->
     )
     assert outcome.code == 0
     assert json.loads(outcome.out)["image_tokens"] <= 300
+
+
+def test_what_a_lens_does_not_reach_names_what_it_does(run: Run, other: Path, large: Path) -> None:
+    said = (
+        "holds a model of type 'llava_next', not 'dragonfly'",
+        "what works with this one: dragonfly ask, serve, audit, eval --lens",
+    )
+    for words in (("chat", "--model", other), ("info", other), ("zoom", large, "--model", other)):
+        refused(run(*words), *said)
 
 
 def test_slips_are_one_line(run: Run, other: Path, large: Path, tmp_path: Path) -> None:
