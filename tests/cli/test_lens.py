@@ -125,8 +125,8 @@ def test_a_batch_is_its_rows_one_by_one_and_resumes(run: Run, other: Path, large
     again = run(*command)
     assert again.code == 1 and "1 of 6 answered before; resuming" in again.err
     resumed = {line["id"]: line for line in map(json.loads, out.read_text().splitlines())}
-    for key in said:
-        assert resumed[key].get("token_ids") == said[key].get("token_ids")
+    for key, line in said.items():
+        assert resumed[key].get("token_ids") == line.get("token_ids")
     assert resumed["a"] == said["a"]  # timings and all: it was not asked again
 
 

@@ -26,6 +26,10 @@ class LensAsker:
         return self.lens.reader.name
 
     @property
+    def tokenizer(self) -> Any:
+        return self.lens.reader.processor.tokenizer
+
+    @property
     def image_policy(self) -> ImagePolicy:
         return self.lens.policy
 

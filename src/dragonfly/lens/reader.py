@@ -238,8 +238,11 @@ class Reader:
         ends = settings.eos_token_id if settings.eos_token_id is not None else tokenizer.eos_token_id
         ends = set(ends) if isinstance(ends, list) else {ends}
         settings.pad_token_id = settings.pad_token_id if settings.pad_token_id is not None else tokenizer.pad_token_id
-        output = self.model.generate(**inputs, generation_config=settings)
         length = inputs["input_ids"].shape[1]
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and length >= limit:
+            raise ValueError(f"the prompt has {length} tokens and the model takes {limit}; ask shorter, or with fewer max_tokens")
+        output = self.model.generate(**inputs, generation_config=settings)
         self.prompt_tokens += length
         ids = output.sequences[0, length:].tolist()
         ids = ids[: next((place + 1 for place, one in enumerate(ids) if one in ends), len(ids))]
