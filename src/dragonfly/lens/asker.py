@@ -26,8 +26,20 @@ class LensAsker:
         return self.lens.reader.name
 
     @property
+    def model(self) -> Any:
+        return self.lens.reader.model
+
+    @property
+    def device(self) -> Any:
+        return self.model.device
+
+    @property
+    def processor(self) -> Any:
+        return self.lens.reader.processor
+
+    @property
     def tokenizer(self) -> Any:
-        return self.lens.reader.processor.tokenizer
+        return self.processor.tokenizer
 
     @property
     def image_policy(self) -> ImagePolicy:

@@ -38,12 +38,15 @@ class LensWorker(Worker):
     """The thread that owns a lens: questions in the order in which they came, each by itself."""
 
     explains = False  # a lens has no sub-images to leave out
-    image_policy: ImagePolicy
 
     def __init__(self, asker: LensAsker, metrics: Metrics) -> None:
         engine: Any = asker
         super().__init__(engine, 1, metrics)
-        self.image_policy, self.model = asker.image_policy, asker.lens.reader.model  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.asker = asker
+
+    @property
+    def image_policy(self) -> ImagePolicy:
+        return self.asker.image_policy
 
     def start(self) -> None:
         self._thread.start()
@@ -62,7 +65,8 @@ class LensWorker(Worker):
         except GivenUp:
             self._give_up(question)
         except ValueError as error:
-            question.tell(unanswerable(error))
+            # A request's max_tokens is the answer's length.
+            question.tell(unanswerable(ValueError(str(error).replace("max_tokens", "max_image_tokens"))))
         except Exception as error:
             question.tell(error)
         else:
@@ -79,7 +83,7 @@ class LensWorker(Worker):
             if (reason := question.given_up()) is not None:
                 raise GivenUp(reason)
 
-        hook = self.model.register_forward_pre_hook(look)
+        hook = self.asker.model.register_forward_pre_hook(look)
         try:
             yield
         finally:
