@@ -7,6 +7,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,13 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
+from dragonfly.__main__ import main
 from dragonfly.lens import Lens
 from dragonfly.lens.asker import LensAsker
 from dragonfly.serving.app import create_app
 from dragonfly.serving.settings import Settings
 from tests.lens.conftest import pair_of
 from tests.lens.seen import noise, spy
-from tests.serving.conftest import body, data_url, events, listening_at, run, served
+from tests.serving.conftest import body, client_of, data_url, events, listening_at, run, served
 
 pytestmark = pytest.mark.usefixtures("decoding_here")
 
@@ -219,30 +221,46 @@ def test_who_leaves_gives_the_lens_free(slow: LensAsker) -> None:
 
     def metric(name: str) -> float:
         lines = httpx2.get(f"{address}/metrics").text.splitlines()
-        return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+        return next((float(line.split()[-1]) for line in lines if line.startswith(f"{name} ")), 0.0)
 
-    def leave() -> None:
+    def leave(seconds: float) -> None:
         with pytest.raises(httpx2.ReadTimeout):
-            httpx2.post(f"{address}{CHAT}", json=body("Go on.", IMAGE, max_tokens=500), timeout=0.5)
+            httpx2.post(f"{address}{CHAT}", json=body("Go on.", IMAGE, max_tokens=500), timeout=seconds)
 
-    ended: list[int] = []
-    real = slow.lens.ask
-
-    def counted(*given: Any, **options: Any) -> Any:
-        try:
-            return real(*given, **options)
-        finally:
-            ended.append(1)
-
-    slow.lens.ask = counted  # type: ignore[method-assign]
+    asked, real = list[int](), slow.lens.ask
+    slow.lens.ask = lambda *given, **options: asked.append(1) or real(*given, **options)  # type: ignore[method-assign]
+    cancelled = 'dragonfly_cancelled_total{reason="disconnect"}'
     with listening_at(create_app(slow, Settings(queue=8))) as address:
-        threads = [threading.Thread(target=leave) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        first, second = (threading.Thread(target=leave, args=(seconds,)) for seconds in (4.0, 0.5))
+        first.start()
+        while metric("dragonfly_batch_questions_count") < 1:
+            time.sleep(0.01)
+        second.start()
+        second.join()
+        while metric(cancelled) < 1:
+            time.sleep(0.01)
+        first.join()
         stayed = httpx2.post(f"{address}{CHAT}", json=body("What?", IMAGE, max_tokens=3), timeout=60)
         assert stayed.status_code == 200
-        assert metric('dragonfly_cancelled_total{reason="disconnect"}') == 2.0
-        assert metric("dragonfly_active_requests") == 0.0
-        assert len(ended) == 2  # the one that waited was never asked
+        assert (metric(cancelled), metric("dragonfly_active_requests")) == (2.0, 0.0)
+        assert len(asked) == 2  # the one that waited was never asked
+
+
+def test_the_command_serves_a_directory_of_another_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in pair_of("internvl"):
+        part.save_pretrained(tmp_path)
+    made: list[Any] = []
+    monkeypatch.setattr("dragonfly.cli.serve._serve", lambda config: made.append(config.app) or 0)
+    assert main(["serve", "--model", str(tmp_path), "--method", "residual", "--max-image-tokens", "24", "--device", "cpu"]) == 0
+    assert "method residual, up to 24 image tokens and 4 calls a question, one question at a time" in capsys.readouterr().err
+
+    async def work() -> Any:
+        async with made[0].app.router.lifespan_context(made[0].app), client_of(made[0]) as client:
+            return (await client.post(CHAT, json=body("What?", IMAGE, model=tmp_path.name))).json()
+
+    said = run(work)
+    answer = Lens(tmp_path, "residual", device="cpu").ask(IMAGE, "What?", max_tokens=24, max_new_tokens=6)
+    assert said["choices"][0]["message"]["content"] == answer.text
+    assert said["dragonfly"]["image_tokens"] == answer.image_tokens <= 24

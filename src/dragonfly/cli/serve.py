@@ -128,10 +128,8 @@ def serve(
                 raise ValueError(f"--engine is dragonfly or vllm, got '{engine}'; --vllm-url and --vllm-arg go with vllm")
             if compare and device_map:
                 raise ValueError("--compare needs the model whole on one device; leave --device-map out")
-            loading, wanted = (
-                common.loading(model, device, dtype, quantize, device_map, set),
-                lenses.Wanted(method, max_image_tokens, max_calls),
-            )
+            loading = common.loading(model, device, dtype, quantize, device_map, set)
+            wanted = lenses.Wanted(method, max_image_tokens, max_calls)
             if wanted.needed(model):
                 app = create_app(_lens(wanted, loading, {"--compare": compare, "--batch": batch != BATCH}), settings)
             else:
