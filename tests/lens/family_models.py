@@ -262,8 +262,8 @@ def smolvlm() -> tuple[Any, Any]:
         image_token_id=_id(words, "<image>"),
     )
     image_processor = SmolVLMImageProcessorPil(size={"longest_edge": 4 * 56}, max_image_size={"longest_edge": 56})
-    if processing_smolvlm.num2words is None:  # says how long a video is; the processor is not made without
-        processing_smolvlm.num2words = str
+    names = vars(processing_smolvlm)
+    names["num2words"] = names["num2words"] or str  # says how long a video is; the processor is not made without
     kind = images_only(transformers.SmolVLMProcessor)
     processor = kind(image_processor, words, None, image_seq_len=4, chat_template=_template("<image>"))
     return _model(transformers.SmolVLMForConditionalGeneration, config), processor
