@@ -102,7 +102,7 @@ class Asking:
         if self.burned_in_check:
             images.say_burned_in(given)
         engine = self.load()
-        common.say_what_answers(self.loading["model"], len(given))
+        common.say_what_answers(self.loading["model"], 1)
         policy, failed = images.policy_of(self.policy), 0
         for image, target in zip(given, self._targets(len(given)), strict=True):
             try:
