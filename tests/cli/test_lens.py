@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from dragonfly.lens import Lens
+from dragonfly.lens.reader import Reader
 from tests.cli.conftest import Run
 from tests.cli.test_ask import refused
 from tests.lens.family_models import llava_next
@@ -59,11 +60,74 @@ def test_a_model_of_another_family_answers_and_shows_where_it_looked(run: Run, o
         assert drawn.width == 1280
 
 
+def test_a_zoom_image_does_not_call_a_reduced_close_up_full_resolution(
+    run: Run, other: Path, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dragonfly.visualization import zoom
+
+    captions: list[str] = []
+    original = zoom.caption
+    monkeypatch.setattr(zoom, "caption", lambda *given, **more: captions.append(original(*given, **more)) or captions[-1])
+    monkeypatch.setattr(Reader, "detail", lambda *_: 0.31)
+    options = ("--model", other, "--method", "centre", "--max-tokens", 300, "--max-new-tokens", 1, "--device", "cpu")
+    outcome = run("ask", large, "What?", *options, "--zoom", tmp_path / "where.png")
+    assert "close-ups are shown at 31 % of the image's resolution and more" in outcome.err
+    assert len(captions) == 1 and captions[0].startswith("Bright: read at 31 % of full resolution or more (")
+
+
 def test_each_image_of_several_is_asked_by_itself(run: Run, other: Path, large: Path) -> None:
     options = ("--model", other, "--method", "downsample", "--max-new-tokens", 2, "--device", "cpu")
     outcome = run("ask", large, large, "What?", *options, "--each", "--json")
     assert [json.loads(line)["calls"] for line in outcome.out.splitlines()] == [1, 1]
     refused(run("ask", large, large, "What?", *options), "a lens looks at one image, and 2 are given", "--each")
+
+
+def test_each_names_an_image_that_cannot_be_read_and_goes_on(run: Run, other: Path, large: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    options = ("--model", other, "--method", "downsample", "--max-new-tokens", 2, "--device", "cpu")
+    outcome = run("ask", bad, large, "What?", *options, "--each", "--json")
+    first, second = map(json.loads, outcome.out.splitlines())
+    assert (outcome.code, first["image"]) == (1, str(bad)) and "error" in first
+    assert second["calls"] == 1 and "2 images: 1 answered, 1 with errors" in outcome.err
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_batch_is_its_rows_one_by_one_and_resumes(run: Run, other: Path, large: Path, tmp_path: Path, given: bool) -> None:
+    """A model of another family, and ours under a method: a line for each row, as of any batch."""
+    noise(500, 300, seed=3).save(tmp_path / "other.png")
+    rows = [
+        {"id": "a", "image": large.name, "question": "What?"},
+        {"id": "two", "images": [large.name, large.name], "question": "What?"},
+        {"id": "b", "image": "other.png", "question": "Which?"},
+        {"id": "gone", "image": "gone.png", "question": "What?"},
+        {"id": "blind", "question": "Why?"},
+        {"id": "system", "image": large.name, "question": "What?", "system": "Be brief."},
+    ]
+    file, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = other if given else "nano"
+    command = ("ask", "--batch", file, "-o", out, "--model", model, "--max-new-tokens", 3, "--device", "cpu")
+    command += () if given else ("--method", "residual", "--max-tokens", 500)
+    outcome = run(*command)
+    assert outcome.code == 1 and "6 rows: 3 answered, 3 with errors" in outcome.err
+    said = {line["id"]: line for line in map(json.loads, out.read_text().splitlines())}
+    assert [*said] == [row["id"] for row in rows]
+    assert "the question has 2 images" in said["two"]["error"] and "system message" in said["system"]["error"]
+    assert "gone.png" in said["gone"]["error"]
+    lens = Lens(model if given else None, "attention" if given else "residual", device="cpu")
+    for key, image, question in (("a", large, "What?"), ("b", tmp_path / "other.png", "Which?"), ("blind", None, "Why?")):
+        alone = lens.ask(image, question, max_tokens=1024 if given else 500, max_new_tokens=3)
+        assert said[key]["token_ids"] == list(alone.token_ids)
+        assert (said[key]["image_tokens"], said[key]["views"]) == (alone.image_tokens, alone.to_dict()["views"])
+    whole = out.read_text().splitlines(keepends=True)
+    out.write_text(whole[0] + whole[2][:20])  # stopped while it wrote a line
+    again = run(*command)
+    assert again.code == 1 and "1 of 6 answered before; resuming" in again.err
+    resumed = {line["id"]: line for line in map(json.loads, out.read_text().splitlines())}
+    for key, line in said.items():
+        assert resumed[key].get("token_ids") == line.get("token_ids")
+    assert resumed["a"] == said["a"]  # timings and all: it was not asked again
 
 
 def test_our_own_model_looks_closer_when_it_is_told_to(run: Run, large: Path) -> None:
@@ -72,6 +136,15 @@ def test_our_own_model_looks_closer_when_it_is_told_to(run: Run, large: Path) ->
     )
     assert outcome.code == 0
     assert json.loads(outcome.out)["image_tokens"] <= 300
+
+
+def test_what_a_lens_does_not_reach_names_what_it_does(run: Run, other: Path, large: Path) -> None:
+    said = (
+        "holds a model of type 'llava_next', not 'dragonfly'",
+        "what works with this one: dragonfly ask, serve, audit, eval --lens",
+    )
+    for words in (("chat", "--model", other), ("info", other), ("zoom", large, "--model", other)):
+        refused(run(*words), *said)
 
 
 def test_slips_are_one_line(run: Run, other: Path, large: Path, tmp_path: Path) -> None:
@@ -85,9 +158,9 @@ def test_slips_are_one_line(run: Run, other: Path, large: Path, tmp_path: Path) 
     refused(run(*asked, "--max-calls", 2), "method 'attention' needs 3 calls")
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"id": 1, "question": "What?"}\n')
-    refused(
-        run("ask", "--batch", rows, "-o", tmp_path / "out.jsonl", "--max-tokens", 9), "--max-tokens is for a question", "--batch"
-    )
+    batch = ("ask", "--batch", rows, "-o", tmp_path / "out.jsonl", "--model", other)
+    refused(run(*batch, "--reuse-prompts"), "--reuse-prompts is not there with a lens")
+    refused(run(*batch, "--top-p", 0.5), "--top-p is not there")
     refused(
         run("ask", large, "What?", "--server", "http://nowhere", "--method", "random"), "--method is for a question", "--server"
     )

@@ -10,9 +10,10 @@ import pytest
 from dragonfly.__main__ import main
 from dragonfly.evaluation import Settings, load_questions
 from dragonfly.evaluation.layout_json import layout_of
-from dragonfly.evaluation.lens import CONTROLS, LensAsker, askable, methods_of
+from dragonfly.evaluation.lens import CONTROLS, askable, methods_of
 from dragonfly.evaluation.question import Asked
 from dragonfly.inference import Row
+from dragonfly.lens.asker import LensAsker
 from tests import tiny
 from tests.tiny import image
 

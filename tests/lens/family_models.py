@@ -10,12 +10,15 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+from transformers.models.smolvlm import processing_smolvlm
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from dragonfly.lens.loading import images_only
 
@@ -248,6 +251,58 @@ def paligemma() -> tuple[Any, Any]:
     )
 
 
+def smolvlm() -> tuple[Any, Any]:
+    special = ["<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
+    special += [f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7)]
+    words = tokenizer(special)
+    config = transformers.SmolVLMConfig(
+        vision_config={**VISION, "image_size": 56, "patch_size": 14},
+        text_config={**TEXT, "model_type": "llama", "vocab_size": len(words)},
+        scale_factor=2,
+        image_token_id=_id(words, "<image>"),
+    )
+    image_processor = SmolVLMImageProcessorPil(size={"longest_edge": 4 * 56}, max_image_size={"longest_edge": 56})
+    names = vars(processing_smolvlm)
+    names["num2words"] = names["num2words"] or str  # says how long a video is; the processor is not made without
+    kind = images_only(transformers.SmolVLMProcessor)
+    processor = kind(image_processor, words, None, image_seq_len=4, chat_template=_template("<image>"))
+    return _model(transformers.SmolVLMForConditionalGeneration, config), processor
+
+
+def glm4v() -> tuple[Any, Any]:
+    words = tokenizer([*_GLM_IDS.values()], image_token="<|image|>", video_token="<|video|>")
+    ids: dict[str, Any] = {name: _id(words, token) for name, token in _GLM_IDS.items()}
+    config = transformers.Glm4vConfig(
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 2,
+            "patch_size": 14,
+            "out_hidden_size": 32,
+            "image_size": 336,
+        },
+        text_config={
+            **TEXT,
+            "vocab_size": len(words),
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
+        },
+        **ids,
+    )
+    image_processor = Glm4vImageProcessorPil(size={"shortest_edge": 112 * 112, "longest_edge": 28 * 28 * 15_000})
+    block = "<|begin_of_image|><|image|><|end_of_image|>"
+    processor = images_only(transformers.Glm4vProcessor)(image_processor, words, None, chat_template=_template(block))
+    return _model(transformers.Glm4vForConditionalGeneration, config), processor
+
+
+_GLM_IDS = {
+    "image_token_id": "<|image|>",
+    "video_token_id": "<|video|>",
+    "image_start_token_id": "<|begin_of_image|>",
+    "image_end_token_id": "<|end_of_image|>",
+    "video_start_token_id": "<|begin_of_video|>",
+    "video_end_token_id": "<|end_of_video|>",
+}
 _QWEN_IDS = {
     "image_token_id": "<|image_pad|>",
     "video_token_id": "<|video_pad|>",
@@ -279,4 +334,5 @@ FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "idefics3": idefics3,
     "gemma3": gemma3,
     "paligemma": paligemma,
+    "glm4v": glm4v,
 }

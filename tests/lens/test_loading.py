@@ -8,7 +8,8 @@ import pytest
 
 from dragonfly.lens import Lens
 from tests.lens.conftest import pair_of
-from tests.lens.seen import noise
+from tests.lens.family_models import smolvlm
+from tests.lens.seen import noise, spy
 
 
 @pytest.fixture
@@ -40,6 +41,20 @@ def test_the_hubs_own_names_of_processors_are_known(tmp_path: Path) -> None:
     lens = Lens(tmp_path, "residual", device="cpu")
     assert type(lens.reader.processor).__name__ == "Qwen2_5_VLProcessor"
     assert lens.ask(noise(900, 700), "Where?", max_tokens=300, max_new_tokens=1).image_tokens <= 300
+
+
+def test_smolvlm_whose_processor_has_no_count_of_its_own() -> None:
+    """Its views are made to be counted, which is slow, so it is not among the families that every test asks.
+
+    A loaded pair: from a directory its processor is made with torchvision alone.
+    """
+    lens = Lens(smolvlm(), "residual")
+    calls = spy(lens)
+    answer = lens.ask(noise(900, 700), "Where?", max_tokens=40, max_new_tokens=2)
+    assert (answer.calls, answer.image_tokens) == (1, calls[0].tokens) and 20 < answer.image_tokens <= 40
+    image = noise(900, 700)
+    for view, shown in zip(answer.views[1:], calls[0].images[1:], strict=True):
+        assert view.size == (56, 56) and shown.tobytes() == image.crop(view.box).tobytes()
 
 
 def test_our_own_model_is_one_of_them() -> None:

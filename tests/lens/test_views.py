@@ -140,6 +140,7 @@ def test_oracle_holds_all_of_more_boxes_than_close_ups() -> None:
     answer = lens.ask(noise(800, 600), "Where?", max_tokens=18, evidence=boxes, max_new_tokens=1)
     assert [view.box for view in answer.views[1:]] == [(0, 0, 728, 532)]
     assert "close-ups are shown at 8 % of the image's resolution and more" in answer.notes
+    assert answer.detail == pytest.approx(0.08, abs=0.005) and answer.to_dict()["detail"] == round(answer.detail, 4)
 
 
 def test_an_image_that_is_shown_whole_needs_no_close_up() -> None:

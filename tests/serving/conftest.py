@@ -21,6 +21,7 @@ from PIL import Image
 from dragonfly.imaging import worker as imaging_worker
 from dragonfly.imaging.pixels import from_bytes
 from dragonfly.inference import Engine
+from dragonfly.lens.asker import LensAsker
 from dragonfly.serving.app import create_app
 from dragonfly.serving.gate import Gate
 from dragonfly.serving.settings import Settings
@@ -59,7 +60,7 @@ def events(text: str) -> list[Any]:
 
 
 @asynccontextmanager
-async def served(engine: Engine, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
+async def served(engine: Engine | LensAsker, **settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of a server whose worker runs."""
     app = create_app(engine, Settings(**settings))
     async with app.app.router.lifespan_context(app.app), client_of(app) as client:

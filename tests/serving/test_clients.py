@@ -104,6 +104,12 @@ def test_serve_refuses_in_one_line(tmp_path: Path, saved_model: Path, command: A
             (("--model", saved_model, "--compare", "model.selection.policy=centred"), "needs a learned mean_embedding"),
             (("--model", saved_model, "--compare", "model.position=none", "--device-map", "auto"), "leave --device-map out"),
             (("--compare", "model.selection.policy=detail", "--engine", "vllm"), "--compare is of no use"),
+            (("--method", "residual", "--engine", "vllm"), "--method is of no use"),
+            (("--model", saved_model, "--method", "zoom"), "method 'zoom' is not one of"),
+            (("--model", saved_model, "--method", "oracle"), "'oracle' needs the boxes of the evidence"),
+            (("--model", saved_model, "--max-calls", 2), "method 'attention' needs 3 calls and --max-calls is 2"),
+            (("--model", saved_model, "--max-image-tokens", 300, "--batch", 4), "--batch is not there"),
+            (("--model", saved_model, "--method", "residual", "--compare", "model.selection.policy=detail"), "--compare is not"),
             (("--model", saved_model, "--port", taken.getsockname()[1]), "cannot listen"),
         ):
             failed = command("serve", *wrong)

@@ -249,9 +249,12 @@ def test_other_modes_are_converted() -> None:
 def test_the_caption_tells_what_happened() -> None:
     layout = make_layout((480, 640), V1)
     assert caption(layout) == "Bright: read at full resolution (12 of 24). Dimmed: seen at lower resolution."
+    reduced = "Bright: read at 42 % of full resolution or more (12 of 24). Dimmed: seen at lower resolution."
+    assert caption(layout, detail=0.42) == reduced
     assert caption(layout, scores=True).endswith("Beside a number: the score that chose it.")
     everything, no_high, low = (make_layout((480, 640), PRESETS[name].spec) for name in ("v2", "baseline-3", "low-only"))
     assert caption(everything) == "All of it was read at full resolution, in 36 sub-images."
+    assert caption(everything, detail=0.5) == "All of it was read at 50 % of full resolution or more, in 36 sub-images."
     assert caption(no_high) == "All of it was read at full resolution, in 24 sub-images."
     assert caption(low) == "The whole image was read at 224 x 224 pixels."
     assert caption(make_layout((200, 20_000), V1)).endswith("Drawn 16.7 times too high.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json as json_format
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from dragonfly.cli import common, own_data
+from dragonfly.cli import lens as lenses
 
 EXAMPLES = """
 Say whether a model's answers depend on what it looked at.
@@ -25,6 +26,8 @@ Examples:
   dragonfly audit ./mine --tasks vqa_rad --data ./vqa_rad --out runs/rad
 
   dragonfly audit ./mine --tasks mine-dev.csv --looked why --curves
+
+  dragonfly audit ./qwen --tasks mine-dev.csv --max-tokens 2048
 
 Each question is asked about 14 times, with --curves about 35 times. The file
 named by --out holds every answer. Of a run's folder, it becomes part of the
@@ -50,7 +53,9 @@ def audit(
     looked: Annotated[
         str | None,
         typer.Option(
-            metavar="kept|why", help="Looked at: sub-images kept, or those that contributed most; as fits if not given."
+            metavar="kept|why|close-ups|stated",
+            help="Looked at: sub-images kept, or those that contributed most; through a lens its close-ups, or the boxes that "
+            "the answer's words name. As fits if not given.",
         ),
     ] = None,
     curves: Annotated[bool, typer.Option("--curves", help="Also deletion and insertion curves.")] = False,
@@ -68,15 +73,21 @@ def audit(
     quantize: common.Quantize = None,
     device_map: common.DeviceMap = None,
     set: common.Overrides = None,
+    method: lenses.Method = None,
+    max_tokens: lenses.MaxTokens = None,
+    max_calls: lenses.MaxCalls = None,
 ) -> int:
     from dragonfly.data.readers import parse_columns
     from dragonfly.evaluation import Settings, describe_model, load_questions
     from dragonfly.evaluation.controls.audit import audit_model
+    from dragonfly.evaluation.controls.subject import check_looked
     from dragonfly.files import write_json
     from dragonfly.inference import load
 
-    if looked not in (None, "kept", "why"):
-        raise ValueError(f"--looked is '{looked}'; accepted: kept, why")
+    if method == "oracle":
+        raise ValueError("an audit tests where a method looks, and oracle is told it; choose another method")
+    wanted = lenses.Wanted(method, max_tokens, max_calls)
+    check_looked(looked, lensed=wanted.needed(model))
     asked: dict[str, Any] = {
         "tasks": tuple(name for name in (part.strip() for part in tasks.split(",")) if name),
         "data": data,
@@ -91,7 +102,11 @@ def audit(
     settings, run = Settings(**asked), _run_of(out)
     target = _target(out)
     work = load_questions(settings)  # faults of tasks and data show before the model is loaded
-    engine = load(**common.loading(model, device, dtype, quantize, device_map, set))
+    loading = common.loading(model, device, dtype, quantize, device_map, set)
+    engine: Any = wanted.open(loading, {}) if wanted.needed(model) else load(**loading)
+    if wanted.needed(model):
+        settings = replace(settings, lens=engine.lens.method, max_tokens=engine.max_tokens, max_calls=engine.max_calls)
+        common.say(f"note: asked through a lens: method {settings.lens}, up to {settings.max_tokens:,} image tokens a question")
     known = describe_model(engine)
     if run is not None and out is not None:
         _check_run(out, run, known, asdict(settings))

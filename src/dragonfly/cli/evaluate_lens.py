@@ -32,8 +32,9 @@ def evaluate_lens(options: LensOptions, settings: Any, out: Path | None, judge: 
     model is loaded where it can be seen there.
     """
     from dragonfly.evaluation import describe_model, load_questions, run
-    from dragonfly.evaluation.lens import CONTROLS, MAX_CALLS, MAX_TOKENS, LensAsker, askable, methods_of
+    from dragonfly.evaluation.lens import CONTROLS, askable, methods_of
     from dragonfly.lens import Lens
+    from dragonfly.lens.asker import MAX_CALLS, MAX_TOKENS, LensAsker
     from dragonfly.lens.loading import load_pair
 
     if options.refused:

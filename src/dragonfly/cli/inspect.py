@@ -137,6 +137,7 @@ def draw_answer(
         answer=answer.text,
         sure=" · ".join(said),
         contributions=None if reasons is None else reasons.of_image(index),
+        detail=getattr(answer, "detail", 1.0),  # a lens may show its close-ups reduced
     )
     common.save_image(drawn, path)
 

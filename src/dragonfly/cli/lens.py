@@ -1,9 +1,9 @@
-"""`dragonfly ask` of a model that is not ours, or under a budget: the options of a lens, and what asks through one."""
+"""A model that is not ours, or any under a budget: the options of a lens, and what asks through one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from dragonfly.imaging import ImagePolicy
-    from dragonfly.lens import Lens
+    from dragonfly.lens.asker import LensAsker
 
 PANEL = "Look closer (a model of any family)"
 
@@ -52,54 +52,35 @@ class Wanted:
                 raise ValueError(f"{option} is for a question that is asked here; leave it out {where}")
 
     def open(
-        self, loading: Mapping[str, Any], options: Mapping[str, Any], changed: Mapping[str, bool], policy: ImagePolicy
-    ) -> Lensed:
-        """Load the model. ValueError for an option that a lens does not have."""
+        self, loading: Mapping[str, Any], lacking: Mapping[str, bool], policy: ImagePolicy | None = None, seed: int = 0
+    ) -> LensAsker:
+        """Load the model.
+
+        Args:
+            loading: as `common.loading` gives it.
+            lacking: options that a lens does not have, and whether they are given.
+            policy: how images are loaded; the usual way if None.
+            seed: of method `random`.
+
+        Raises:
+            ValueError: for an option that a lens does not have, before the model is loaded, and as `Lens`.
+        """
+        from dragonfly.imaging import DEFAULT_POLICY
         from dragonfly.lens import Lens
+        from dragonfly.lens.asker import LensAsker
         from dragonfly.lens.lens import DEFAULT_METHOD
 
-        lacking = {
-            "--temperature": options["temperature"] != 0,
-            "--top-p": options["top_p"] != 1,
-            "--stop": bool(options["stop"]),
-            "--set": bool(loading["overrides"]),
-            "--quantize": loading["quantization"] is not None,
-            "--device-map": loading["device_map"] is not None,
-            **changed,
-        }
-        for option, given in lacking.items():
+        of_loading = {"--set": "overrides", "--quantize": "quantization", "--device-map": "device_map"}
+        for option, given in {**{name: loading[key] for name, key in of_loading.items()}, **lacking}.items():
             if given:
                 raise ValueError(
-                    f"{option} is not there for a model of another family or with --method, --max-tokens or --max-calls: it is "
-                    "asked greedily, about one image; leave it out"
+                    f"{option} is not there for a model of another family, nor with --method or a budget of tokens and calls: a "
+                    "lens asks greedily, one question about one image; leave it out"
                 )
-        lens = Lens(
-            loading["model"],
-            self.method or DEFAULT_METHOD,
-            seed=options["seed"],
-            device=loading["device"],
-            dtype=loading["dtype"],
-            policy=policy,
-        )
+        named = {"device": loading["device"], "dtype": loading["dtype"], "policy": policy or DEFAULT_POLICY}
+        lens = Lens(loading["model"], self.method or DEFAULT_METHOD, seed, **named)
         budget = {"max_tokens": self.max_tokens, "max_calls": self.max_calls}
-        return Lensed(lens, {name: value for name, value in budget.items() if value is not None})
-
-
-@dataclass(frozen=True)
-class Lensed:
-    """A lens where an engine is expected: asks about one image."""
-
-    lens: Lens
-    budget: Mapping[str, Any]
-
-    @property
-    def image_policy(self) -> ImagePolicy:
-        return self.lens.policy
-
-    def ask(self, images: Sequence[Any], question: str, *, system: str | None, max_new_tokens: int, **_: Any) -> Any:
-        if len(images) > 1:
-            raise ValueError(f"a lens looks at one image, and {len(images)} are given; ask about each by itself: --each")
-        return self.lens.ask(images[0] if images else None, question, max_new_tokens=max_new_tokens, **self.budget)
+        return LensAsker(lens, **{name: value for name, value in budget.items() if value is not None})
 
 
 def _is_other(model: str | None) -> bool:

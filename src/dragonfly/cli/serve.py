@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dragonfly.cli import common
+from dragonfly.cli import lens as lenses
 from dragonfly.installation import install_advice
 
 EXAMPLES = """
@@ -27,10 +28,13 @@ Examples:
 
   dragonfly serve --model ./my-model --engine vllm
 
+  dragonfly serve --model ./qwen --max-image-tokens 2048
+
 Only this machine can reach it unless you give --host. Keys: a file with one on each line, or DRAGONFLY_API_KEYS, with
 commas between them.
 """
 
+BATCH = 16
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -43,7 +47,7 @@ def serve(
     allow_domain: Annotated[
         list[str] | None, typer.Option(help="A host that images may be fetched from, and its subdomains. Repeatable.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Questions answered together.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Questions answered together.")] = BATCH,
     queue: Annotated[int, typer.Option(min=0, help="Requests that may wait; the next is told to come later (429).")] = 64,
     deadline: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 120.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer that may be asked for.")] = 1024,
@@ -73,6 +77,18 @@ def serve(
         list[str] | None,
         typer.Option(metavar="ARG", help="For the vLLM that is started: --vllm-arg=--max-model-len=8192. Repeatable."),
     ] = None,
+    method: lenses.Method = None,
+    max_image_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=lenses.PANEL,
+            help="Most image tokens of a question, over all calls (usual 1024); --max-tokens is the answer's length.",
+        ),
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(min=1, rich_help_panel=lenses.PANEL, help="Most calls of the model for a question (usual 4).")
+    ] = None,
 ) -> int:
     try:
         import fastapi  # noqa: F401 - is it there, before a model is loaded?
@@ -101,7 +117,8 @@ def serve(
     with ExitStack() as open_until_the_end:
         if engine == "vllm":
             of_this_process = {"--device": device != "auto", "--quantize": quantize, "--device-map": device_map, "--set": set}
-            of_this_process |= {"--compare": compare}
+            of_this_process |= {"--compare": compare, "--method": method}
+            of_this_process |= {"--max-image-tokens": max_image_tokens, "--max-calls": max_calls}
             app = _vllm_app(open_until_the_end, settings, model, dtype, of_this_process, vllm_url, vllm_arg or [])
         else:
             from dragonfly.inference import load
@@ -111,12 +128,32 @@ def serve(
                 raise ValueError(f"--engine is dragonfly or vllm, got '{engine}'; --vllm-url and --vllm-arg go with vllm")
             if compare and device_map:
                 raise ValueError("--compare needs the model whole on one device; leave --device-map out")
-            loaded = load(**common.loading(model, device, dtype, quantize, device_map, set))
-            app = create_app(loaded, settings, compare=_others(loaded, compare or []))
+            loading = common.loading(model, device, dtype, quantize, device_map, set)
+            wanted = lenses.Wanted(method, max_image_tokens, max_calls)
+            if wanted.needed(model):
+                app = create_app(_lens(wanted, loading, {"--compare": compare, "--batch": batch != BATCH}), settings)
+            else:
+                loaded = load(**loading)
+                app = create_app(loaded, settings, compare=_others(loaded, compare or []))
             common.say_what_answers(model, 1)
         if host not in _LOCAL and not settings.keys:
             common.say("note: whoever reaches this address can ask; give --api-keys to let in those alone who have one")
         return _serve(_config(app, host, port, settings))
+
+
+def _lens(wanted: lenses.Wanted, loading: dict[str, Any], lacking: dict[str, Any]) -> Any:
+    """What asks through a lens, one question at a time."""
+    from dragonfly.lens.methods import METHODS
+
+    if wanted.method == "oracle":
+        raise ValueError("method 'oracle' needs the boxes of the evidence, and a request has none; choose another method")
+    asker = wanted.open(loading, lacking)
+    least = METHODS[asker.lens.method].needs.least_calls
+    if asker.max_calls < least:
+        raise ValueError(f"method '{asker.lens.method}' needs {least} calls and --max-calls is {asker.max_calls}; allow more")
+    budget = f"up to {asker.max_tokens:,} image tokens and {asker.max_calls} calls a question"
+    common.say(f"note: asked through a lens: method {asker.lens.method}, {budget}, one question at a time")
+    return asker
 
 
 def _others(engine: Any, compare: list[str]) -> dict[str, Any]:

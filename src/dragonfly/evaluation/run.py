@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from dragonfly.data import BadRow
 from dragonfly.files import lock, one_line, result_header, sha256, write_json
-from dragonfly.inference import Answer, Row
+from dragonfly.inference import Answer
+from dragonfly.inference.batch import Asker
 
 from . import controls
 from .cost import block_cost, keep_costs, summarize
@@ -37,12 +38,6 @@ from .scoring import score_task
 from .tasks import OWN_DATA, TASKS, TaskSpec, find_task, folder_of, read_questions, read_train, render
 
 VARIANTS = ("model", "blind", "shuffled_image")
-
-
-class Asker(Protocol):
-    """A model that answers questions; `Engine` is one."""
-
-    def ask_batch(self, rows: Sequence[Row], *, batch_size: int, **options: Any) -> list[Answer]: ...
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,22 @@ be read). Answers are appended and flushed batch by batch; run again, the answer
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dragonfly.files import atomic_write, json_line, one_line
-from dragonfly.inference.engine import Engine, Row
+from dragonfly.inference.answer import Answer
+from dragonfly.inference.engine import Row
 
 _BEGINNING = b'{"id": '  # of every record
+
+
+class Asker(Protocol):
+    """What answers rows of questions: an `Engine`, or a lens in its place."""
+
+    def ask_batch(self, rows: Sequence[Row], *, batch_size: int, **options: Any) -> Sequence[Answer]: ...
 
 
 @dataclass
@@ -29,7 +36,7 @@ class Batch:
     done: int
     failed: int = field(default=0)
 
-    def run(self, engine: Engine, batch_size: int, options: dict[str, Any]) -> Iterator[None]:
+    def run(self, engine: Asker, batch_size: int, options: dict[str, Any]) -> Iterator[None]:
         """Ask the remaining rows and append their answers."""
         with self.output.open("a", encoding="utf-8") as file:
             for start in range(0, len(self.rows), batch_size):
@@ -58,7 +65,7 @@ def open_batch(rows_file: Path, output: Path) -> Batch:
 
 
 def _answer_block(
-    engine: Engine, block: list[tuple[Any, Row | str]], batch_size: int, options: dict[str, Any]
+    engine: Asker, block: list[tuple[Any, Row | str]], batch_size: int, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """One record per row, in order."""
     asked = [(key, row) for key, row in block if isinstance(row, Row)]
@@ -66,7 +73,7 @@ def _answer_block(
     return [next(answers) if isinstance(row, Row) else {"id": key, "error": row} for key, row in block]
 
 
-def _ask_block(engine: Engine, block: list[tuple[Any, Row]], batch_size: int, options: dict[str, Any]) -> list[dict[str, Any]]:
+def _ask_block(engine: Asker, block: list[tuple[Any, Row]], batch_size: int, options: dict[str, Any]) -> list[dict[str, Any]]:
     """Answers of one block. If it fails, its rows are asked one by one, so that a bad row harms no other, whatever it raises."""
     try:
         answers = engine.ask_batch([row for _, row in block], batch_size=batch_size, **options)

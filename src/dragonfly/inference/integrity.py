@@ -14,6 +14,7 @@ from typing import Any
 
 from safetensors import safe_open
 from transformers import GenerationConfig, PreTrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from dragonfly.models.chat_templates import default_of
 from dragonfly.models.origin import ORIGIN, WEIGHTS, file_faults, read_origin
@@ -21,6 +22,7 @@ from dragonfly.models.released import is_released
 
 logger = logging.getLogger(__name__)
 
+BY_A_LENS = "what works with this one: dragonfly ask, serve, audit, eval --lens"
 SMALL = 2**24  # bytes of a file that is hashed whenever its model is loaded
 GENERATION = "generation_config.json"
 # What a checkpoint's generation configuration may say about greedy answers, and between which bounds.
@@ -39,7 +41,10 @@ def check_directory(path: Path, weights: bool) -> None:
     config = read_json(path / "config.json")
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != "dragonfly":
-        raise ValueError(f"'{path}' holds a model of type {kind!r:.60}, not 'dragonfly'; name a Dragonfly model's directory")
+        also = "" if kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES else f"; {BY_A_LENS}"
+        raise ValueError(
+            f"'{path}' holds a model of type {kind!r:.60}, not 'dragonfly'; name a Dragonfly model's directory{also}"
+        )
     if not weights:
         return
     if not weight_files(path):

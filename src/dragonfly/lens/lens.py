@@ -27,6 +27,7 @@ from dragonfly.vision.layout import Box, Size, SubImageLayout
 DEFAULT_METHOD = "attention"
 SURE = 0.9
 """Confidence from which a gate takes the answer about the whole image, where none was calibrated."""
+NEARLY = 0.99  # of full resolution, above which nobody sees a difference
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class LensAnswer(Answer):
         calls: how many calls ran.
         image_tokens: visual tokens of all of them, as the family's processor counts them.
         stated: boxes that the answer's own words name, in source pixels.
+        detail: pixels that are encoded per source pixel along a side, in the close-up that has least: 1 is full resolution.
+        all_prompt_tokens: length of the prompts of all calls together, image tokens included.
     """
 
     method: str = ""
@@ -46,6 +49,8 @@ class LensAnswer(Answer):
     calls: int = 0
     image_tokens: int = 0
     stated: tuple[Box, ...] = ()
+    detail: float = 1.0
+    all_prompt_tokens: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         said = super().to_dict()
@@ -55,7 +60,7 @@ class LensAnswer(Answer):
                 del level["tokens"]
         views = [{"box": list(view.box), "size": list(view.size)} for view in self.views]
         spent = {"method": self.method, "views": views, "calls": self.calls, "image_tokens": self.image_tokens}
-        return {**said, **spent, "stated": list(map(list, self.stated))}
+        return {**said, **spent, "stated": list(map(list, self.stated)), "detail": round(self.detail, 4)}
 
 
 class Lens:
@@ -136,7 +141,15 @@ class Lens:
 
     def _blind(self, question: str, max_new_tokens: int, clock: Clock) -> LensAnswer:
         said = clock.timed("generate", self.reader.answer, [], question, {}, 0, max_new_tokens)
-        return LensAnswer(**said.fields(), layouts=(), selections=(), timings=clock.report(), method=self.method, calls=1)
+        return LensAnswer(
+            **said.fields(),
+            layouts=(),
+            selections=(),
+            timings=clock.report(),
+            method=self.method,
+            calls=1,
+            all_prompt_tokens=said.prompt_tokens,
+        )
 
 
 @dataclass
@@ -160,6 +173,7 @@ class _Asking:
         self.whole = View((0, 0, width, height), self.plan.whole_size)
         self.left = list(self.plan.calls)
         self.reader, self.seed, self.image = self.lens.reader, self.lens.seed, self.loaded.image
+        self.read_before = self.reader.prompt_tokens
         self.grid = self.plan.grid or Grid.of(self.loaded.size, max(self.loaded.size))
         self.whole_size, self.close_ups = self.reader.encoded(self.plan.whole_size), self.plan.close_ups
 
@@ -227,18 +241,23 @@ class _Asking:
 
     def _finish(self, views: list[View], said: Said, choice: Choice) -> LensAnswer:
         layout, selection = self._looked(choice)
+        least = min((self.reader.detail(view) for view in views[1:]), default=1.0)
+        detail = least if least <= NEARLY else 1.0
+        reduced = [] if detail == 1 else [f"close-ups are shown at {100 * detail:.0f} % of the image's resolution and more"]
         return LensAnswer(
             **said.fields(),
             layouts=(layout,),
             selections=(selection,),
             timings=self.clock.report(),
-            notes=(*(f"{self.loaded.source}: {note}" for note in self.loaded.notes), *self._note(views[1:])),
+            notes=(*(f"{self.loaded.source}: {note}" for note in self.loaded.notes), *reduced),
             spacings=(self.loaded.spacing,),
             method=self.plan.method,
             views=tuple(views),
             calls=self.calls,
             image_tokens=self.image_tokens,
             stated=stated_boxes(said.text, self.whole, self.reader.family.boxes),
+            detail=detail,
+            all_prompt_tokens=self.reader.prompt_tokens - self.read_before,
         )
 
     def _looked(self, choice: Choice) -> tuple[SubImageLayout, tuple[SubImageScore, ...]]:
@@ -251,7 +270,3 @@ class _Asking:
         layout = self.grid.layout(len(kept))
         scores = None if choice.scores is None else choice.scores.reshape(-1).tolist()
         return layout, describe_selection(layout, sorted(kept), scores)
-
-    def _note(self, close_ups: Sequence[View]) -> list[str]:
-        least = min((self.reader.detail(view) for view in close_ups), default=1.0)
-        return [] if least > 0.99 else [f"close-ups are shown at {100 * least:.0f} % of the image's resolution and more"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig, AutoModelForImageTextToText, AutoProcessor
@@ -18,6 +19,7 @@ import dragonfly.models  # noqa: F401 - registers our own classes with the Auto 
 from dragonfly.inference.loading import auto_dtype, find_directory, model_device, model_dtype, no_progress_bars, one_line_errors
 
 Pair = tuple[Any, Any]
+_NO_VIDEOS = SimpleNamespace(num_frames=None, fps=None)  # what some processors read of theirs, images or not
 
 
 def load_pair(model: str | Path | Pair | None, device: str = "auto", dtype: str = "auto") -> tuple[Any, Any, str]:
@@ -52,4 +54,6 @@ def _processor(path: Path, config: Any) -> Any:
 def images_only(kind: Any) -> Any:
     """A processor class without its video processor."""
     attributes = [name for name in kind.get_attributes() if name != "video_processor"]
-    return type(kind.__name__, (kind,), {"get_attributes": classmethod(lambda _: list(attributes))})
+    return type(
+        kind.__name__, (kind,), {"get_attributes": classmethod(lambda _: list(attributes)), "video_processor": _NO_VIDEOS}
+    )

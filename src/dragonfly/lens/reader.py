@@ -70,6 +70,7 @@ class Reader:
             len({self.tokens((height, width)) for height in sides for width in sides[1:]}) == 1
         )  # every view takes as many
         self.side = self._side()
+        self.prompt_tokens = 0  # of all prompts so far
 
     # -- tokens, before anything runs
 
@@ -237,8 +238,12 @@ class Reader:
         ends = settings.eos_token_id if settings.eos_token_id is not None else tokenizer.eos_token_id
         ends = set(ends) if isinstance(ends, list) else {ends}
         settings.pad_token_id = settings.pad_token_id if settings.pad_token_id is not None else tokenizer.pad_token_id
-        output = self.model.generate(**inputs, generation_config=settings)
         length = inputs["input_ids"].shape[1]
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if limit is not None and length >= limit:
+            raise ValueError(f"the prompt has {length} tokens and the model takes {limit}; ask shorter, or with fewer max_tokens")
+        output = self.model.generate(**inputs, generation_config=settings)
+        self.prompt_tokens += length
         ids = output.sequences[0, length:].tolist()
         ids = ids[: next((place + 1 for place, one in enumerate(ids) if one in ends), len(ids))]
         steps = [step[0].float().log_softmax(-1) for step in output.logits[: len(ids)]]

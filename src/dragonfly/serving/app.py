@@ -7,6 +7,8 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -19,21 +21,22 @@ from starlette.exceptions import HTTPException
 
 from dragonfly import __version__
 from dragonfly.imaging import LoadedImage
-from dragonfly.inference import EncodedImage, Engine
-from dragonfly.serving.chat import Chat, Exchange, describe_image, fault
-from dragonfly.serving.errors import Refusal, Refused, bad, no_model, stopping
+from dragonfly.inference import Engine
+from dragonfly.lens.asker import LensAsker
+from dragonfly.serving.chat import Chat, Exchange, Looked, fault
+from dragonfly.serving.errors import Refusal, Refused, bad, no_model
 from dragonfly.serving.gate import Gate
 from dragonfly.serving.images import Images
 from dragonfly.serving.metrics import Metrics
 from dragonfly.serving.schema import ChatRequest, ZoomRequest
 from dragonfly.serving.settings import Settings
-from dragonfly.serving.worker import Stopping, Worker
+from dragonfly.serving.worker import Worker
 
 _KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
 
 def create_app(
-    engine: Engine,
+    engine: Engine | LensAsker,
     settings: Settings | None = None,
     make_worker: Callable[[Metrics], Worker] | None = None,
     compare: Mapping[str, Engine] | None = None,
@@ -41,11 +44,18 @@ def create_app(
     """The server as an ASGI application; its worker starts and stops with the application's lifespan.
 
     `make_worker` makes what answers in the place of the engine's own thread. `compare` are engines that share the first's
-    weights (`with_same_weights`), each by what is other about it: they are served beside it, as `NAME:OTHER`.
+    weights (`with_same_weights`), each by what is other about it: they are served beside it, as `NAME:OTHER`. A lens is asked
+    one question at a time, and stands alone; its budget is the most that a request may take.
     """
     settings = settings or Settings()
+    kind: type[Chat] = Chat
+    if isinstance(engine, LensAsker):
+        from dragonfly.serving.lens import LensChat, LensWorker
+
+        settings, kind, make_worker = replace(settings, batch=1), LensChat, partial(LensWorker, engine)
     metrics = Metrics()
-    worker = make_worker(metrics) if make_worker else Worker(engine, settings.batch, metrics)
+    answering: Any = engine
+    worker = make_worker(metrics) if make_worker else Worker(answering, settings.batch, metrics)
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
@@ -61,20 +71,19 @@ def create_app(
     _add_watching(app, worker, metrics)
     _add_page(app)
     models = {name: engine, **{f"{name}:{other}": one for other, one in (compare or {}).items()}}
-    _add_api(app, worker, settings, metrics, models)
+    images = Images(worker, settings, metrics)
+    _add_api(app, kind(worker, images, settings, metrics, models), images, models)
     return Gate(app, settings, metrics)
 
 
-def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics, models: Mapping[str, Engine]) -> None:
-    images = Images(worker, settings, metrics)
-    chat = Chat(worker, images, settings, metrics, models)
+def _add_api(app: FastAPI, chat: Chat, images: Images, models: Mapping[str, Engine | LensAsker]) -> None:
     began = int(time.time())
 
     @app.post("/v1/chat/completions", response_model=None)
     async def chat_completions(request: ChatRequest, http: Request) -> Response:
         """Answer a conversation about any number of images; with `stream`, piece by piece as server-sent events."""
         exchange = await chat.begin(request)
-        http.state.facts.update(images=len(exchange.images), choices=request.n, stream=request.stream)
+        http.state.facts.update(images=len(request.images()), choices=request.n, stream=request.stream)
         if request.stream:
             return StreamingResponse(_watched(http, exchange, chat), media_type="text/event-stream")
         leaving = asyncio.create_task(_leave(http, exchange))
@@ -88,29 +97,17 @@ def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics,
     @app.post("/v1/zoom", response_model=None)
     async def zoom(request: ZoomRequest) -> Response | dict[str, Any]:
         """The sub-images of an image that the model would be given, as JSON or drawn as PNG; or the image itself."""
-        name, engine = chat.model(request.model)
+        name, _ = chat.model(request.model)
         if request.format == "image":
             shown = await images.single(request.image, request.view or "")
             return Response(await asyncio.to_thread(_png, shown.image), headers=_said(shown), media_type="image/png")
-        if engine.processor.asks and not (request.question or "").strip():
-            raise bad("this model chooses by the question; give one", "question")
-        loaded = await images.single(request.image, request.view or "")
-
-        def look() -> EncodedImage:
-            return engine.connect(engine.encode([loaded])[0], request.question or "")
-
-        try:
-            seen = await asyncio.wrap_future(worker.submit(look))
-        except ValueError as error:
-            raise bad(str(error)) from None
-        except Stopping:
-            raise stopping() from None
+        looked = await chat.look(request)
         if request.format == "json":
-            return {"object": "zoom", "model": name, **describe_image(seen)}
-        return Response(await asyncio.to_thread(_drawn, loaded.image, seen, request), media_type="image/png")
+            return {"object": "zoom", "model": name, **looked.described}
+        return Response(await asyncio.to_thread(_drawn, looked, request), media_type="image/png")
 
     head = {"object": "model", "created": began, "owned_by": "dragonfly"}
-    entries = {name: {"id": name, **head, "dragonfly": _about(engine, settings)} for name, engine in models.items()}
+    entries = {name: {"id": name, **head, "dragonfly": chat.about(engine)} for name, engine in models.items()}
 
     @app.get("/v1/models")
     async def listed() -> dict[str, Any]:
@@ -123,16 +120,6 @@ def _add_api(app: FastAPI, worker: Worker, settings: Settings, metrics: Metrics,
         if model not in entries:
             raise no_model(model, entries, 404)
         return entries[model]
-
-
-def _about(engine: Engine, settings: Settings) -> dict[str, Any]:
-    processor = engine.processor.image_processor
-    return {
-        "preset": processor.preset,
-        "policy": processor.spec.selection.policy,
-        "context": getattr(engine.model.config.get_text_config(), "max_position_embeddings", None),
-        "limits": {key: getattr(settings, key) for key in ("max_images", "max_pixels", "max_body", "max_text", "max_tokens")},
-    }
 
 
 def _add_watching(app: FastAPI, worker: Worker, metrics: Metrics) -> None:
@@ -217,13 +204,15 @@ async def _watched(http: Request, exchange: Exchange, chat: Chat) -> AsyncIterat
             await leaving
 
 
-def _drawn(image: Any, seen: EncodedImage, request: ZoomRequest) -> bytes:
+def _drawn(looked: Looked, request: ZoomRequest) -> bytes:
     from dragonfly.visualization.zoom import draw_zoom
 
+    seen = looked.seen
     scored = request.scores and seen.selection and seen.selection[0].score is not None
     kept = [item.index for item in seen.selection if item.kept]
     scores = [item.score or 0.0 for item in seen.selection] if scored else None
-    return _png(draw_zoom(image, seen.layout, kept, scores, question=request.question or ""))
+    drawn = draw_zoom(looked.image.image, seen.layout, kept, scores, question=request.question or "", detail=looked.detail)
+    return _png(drawn)
 
 
 def _said(image: LoadedImage) -> dict[str, str]:

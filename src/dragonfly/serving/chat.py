@@ -8,20 +8,21 @@ import logging
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from dragonfly import __version__
+from dragonfly.imaging import LoadedImage
 from dragonfly.inference import Answer, EncodedImage, Engine, Options
 from dragonfly.inference.conversation import text_of
 from dragonfly.inference.occlusion import explain
 from dragonfly.serving.errors import Refusal, bad, no_model, own_fault, stopping, too_late
 from dragonfly.serving.images import Images
 from dragonfly.serving.metrics import Metrics
-from dragonfly.serving.schema import ChatRequest
+from dragonfly.serving.schema import ChatRequest, ZoomRequest
 from dragonfly.serving.settings import Settings
 from dragonfly.serving.worker import GivenUp, Question, Stopping, Worker
 
@@ -34,7 +35,7 @@ class Exchange:
 
     request: ChatRequest
     model: str
-    engine: Engine
+    engine: Any  # what answers: an Engine, or a lens in its place
     options: Options
     conversation: list[dict[str, Any]]
     images: list[EncodedImage]
@@ -52,9 +53,29 @@ class Exchange:
         except TimeoutError:
             return 0, GivenUp("deadline")
 
+    def teller(self, choice: int) -> Callable[[Any], None]:
+        """What a question is told with: called in the worker's thread, heard in the server's loop."""
+        loop = asyncio.get_running_loop()
+
+        def tell(said: Any) -> None:
+            with suppress(RuntimeError):  # the server has ended, and nobody waits any longer
+                loop.call_soon_threadsafe(self.said.put_nowait, (choice, said))
+
+        return tell
+
     def give_up(self) -> None:
         for question in self.questions:
             question.gone.set()
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where a model looks in an image: `described` as JSON has it; `detail`, the least share of the resolution (`draw_zoom`)."""
+
+    image: LoadedImage
+    seen: EncodedImage
+    described: dict[str, Any]
+    detail: float = 1.0
 
 
 class Chat:
@@ -64,12 +85,10 @@ class Chat:
     Each encodes its own images and writes its own prompts; the worker generates for all of them.
     """
 
-    def __init__(
-        self, worker: Worker, images: Images, settings: Settings, metrics: Metrics, models: Mapping[str, Engine]
-    ) -> None:
+    def __init__(self, worker: Worker, images: Images, settings: Settings, metrics: Metrics, models: Mapping[str, Any]) -> None:
         self.worker, self.images, self.settings, self.metrics, self.models = worker, images, settings, metrics, models
 
-    def model(self, name: str | None) -> tuple[str, Engine]:
+    def model(self, name: str | None) -> tuple[str, Any]:
         """The name and engine that a request means. Raises Refusal."""
         name = next(iter(self.models)) if name is None else name
         if name not in self.models:
@@ -81,6 +100,8 @@ class Chat:
         deadline = time.monotonic() + self.settings.deadline
         request.check(self.settings)
         name, engine = self.model(request.model)
+        if request.dragonfly.max_image_tokens or request.dragonfly.max_calls:
+            raise bad("a budget of image tokens and calls is for a lens, and none is served here; leave it out", "dragonfly")
         if request.dragonfly.why and not self.worker.explains:
             raise bad("'why' asks the model again without a sub-image, which vLLM cannot; leave it out", "dragonfly")
         options = request.options(self.settings)
@@ -95,23 +116,53 @@ class Chat:
             raise too_late(self.settings.deadline) from None
         except Stopping:
             raise stopping() from None
-        loop = asyncio.get_running_loop()
         # Greedy answers to one question are the same: they are generated once.
         for choice in range(request.n if options.temperature > 0 else 1):
             own = replace(options, seed=(options.seed + choice) % 2**63)
-
-            def tell(said: Any, choice: int = choice) -> None:
-                with suppress(RuntimeError):  # the server has ended, and nobody waits any longer
-                    loop.call_soon_threadsafe(exchange.said.put_nowait, (choice, said))
-
             pieces = self.worker.engine.pieces(own) if request.stream else None
-            exchange.questions.append(Question(conversation, images, prompt, own, deadline, tell, pieces))
+            exchange.questions.append(Question(conversation, images, prompt, own, deadline, exchange.teller(choice), pieces))
         for question in exchange.questions:
             self.worker.ask(question)
         return exchange
 
-    async def whole(self, exchange: Exchange) -> dict[str, Any]:
-        """The response of a request that does not stream. Raises Refusal."""
+    async def look(self, request: ZoomRequest) -> Looked:
+        """The sub-images of an image that the model would be given. Raises Refusal."""
+        _, engine = self.model(request.model)
+        if engine.processor.asks and not (request.question or "").strip():
+            raise bad("this model chooses by the question; give one", "question")
+        loaded = await self.images.single(request.image, request.view or "")
+
+        def seen() -> EncodedImage:
+            return engine.connect(engine.encode([loaded])[0], request.question or "")
+
+        try:
+            found = await asyncio.wrap_future(self.worker.submit(seen))
+        except ValueError as error:
+            raise bad(str(error)) from None
+        except Stopping:
+            raise stopping() from None
+        return Looked(loaded, found, describe_image(found))
+
+    def about(self, engine: Any) -> dict[str, Any]:
+        """What `/v1/models` says of a model."""
+        processor = engine.processor.image_processor
+        return {
+            "preset": processor.preset,
+            "policy": processor.spec.selection.policy,
+            "conversation": True,
+            **self.about_limits(engine.model),
+        }
+
+    def about_limits(self, model: Any) -> dict[str, Any]:
+        limits = ("max_images", "max_pixels", "max_body", "max_text", "max_tokens")
+        return {
+            "context": getattr(model.config.get_text_config(), "max_position_embeddings", None),
+            "why": self.worker.explains,
+            "limits": {key: getattr(self.settings, key) for key in limits},
+        }
+
+    async def answers(self, exchange: Exchange) -> list[Answer]:
+        """An answer for each choice, when all are there. Raises Refusal."""
         answers: dict[int, Answer] = {}
         while len(answers) < len(exchange.questions):
             choice, said = await exchange.next()
@@ -120,7 +171,11 @@ class Chat:
                 raise self._refusal(said)
             if isinstance(said, Answer):
                 answers[choice] = said
-        found = [answers[choice % len(answers)] for choice in range(exchange.request.n)]
+        return [answers[choice % len(answers)] for choice in range(exchange.request.n)]
+
+    async def whole(self, exchange: Exchange) -> dict[str, Any]:
+        """The response of a request that does not stream. Raises Refusal."""
+        found = await self.answers(exchange)
         choices = [
             {
                 "index": index,
@@ -198,10 +253,13 @@ class Chat:
         }
 
     def _usage(self, answers: list[Answer]) -> dict[str, Any]:
-        prompt, completion = answers[0].prompt_tokens, sum(len(answer.token_ids) for answer in answers)
+        prompt, completion = self._prompt_tokens(answers[0]), sum(len(answer.token_ids) for answer in answers)
         self.metrics.tokens.labels("prompt").inc(prompt)
         self.metrics.tokens.labels("completion").inc(completion)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+    def _prompt_tokens(self, answer: Answer) -> int:
+        return answer.prompt_tokens
 
     def _logprobs(self, answer: Answer) -> dict[str, Any]:
         tokens = self.worker.engine.tokenizer.convert_ids_to_tokens(list(answer.token_ids))
@@ -254,8 +312,7 @@ class _Preparing:
             connected = [list(islice(seen, len(images))) for _, images, _ in asked]
             prompts = self.engine.prompt(conversations, connected)
         except ValueError as error:
-            code = "context_length_exceeded" if "tokens and the model takes" in str(error) else None
-            raise bad(str(error), "messages", code) from None
+            raise unanswerable(error) from None
         rows = zip(prompts["input_ids"].tolist(), prompts["attention_mask"].sum(dim=1).tolist(), strict=True)
         prompt_ids = [ids[len(ids) - length :] for ids, length in rows]
         for ids, (_, _, options) in zip(prompt_ids, asked, strict=True):
@@ -271,6 +328,12 @@ class _Preparing:
                 "max_tokens",
                 "context_length_exceeded",
             )
+
+
+def unanswerable(error: ValueError) -> Refusal:
+    """400, for what the model cannot take."""
+    code = "context_length_exceeded" if "tokens and the model takes" in str(error) else None
+    return bad(str(error), "messages", code)
 
 
 def describe_image(image: EncodedImage) -> dict[str, Any]:

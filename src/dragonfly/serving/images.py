@@ -32,15 +32,13 @@ class Images:
 
     def __init__(self, worker: Worker, settings: Settings, metrics: Metrics) -> None:
         self.worker, self.settings, self.metrics = worker, settings, metrics
-        self.policy = settings.image_policy(worker.engine.processor.image_processor.image_policy)
+        self.policy = settings.image_policy(worker.image_policy)
         self._decoding = asyncio.Semaphore(settings.decoders)
         self._pixels = asyncio.Semaphore(settings.batch)  # requests whose decoded images wait for the tower: they take memory
 
     async def encoded(self, asked: Sequence[Asked], engine: Engine) -> list[EncodedImage]:
         """The images of a conversation, encoded by an engine of the worker's. Raises Refusal."""
-        views = self._check(asked)
-        data = [await self._read(url, number) for number, (url, _) in enumerate(asked, start=1)]
-        wanted = list(zip(data, views, strict=True))
+        wanted = await self.read(asked)
         known = {each: image for each in dict.fromkeys(wanted) if (image := self._recalled(*each, engine))}
         self.metrics.images.labels("cache").inc(len([each for each in wanted if each in known]))
         if all(each in known for each in wanted):
@@ -51,13 +49,22 @@ class Images:
             self.metrics.images.labels("decoded").inc(sum(isinstance(one, LoadedImage) for one in given))
             return await asyncio.wrap_future(self.worker.submit_with_others(_Encoding(engine), given))
 
+    async def read(self, asked: Sequence[Asked]) -> list[tuple[str | bytes, View]]:
+        """The images of a request before they are decoded: bytes or an allowed address, and the view. Raises Refusal."""
+        views = self._check(asked)
+        data = [await self._read(url, number) for number, (url, _) in enumerate(asked, start=1)]
+        return list(zip(data, views, strict=True))
+
+    def decode(self, source: str | bytes, view: View, number: int = 1) -> LoadedImage:
+        """One image, decoded in a process of its own; called in a thread. Raises Refusal."""
+        try:
+            return load_image(source, self.policy, None, view)
+        except ValueError as error:
+            raise _unreadable(number, str(error).removeprefix("bytes ")) from None
+
     async def _loaded(self, source: str | bytes, view: View, number: int = 1) -> LoadedImage:
-        """One image, decoded in a process of its own. Raises Refusal."""
         async with self._decoding:
-            try:
-                return await asyncio.to_thread(load_image, source, self.policy, None, view)
-            except ValueError as error:
-                raise _unreadable(number, str(error).removeprefix("bytes ")) from None
+            return await asyncio.to_thread(self.decode, source, view, number)
 
     async def single(self, url: str, view: str) -> LoadedImage:
         """The image of a request that is drawn on."""

@@ -77,6 +77,12 @@ class Extension(_Closed):
     why: bool = Field(
         default=False, description="Tell what each sub-image contributed, by leaving it out; for one turn and one answer."
     )
+    max_image_tokens: PositiveInt | None = Field(
+        default=None, description="Of a lens: image tokens over all calls of this question, at most the server's."
+    )
+    max_calls: PositiveInt | None = Field(
+        default=None, description="Of a lens: calls of the model for this question, at most the server's."
+    )
 
 
 class ChatRequest(_Closed):

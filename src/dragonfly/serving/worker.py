@@ -19,6 +19,7 @@ import torch
 from transformers import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
+from dragonfly.imaging import ImagePolicy
 from dragonfly.inference import Answer, EncodedImage, Engine, Options
 from dragonfly.inference.clock import Clock
 from dragonfly.inference.continuous import ContinuousBatch, Row
@@ -77,6 +78,11 @@ class Worker:
         self._news = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    @property
+    def image_policy(self) -> ImagePolicy:
+        """How the model wants images loaded."""
+        return self.engine.processor.image_processor.image_policy
 
     @property
     def alive(self) -> bool:

@@ -47,6 +47,7 @@ def draw_zoom(
     answer: str = "",
     sure: str = "",
     contributions: Contributions | None = None,
+    detail: float = 1.0,
     width: int = 1280,
 ) -> Image.Image:
     """Draw the source with what was looked at closely, the answer, and each of these sub-images enlarged.
@@ -59,6 +60,7 @@ def draw_zoom(
         scores: one per high sub-image, kept or not; written beside the numbers.
         question, answer, sure: the words beside the image; what is empty is left out.
         contributions: what the answer owes to a sub-image, by level and raster index; drawn as bars.
+        detail: of the image's resolution along a side, what was read closely had at least this share; 1 is all of it.
         width: of the drawing in pixels, `MIN_WIDTH` to `MAX_WIDTH`.
 
     Raises:
@@ -77,7 +79,7 @@ def draw_zoom(
         image.size,
         measures,
         [one for one in texts if one[0].strip()],
-        caption(layout, bars=contributions is not None, scores=values is not None),
+        caption(layout, bars=contributions is not None, scores=values is not None, detail=detail),
         [one.aspect for one in close] if len(close) > 1 or layout.num_kept_high else [],
         1 / layout.levels[-1].grid[1],
         [one.aspect for one in coarse],
@@ -142,15 +144,16 @@ def _check_scores(layout: SubImageLayout, scores: Sequence[float] | None) -> lis
     return values if len(set(values)) > 1 else None  # equal scores say nothing
 
 
-def caption(layout: SubImageLayout, *, bars: bool = False, scores: bool = False) -> str:
+def caption(layout: SubImageLayout, *, bars: bool = False, scores: bool = False, detail: float = 1.0) -> str:
     """The drawing in one line, for somebody who sees one for the first time."""
     highs, kept = layout.count("high"), layout.num_kept_high
     count = layout.levels[-1].num_sub_images
+    how = "at full resolution" if detail == 1 else f"at {100 * detail:.0f} % of full resolution or more"
     if highs and kept < highs:
         rest = "seen at lower resolution" if len(layout.levels) > 1 or layout.num_pooled_remainders else "not seen"
-        parts = [f"Bright: read at full resolution ({kept} of {highs}). Dimmed: {rest}."]
+        parts = [f"Bright: read {how} ({kept} of {highs}). Dimmed: {rest}."]
     elif count > 1:
-        parts = [f"All of it was read at full resolution, in {count} sub-images."]
+        parts = [f"All of it was read {how}, in {count} sub-images."]
     else:
         parts = [f"The whole image was read at {layout.resolution} x {layout.resolution} pixels."]
     if scores:

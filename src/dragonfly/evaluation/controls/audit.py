@@ -8,13 +8,14 @@ from typing import Any
 
 from dragonfly.files import one_line, result_header
 from dragonfly.inference import Engine, Row
+from dragonfly.lens.asker import LensAsker
 
 from ..question import Question
 from ..run import Progress, Settings, Work
 from ..tasks import TaskSpec, render
 from . import told
 from .conditions import Donors, Made, Seen, conditions_of, donors_of
-from .subject import EngineSubject, LookedAt, Reply, Subject
+from .subject import EngineSubject, LensLookedAt, LensSubject, LookedAt, Reply, Subject, check_looked
 from .summary import summarize
 
 BLOCK = 32  # questions whose first answers are asked together
@@ -38,12 +39,12 @@ class Request:
 
 
 def audit_model(
-    engine: Engine,
+    engine: Engine | LensAsker,
     model: dict[str, Any],
     settings: Settings,
     work: Work,
     *,
-    looked: LookedAt | None = None,
+    looked: LookedAt | LensLookedAt | None = None,
     seed: int = 0,
     curves: bool = False,
     progress: Progress = lambda *_: None,
@@ -53,12 +54,14 @@ def audit_model(
     Args:
         model: `describe_model(engine)`.
         work: `load_questions(settings)`.
-        looked: as `EngineSubject` takes it.
+        looked: as `EngineSubject` takes it, or through a lens as `LensSubject` does.
+
+    Raises:
+        ValueError: where the model has no such `looked`, and as `audit`.
     """
     tasks: dict[str, Any] = {}
     for one in work:
-        length = settings.max_new_tokens or one.task.max_new_tokens
-        subject = EngineSubject(engine, looked, batch_size=settings.batch_size, max_new_tokens=length)
+        subject = _subject(engine, looked, settings, settings.max_new_tokens or one.task.max_new_tokens)
         found = audit(subject, Request(one.task, one.questions, settings.prompt, seed, curves), progress)
         tasks[one.task.name] = {"looked_at": subject.looked, **found, "unreadable": list(map(str, one.unreadable))}
     said = {key: value for key, value in asdict(settings).items() if key not in ("by", "with_baselines")}
@@ -69,6 +72,16 @@ def audit_model(
         "settings": {**said, "looked": looked, "seed": seed, "curves": curves},
         "tasks": tasks,
     }
+
+
+def _subject(
+    engine: Engine | LensAsker, looked: LookedAt | LensLookedAt | None, settings: Settings, length: int
+) -> EngineSubject | LensSubject:
+    chosen: Any = check_looked(looked, lensed=isinstance(engine, LensAsker))
+    if not isinstance(engine, LensAsker):
+        return EngineSubject(engine, chosen, batch_size=settings.batch_size, max_new_tokens=length)
+    budget = {"max_tokens": engine.max_tokens, "max_calls": engine.max_calls, "max_new_tokens": length}
+    return LensSubject(engine.lens, chosen or "close-ups", **budget)
 
 
 def audit(subject: Subject, request: Request, progress: Progress = lambda *_: None) -> dict[str, Any]:

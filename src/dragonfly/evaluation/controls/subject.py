@@ -5,19 +5,29 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from PIL import Image
 
 from dragonfly.imaging import load_image
 from dragonfly.inference import Answer, Engine, Row
-from dragonfly.inference.conversation import as_list
 from dragonfly.inference.occlusion import explain
 from dragonfly.lens import Lens, LensAnswer
+from dragonfly.lens.asker import MAX_CALLS, MAX_TOKENS, LensAsker
 from dragonfly.vision import make_layout
 from dragonfly.vision.layout import Box
 
 LookedAt = Literal["kept", "why"]
+LensLookedAt = Literal["close-ups", "stated"]
+
+
+def check_looked(looked: str | None, *, lensed: bool) -> str | None:
+    """The word itself. ValueError where a model, or a lens, has no such place to have looked at."""
+    accepted = get_args(LensLookedAt if lensed else LookedAt)
+    if looked is not None and looked not in accepted:
+        raise ValueError(f"--looked is '{looked}'; accepted {'with' if lensed else 'without'} a lens: {', '.join(accepted)}")
+    return looked
+
 
 SHARE = 0.25
 """Of the image's area: more is no place to have looked at. A model that keeps more is asked which of it contributed most."""
@@ -126,30 +136,35 @@ class LensSubject:
 
     Args:
         looked: where it looked: `close-ups`, what they showed; or `stated`, the boxes that the answer's words name.
-        budget: `max_tokens`, `max_calls` and `max_new_tokens`, as `Lens.ask` takes them.
+        max_tokens, max_calls, max_new_tokens: as `Lens.ask` takes them.
     """
 
-    def __init__(self, lens: Lens, looked: Literal["close-ups", "stated"] = "close-ups", **budget: Any) -> None:
-        self.lens, self.looked, self.budget = lens, looked, budget
+    def __init__(
+        self,
+        lens: Lens,
+        looked: LensLookedAt = "close-ups",
+        *,
+        max_tokens: int = MAX_TOKENS,
+        max_calls: int = MAX_CALLS,
+        max_new_tokens: int = 256,
+    ) -> None:
+        self.lens, self.looked, self.max_new_tokens = lens, looked, max_new_tokens
+        self.asker = LensAsker(lens, max_tokens=max_tokens, max_calls=max_calls)
 
     def load(self, source: Any) -> Image.Image:
         return load_image(source, self.lens.policy).image
 
     def answer(self, rows: Sequence[Row]) -> list[str]:
-        return [self._ask(row).text for row in rows]
+        return [answer.text for answer in self._ask(rows)]
 
     def look(self, rows: Sequence[Row]) -> list[Reply]:
-        answers = [self._ask(row) for row in rows]
+        answers = self._ask(rows)
         if self.looked == "close-ups":
             return [_kept(answer) for answer in answers]
         return [Reply(answer.text, tuple(Spot(0, box) for box in answer.stated)) for answer in answers]
 
-    def _ask(self, row: Row) -> LensAnswer:
-        images = as_list(row.images)
-        if len(images) > 1 or row.system:
-            what = "a system message" if row.system else f"{len(images)} images"
-            raise ValueError(f"a lens is asked about one image without a system message, and the question has {what}")
-        return self.lens.ask(images[0] if images else None, row.question, **self.budget)
+    def _ask(self, rows: Sequence[Row]) -> list[LensAnswer]:
+        return self.asker.ask_batch(rows, max_new_tokens=self.max_new_tokens)
 
 
 def _usual(engine: Engine) -> LookedAt:

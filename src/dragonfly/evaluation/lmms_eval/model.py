@@ -13,9 +13,8 @@ from lmms_eval.api.model import lmms  # pyright: ignore[reportMissingImports]
 from lmms_eval.protocol import ChatMessages  # pyright: ignore[reportMissingImports]
 
 from dragonfly.inference import Row, load
-
-from ..lens import MAX_CALLS, MAX_TOKENS, LensAsker
-from ..run import Asker
+from dragonfly.inference.batch import Asker
+from dragonfly.lens.asker import MAX_CALLS, MAX_TOKENS, LensAsker
 
 
 class DragonflyChat(lmms):

@@ -12,7 +12,7 @@ from typing import Any
 from .tables import Table, bare, percent
 
 NAME = "audit.json"
-SAME = ("data", "prompt", "max_new_tokens", "columns", "image_root")
+SAME = ("data", "prompt", "max_new_tokens", "columns", "image_root", "lens", "max_tokens", "max_calls")
 """Settings that an evaluation and its audit must share, besides the model, for the answers to be the same."""
 
 
@@ -50,8 +50,9 @@ def audit_line(run: Mapping[str, Any], scores: Mapping[str, Any], audit: dict[st
     why = f" ({folder / NAME} is of another {' and '.join(different)})" if different else ""
     medical = [task for task, one in scores.items() if one.get("medical")]
     words = ["dragonfly", "audit", str(run["model"].get("name", "MODEL")), "--tasks", ",".join(medical)]
-    for key in ("data", "prompt", "max_new_tokens", "image_root"):
-        words += [f"--{key.replace('_', '-')}", str(run[key])] if run.get(key) is not None else []
+    for key in ("data", "prompt", "max_new_tokens", "image_root", "lens", "max_tokens", "max_calls"):
+        option = "--method" if key == "lens" else f"--{key.replace('_', '-')}"
+        words += [option, str(run[key])] if run.get(key) is not None else []
     if run.get("columns"):
         words += ["--columns", ",".join(f"{part}={column}" for part, column in run["columns"].items())]
     return f"Not audited{why}: run {shlex.join([*words, '--out', str(folder)])}"

@@ -5,7 +5,7 @@ import { $, CHAT, fault, make, send } from "./common.js";
 let shown = null; // the answer whose sub-images are drawn
 let closer = { look: null, number: 0 }; // the sub-image that is magnified
 
-export function show(entry, seen, body, title) {
+export function show(entry, seen, body, title, explains) {
   const kept = seen.sub_images.filter((one) => one.kept);
   const look = { seen, kept, title, buttons: [] };
   if (title) {
@@ -31,7 +31,7 @@ export function show(entry, seen, body, title) {
       list.append(make("li", {}, button));
     });
     entry.append(make("p", { className: "quiet" }, "Read closely:"), list);
-    if (body.messages.length === 1) entry.append(reasons(look, body));
+    if (explains && body.messages.length === 1) entry.append(reasons(look, body));
   }
   for (const note of seen.notes) entry.append(make("p", { className: "quiet" }, `Note: ${note}`));
   return look;
@@ -101,10 +101,12 @@ export function draw(look, on = -1) {
   if (!look) return;
   outline($("overlay"), look, on, $("image").clientWidth);
   const [kept, total] = [look.kept.length, look.seen.sub_images.length];
+  const share = look.seen.detail ?? 1; // of a lens: its close-ups may be reduced
+  const how = share === 1 ? "at full resolution" : `at ${Math.round(100 * share)} % of full resolution or more`;
   $("caption").textContent = (look.title ? `${look.title}. ` : "") + (
     total === 0 ? "The model reads the image at lower resolution only."
-    : kept === total ? `All ${total} sub-images were read at full resolution.`
-    : `Bright: read at full resolution (${kept} of ${total}). Dimmed: seen at lower resolution.`);
+    : kept === total ? `All ${total} sub-images were read ${how}.`
+    : `Bright: read ${how} (${kept} of ${total}). Dimmed: seen at lower resolution.`);
 }
 
 function outline(overlay, look, on, across) {

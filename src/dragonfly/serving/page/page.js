@@ -10,6 +10,8 @@ const EXAMPLES = [
   ["shapes.png", "Shapes with values", "Read the value beside the blue diamond."],
 ];
 let limits = {};
+let alone = false; // whether the model is asked every question by itself
+let explains = true; // whether it can tell why
 const names = new Map(); // of the served models, by id; "" is the first
 let url = null; // of the file, as a data URL
 let view = ""; // which of its pages, frames or windows is shown
@@ -91,10 +93,11 @@ function forget() {
 // ---- asking
 
 function request(question, more) {
-  const first = turns.length === 0;
+  const said = alone ? [] : turns;
+  const first = said.length === 0;
   const parts = [{ type: "text", text: question }];
   if (first && url) parts.unshift({ type: "image_url", image_url: view ? { url, view } : { url } });
-  return { messages: [...turns, { role: "user", content: parts }], ...more };
+  return { messages: [...said, { role: "user", content: parts }], ...more };
 }
 
 async function* events(response) {
@@ -164,7 +167,7 @@ async function answered(sides, body, title, signal) {
     }
     if (looked === null) throw new Error("The answer broke off. Is the server still running?");
     sure.textContent = confidence(looked.confidence[0]);
-    return { text: answer.textContent, look: url ? show(side, looked.images[0], body, title) : null };
+    return { text: answer.textContent, look: url ? show(side, looked.images[0], body, title, explains) : null };
   } catch (error) {
     if (error.name === "AbortError") sure.textContent = "Stopped.";
     throw error;
@@ -231,11 +234,13 @@ fetch("v1/models").then(async (response) => {
   if (!response.ok) return;
   const [model, ...others] = (await response.json()).data;
   limits = model.dragonfly.limits;
+  alone = model.dragonfly.conversation === false;
+  explains = model.dragonfly.why !== false;
   names.set("", `As served: policy ${model.dragonfly.policy}`);
   for (const other of others) {
     names.set(other.id, other.id.slice(model.id.length + 1).replaceAll(",", ", "));
     $("compare").append(make("option", { value: other.id }, names.get(other.id)));
   }
   $("comparing").hidden = others.length === 0;
-  $("model").textContent = `Model: ${model.id}.`;
+  $("model").textContent = `Model: ${model.id}.${alone ? " It is asked every question by itself." : ""}`;
 }).catch(() => fault("The server cannot be reached. Is it still running?"));
