@@ -9,7 +9,9 @@ from PIL import Image
 
 from dragonfly.imaging import load_image
 from dragonfly.lens import Lens
+from dragonfly.lens.families import FAMILIES
 from dragonfly.lens.grid import Grid, View
+from dragonfly.models import DragonflyImageProcessor
 from dragonfly.vision.resizing import resize
 from tests.lens.conftest import pair_of
 from tests.lens.seen import noise, spy
@@ -170,3 +172,10 @@ def test_a_turned_photograph_is_read_upright() -> None:
     lens = Lens(pair_of("internvl"), "centre")
     answer = lens.ask(buffer.getvalue(), "Where?", max_tokens=24, max_new_tokens=1)
     assert answer.layouts[0].size == load_image(buffer.getvalue()).size == (800, 600)
+
+
+@pytest.mark.parametrize(("preset", "side"), [("v1", 4 * 224), ("v1-any", 4 * 224), ("v2", 6 * 336), ("low-only", 224)])
+def test_a_close_up_for_a_dragonfly_is_no_larger_than_its_finest_level(preset: str, side: int) -> None:
+    """More would be called full resolution and be reduced; a grid that grows with the image would take all of it for one view."""
+    of_family = FAMILIES["dragonfly"].side
+    assert of_family is not None and of_family(DragonflyImageProcessor(preset=preset)) == side

@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dragonfly.vision.layout import choose_grids
+from dragonfly.vision.spec import EncoderSpec
+
 Options = Mapping[str, Any]
 
 
@@ -40,6 +43,13 @@ _IDEFICS = Family(
     side=lambda images: images.max_image_size["longest_edge"],
 )
 
+
+def _side_of_square(spec: EncoderSpec) -> int:
+    """Side of the square that a Dragonfly's finest level holds pixel for pixel, at its least where the grid follows the image."""
+    mid, high = choose_grids((1, 1), spec)
+    return spec.resolution * min(high or mid or (1, 1))
+
+
 FAMILIES: dict[str, Family] = {
     "llava_next": Family(
         side=lambda images: images.crop_size["height"],
@@ -54,7 +64,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3_vl": Family(boxes=1000),
     "idefics3": _IDEFICS,
     "smolvlm": _IDEFICS,
-    "dragonfly": Family(side=lambda images: images.spec.resolution * min(images.spec.largest_grid)),
+    "dragonfly": Family(side=lambda images: _side_of_square(images.spec)),
 }
 """By `model_type`. Families that are missing here (Qwen2.5-VL, Gemma 3, PaliGemma and others) need nothing."""
 
