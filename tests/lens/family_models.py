@@ -262,7 +262,7 @@ def smolvlm() -> tuple[Any, Any]:
         image_token_id=_id(words, "<image>"),
     )
     image_processor = SmolVLMImageProcessorPil(size={"longest_edge": 4 * 56}, max_image_size={"longest_edge": 56})
-    names = vars(processing_smolvlm)
+    names: dict[str, Any] = processing_smolvlm.__dict__
     names["num2words"] = names["num2words"] or str  # says how long a video is; the processor is not made without
     kind = images_only(transformers.SmolVLMProcessor)
     processor = kind(image_processor, words, None, image_seq_len=4, chat_template=_template("<image>"))
