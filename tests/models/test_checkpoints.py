@@ -94,6 +94,22 @@ def test_our_own_directory(ours: Path, tmp_path: Path) -> None:
     assert torch.equal(outputs(tmp_path / "new", tiny.image(), "<image>What?")[1], logits)
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ('{"model_type": "internvl"}', "it holds a model of type 'internvl', not 'dragonfly'"),
+        ("[1]", "it holds a model of type None"),
+        ('{"model', "config.json cannot be read"),
+    ],
+)
+def test_what_is_no_dragonfly_is_not_converted(ours: Path, tmp_path: Path, config: str, words: str) -> None:
+    shutil.copytree(ours, tmp_path / "other")
+    (tmp_path / "other" / "config.json").write_text(config)
+    with pytest.raises(ValueError, match=words):
+        convert(tmp_path / "other", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_refusals(ours: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot convert .*absent: no config\.json there"):
         convert(tmp_path / "absent", tmp_path / "new")

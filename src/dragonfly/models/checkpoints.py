@@ -7,6 +7,7 @@ configuration and `dragonfly.json`, which says what it was made from. It is writ
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -111,8 +112,8 @@ def convert(src: str | Path, dst: str | Path, *, preset: str | None = None, dtyp
         dtype: of the weights (float32, bfloat16, float16); as stored if not given.
 
     Raises:
-        ValueError: if `src` is no checkpoint directory or does not fit, lies inside `dst`, `dst` is not empty, or `dtype` is
-            none of the three.
+        ValueError: if `src` is no checkpoint directory, is of another family, does not fit or lies inside `dst`, `dst` is not
+            empty, or `dtype` is none of the three.
     """
     from dragonfly.models.modeling_dragonfly import DragonflyForConditionalGeneration  # which reads checkpoints by this module
     from dragonfly.models.processing_dragonfly import DragonflyProcessor
@@ -120,6 +121,8 @@ def convert(src: str | Path, dst: str | Path, *, preset: str | None = None, dtyp
     src, dst = Path(src), Path(dst)
     if not (src / "config.json").is_file():
         raise ValueError(f"cannot convert {src}: no config.json there; name a checkpoint directory")
+    if (kind := _model_type(src)) != "dragonfly":
+        raise ValueError(f"cannot convert {src}: it holds a model of type {kind!r:.60}, not 'dragonfly'; name a Dragonfly's")
     if dst.resolve() in (src.resolve(), *src.resolve().parents):
         raise ValueError(f"cannot convert {src} into {dst}: the checkpoint lies in it; name another directory")
     weights = _weight_files(src)
@@ -139,6 +142,14 @@ def convert(src: str | Path, dst: str | Path, *, preset: str | None = None, dtyp
             bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         )
     return report
+
+
+def _model_type(folder: Path) -> Any:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot convert {folder}: config.json cannot be read ({error}); copy the checkpoint again") from None
+    return config.get("model_type") if isinstance(config, dict) else None
 
 
 def _weight_files(folder: Path) -> list[Path]:
