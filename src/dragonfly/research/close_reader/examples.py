@@ -25,15 +25,15 @@ from .prompts import Prompt, Prompts, choosing, share
 SHOWN, HIDDEN = 0.95, 0.2
 """Of a box, the share from which it counts as shown in a view, and the share up to which it does not."""
 
-BUDGETS, ALONE, SEARCH = (100, 130, 440), (40, 200), 512
+BUDGETS, ALONE, SEARCH = (100, 130, 220), (30, 220), 512
 """Visual tokens that prompts are made under, drawn evenly: with close-ups from the least to what grows from the second to the
 last in the course of training, and of a whole image alone; and those of a search."""
 
-WHOLE, COMPARE = 0.12, 0.2
+WHOLE, COMPARE = 0.08, 0.14
 """Shares of the pages that are shown as a whole alone, and that are searched; the others are shown with close-ups."""
 
-MOST = 12
-"""Questions behind the same views, at most."""
+MOST, MOST_COMPARED = 12, 5
+"""Questions behind the same views, at most; those of comparisons are long."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def examples(prompts: Prompts, page: Page, rng: random.Random, grown: float = 1.
     elif draw < WHOLE + COMPARE:
         guides = [one.box for one in page.questions if one.box]
         for prompt, parts in prompts.compared(image, rng.choice(guides), SEARCH) if guides else ():
-            yield from _asked(prompts, prompt, _compared(page.questions, parts), rng)
+            yield from _asked(prompts, prompt, _compared(page.questions, parts), rng, MOST_COMPARED)
     else:
         least, first, last = BUDGETS
         max_tokens = rng.randint(least, round(first + grown * (last - first)))
@@ -138,11 +138,13 @@ def _ranks(scores: np.ndarray) -> np.ndarray:
     return order.reshape(scores.shape) / max(1, order.size - 1)
 
 
-def _asked(prompts: Prompts, prompt: Prompt, targets: list[Target], rng: random.Random) -> Iterator[Example]:
+def _asked(
+    prompts: Prompts, prompt: Prompt, targets: list[Target], rng: random.Random, most: int = MOST
+) -> Iterator[Example]:
     """The example of a prompt with its questions in a drawn order; none without questions."""
     if not targets:
         return
-    targets = rng.sample(targets, min(len(targets), MOST))
+    targets = rng.sample(targets, min(len(targets), most))
     recorder, tokenizer = prompts.recorder, prompts.recorder.processor.tokenizer
     inputs = dict(recorder.inputs(prompt, targets[0].question))
     tails, answers = list[list[int]](), list[int]()

@@ -49,9 +49,9 @@ class Schedule:
     steps: int
     batch: int = 8
     rate: float = 1e-3
-    warmup: int = 50
+    warmup: int = 30
     seed: int = 0
-    growth: float = 0.5
+    growth: float = 0.25
 
     def rate_at(self, step: int) -> float:
         """The share of the highest rate at a step, counted from 0."""
