@@ -3,10 +3,10 @@
 Run: python benchmarks/lens_accuracy.py ask build/lens_accuracy [--parts 1/2]
      python benchmarks/lens_accuracy.py score build/lens_accuracy
 
-`ask` writes every answer into the folder and goes on where it stopped; `score` writes benchmarks/results/lens_accuracy.json and the
-table of docs/lens.md. The model is checkpoints/lens-reader. The questions are about pages of the split `test` of the synthetic
-documents `nano`, whose values, page styles and wordings occur in no training: a field's value, or the field of a value, with the
-box that holds the answer. A gate's threshold is found on pages of the split `dev`.
+`ask` writes every answer into the folder and goes on where it stopped; `score` writes benchmarks/results/lens_accuracy.json and
+the table of docs/lens.md. The model is checkpoints/lens-reader. The questions are about pages of the split `test` of the
+synthetic documents `nano` (research/close_reader/pages.py), whose values, page styles and wordings occur in no training: a
+field's value, or the field of a value, with the box that holds the answer. A gate's threshold is found on pages of `dev`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ from dragonfly.evaluation.statistics import holm, interval, paired_p
 from dragonfly.files import result_header, write_json
 from dragonfly.lens import Lens, calibrate
 from dragonfly.lens.loading import load_pair
-from dragonfly.research.close_reader.pages import READ
+from dragonfly.research.close_reader import pages
 from dragonfly.research.close_reader.prompts import share
-from dragonfly.research.synthetic import SPECS, Question, make_image
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "checkpoints" / "lens-reader"
@@ -45,22 +44,11 @@ MARK = "<!-- table: benchmarks/lens_accuracy.py -->"
 GATE = "whole", "closer"  # what a gate's threshold is found from
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A question about a page."""
-
-    page: int
-    number: int
-    question: Question
-
-
-def questions(split: str, pages: int, each: int) -> Iterator[tuple[Any, list[Asked]]]:
-    """Pages with the questions that have to be read, drawn evenly from all of them; the same on every machine."""
-    for page in range(pages):
-        drawn = make_image(SPECS["nano"], split, SEED, page)
-        fit = [one for one in drawn.questions if one.kind in READ and len(one.evidence) == 1]
-        chosen = random.Random(page).sample(fit, min(each, len(fit)))
-        yield drawn.image, [Asked(page, number, one) for number, one in enumerate(chosen)]
+def questions(split: str, count: int, each: int) -> Iterator[tuple[int, Any, list[pages.Asked]]]:
+    """The number of a page, its image, and questions that have to be read, drawn evenly; the same on every machine."""
+    for number, page in enumerate(pages.pages(split, SEED, count, pages.READ)):
+        fit = [one for one in page.questions if one.box]
+        yield number, page.image, random.Random(number).sample(fit, min(each, len(fit)))
 
 
 @dataclass(frozen=True)
@@ -79,27 +67,27 @@ class Run:
         done = sum(1 for _ in path.open()) if path.is_file() else 0
         lens = Lens((model, processor), method=self.method, **({} if self.threshold is None else {"threshold": self.threshold}))
         size = (PAGES, EACH) if self.split == "test" else (DEV_PAGES, DEV_EACH)
-        rows = ((image, one) for image, asked in questions(self.split, *size) for one in asked)
+        rows = ((page, image, one) for page, image, asked in questions(self.split, *size) for one in asked)
         began = time.time()
-        for number, (image, one) in enumerate(rows):
+        for number, (page, image, one) in enumerate(rows):
             if number >= done:
+                found = {"page": page, **self._answer(lens, None if self.name == "blind" else image, one)}
                 with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(self._answer(lens, None if self.name == "blind" else image, one)) + "\n")
+                    file.write(json.dumps(found) + "\n")
         print(f"{self.name}: {time.time() - began:.0f} s", flush=True)
 
-    def _answer(self, lens: Lens, image: Any, one: Asked) -> dict[str, Any]:
-        evidence = one.question.evidence
-        given: Any = {"evidence": evidence} if self.method == "oracle" else {}
+    def _answer(self, lens: Lens, image: Any, one: pages.Asked) -> dict[str, Any]:
+        assert one.box is not None
+        given: Any = {"evidence": [one.box]} if self.method == "oracle" else {}
         budget: Any = {"max_tokens": self.budget, "max_calls": CALLS, "max_new_tokens": NEW_TOKENS}
-        answer = lens.ask(image, one.question.text, **budget, **given)
+        answer = lens.ask(image, one.text, **budget, **given)
         close_ups = [view.box for view in answer.views[1:]]
         return {
-            "page": one.page,
-            "number": one.number,
+            "kind": one.kind,
             "text": answer.text,
-            "right": exact_match(answer.text, (one.question.answer,), str.casefold),
+            "right": exact_match(answer.text, (one.answer,), str.casefold),
             "confidence": round(answer.confidence, 6),
-            "shown": any(share(evidence[0], box) >= SHOWN for box in close_ups),
+            "shown": any(share(one.box, box) >= SHOWN for box in close_ups),
             "close_ups": len(close_ups),
             "tokens": answer.image_tokens,
             "calls": answer.calls,
@@ -191,7 +179,8 @@ def compared(runs: dict[str, list[dict[str, Any]]], control: str) -> dict[str, d
 def table(found: dict[str, Any]) -> str:
     """The table of docs/lens.md."""
     lines = [
-        "| budget | method | right | evidence shown | right where shown | tokens | calls | beside `downsample` | beside `random` |",
+        "| budget | method | right | evidence shown | right where shown | tokens | calls "
+        "| points beside `downsample` | beside `random` |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for budget, rows in found["budgets"].items():
@@ -228,7 +217,8 @@ def main() -> None:
     write_json(args.output, {"kind": "lens_accuracy", **result_header(), **found})
     page = ROOT / "docs" / "lens.md"
     before, _, after = page.read_text(encoding="utf-8").partition(MARK)
-    page.write_text(f"{before}{MARK}\n{table(found)}{after[after.index('\n\n') :]}", encoding="utf-8")
+    rest = after[after.index("\n\n") :]
+    page.write_text(f"{before}{MARK}\n{table(found)}{rest}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from PIL import Image
+import torch
 
 from dragonfly.inference.loading import bundled_model
 from dragonfly.research.close_reader.model import close_reader
-from dragonfly.research.close_reader.pages import Asked, Page
+from dragonfly.research.close_reader.pages import Page, pages
 from dragonfly.research.close_reader.prompts import Prompts
-from dragonfly.research.synthetic import SPECS, make_image
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """More only wait for each other in a model this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -26,19 +33,6 @@ def prompts(pair: tuple[Any, Any]) -> Prompts:
     return Prompts(*pair)
 
 
-@dataclass(frozen=True)
-class Drawn(Page):
-    """A page that lies in memory."""
-
-    image: Image.Image = field(default_factory=lambda: Image.new("RGB", (1, 1)))
-
-    def open(self) -> Image.Image:
-        return self.image
-
-
 @pytest.fixture(scope="session")
-def page() -> Drawn:
-    drawn = make_image(SPECS["nano"], "train", 5, 3)
-    single = [one for one in drawn.questions if len(one.evidence) <= 1 and one.kind in ("read", "next to", "absent")]
-    asked = tuple(Asked(one.text, one.answer, one.kind, one.evidence[0] if one.evidence else None) for one in single)
-    return Drawn(Path("none"), asked, drawn.image)
+def page() -> Page:
+    return next(iter(pages("train", 5, 1)))

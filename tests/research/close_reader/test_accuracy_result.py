@@ -39,9 +39,9 @@ def test_differences_are_those_of_the_rows() -> None:
 
 def test_questions_have_one_place_each_and_are_the_same_again() -> None:
     first, again = (list(SCRIPT["questions"]("test", 3, 2)) for _ in range(2))
-    asked = [one for _, part in first for one in part]
-    assert asked == [one for _, part in again for one in part] and len(asked) == 6
-    assert all(len(one.question.evidence) == 1 and one.question.kind in ("read", "next to") for one in asked)
+    asked = [one for _, _, part in first for one in part]
+    assert asked == [one for _, _, part in again for one in part] and len(asked) == 6
+    assert all(one.box and one.kind in ("read", "next to") for one in asked)
 
 
 @pytest.mark.slow
@@ -51,9 +51,8 @@ def test_the_committed_model_answers_from_the_evidence_and_not_from_the_middle()
     for method in ("oracle", "centre"):
         lens: Any = Lens((model, processor), method=method)
         right[method] = 0
-        for image, asked in SCRIPT["questions"]("test", 15, 2):
+        for _, image, asked in SCRIPT["questions"]("test", 15, 2):
             for one in asked:
-                given = {"evidence": one.question.evidence} if method == "oracle" else {}
-                answer = lens.ask(image, one.question.text, max_tokens=216, max_new_tokens=12, **given)
-                right[method] += answer.text == one.question.answer
+                given = {"evidence": [one.box]} if method == "oracle" else {}
+                right[method] += lens.ask(image, one.text, max_tokens=216, max_new_tokens=12, **given).text == one.answer
     assert right["oracle"] > 1.5 * right["centre"] and right["oracle"] >= 8, right

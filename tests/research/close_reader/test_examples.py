@@ -8,14 +8,13 @@ import torch
 
 from dragonfly.lens import Lens
 from dragonfly.research.close_reader.examples import Example, examples
+from dragonfly.research.close_reader.pages import Page
 from dragonfly.research.close_reader.prompts import Prompt, Prompts, choosing, share, way
 from dragonfly.research.synthetic import ABSENT
 
-from .conftest import Drawn
 
-
-def many(prompts: Prompts, page: Drawn) -> list[Example]:
-    return [row for seed in range(30) for row in examples(prompts, page, random.Random(seed))]
+def many(prompts: Prompts, page: Page) -> list[Example]:
+    return [row for seed in range(60) for row in examples(prompts, page, random.Random(seed))]
 
 
 class Listening:
@@ -33,7 +32,7 @@ class Listening:
         return found
 
 
-def heard(pair: tuple[Any, Any], method: str, page: Drawn, question: str, **options: Any) -> list[Any]:
+def heard(pair: tuple[Any, Any], method: str, page: Page, question: str, **options: Any) -> list[Any]:
     """What the model itself is given by a lens that really asks it."""
     processor = Listening(pair[1])
     Lens((pair[0], processor), method=method).ask(page.image, question, max_new_tokens=1, **options)
@@ -49,7 +48,7 @@ def same(pair: tuple[Any, Any], prompts: Prompts, prompt: Prompt, question: str,
     assert ids[-len(tail) :] == tail and ids[-len(tail) - 1] == pair[1].image_token_id
 
 
-def test_prompts_are_those_that_the_model_is_asked_with(pair: tuple[Any, Any], prompts: Prompts, page: Drawn) -> None:
+def test_prompts_are_those_that_the_model_is_asked_with(pair: tuple[Any, Any], prompts: Prompts, page: Page) -> None:
     asked = next(one for one in page.questions if one.box)
     assert asked.box
     for question in (asked.text, page.questions[0].text):
@@ -62,7 +61,7 @@ def test_prompts_are_those_that_the_model_is_asked_with(pair: tuple[Any, Any], p
     same(pair, prompts, prompt, choosing(asked.text), first)
 
 
-def test_a_search_is_led_to_the_evidence(prompts: Prompts, page: Drawn) -> None:
+def test_a_search_is_led_to_the_evidence(prompts: Prompts, page: Page) -> None:
     for asked in (one for one in page.questions if one.box):
         assert asked.box
         grid, _ = prompts.grid(page.image, 512)
@@ -79,7 +78,7 @@ def test_a_search_is_led_to_the_evidence(prompts: Prompts, page: Drawn) -> None:
             assert abs(image.width / image.height - (right - left) / (bottom - top)) < 0.1  # the part in its own shape
 
 
-def test_answers_say_what_the_views_hold(prompts: Prompts, page: Drawn) -> None:
+def test_answers_say_what_the_views_hold(prompts: Prompts, page: Page) -> None:
     answers, kinds = {one.text: one for one in page.questions}, set[str]()
     for row in many(prompts, page):
         for target in row.targets:
@@ -95,7 +94,7 @@ def test_answers_say_what_the_views_hold(prompts: Prompts, page: Drawn) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_evidence_lies_in_the_views_that_a_target_names(prompts: Prompts, page: Drawn, count: int) -> None:
+def test_evidence_lies_in_the_views_that_a_target_names(prompts: Prompts, page: Page, count: int) -> None:
     """Its pixels, painted over, change exactly those views and the whole image."""
     asked = [one for one in page.questions if one.box][:count]
     boxes = [one.box for one in asked if one.box]
@@ -104,12 +103,13 @@ def test_evidence_lies_in_the_views_that_a_target_names(prompts: Prompts, page: 
     painted = page.image.copy()
     painted.paste((255, 0, 255), (left + 1, top + 1, right - 1, bottom - 1))
     again, _ = prompts.closer(painted, boxes, 330)
-    changed = {n for n, (one, other) in enumerate(zip(prompt.views, again.views, strict=True)) if one[1].tobytes() != other[1].tobytes()}
+    both = enumerate(zip(prompt.views, again.views, strict=True))
+    changed = {number for number, (one, other) in both if one[1].tobytes() != other[1].tobytes()}
     held = {number for number, area in enumerate(areas, start=1) if share(boxes[0], area) > 0}
     assert changed == {0, *held} and any(share(boxes[0], areas[number - 1]) >= 0.95 for number in held)
 
 
-def test_rows_end_in_the_answer_and_share_what_comes_before(pair: tuple[Any, Any], prompts: Prompts, page: Drawn) -> None:
+def test_rows_end_in_the_answer_and_share_what_comes_before(pair: tuple[Any, Any], prompts: Prompts, page: Page) -> None:
     tokenizer = pair[1].tokenizer
     for row in many(prompts, page)[:10]:
         ids = row.inputs["input_ids"][0].tolist()

@@ -18,7 +18,8 @@ from dragonfly.research.close_reader.model import begun, close_reader, save
 @pytest.fixture(scope="module")
 def bundled() -> tuple[Any, Any]:
     path = bundled_model()
-    return DragonflyForConditionalGeneration.from_pretrained(path, dtype=torch.float32).eval(), AutoProcessor.from_pretrained(path)
+    model = DragonflyForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+    return model.eval(), AutoProcessor.from_pretrained(path)
 
 
 def crop() -> Image.Image:

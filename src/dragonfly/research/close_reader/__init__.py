@@ -1,1 +1,1 @@
-"""A small LLaVA-NeXT model that reads close-ups, made of the bundled model: what a lens is measured with."""
+"""A small LLaVA-NeXT model that reads close-ups, made of one that reads sub-images: what a lens is measured with."""

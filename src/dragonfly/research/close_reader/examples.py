@@ -29,7 +29,7 @@ BUDGETS, ALONE, SEARCH = (100, 130, 220), (30, 220), 512
 """Visual tokens that prompts are made under, drawn evenly: with close-ups from the least to what grows from the second to the
 last in the course of training, and of a whole image alone; and those of a search."""
 
-WHOLE, COMPARE = 0.08, 0.14
+WHOLE, COMPARE = 0.05, 0.1
 """Shares of the pages that are shown as a whole alone, and that are searched; the others are shown with close-ups."""
 
 MOST, MOST_COMPARED = 12, 5
@@ -71,7 +71,7 @@ class Example:
 
 def examples(prompts: Prompts, page: Page, rng: random.Random, grown: float = 1.0) -> Iterator[Example]:
     """What one page teaches, as drawn; `grown` is how far budgets have grown, 0 to 1."""
-    image, draw = page.open(), rng.random()
+    image, draw = page.image, rng.random()
     if draw < WHOLE:
         yield from _asked(prompts, prompts.whole(image, rng.randint(*ALONE)), [_as_it_is(one) for one in page.questions], rng)
     elif draw < WHOLE + COMPARE:
@@ -138,9 +138,7 @@ def _ranks(scores: np.ndarray) -> np.ndarray:
     return order.reshape(scores.shape) / max(1, order.size - 1)
 
 
-def _asked(
-    prompts: Prompts, prompt: Prompt, targets: list[Target], rng: random.Random, most: int = MOST
-) -> Iterator[Example]:
+def _asked(prompts: Prompts, prompt: Prompt, targets: list[Target], rng: random.Random, most: int = MOST) -> Iterator[Example]:
     """The example of a prompt with its questions in a drawn order; none without questions."""
     if not targets:
         return

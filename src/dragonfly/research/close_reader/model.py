@@ -1,9 +1,9 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-"""A LLaVA-NeXT model made of the parts of the bundled one: its tower, its projector and its language model, none of them changed.
+"""A LLaVA-NeXT model made of a small Dragonfly model's parts: tower, projector and language model, none of them changed.
 
-LLaVA-NeXT's projector has two layers. With the identity between them and as the second, it is the bundled model's one linear layer,
-and a crop's patches become the very same embeddings. What differs is what LLaVA-NeXT does with them: it drops the class token,
-shows every view as a whole and in tiles, and ends each row of patches with a newline.
+LLaVA-NeXT's projector has two layers. With the identity between them and as the second, it is the one linear layer of a Dragonfly
+model, and a crop's patches become the very same embeddings. What differs is what LLaVA-NeXT does with them: it drops the class
+token, shows every view as a whole and in tiles, and ends each row of patches with a newline.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _pinpoints(side: int) -> list[list[int]]:
 
 @torch.no_grad()
 def _copy(ours: Any, model: Any) -> None:
-    """All weights; a newline begins as what the bundled model sets between sub-images."""
+    """All weights; a newline begins as what ours sets between sub-images."""
     base = model.model
     left_out = base.vision_tower.load_state_dict(ours.model.vision_tower.state_dict(), strict=False)
     unused = {"post_layernorm.weight", "post_layernorm.bias"}  # of the class token alone, which neither model reads

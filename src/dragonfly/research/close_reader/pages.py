@@ -1,16 +1,20 @@
-"""A page with its questions: the rows of a manifest that share an image, of the kinds that a close reader learns."""
+"""Pages of which a close-up of a lens holds a fact whole, with their questions.
+
+A lens cuts windows of twice its cells' side, in steps of a cell. Pages of the specification `nano` bind facts to cells of 64
+pixels. Drawn no larger than that, such a cell is a window of a lens whose close-ups have 64 pixels, but for a few pixels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from dragonfly.data import Sample
+from dragonfly.research.synthetic import SPECS, make_image
 from dragonfly.vision.layout import Box
+
+SPEC = replace(SPECS["nano"], jitter=(0.92, 1.0))
 
 READ = ("read", "next to")
 """Kinds of question whose answer stands in one place, in glyphs that have to be read."""
@@ -32,34 +36,14 @@ class Asked:
 class Page:
     """An image and what is asked about it."""
 
-    path: Path
+    image: Image.Image
     questions: tuple[Asked, ...]
 
-    def open(self) -> Image.Image:
-        with Image.open(self.path) as image:
-            return image.convert("RGB")
 
-
-def pages(rows: Iterable[Sample], kinds: tuple[str, ...] = LEARNED) -> Iterator[Page]:
-    """Pages in the order of their rows, which stand together; without a question of the kinds a page is left out.
-
-    Raises:
-        ValueError: for a row without exactly one image that is a file.
-    """
-    for images, group in groupby(rows, key=lambda row: row.images):
-        samples = list(group)
-        if len(images) != 1 or images[0].path is None:
-            raise ValueError(f"row {samples[0].id!r} has {len(images)} images; a close reader learns from one file each")
-        asked = tuple(one for sample in samples if (one := _asked(sample)) is not None and one.kind in kinds)
-        if asked:
-            yield Page(Path(images[0].path), asked)
-
-
-def _asked(sample: Sample) -> Asked | None:
-    """None for a question about several places."""
-    boxes = sample.evidence[0] if sample.evidence else ()
-    if len(boxes) > 1:
-        return None
-    question, answer = sample.messages[-2].text, sample.messages[-1].text
-    box = None if not boxes else (boxes[0][0], boxes[0][1], boxes[0][2], boxes[0][3])
-    return Asked(question, answer, str(sample.meta["kind"]), box)
+def pages(split: str, seed: int, count: int, kinds: tuple[str, ...] = LEARNED) -> Iterator[Page]:
+    """Pages of a split with their questions of these kinds about one place or none; the same on every machine."""
+    for number in range(count):
+        drawn = make_image(SPEC, split, seed, number)
+        single = [one for one in drawn.questions if one.kind in kinds and len(one.evidence) <= 1]
+        asked = [Asked(one.text, one.answer, one.kind, one.evidence[0] if one.evidence else None) for one in single]
+        yield Page(drawn.image, tuple(asked))

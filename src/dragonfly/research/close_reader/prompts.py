@@ -92,7 +92,8 @@ class Prompts:
         recorder.compared.clear()
         steps, recorder.way = way(grid, box) if grid else ([], [])
         lens.ask(image, "-", max_tokens=max_tokens)
-        return [(prompt, [grid.area(part) for part in parts]) for prompt, parts in zip(recorder.compared, steps, strict=False) if grid]
+        shown = zip(recorder.compared, steps, strict=False)  # a plan may end before the way does
+        return [(prompt, [grid.area(part) for part in parts]) for prompt, parts in shown if grid]
 
 
 def way(grid: Grid, box: Box) -> tuple[list[list[Block]], list[int]]:

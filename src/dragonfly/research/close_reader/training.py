@@ -26,7 +26,6 @@ from .examples import Example, examples
 from .pages import Page
 from .prompts import Prompts
 
-
 SUPERVISION = AttentionSupervision(words=0, places=1, heads=2, weight=2.0)
 """Of places alone; the layer of words has no targets."""
 
