@@ -34,13 +34,13 @@ from dragonfly.research.close_reader.prompts import share
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "checkpoints" / "lens-reader"
-SEED, PAGES, EACH = 4711, 130, 3  # pages of the test split, and questions of a page at most
+SEED, PAGES, EACH = 4711, 110, 3  # pages of the test split, and questions of a page at most
 DEV_PAGES, DEV_EACH = 60, 2
-BUDGETS, CALLS = (216, 432), 4  # visual tokens over all calls of a question, and calls
+BUDGETS, CALLS = (128, 216), 4  # visual tokens over all calls of a question, and calls
 NEW_TOKENS = 12
 SHOWN = 0.95  # of the evidence's box, what a close-up must hold to show it
 METHODS = methods_of("all")
-MARK = "<!-- table: benchmarks/lens_accuracy.py -->"
+MARK, END = "<!-- table: benchmarks/lens_accuracy.py -->", "<!-- end of table -->"
 GATE = "whole", "closer"  # what a gate's threshold is found from
 
 
@@ -65,7 +65,8 @@ class Run:
         """Answer what the folder does not hold yet, a line a question."""
         path = folder / f"{self.name}.jsonl"
         done = sum(1 for _ in path.open()) if path.is_file() else 0
-        lens = Lens((model, processor), method=self.method, **({} if self.threshold is None else {"threshold": self.threshold}))
+        options: Any = {} if self.threshold is None else {"threshold": self.threshold}
+        lens = Lens((model, processor), method=self.method, **options)
         size = (PAGES, EACH) if self.split == "test" else (DEV_PAGES, DEV_EACH)
         rows = ((page, image, one) for page, image, asked in questions(self.split, *size) for one in asked)
         began = time.time()
@@ -117,12 +118,24 @@ def ask(folder: Path, part: int, parts: int) -> None:
         if method == "blind":
             Run("blind", "downsample", BUDGETS[0]).ask(model, processor, folder)
             continue
+        if refused := refusal(Lens((model, processor), method=method), budget):
+            write_json(folder / f"{method}-{budget}.refused.json", {"refused": refused})
+            continue
         found = None
         if method == "gate":
             for side in of_gate(budget):
                 side.ask(model, processor, folder)
             found = threshold(folder, budget)
         Run(f"{method}-{budget}", method, budget, threshold=found).ask(model, processor, folder)
+
+
+def refusal(lens: Lens, budget: int) -> str | None:
+    """Why a method cannot be asked under a budget."""
+    try:
+        lens.plan((256, 384), max_tokens=budget, max_calls=CALLS)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def points(rows: Sequence[dict[str, Any]]) -> np.ndarray:
@@ -157,7 +170,8 @@ def result(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"questions": len(blind), "pages": len({row["page"] for row in blind}), "max_calls": CALLS}
     found |= {"spec": "nano", "split": "test", "seed": SEED, "blind": scored(blind), "budgets": {}}
     for budget in BUDGETS:
-        runs = {method: read(folder, f"{method}-{budget}") for method in METHODS}
+        asked = [method for method in METHODS if not (folder / f"{method}-{budget}.refused.json").is_file()]
+        runs = {method: read(folder, f"{method}-{budget}") for method in asked}
         rows = {method: scored(run) for method, run in runs.items()}
         rows["gate"]["threshold"] = threshold(folder, budget)
         for control in CONTROLS:
@@ -177,8 +191,13 @@ def compared(runs: dict[str, list[dict[str, Any]]], control: str) -> dict[str, d
 
 
 def table(found: dict[str, Any]) -> str:
-    """The table of docs/lens.md."""
+    """The table of docs/lens.md, and a line before it."""
+    blind = found["blind"]
+    low, high = blind["interval"]
     lines = [
+        f"{found['questions']} questions about {found['pages']} pages; without an image, {blind['accuracy']:.1%} "
+        f"({low:.0%} to {high:.0%}) of the answers are right.",
+        "",
         "| budget | method | right | evidence shown | right where shown | tokens | calls "
         "| points beside `downsample` | beside `random` |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -217,8 +236,8 @@ def main() -> None:
     write_json(args.output, {"kind": "lens_accuracy", **result_header(), **found})
     page = ROOT / "docs" / "lens.md"
     before, _, after = page.read_text(encoding="utf-8").partition(MARK)
-    rest = after[after.index("\n\n") :]
-    page.write_text(f"{before}{MARK}\n{table(found)}{rest}", encoding="utf-8")
+    rest = after[after.index(END) :]
+    page.write_text(f"{before}{MARK}\n{table(found)}\n\n{rest}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ class Log:
         with (self.output / "loss.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
         print(row, flush=True)
-        if found["shown"] + found["compare"] > self.best:
-            self.best, self.best_step = found["shown"] + found["compare"], step + 1
+        if found["shown"] > self.best:
+            self.best, self.best_step = found["shown"], step + 1
             save(self.model, self.processor, self.output)
 
     def record(self, schedule: Schedule, args: argparse.Namespace) -> None:

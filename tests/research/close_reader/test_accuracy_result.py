@@ -18,13 +18,14 @@ PAGE = (ROOT / "docs" / "lens.md").read_text(encoding="utf-8")
 
 
 def test_the_page_has_the_table_of_the_result() -> None:
-    assert f"{SCRIPT['MARK']}\n{SCRIPT['table'](SAVED)}\n\n" in PAGE
+    assert f"{SCRIPT['MARK']}\n{SCRIPT['table'](SAVED)}\n\n{SCRIPT['END']}" in PAGE
 
 
 def test_every_method_was_asked_the_same_within_the_budget() -> None:
     assert SAVED["questions"] >= 300 and list(map(str, SCRIPT["BUDGETS"])) == list(SAVED["budgets"])
+    assert set(SAVED["budgets"][str(max(SCRIPT["BUDGETS"]))]) == set(METHODS)
     for budget, rows in SAVED["budgets"].items():
-        assert set(rows) == set(METHODS)
+        assert set(METHODS) - set(rows) <= {"search"}  # which needs six views, more than the smaller budget allows
         assert all(row["most_tokens"] <= int(budget) and row["calls"] <= SAVED["max_calls"] for row in rows.values())
         assert rows["oracle"]["evidence_shown"] > 0.9
 

@@ -34,8 +34,8 @@ def begun(source: str | Path) -> tuple[Any, Any]:
 def save(model: Any, processor: Any, folder: Path) -> None:
     """In bfloat16, as a directory that transformers loads."""
     with torch.no_grad():
-        whole: Any = LlavaNextForConditionalGeneration(model.config).to(torch.bfloat16)
-        whole.load_state_dict({name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()})
+        whole: Any = LlavaNextForConditionalGeneration(model.config)
+        whole.to(torch.bfloat16).load_state_dict({name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()})
     whole.generation_config = model.generation_config
     whole.save_pretrained(folder)
     processor.save_pretrained(folder)
