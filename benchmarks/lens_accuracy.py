@@ -34,7 +34,7 @@ from dragonfly.research.close_reader.prompts import share
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "checkpoints" / "lens-reader"
-SEED, PAGES, EACH = 4711, 110, 3  # pages of the test split, and questions of a page at most
+SEED, PAGES, EACH = 4711, 125, 3  # pages of the test split, and questions of a page at most
 DEV_PAGES, DEV_EACH = 60, 2
 BUDGETS, CALLS = (128, 216), 4  # visual tokens over all calls of a question, and calls
 NEW_TOKENS = 12

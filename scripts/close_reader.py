@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--pages", type=int, default=1200, help="of the split train")
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--growth", type=float, default=0.25)
+    parser.add_argument("--rate", type=float, default=4e-4)
+    parser.add_argument("--growth", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=50)
     args = parser.parse_args()
@@ -74,8 +74,8 @@ class Log:
         with (self.output / "loss.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
         print(row, flush=True)
-        if found["shown"] > self.best:
-            self.best, self.best_step = found["shown"], step + 1
+        if found["shown"] + found["compare"] > self.best:
+            self.best, self.best_step = found["shown"] + found["compare"], step + 1
             save(self.model, self.processor, self.output)
 
     def record(self, schedule: Schedule, args: argparse.Namespace) -> None:
