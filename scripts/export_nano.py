@@ -29,8 +29,9 @@ KEPT = ("recipe", "data", "commit", "dirty", "date", "versions", "hardware")
 def history(stage: Path) -> list[dict[str, Any]]:
     """What is known of a stage and of those before it, the first one first: origin, steps, time, the last numbers."""
     about = json.loads((stage / "dragonfly.json").read_text(encoding="utf-8"))
-    if "stages" in about:  # exported before, and put back
-        return about["stages"]
+    if "stages" in about:  # exported before, and put back; perhaps calibrated since
+        done = [{"recipe": "lab calibrate", **about["calibration"]}] if "calibration" in about else []
+        return [*about["stages"], *(one for one in done if one not in about["stages"])]
     if "tempered" in about:
         done = about["tempered"]
         return [*history(Path(done["model"])), {"recipe": f"temperature {done['temperature']}"}]

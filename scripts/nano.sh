@@ -71,4 +71,15 @@ synth asked-dev nano dev 100 33 --language natural
 stage natural-2 natural 1000 "init_from.checkpoint=$ROOT/tempered" "output=$ROOT/natural-2" precision=bfloat16 \
     "attention={vision_config: eager, text_config: eager}" optim.learning_rate=1.0e-3 optim.warmup=40 "$@"
 [ -e "$ROOT/tempered-2" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-2" "$ROOT/tempered-2" "$ROOT/data/asked-dev" "$ROOT/data/dev"
-echo "the model: $ROOT/tempered-2; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"
+# And on more pages, five times as long; where to look is learned from all of them first.
+synth asked-2 nano train 9000 131 --language natural
+synth own-2 nano train 4500 132
+if [ ! -e "$ROOT/choose-asked-2" ]; then
+    "$DRAGONFLY" lab calibrate "$ROOT/tempered-2" "$ROOT/data/asked-2" "$ROOT/data/own-2" \
+        --set model.selection.policy=question --limit 9000 -o "$ROOT/choose-asked-2"
+fi
+stage natural-3 natural 5000 "init_from.checkpoint=$ROOT/choose-asked-2" "output=$ROOT/natural-3" precision=bfloat16 \
+    "attention={vision_config: eager, text_config: eager}" optim.learning_rate=1.2e-3 optim.warmup=60 optim.schedule=linear \
+    "data.train=[{name: asked, path: $ROOT/data/asked-2, group_questions: 12}, {name: own, path: $ROOT/data/own-2, group_questions: 12, passes: 1.5}]" "$@"
+[ -e "$ROOT/tempered-3" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-3" "$ROOT/tempered-3" "$ROOT/data/asked-dev" "$ROOT/data/dev"
+echo "the model: $ROOT/tempered-3; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"
