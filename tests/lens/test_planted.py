@@ -90,6 +90,25 @@ def test_looking_closer_beats_the_controls_at_equal_budget(family: str, max_toke
         assert min(found["attention"], found["search"]) > found[control]
 
 
+class Pointing(Seeing):
+    """Always finds the last part the likeliest."""
+
+    def choose(self, views: Sequence[tuple[str, Image.Image]], question: str, tokens: int) -> Any:
+        return np.eye(len(views))[-1]
+
+
+def test_a_search_that_may_compare_once_looks_at_what_the_whole_does_not_show_of_the_part() -> None:
+    pixels = np.full((640, 640, 3), 200, dtype=np.uint8)
+    pixels[560:600:2, 520:560] = pixels[20:60:2, 20:60] = 0  # stripes in the last quarter, and as many in the first
+    lens = Lens(pair_of("internvl"), "search")
+    lens.reader = Pointing(*pair_of("internvl"), "pointing")
+    answer = lens.ask(Image.fromarray(pixels), "Which?", max_tokens=150, max_calls=2)
+    assert answer.calls == 2
+    boxes = [view.box for view in answer.views[1:]]
+    assert any(left <= 540 < right and top <= 580 < bottom for left, top, right, bottom in boxes)
+    assert all(left >= 300 and top >= 300 for left, top, _, _ in boxes)
+
+
 def test_a_gate_looks_closer_only_where_the_whole_is_unsure() -> None:
     lens = Lens(pair_of("gemma3"), "gate", threshold=0.5)
     lens.reader = Seeing(*pair_of("gemma3"), "seeing")

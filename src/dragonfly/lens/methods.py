@@ -97,7 +97,10 @@ def spread(values: Scores, grid: Grid) -> Scores:
 
 
 def _search(sight: Sight) -> Choice:
-    """Open the most likely part, compare its quarters, and so on; a cell's score is what all parts that hold it were given."""
+    """Open the most likely part, compare its quarters, and so on; a cell's score is what all parts that hold it were given.
+
+    Within a part that was not opened all cells are equal, and what the whole image does not show decides.
+    """
     scores = np.zeros(sight.grid.cells)
     waiting = [(1.0, sight.grid.whole)]
     while waiting and sight.can_compare():
@@ -109,7 +112,8 @@ def _search(sight: Sight) -> Choice:
         for part, share in zip(parts, sight.compare(parts), strict=True):
             scores[part.top : part.bottom, part.left : part.right] += likely * float(share)
             waiting.append((likely * float(share), part))
-    return _windows(sight, scores)
+    unseen = sight.grid.pixel_scores(sight.image, sight.whole_size, "residual")
+    return _windows(sight, scores + 1e-6 * unseen / max(float(unseen.max()), 1e-12))  # between equals, nothing else
 
 
 def _parts(block: Block, grid: Grid) -> list[Block]:
