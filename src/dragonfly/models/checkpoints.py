@@ -1,4 +1,4 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Checkpoints: read strictly (every tensor there and fitting), and `convert`, which writes one that loads everywhere.
 
 A converted directory holds the weights under our names (safetensors), config, processor, tokenizer, chat template, generation
