@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 from dragonfly.lens import Lens
 from tests.cli.conftest import Run
 from tests.evaluation.fakes import write_qa, yes_no_rows
-from tests.lens.family_models import internvl
+from tests.lens.family_models import saved
 from tests.lens.seen import noise
 
 
@@ -41,10 +41,7 @@ def test_an_audit_of_a_run_becomes_part_of_its_report(run: Run, saved_model: Pat
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("internvl")
-    for part in internvl():
-        part.save_pretrained(directory)
-    return directory
+    return saved("internvl", tmp_path_factory.mktemp("internvl"))
 
 
 def test_a_model_of_another_family_is_audited_by_its_close_ups_or_by_what_it_states(

@@ -18,7 +18,7 @@ from dragonfly.cli import application
 from tests import tiny
 from tests.cli.conftest import Run
 from tests.conftest import golden_directories
-from tests.lens.family_models import qwen2_5_vl
+from tests.lens.family_models import saved
 from tests.training import small
 
 ROOT = Path(__file__).parents[2]
@@ -96,8 +96,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("my-model", "mine"):
         model.save_pretrained(folder / name)
         tiny.processor(tiny.config()).save_pretrained(folder / name)
-    for part in qwen2_5_vl():
-        part.save_pretrained(folder / "qwen")
+    saved("qwen2_5_vl", folder / "qwen")
     (folder / "rows.jsonl").write_text(json.dumps({"id": 1, "image": "scan.png", "question": "The total?"}) + "\n")
     parts = small.parts(folder / "parts")
     for name, part in {"siglip": "tower", "clip": "tower", "llama": "language_model", "qwen3": "language_model"}.items():

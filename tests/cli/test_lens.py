@@ -12,16 +12,13 @@ from dragonfly.lens import Lens
 from dragonfly.lens.reader import Reader
 from tests.cli.conftest import Run
 from tests.cli.test_ask import refused
-from tests.lens.family_models import llava_next
+from tests.lens.family_models import saved
 from tests.lens.seen import noise
 
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("llava-next")
-    for part in llava_next():
-        part.save_pretrained(directory)
-    return directory
+    return saved("llava_next", tmp_path_factory.mktemp("llava-next"))
 
 
 @pytest.fixture

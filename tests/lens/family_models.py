@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -336,3 +337,10 @@ FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "paligemma": paligemma,
     "glm4v": glm4v,
 }
+
+
+def saved(family: str, directory: Path) -> Path:
+    """A family's model and processor as a directory."""
+    for part in FAMILIES[family]():
+        part.save_pretrained(directory)
+    return directory
