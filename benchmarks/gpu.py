@@ -1,9 +1,9 @@
 """Everything at full size on one GPU: random weights made on the device, bfloat16, Llama-3 8B and 3B, CLIP-B/32, CLIP-L/14-336.
 
-Run: python benchmarks/gpu.py [--parts NAME ...] [--tiny] [--output benchmarks/results/gpu.json]
+Run: python benchmarks/gpu.py [--parts NAME ...] [--share S] [--tiny] [--output benchmarks/results/gpu.json]
 
 No weights are read and nothing is fetched. `--tiny` runs every case with narrow models wherever it is, a CPU too, to test this
-script. A part has a budget of seconds: what has not begun by then is skipped, and said so. A case that fails, for want of memory
+script. A part has a budget of seconds, of which `--share` gives it less: what has not begun by then is skipped, and said so. A case that fails, for want of memory
 or otherwise, is recorded with its message, and the others run. The file is written after every case; parts that are not named
 stay as it has them.
 
@@ -119,9 +119,9 @@ def failure(error: Exception) -> Row:
     return {"failed": "out of memory" if isinstance(error, torch.OutOfMemoryError) else one_line(error)}
 
 
-def measure(bench: Bench, part: str, keep: Callable[[dict[str, Row]], None]) -> None:
-    """All cases of a part within its budget; `keep` is called after each."""
-    budget, make = PARTS[part]
+def measure(bench: Bench, part: str, share: float, keep: Callable[[dict[str, Row]], None]) -> None:
+    """All cases of a part within a share of its budget; `keep` is called after each."""
+    budget, make = PARTS[part][0] * share, PARTS[part][1]
     rows: dict[str, Row] = {}
     begun, cases = time.perf_counter(), make(bench)
     while True:
@@ -129,7 +129,7 @@ def measure(bench: Bench, part: str, keep: Callable[[dict[str, Row]], None]) -> 
         try:
             name, work = next(cases)
             late = time.perf_counter() - begun > budget
-            rows[name] = {"failed": f"skipped: the part's {budget} seconds were over"} if late else work()
+            rows[name] = {"failed": f"skipped: the part's {budget:.0f} seconds were over"} if late else work()
         except StopIteration:
             break
         except Exception as error:
@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument(
         "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="the others stay as the file has them"
     )
+    parser.add_argument("--share", type=float, default=1.0, help="of every part's budget, where a device is lent for minutes")
     parser.add_argument("--tiny", action="store_true", help="narrow models, on whatever there is; needs --output")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
@@ -169,7 +170,7 @@ def main() -> None:
             result["parts"][part] = {"date": header["date"], "commit": header["commit"], "cases": rows}
             write_json(output, {**result, "matmul_flops_per_second": bench.matmul})
 
-        measure(bench, part, keep)
+        measure(bench, part, options.share, keep)
     cases = [(f"{part}: {name}", row) for part in options.parts for name, row in result["parts"][part]["cases"].items()]
     failed = [name for name, row in cases if "failed" in row]
     print(f"{time.perf_counter() - begun:.0f} s; result: {output}; failed: {', '.join(failed) or 'none'}")

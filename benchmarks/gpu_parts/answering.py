@@ -17,6 +17,8 @@ def answering(bench: Bench) -> Cases:
     """The tower alone, the prompt alone, memory of both, and tokens of an answer, with a cache that grows and a compiled one."""
     for preset in bench.scale.towers:
         yield from answering_by(bench, preset)
+    for preset in bench.scale.towers:  # last, because compiling takes longest
+        yield from decoding_by(bench, preset, "static")
 
 
 def answering_by(bench: Bench, preset: str) -> Cases:
@@ -39,10 +41,14 @@ def answering_by(bench: Bench, preset: str) -> Cases:
     for batch in bench.scale.batches:
         yield f"{preset}: encoding, batch {batch}", partial(encoding, batch)
         yield f"{preset}: prompt, batch {batch}", partial(prompt, batch)
+    yield from decoding_by(bench, preset, "dynamic", model)
+
+
+def decoding_by(bench: Bench, preset: str, cache: str, model: Any = None) -> Cases:
+    model = model or bench.model(preset, "8B", torch.bfloat16)
     for batch in bench.scale.batches[:2]:
-        for cache in ("dynamic", "static"):
-            point = Point("batch", size.spec, batch)
-            yield f"{preset}: decoding, {cache} cache, batch {batch}", partial(decoding, bench, model, point, cache)
+        point = Point("batch", bench.scale.model_size(preset, "8B").spec, batch)
+        yield f"{preset}: decoding, {cache} cache, batch {batch}", partial(decoding, bench, model, point, cache)
 
 
 class Stamps(StoppingCriteria):

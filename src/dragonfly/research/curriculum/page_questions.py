@@ -16,7 +16,6 @@ from typing import Any, Literal, cast
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from dragonfly.config import Config
 from dragonfly.data import IGNORE_INDEX, BadSample, Collator, EncodedDataset, Mixture, Sample, encode, to_messages
@@ -115,21 +114,29 @@ class Segments:
     @classmethod
     def of(cls, batch: Mapping[str, Tensor], own: slice) -> Segments:
         """Of a collated batch in which `own` is the part of the image that each question brings by itself."""
-        rows: list[tuple[Tensor, Tensor, Tensor]] = []
-        pages: list[int] = []
-        for page, segments in enumerate(batch["segment_ids"]):
-            parts = [batch[name][page] for name in ("input_ids", "labels", "asked")]
-            for number in range(1, int(segments.max()) + 1):
-                mine = segments == number
-                ids, labels, asked = (torch.cat([part[own], part[mine]]) for part in parts)
-                rows.append((ids, labels, asked))
-                pages.append(page)
+        numbers = batch["segment_ids"]
+        tokens = numbers.nonzero(as_tuple=True)  # of questions: their pages and places, in order
+        keys = tokens[0] * (numbers.max() + 1) + numbers[tokens]
+        _, question, lengths = torch.unique_consecutive(keys, return_inverse=True, return_counts=True)
+        ends = lengths.cumsum(dim=0)
+        page = tokens[0][ends - 1]
+        shared, width = own.stop - own.start, own.stop - own.start + int(lengths.max())
+        rows = torch.arange(len(lengths), device=ends.device)[:, None]
+        first = width - lengths[:, None] - shared  # before it a row is padding
+        image = rows, first + torch.arange(shared, device=ends.device)
+        text = question, width + torch.arange(len(question), device=ends.device) - ends[question]
+
+        def padded(values: Tensor, padding: int) -> Tensor:
+            filled = values.new_full((len(lengths), width), padding)
+            filled[image] = values[page, own]
+            filled[text] = values[tokens]
+            return filled
+
         ids, labels, asked = (
-            pad_sequence(list(values), batch_first=True, padding_value=padding, padding_side="left")
-            for values, padding in zip(zip(*rows, strict=True), (0, IGNORE_INDEX, 0), strict=True)
+            padded(batch[name], padding) for name, padding in (("input_ids", 0), ("labels", IGNORE_INDEX), ("asked", 0))
         )
-        mask = pad_sequence([torch.ones_like(row) for row, _, _ in rows], batch_first=True, padding_side="left")
-        return cls(ids, labels, asked, mask, torch.tensor(pages, device=ids.device))
+        mask = (torch.arange(width, device=ends.device) >= first).to(ids.dtype)
+        return cls(ids, labels, asked, mask, page)
 
     @property
     def longest_answer(self) -> int:
