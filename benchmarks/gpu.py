@@ -3,9 +3,9 @@
 Run: python benchmarks/gpu.py [--parts NAME ...] [--share S] [--tiny] [--output benchmarks/results/gpu.json]
 
 No weights are read and nothing is fetched. `--tiny` runs every case with narrow models wherever it is, a CPU too, to test this
-script. A part has a budget of seconds, of which `--share` gives it less: what has not begun by then is skipped, and said so. A case that fails, for want of memory
-or otherwise, is recorded with its message, and the others run. The file is written after every case; parts that are not named
-stay as it has them.
+script. A part has a budget of seconds, of which `--share` gives it less: what has not begun by then is skipped, and said so. A
+case that fails, for want of memory or otherwise, is recorded with its message, and the others run. The file is written after
+every case; parts that are not named stay as it has them.
 
 Clocks are read when the device has finished. `mfu` is FLOPs by `planning`'s formulas, nothing computed twice counted, over the
 maker's dense bfloat16 peak (None for a device that `planning` does not know); `of_matmul` is over the fastest product of matrices
@@ -119,7 +119,7 @@ def failure(error: Exception) -> Row:
     return {"failed": "out of memory" if isinstance(error, torch.OutOfMemoryError) else one_line(error)}
 
 
-def measure(bench: Bench, part: str, share: float, keep: Callable[[dict[str, Row]], None]) -> None:
+def measure(bench: Bench, part: str, keep: Callable[[dict[str, Row]], None], share: float = 1.0) -> None:
     """All cases of a part within a share of its budget; `keep` is called after each."""
     budget, make = PARTS[part][0] * share, PARTS[part][1]
     rows: dict[str, Row] = {}
@@ -170,7 +170,7 @@ def main() -> None:
             result["parts"][part] = {"date": header["date"], "commit": header["commit"], "cases": rows}
             write_json(output, {**result, "matmul_flops_per_second": bench.matmul})
 
-        measure(bench, part, options.share, keep)
+        measure(bench, part, keep, options.share)
     cases = [(f"{part}: {name}", row) for part in options.parts for name, row in result["parts"][part]["cases"].items()]
     failed = [name for name, row in cases if "failed" in row]
     print(f"{time.perf_counter() - begun:.0f} s; result: {output}; failed: {', '.join(failed) or 'none'}")
