@@ -25,12 +25,13 @@ from dragonfly.data import Collator, Manifest, Sample, encode
 from dragonfly.files import ORIGIN, atomic_directory
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine, Row
+from dragonfly.inference.answer import confidence_of
 from dragonfly.models.origin import read_origin, write_origin
 
 from measure_pages import calibration  # isort: skip
 
 NORM = "model.language_model.norm.weight"
-TEMPERATURES = np.arange(0.6, 4.01, 0.05)
+TEMPERATURES = np.arange(0.4, 4.01, 0.05)
 LIMIT, BATCH = 700, 16  # questions of each data set; rows at once
 
 
@@ -59,9 +60,9 @@ def conversation(question: str, answer: str) -> list[dict[str, Any]]:
 
 
 def confidence(chosen: Sequence[tuple[Tensor, Tensor]], temperature: float) -> np.ndarray:
-    """As `Answer.confidence`: the geometric mean of the probabilities of an answer's tokens."""
+    """As `Answer.confidence`, at a temperature."""
     return np.array(
-        [float((logits / temperature).log_softmax(-1).gather(1, ids[:, None]).mean().exp()) for ids, logits in chosen]
+        [confidence_of((logits / temperature).log_softmax(-1).gather(1, ids[:, None])[:, 0].tolist()) for ids, logits in chosen]
     )
 
 

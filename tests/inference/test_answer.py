@@ -40,8 +40,8 @@ def test_a_layout_in_json() -> None:
 def test_every_high_sub_image_is_described() -> None:
     layout = make_layout(SIZE, get_preset("v1").spec)
     described = describe_selection(layout, [0, 23], None)
-    assert described[0] == SubImageScore(0, (0.0, 0.0, 20.0, 15.0), None, True, 0)
-    assert described[23] == SubImageScore(23, (100.0, 45.0, 120.0, 60.0), None, True, 3)
+    assert described[0] == SubImageScore(0, (0.0, 0.0, 20.0, 15.0), None, True, 0, 0)
+    assert described[23] == SubImageScore(23, (100.0, 45.0, 120.0, 60.0), None, True, 3, 1)
     assert [item.index for item in described if item.kept] == [0, 23]
     assert all(item.kept for item in describe_selection(layout, None, None))
     assert describe_selection(make_layout(SIZE, get_preset("baseline-1").spec), None, None) == ()

@@ -32,4 +32,4 @@ def test_each_row_draws_by_its_own_seed_and_ends_by_its_own_criterion(engine: En
 def test_an_answer_carries_the_log_probability_of_each_token(engine: Engine) -> None:
     answer = engine.ask(None, "Go on.", max_new_tokens=5)
     assert len(answer.logprobs) == len(answer.token_ids) and "logprobs" not in answer.to_dict()
-    assert answer.confidence == pytest.approx(math.exp(sum(answer.logprobs) / len(answer.logprobs)))
+    assert answer.confidence == pytest.approx(math.exp(min(answer.logprobs)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +21,7 @@ def asked(engine: Engine) -> tuple[Any, Any]:
 def test_nothing_left_out_is_the_answers_own_probability(engine: Engine, asked: tuple[Any, Any]):
     images, answer = asked
     (whole,) = answer_logprobs(engine, images, "What?", answer.token_ids, [()])
-    assert math.exp(whole / len(answer.token_ids)) == pytest.approx(answer.confidence, rel=1e-4)
+    assert whole == pytest.approx(sum(answer.logprobs), rel=1e-4)
 
 
 def test_what_is_left_out_is_not_read(engine: Engine, asked: tuple[Any, Any]):
@@ -60,6 +59,19 @@ def test_every_sub_image_that_was_given_is_explained(engine: Engine, asked: tupl
     (without,) = answer_logprobs(engine, images, "What?", answer.token_ids, [[best.place]])
     assert best.value == pytest.approx(why.logprob - without, abs=1e-5)
     assert best.box == images[best.image].layout.level(best.level).box(best.index)
+
+
+def test_what_is_given_by_score_is_explained_by_score() -> None:
+    """The place that is left out is the one at which the language model meets the sub-image that is named."""
+    selection = {"policy": "similarity", "scope": "image", "keep": 5, "order": "score"}
+    settings = tiny.config(encoder={**tiny.config().encoder, "selection": selection})
+    engine = Engine(tiny.model(settings), tiny.processor(settings))
+    (image,) = engine.encode([tiny.image(96, 64, seed=1)])
+    scored = sorted((one for one in image.selection if one.kept), key=lambda one: one.score or 0.0)
+    assert [one.place for one in scored] == list(range(5))
+    assert [one.index for one in scored] != sorted(one.index for one in scored)
+    why = explain(engine, [image], "What?", engine.ask([tiny.image(96, 64, seed=1)], "What?", max_new_tokens=2))
+    assert {one.index: one.place[1] - 5 for one in why.high()} == {one.index: one.place for one in scored}
 
 
 def test_faults_are_said(engine: Engine, asked: tuple[Any, Any]):

@@ -370,6 +370,20 @@ def test_ties_go_to_the_lower_index() -> None:
     assert choose(scores, SPATIAL_24, rule("similarity", "image", 5), 5).tolist() == [[0, 1, 5, 11, 23]]
 
 
+@pytest.mark.parametrize("diversity", [0.0, 0.5])
+def test_by_score_the_best_is_last(diversity: float) -> None:
+    torch.manual_seed(0)
+    inputs, regions = SelectionInputs(torch.randn(3, 4, 8), torch.randn(3, 24, 8)), SPATIAL_24.expand(3, 24)
+    by_place = SelectionSpec(policy="similarity", scope="image", keep=7, diversity=diversity)
+    by_score = SelectionSpec(policy="similarity", scope="image", keep=7, diversity=diversity, order="score")
+    placed, scored = (select(inputs, regions, spec, 7) for spec in (by_place, by_score))
+    assert torch.equal(scored.scores, placed.scores)
+    for index in range(3):
+        expected = sorted(placed.indices[index].tolist(), key=lambda one: (placed.scores[index, one].item(), one))
+        assert scored.indices[index].tolist() == expected
+    assert not torch.equal(placed.indices, scored.indices)  # the two do differ here
+
+
 score_rows = st.lists(st.sampled_from([-2.0, -0.5, 0.0, 1.0, 3.0]), min_size=24, max_size=24)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,17 @@ from dragonfly.vision.layout import Box, SubImageLayout
 
 @dataclass(frozen=True)
 class SubImageScore:
-    """One high sub-image: raster `index`, source `box`, the policy's `score` (None if it gave none), `kept`, `region`."""
+    """One high sub-image: raster `index`, source `box`, the policy's `score` (None if it gave none), `kept`, `region`.
+
+    `place` of those kept: how many the language model is given before it; None of the others.
+    """
 
     index: int
     box: Box
     score: float | None
     kept: bool
     region: int
+    place: int | None = None
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,7 @@ class Answer:
     Args:
         text: the answer, without special tokens and cut at a stop string.
         token_ids: the generated ids, the end of turn included if it was reached.
-        confidence: geometric mean of the probabilities the model gave to these tokens, 0 to 1. It says how sure the model
-            was of its words, not whether they are true.
+        confidence: `confidence_of` these tokens. It says how sure the model was of its words, not whether they are true.
         prompt_tokens: length of the prompt, image tokens included.
         layouts: one per image, in the order given.
         selections: one per image: every high sub-image, kept or not.
@@ -106,12 +110,22 @@ def describe_layout(layout: SubImageLayout) -> dict[str, Any]:
     }
 
 
+def confidence_of(logprobs: Sequence[float]) -> float:
+    """The probability of an answer's least sure token, 0 to 1: one wrong token makes a wrong answer. 0 where there is none.
+
+    Of a short answer it tells right from wrong better than the geometric mean of all, which sure tokens raise, and unlike their
+    product it does not vanish over a long one.
+    """
+    return math.exp(min(logprobs)) if logprobs else 0.0
+
+
 def describe_selection(
     layout: SubImageLayout, indices: Sequence[int] | None, scores: Sequence[float] | None
 ) -> tuple[SubImageScore, ...]:
     """Every high sub-image of an image with its fate; `indices` None means that all are kept."""
-    kept = set(range(len(layout.regions)) if indices is None else indices)
+    kept = range(len(layout.regions)) if indices is None else indices
+    places = {index: place for place, index in enumerate(kept)}
     return tuple(
-        SubImageScore(index, box, None if scores is None else float(scores[index]), index in kept, region)
+        SubImageScore(index, box, None if scores is None else float(scores[index]), index in places, region, places.get(index))
         for index, (box, region) in enumerate(zip(layout.level_boxes("high"), layout.regions, strict=True))
     )

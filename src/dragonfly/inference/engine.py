@@ -16,7 +16,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from dragonfly.data.encoding import control_token_in
 from dragonfly.imaging import ImagePolicy, LoadedImage, load_image
-from dragonfly.inference.answer import Answer
+from dragonfly.inference.answer import Answer, confidence_of
 from dragonfly.inference.clock import Clock
 from dragonfly.inference.connecting import connected
 from dragonfly.inference.continuous import ContinuousBatch
@@ -322,11 +322,10 @@ class Engine:
     ) -> Answer:
         """What generated ids say; of a stopped row they may go on behind the stop string."""
         ids, logprobs, text, stopped = self._cut_at_stop(ids, logprobs, options.stop)
-        confidence = float(torch.tensor(logprobs).mean().exp()) if logprobs else 0.0
         return Answer(
             text=text,
             token_ids=tuple(ids),
-            confidence=confidence,
+            confidence=confidence_of(logprobs),
             prompt_tokens=prompt_tokens,
             layouts=tuple(image.layout for image in images),
             selections=tuple(image.selection for image in images),

@@ -80,7 +80,7 @@ def explain(engine: Engine, images: Sequence[EncodedImage], question: str, answe
 def _given(number: int, image: EncodedImage) -> list[Contribution]:
     """The sub-images of an image in the order in which the language model gets them."""
     layout = image.layout
-    kept = [item.index for item in image.selection if item.kept]
+    kept = [item.index for item in sorted((one for one in image.selection if one.kept), key=lambda one: one.place or 0)]
     found: list[Contribution] = []
     for level in layout.levels:
         for index in kept if level.name == "high" else range(level.num_sub_images):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dragonfly.data.encoding import control_token_in
+from dragonfly.inference.answer import confidence_of
 from dragonfly.inference.integrity import bounded_generation
 from dragonfly.lens.families import Options, family_of
 from dragonfly.lens.grid import View
@@ -48,8 +49,7 @@ class Said:
 
     @property
     def confidence(self) -> float:
-        """Geometric mean of the tokens' probabilities."""
-        return math.exp(sum(self.logprobs) / len(self.logprobs)) if self.logprobs else 0.0
+        return confidence_of(self.logprobs)
 
     def fields(self) -> dict[str, Any]:
         """What an `Answer` says of it."""

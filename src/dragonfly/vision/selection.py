@@ -26,7 +26,7 @@ Indices = Int[Tensor, "images kept"]
 
 @dataclass(frozen=True)
 class Selection:
-    """The outcome: `indices` ascending into the high sub-images, `scores` of all of them (float32)."""
+    """The outcome: `indices` into the high sub-images in the spec's order, `scores` of all of them (float32)."""
 
     indices: Int[Tensor, "images kept"]
     scores: Float[Tensor, "images high"]
@@ -44,7 +44,7 @@ def select(
     Args:
         inputs: what the policy needs (`NEEDS`).
         regions: the region of every high sub-image, from the layout.
-        spec: policy, scope, number kept per region or image, least number per region and diversity.
+        spec: policy, scope, number kept per region or image, least number per region, diversity and order.
         num_kept: number kept of each image, from the layout (`num_kept_high`); no tensor is read to find it.
         empty: sub-images that show nothing, which are kept only where there are too few others.
 
@@ -57,8 +57,12 @@ def select(
     if spec.diversity:
         if inputs.high is None:
             raise ValueError("selection.diversity compares the embeddings of high sub-images (high), and there are none")
-        return Selection(choose_diverse(scores, inputs.high, regions, spec, num_kept), scores)
-    return Selection(choose(scores, regions, spec, num_kept), scores)
+        kept = choose_diverse(scores, inputs.high, regions, spec, num_kept)
+    else:
+        kept = choose(scores, regions, spec, num_kept)
+    if spec.order == "score":
+        kept = kept.gather(1, scores.gather(1, kept).argsort(dim=1, stable=True))
+    return Selection(kept, scores)
 
 
 def select_before_tower(

@@ -25,6 +25,7 @@ Partners = tuple[tuple[Grid, tuple[Grid, ...]], ...]
 
 Policy = str  # a name of `NEEDS`
 Scope = Literal["region", "image"]
+Order = Literal["place", "score"]
 Need = Literal["layout", "pixels", "evidence", "tokens", "question"]
 
 NEEDS: dict[Policy, Need] = {
@@ -71,6 +72,8 @@ class SelectionSpec(SpecPart):
             only where there are too few others; 0 looks for none. Of policies that run before the tower.
         pooled_remainder: tokens that stand for the sub-images that are not kept: 0 (they are dropped), 1, 4 or 9, of each
             region or of the image as the scope says.
+        order: how the language model meets those that are kept: by their `place` on the image, or by their `score`, the best last
+            and so next to the question. Of policies that run after the tower.
     """
 
     policy: Policy = "all"
@@ -81,6 +84,7 @@ class SelectionSpec(SpecPart):
     diversity: float = 0.0
     pooled_remainder: int = 0
     empty: float = 0.0
+    order: Order = "place"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -110,6 +114,12 @@ class SelectionSpec(SpecPart):
             raise ValueError(
                 f"selection.{name} {value} needs the tokens of all sub-images, and policy '{self.policy}' drops some before the "
                 f"vision tower; use {name}=0, or one of {', '.join(name for name in NEEDS if NEEDS[name] in LATE)}"
+            )
+        if self.order != "place" and (self.policy == "all" or self.early):
+            late = ", ".join(name for name in NEEDS if NEEDS[name] in LATE)
+            raise ValueError(
+                f"selection.order '{self.order}' is for policies that run after the vision tower, and '{self.policy}' does not; "
+                f"use order=place, or one of {late}"
             )
         return self
 
