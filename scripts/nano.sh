@@ -89,4 +89,12 @@ stage natural-4 natural 3000 "init_from.checkpoint=$ROOT/natural-3" "output=$ROO
     "data.train=[{name: asked, path: $ROOT/data/asked-4, group_questions: 12}, {name: own, path: $ROOT/data/own-4, group_questions: 12, passes: 1.5}]" "$@"
 # Confidence is set on questions as people ask them alone: they are what it is read for, and the generator's own are surer.
 [ -e "$ROOT/tempered-4" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-4" "$ROOT/tempered-4" "$ROOT/data/asked-dev"
-echo "the model: $ROOT/tempered-4; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"
+# Two sub-images instead of one, the better one last, where the only one has been so far: what was learned holds from the first step.
+synth asked-6 nano train 14000 161 --language natural
+synth own-6 nano train 5000 162
+stage natural-5 natural 12500 "init_from.checkpoint=$ROOT/tempered-4" "output=$ROOT/natural-5" precision=bfloat16 \
+    model.selection.keep=2 model.selection.order=score \
+    "attention={vision_config: eager, text_config: eager}" optim.learning_rate=1.2e-3 optim.warmup=60 optim.schedule=linear \
+    "data.train=[{name: asked, path: $ROOT/data/asked-6, group_questions: 12}, {name: own, path: $ROOT/data/own-6, group_questions: 12, passes: 1.5}]" "$@"
+[ -e "$ROOT/tempered-5" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-5" "$ROOT/tempered-5" "$ROOT/data/asked-dev"
+echo "the model: $ROOT/tempered-5; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"

@@ -3,7 +3,9 @@
 # that was stopped resumes from its last checkpoint, and a stage whose weights lie in checkpoints/nano begins from them, so a later
 # run goes on where an earlier one ended. SHARE=0.01 rehearses everything in minutes. ROUNDS is how often the tower reads on at a
 # constant rate before its rate falls; the weights in checkpoints/nano/scan-read are those of three runs, each with a falling rate
-# (optim.schedule=linear, steps=240, 700 and 700, each from the one before: dragonfly.json beside them). RECEIPTS names a folder of real receipts that are measured on, and never trained on.
+# (optim.schedule=linear, steps=240, 700 and 700, each from the one before: dragonfly.json beside them). RECEIPTS names a folder of real
+# receipts that are measured on, and never trained on. GPU=1 (where torch sees one; GPU=0 overrules) takes batches that fill it, which
+# every core prepares: a page's sub-images are then mixed with those of a batch's other pages instead of with earlier ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DRAGONFLY=${DRAGONFLY:-.venv/bin/dragonfly}
@@ -11,7 +13,15 @@ PYTHON=${PYTHON:-.venv/bin/python}
 ROOT=build/nano
 SHARE=${SHARE:-1}
 ROUNDS=${ROUNDS:-4}
+GPU=${GPU:-$("$PYTHON" -c "import torch; print(int(torch.cuda.is_available()))")}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+reading=() answering=()
+if [ "$GPU" = 1 ]; then
+    most="data.workers=64" # as many as there are cores
+    reading=("$most" objective.window=1 objective.sub_images=40 "batch={global_size: 16, per_device: 16}")
+    answering=("$most" precision=bfloat16 "attention={vision_config: sdpa, text_config: sdpa}" "batch={global_size: 64, per_device: 64}")
+fi
 
 count() { "$PYTHON" -c "import sys; print(max(16, round(float(sys.argv[1]) * float(sys.argv[2]))))" "$1" "$SHARE"; }
 synth() { # name, spec, split, pages, seed, options
@@ -45,22 +55,22 @@ synth scan-pages documents train 8000 121
 synth scan-pages-dev documents dev 40 122
 
 if ! stored scan-read-end; then
-    stage scan-read scan-read "$(steps scan-read)" "$@"
+    stage scan-read scan-read "$(steps scan-read)" "${reading[@]}" "$@"
     before=scan-read
     for round in $(seq 2 "$ROUNDS"); do
-        stage "scan-read-$round" scan-read "$(steps scan-read)" "init_from={scratch: null, checkpoint: $(weights "$before")}" "$@"
+        stage "scan-read-$round" scan-read "$(steps scan-read)" "${reading[@]}" "init_from={scratch: null, checkpoint: $(weights "$before")}" "$@"
         before=scan-read-$round
     done
-    stage scan-read-end scan-read "$(steps scan-read)" "init_from={scratch: null, checkpoint: $(weights "$before")}" optim.schedule=linear optim.warmup=0 "$@"
+    stage scan-read-end scan-read "$(steps scan-read)" "${reading[@]}" "init_from={scratch: null, checkpoint: $(weights "$before")}" optim.schedule=linear optim.warmup=0 "$@"
     keep scan-read-end
 fi
 measure scan-read-end
-stage scan-spell scan-spell "$(steps scan-spell)" "init_from.checkpoint=$(weights scan-read-end)" "$@"
+stage scan-spell scan-spell "$(steps scan-spell)" "${reading[@]}" "init_from.checkpoint=$(weights scan-read-end)" "$@"
 keep scan-spell
 measure scan-spell
-stage scan-rows scan-rows "$(steps scan-rows)" "init_from.scratch.projector=$(weights scan-spell)" "$@"
+stage scan-rows scan-rows "$(steps scan-rows)" "${answering[@]}" "init_from.scratch.projector=$(weights scan-spell)" "$@"
 keep scan-rows
-stage scan-full scan-full "$(steps scan-full)" "init_from.checkpoint=$(weights scan-rows)" "$@"
+stage scan-full scan-full "$(steps scan-full)" "${answering[@]}" "init_from.checkpoint=$(weights scan-rows)" "$@"
 keep scan-full
 if [ ! -e "$ROOT/scan-choose" ]; then # where to look, learned from evidence with all else as it is
     "$DRAGONFLY" lab calibrate "$(weights scan-full)" "$ROOT/data/scan-pages" --set model.selection.policy=question --limit "$(count 6000)" -o "$ROOT/scan-choose"
