@@ -72,8 +72,8 @@ class SelectionSpec(SpecPart):
             only where there are too few others; 0 looks for none. Of policies that run before the tower.
         pooled_remainder: tokens that stand for the sub-images that are not kept: 0 (they are dropped), 1, 4 or 9, of each
             region or of the image as the scope says.
-        order: how the language model meets those that are kept: by their `place` on the image, or by their `score`, the best last
-            and so next to the question. Of policies that run after the tower.
+        order: how the language model meets those that are kept, where others are not: by their `place` on the image, or by their
+            `score`, the best last and so next to the question. Of policies that run after the tower.
     """
 
     policy: Policy = "all"
