@@ -33,12 +33,14 @@ def block_cost(start: int, answers: Sequence[Answer | str]) -> dict[str, Any]:
 
 
 def _taken(answer: Answer) -> tuple[int, int, int]:
-    """(calls, sub-images or views, visual tokens). A lens's answer says what all its calls took; another's layouts do."""
+    """(calls, encoded sub-images or views, visual tokens). A lens's answer says what all its calls took; another's layouts do."""
     calls: int | None = getattr(answer, "calls", None)  # a `LensAnswer`, without its package
     if calls is not None:
         return calls, len(getattr(answer, "views", ())), getattr(answer, "image_tokens", 0)
-    layouts = answer.layouts
-    return 1, sum(layout.num_sub_images for layout in layouts), sum(layout.num_image_tokens for layout in layouts)
+    # What a policy drops before the tower has no score: it was not encoded.
+    dropped = sum(not one.kept and one.score is None for selection in answer.selections for one in selection)
+    encoded = sum(layout.num_sub_images for layout in answer.layouts) - dropped
+    return 1, encoded, sum(layout.num_image_tokens for layout in answer.layouts)
 
 
 def keep_costs(path: Path, done: int) -> None:
