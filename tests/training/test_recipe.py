@@ -53,6 +53,7 @@ def test_an_unknown_recipe_comes_with_the_nearest_name() -> None:
         ({"steps": None}, "exactly one of epochs and steps"),
         ({"objective": "text"}, "objective 'text' gives no gradient to multi_modal_projector, vision_tower"),
         ({"objective": "patch_ocr"}, "'patch_ocr' is not one of: answer, text"),
+        ({"log": {"eval_every": 5}}, "log.eval_every is 5 and there is no data.eval to look at"),
         ({"lora": {}}, "trainable may not name language_model, lm_head"),
         ({"lora": {}, "trainable": [], "init_from": {"tower": "a", "language_model": "b"}}, "lora needs init_from.checkpoint"),
         ({"optim": {"learning_rate": 0.1, "learning_rates": {"vision": 0.1}}}, "learning_rates names 'vision'"),

@@ -277,6 +277,9 @@ class Recipe(Config):
                 "data.streaming does not know how many rows there are or how long: give steps, not epochs, with "
                 f"group_by_length=false and the objective {streams}"
             ]
+        if self.log.eval_every is not None and self.data.eval is None:
+            every = self.log.eval_every
+            return [f"log.eval_every is {every} and there is no data.eval to look at; give one, or log.eval_every=null"]
         return []
 
     def _module_faults(self) -> list[str]:
