@@ -64,7 +64,8 @@ def test_every_sub_image_that_was_given_is_explained(engine: Engine, asked: tupl
 def test_what_is_given_by_score_is_explained_by_score() -> None:
     """The place that is left out is the one at which the language model meets the sub-image that is named."""
     selection = {"policy": "similarity", "scope": "image", "keep": 5, "order": "score"}
-    settings = tiny.config(encoder={**tiny.config().encoder, "selection": selection})
+    encoder: Any = tiny.config().encoder
+    settings = tiny.config(encoder={**encoder, "selection": selection})
     engine = Engine(tiny.model(settings), tiny.processor(settings))
     (image,) = engine.encode([tiny.image(96, 64, seed=1)])
     scored = sorted((one for one in image.selection if one.kept), key=lambda one: one.score or 0.0)
