@@ -309,3 +309,13 @@ def test_positions_are_level_row_and_column() -> None:
     assert layout.positions[:6] == ((0, 0, 0), (1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1), (2, 0, 0))
     assert layout.positions[-1] == (2, 3, 5) and len(layout.positions) == 29
     assert V1.largest_grid == (8, 8)
+
+
+def test_a_policy_without_scores_takes_places_instead() -> None:
+    """`--set model.selection.policy=random` is enough, whatever the model's own policy orders by."""
+    spec = get_preset("v1").spec.with_selection(policy="question", scope="image", keep=2, order="score")
+    assert spec.changed({"selection": {"policy": "random"}}).selection.order == "place"
+    assert spec.changed({"selection": {"policy": "detail"}}).selection.order == "score"
+    assert spec.changed({"selection": {"keep": 3}}).selection.order == "score"
+    with pytest.raises(ValueError, match="'random' does not; use order=place"):
+        spec.changed({"selection": {"policy": "random", "order": "score"}})

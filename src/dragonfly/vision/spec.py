@@ -123,6 +123,12 @@ class SelectionSpec(SpecPart):
             )
         return self
 
+    def with_changes(self, **changes: Any) -> Self:
+        """As every part's. A policy that has no scores to order by takes the place of one that has: its order is by place."""
+        need = NEEDS.get(changes.get("policy", self.policy))
+        free = {"order": "place"} if "policy" in changes and need not in LATE else {}
+        return super().with_changes(**{**free, **changes})
+
     @property
     def early(self) -> bool:
         """Whether the image processor decides, so that what is dropped is never encoded."""
