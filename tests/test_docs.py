@@ -178,7 +178,7 @@ def test_the_audit_page_shows_its_result_file_and_its_snippet_runs(
     assert [row for row in rows if " ".join(" ".join(row).split()) not in shown] == []
     assert [line for line in sentences(task) if line not in " ".join(text.split())] == []
     alone = task["evidence"]["looked"]["controls"]["only"]["changed"]["value"]
-    assert f"with that sub-image alone, {100 * alone:.1f} % of answers change" in " ".join(text.split())
+    assert f"with those alone, {100 * alone:.1f} % of answers change" in " ".join(text.split())
     snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert snippet is not None
     monkeypatch.chdir(ROOT)

@@ -117,17 +117,14 @@ class SelectionSpec(SpecPart):
             )
         if self.order != "place" and (self.policy == "all" or self.early):
             late = ", ".join(name for name in NEEDS if NEEDS[name] in LATE)
-            raise ValueError(
-                f"selection.order '{self.order}' is for policies that run after the vision tower, and '{self.policy}' does not; "
-                f"use order=place, or one of {late}"
-            )
+            said = f"selection.order '{self.order}' is for policies that run after the vision tower, and '{self.policy}' does not"
+            raise ValueError(f"{said}; use order=place, or one of {late}")
         return self
 
     def with_changes(self, **changes: Any) -> Self:
-        """As every part's. A policy that has no scores to order by takes the place of one that has: its order is by place."""
-        need = NEEDS.get(changes.get("policy", self.policy))
-        free = {"order": "place"} if "policy" in changes and need not in LATE else {}
-        return super().with_changes(**{**free, **changes})
+        """As every part's; another policy, where it has no scores to order by, takes places."""
+        early = "policy" in changes and NEEDS.get(changes["policy"]) not in LATE
+        return super().with_changes(**({"order": "place"} if early else {}) | changes)
 
     @property
     def early(self) -> bool:

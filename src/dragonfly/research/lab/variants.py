@@ -15,7 +15,7 @@ from dragonfly.models import DragonflyConfig
 from dragonfly.planning import Cost, plan
 from dragonfly.vision.layout import Size
 from dragonfly.vision.presets import get_preset
-from dragonfly.vision.spec import GEOMETRY, LEVELS, EncoderSpec
+from dragonfly.vision.spec import GEOMETRY, LEVELS, EncoderSpec, SelectionSpec
 
 from .study import Study, Subset, agrees
 
@@ -41,6 +41,8 @@ def variant_encoder(base: EncoderSpec, changes: dict[str, Any]) -> EncoderSpec:
             if chosen[level]:
                 chosen[level]["pool"] = (values[level] or values["high"] or values["mid"] or {"pool": 1})["pool"]
         values = {**chosen, **{key: values[key] for key in GEOMETRY}}
+    if isinstance(selection := changes.get("selection"), dict):
+        changes["selection"] = dict(SelectionSpec(**values["selection"]).with_changes(**selection))
     for key, change in changes.items():
         below = values.get(key)
         values[key] = {**below, **change} if isinstance(below, dict) and isinstance(change, dict) else change
