@@ -182,7 +182,7 @@ function busy(yes) {
 }
 
 function confidence(value) {
-  const words = value >= 0.95 ? "Sure of its words" : value >= 0.7 ? "Fairly sure" : value >= 0.4 ? "Unsure" : "Very unsure";
+  const words = value >= 0.9 ? "Very sure" : value >= 0.7 ? "Fairly sure" : value >= 0.4 ? "Unsure" : "Very unsure";
   return `${words}, ${Math.round(100 * value)} %.`;
 }
 
