@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from dragonfly.training import Recipe, arguments
 from dragonfly.training.arguments import deepspeed_file, training_arguments, warmup_steps, workers
@@ -29,6 +30,25 @@ def test_the_recipes_values_arrive(tmp_path: Path) -> None:
     assert (made.learning_rate, made.warmup_steps, made.adam_beta1, made.adam_beta2) == (0.5, 5, 0.8, 0.95)
     assert str(made.lr_scheduler_type) in ("constant_with_warmup", "SchedulerType.CONSTANT_WITH_WARMUP")
     assert (made.max_steps, made.gradient_accumulation_steps, made.seed, made.weight_decay) == (10, 2, 7, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "told"),
+    [("bfloat16", "AVX2", True), ("bfloat16", "AVX512", False), ("float32", "AVX2", False)],
+)
+def test_imitated_bfloat16_is_told_of(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    precision: str,
+    capability: str,
+    told: bool,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    training_arguments(Recipe.model_validate(small.values(tmp_path, precision=precision)), 10)
+    messages = [record.message for record in caplog.records]
+    assert any("without bfloat16 arithmetic" in message and "precision=float32" in message for message in messages) == told
 
 
 def test_workers_leave_a_core_to_each_process_that_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,9 @@ def synth(
     language: Annotated[
         str | None, typer.Option(help="How questions are worded: plain or natural; as the spec says if not given.")
     ] = None,
+    absent: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share kept of the questions about what is not in the image.")
+    ] = 1.0,
 ) -> int:
     """
     Draw a data set: images, questions, answers, and boxes of the evidence.
@@ -46,7 +49,7 @@ def synth(
     from dragonfly.research.synthetic.dataset import DatasetOptions, cores, write_dataset
     from dragonfly.research.synthetic.documents.typefaces import typefaces_note
 
-    plan = DatasetOptions(spec, split, n, seed, questions, text_annotations, language)  # pyright: ignore[reportArgumentType] - checked there
+    plan = DatasetOptions(spec, split, n, seed, questions, text_annotations, language, absent)  # pyright: ignore[reportArgumentType] - checked there
     if plan.drawn.documents:
         common.say(typefaces_note(plan.drawn.typefaces))
     manifest = write_dataset(plan, output, workers=cores() if workers is None else workers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from importlib.util import find_spec
@@ -15,6 +16,8 @@ from dragonfly.installation import install_advice
 
 from .fsdp import fsdp_arguments
 from .recipe import RECIPES, Recipe
+
+logger = logging.getLogger(__name__)
 
 NEEDED = ("accelerate", "matplotlib")
 """Packages that any run takes up; tensorboard, peft and datasets say so themselves where they are asked for."""
@@ -40,6 +43,11 @@ def training_arguments(recipe: Recipe, steps: int) -> TrainingArguments:
                 f"deepspeed: {recipe.deepspeed} needs processes that torchrun starts: torchrun --nproc-per-node N -m dragonfly "
                 "train ...; for one plain process: deepspeed=null"
             )
+    if recipe.precision == "bfloat16" and not on_gpu and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        logger.warning(
+            "precision=bfloat16 on a processor without bfloat16 arithmetic (AVX2): it is imitated, and many times slower than "
+            "precision=float32"
+        )
     if world_size > 1:
         rest["ddp_backend"] = "nccl" if on_gpu else "gloo"
     return TrainingArguments(

@@ -73,6 +73,19 @@ def test_one_question_per_kind(tmp_path: Path) -> None:
     assert set(kinds.values()) == {1} and len(kinds) > 6 * 5
 
 
+def test_a_share_of_what_is_absent_is_kept_and_all_else(nano: Path, tmp_path: Path) -> None:
+    def asked(folder: Path, absent: bool) -> list[tuple[str, str | None]]:
+        rows = [row for row in Manifest.open(folder) if (row.meta["kind"] == "absent") == absent]
+        return [(row.id.rsplit("-", 1)[0], row.messages[0].content[-1].text) for row in rows]
+
+    write_dataset(DatasetOptions("nano", "train", 40, 3, absent=0.5), tmp_path / "half")
+    write_dataset(DatasetOptions("nano", "train", 40, 3, absent=0.0), tmp_path / "none")
+    assert asked(nano, False) == asked(tmp_path / "half", False) == asked(tmp_path / "none", False)
+    everything, half = asked(nano, True), asked(tmp_path / "half", True)
+    assert set(half) < set(everything) and 0.3 < len(half) / len(everything) < 0.7
+    assert asked(tmp_path / "none", True) == []
+
+
 def test_marks_come_one_row_per_image(tmp_path: Path) -> None:
     write_dataset(DatasetOptions("nano-crowded", "train", 6, 3, text_annotations=True), tmp_path / "text_annotations")
     rows = list(Manifest.open(tmp_path / "text_annotations"))
@@ -179,6 +192,9 @@ def test_images_are_jpeg_files_that_open(nano: Path) -> None:
         ({"n": 0}, "n is 0; give at least 1 image"),
         ({"seed": -1}, "seed is -1; give 0 or more"),
         ({"questions": "some"}, "questions is 'some'; accepted: all, one-per-kind"),
+        ({"absent": 1.5}, "absent is 1.5; give the share to keep, from 0 to 1"),
+        ({"absent": float("nan")}, "absent is nan; give the share to keep, from 0 to 1"),
+        ({"absent": 0.5, "text_annotations": True}, "absent is 0.5, and text annotations come one row per image"),
         ({"spec": "nano-text", "text_annotations": True}, "spec 'nano-text' draws no images, so it has no text annotations"),
     ],
 )

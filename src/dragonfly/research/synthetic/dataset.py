@@ -49,6 +49,8 @@ class DatasetOptions:
         questions: `all` of an image, or `one-per-kind`.
         text_annotations: write one row per image, with its annotations, instead of one per question.
         language: `plain` or `natural`; None is the specification's own.
+        absent: the share that is kept of the questions about what is not in the image. A model that meets more of them than
+            it is asked later says too often that something is not there.
     """
 
     spec: str
@@ -58,6 +60,7 @@ class DatasetOptions:
     questions: Literal["all", "one-per-kind"] = "all"
     text_annotations: bool = False
     language: Literal["plain", "natural"] | None = None
+    absent: float = 1.0
 
     def __post_init__(self) -> None:
         if self.spec not in SPECS:
@@ -76,6 +79,12 @@ class DatasetOptions:
             raise ValueError(f"spec '{self.spec}' draws no images, so it has no text annotations; leave --text-annotations out")
         if self.language not in (None, "plain", "natural"):
             raise ValueError(f"language is '{self.language}'; accepted: plain, natural")
+        if not 0 <= self.absent <= 1:
+            raise ValueError(f"absent is {self.absent:g}; give the share to keep, from 0 to 1")
+        if self.absent < 1 and self.text_annotations:
+            raise ValueError(
+                f"absent is {self.absent:g}, and text annotations come one row per image, whatever is asked; leave --absent out"
+            )
         if self.language == "plain" and SPECS[self.spec].documents:
             raise ValueError(f"spec '{self.spec}' is asked about in language natural alone; leave --language out")
 
@@ -139,19 +148,24 @@ def _render(plan: DatasetOptions, index: int) -> _Rendered:
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=view.quality)
             files[name] = buffer.getvalue()
+        chance = row_random(spec, plan.split, plan.seed, index, f"absent {number}")
         kept = replace(
-            view, images=(), questions=_asked(plan, view), text_annotations=view.text_annotations if plan.text_annotations else ()
+            view,
+            images=(),
+            questions=_asked(plan, view, chance),
+            text_annotations=view.text_annotations if plan.text_annotations else (),
         )
         views.append((names, kept))
     return _Rendered(files, views)
 
 
-def _asked(plan: DatasetOptions, view: View) -> tuple[Question, ...]:
+def _asked(plan: DatasetOptions, view: View, chance: random.Random) -> tuple[Question, ...]:
     if plan.text_annotations:
         return view.questions[:1]
+    asked = tuple(question for question in view.questions if question.kind != "absent" or chance.random() < plan.absent)
     if plan.questions == "all":
-        return view.questions
-    return tuple({question.kind: question for question in reversed(view.questions)}.values())
+        return asked
+    return tuple({question.kind: question for question in reversed(asked)}.values())
 
 
 def _samples(plan: DatasetOptions, rendered: Iterator[_Rendered], folder: Path, rows: Path) -> Iterator[Any]:
