@@ -98,6 +98,7 @@ class SelectionSpec(SpecPart):
                 f"{', '.join(map(str, POOLED_REMAINDERS))}; "
                 f"got {self.min_per_region}, {self.diversity} and {self.pooled_remainder}"
             )
+        late = ", ".join(name for name in NEEDS if NEEDS[name] in LATE)
         if not 0 <= self.empty < 128 or (self.empty and not self.early):
             early = ", ".join(name for name in NEEDS if name != "all" and NEEDS[name] not in LATE)
             raise ValueError(
@@ -113,10 +114,9 @@ class SelectionSpec(SpecPart):
             name, value = ("diversity", self.diversity) if self.diversity else ("pooled_remainder", self.pooled_remainder)
             raise ValueError(
                 f"selection.{name} {value} needs the tokens of all sub-images, and policy '{self.policy}' drops some before the "
-                f"vision tower; use {name}=0, or one of {', '.join(name for name in NEEDS if NEEDS[name] in LATE)}"
+                f"vision tower; use {name}=0, or one of {late}"
             )
         if self.order != "place" and (self.policy == "all" or self.early):
-            late = ", ".join(name for name in NEEDS if NEEDS[name] in LATE)
             said = f"selection.order '{self.order}' is for policies that run after the vision tower, and '{self.policy}' does not"
             raise ValueError(f"{said}; use order=place, or one of {late}")
         return self

@@ -103,7 +103,7 @@ def test_plots_and_examples_are_there(whole: str) -> None:
         with Image.open(io.BytesIO(data)) as image:
             assert max(image.size) <= 1000 and len(data) < 200_000
     assert re.search(
-        r"<dt>gold</dt><dd>[^<]+</dd><dt>answer</dt><dd>yes  \((?:sure|fairly sure|unsure|guessing), \d+ %\)</dd>", whole
+        r"<dt>gold</dt><dd>[^<]+</dd><dt>answer</dt><dd>yes  \((?:very sure|fairly sure|unsure|very unsure), \d+ %\)</dd>", whole
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dragonfly.evaluation.report.verdict import comparison_verdict, standing, sureness, verdict
+from dragonfly.evaluation.report.verdict import comparison_verdict, standing, verdict
 
 
 def task(value: float, broken: int = 0, **others: tuple[float, float | None]) -> dict[str, Any]:
@@ -57,7 +57,3 @@ def test_runs_are_set_against_the_first() -> None:
         "t, exact match: b (58.0 %) is not significantly different from a; c (60.0 %) is not significantly different from a "
         "(50.0 %). Not significant: these questions rank no run above another."
     )
-
-
-def test_confidence_in_words() -> None:
-    assert [sureness(value) for value in (0.95, 0.78, 0.5, 0.2)] == ["sure", "fairly sure", "unsure", "guessing"]

@@ -19,6 +19,7 @@ from PIL import Image
 
 from dragonfly.files import check_suffix, sha256, write_text
 from dragonfly.imaging import load_image
+from dragonfly.inference.words import SURENESS, sureness
 from dragonfly.visualization import html_page as pages
 from dragonfly.visualization.zoom import draw_zoom
 
@@ -30,10 +31,10 @@ from ..tasks import TASKS, find_task, folder_of, read_questions
 from . import plots
 from .document import Art, Block, Drawing, Example, Gallery, Heading, Text, page
 from .runs import Run
-from .verdict import SURE, sureness
 
 IMAGE, ZOOM = 640, 640  # pixels: the longest side of an image, the width of a drawing of where the model looked
 QUALITY = 80
+SURE = SURENESS[0][0]  # from there on a wrong answer is one that nothing warns of
 
 CHOICE = "Chosen by a hash of the question's id, one per image; by score first where the score is graded."
 
@@ -92,7 +93,7 @@ def _facts(example: Example) -> list[tuple[str, str]]:
     """What stands below an example's heading, by name."""
     facts = [("question", example.question), ("gold", " | ".join(example.answers))]
     for run, reply, confidence in example.replies:
-        suffix = "" if confidence is None else f"  ({sureness(confidence)}, {100 * confidence:.0f} %)"
+        suffix = "" if confidence is None else f"  ({sureness(confidence)})"
         facts.append((f"answer, {run}" if len(example.replies) > 1 else "answer", f"{reply or '(empty)'}{suffix}"))
     return [*facts, ("note", example.note)] if example.note else facts
 

@@ -12,7 +12,6 @@ from typing import Any
 from .tables import headline_metric, percent
 
 SIGNIFICANT = 0.05
-SURE, FAIRLY_SURE, UNSURE = 0.9, 0.7, 0.5
 
 
 def verdict(task: dict[str, Any]) -> str:
@@ -64,19 +63,6 @@ def comparison_verdict(task: str, columns: dict[str, Sequence[dict[str, Any]]], 
 
 def _between_runs(relation: str) -> str:
     return "not significantly different from" if relation == "not above" else relation
-
-
-def sureness(confidence: float) -> str:
-    """A confidence from 0 to 1 in words."""
-    return (
-        "sure"
-        if confidence >= SURE
-        else "fairly sure"
-        if confidence >= FAIRLY_SURE
-        else "unsure"
-        if confidence >= UNSURE
-        else "guessing"
-    )
 
 
 def _relation(score: dict[str, Any], other: dict[str, Any]) -> str:
