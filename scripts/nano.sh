@@ -105,5 +105,7 @@ stage natural-6 natural 7500 "init_from.checkpoint=$ROOT/tempered-5" "output=$RO
     model.selection.keep=2 model.selection.order=score \
     "attention={vision_config: eager, text_config: eager}" optim.learning_rate=1.2e-3 optim.warmup=60 optim.schedule=linear \
     "data.train=[{name: asked, path: $ROOT/data/asked-8a, group_questions: 12}, {name: asked-more, path: $ROOT/data/asked-8b, group_questions: 12}, {name: own, path: $ROOT/data/own-8, group_questions: 12}]" "$@"
-[ -e "$ROOT/tempered-6" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-6" "$ROOT/tempered-6" "$ROOT/data/asked-dev"
+[ -e "$ROOT/natural-6-mean" ] || "$PYTHON" scripts/average.py "$ROOT/tempered-5" "$ROOT/natural-6" "$ROOT/natural-6-mean"
+[ -e "$ROOT/natural-6-kept" ] || "$PYTHON" scripts/average.py "$ROOT/natural-6-mean" "$ROOT/natural-6" "$ROOT/natural-6-kept"
+[ -e "$ROOT/tempered-6" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-6-kept" "$ROOT/tempered-6" "$ROOT/data/asked-dev"
 echo "the model: $ROOT/tempered-6; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"
