@@ -97,7 +97,7 @@ stage natural-5 natural 12500 "init_from.checkpoint=$ROOT/tempered-4" "output=$R
     "attention={vision_config: eager, text_config: eager}" optim.learning_rate=1.2e-3 optim.warmup=60 optim.schedule=linear \
     "data.train=[{name: asked, path: $ROOT/data/asked-6, group_questions: 12}, {name: own, path: $ROOT/data/own-6, group_questions: 12, passes: 1.5}]" "$@"
 [ -e "$ROOT/tempered-5" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-5" "$ROOT/tempered-5" "$ROOT/data/asked-dev"
-# Once more on new pages, with as few questions about what is not there as people ask: before, it was said too readily.
+# Once more on new pages, with fewer questions about what is not there: before, it was said too readily.
 synth asked-8a nano train 6000 171 --language natural --absent 0.4
 synth asked-8b nano train 12000 173 --language natural --absent 0.4
 synth own-8 nano train 9000 172 --absent 0.4
