@@ -18,6 +18,7 @@ from dragonfly.data import Manifest
 from dragonfly.models import DragonflyForConditionalGeneration
 from dragonfly.models.origin import write_origin
 from dragonfly.research.curriculum.more_words import more_words, with_words
+from dragonfly.research.synthetic.language.other_names import known_words
 
 
 def add_words(source: Path, data: Path, target: Path) -> int:
@@ -26,7 +27,7 @@ def add_words(source: Path, data: Path, target: Path) -> int:
     processor: Any = AutoProcessor.from_pretrained(source)
     texts = ((sample.messages[0].text, sample.messages[1].text) for sample in Manifest.open(data))
     words = more_words(texts, processor.tokenizer.get_vocab())
-    model, processor = with_words(model, processor, words)
+    model, processor = with_words(model, processor, words, names_of=known_words())
     model.save_pretrained(target)
     processor.save_pretrained(target)
     write_origin(target, {"begun_from": str(source), "more_words": len(words)})

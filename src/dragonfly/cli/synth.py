@@ -27,7 +27,7 @@ def synth(
         bool, typer.Option("--text-annotations", help="One row per image, with every drawn character's box.")
     ] = False,
     language: Annotated[
-        str | None, typer.Option(help="How questions are worded: plain or natural; as the spec says if not given.")
+        str | None, typer.Option(help="How questions are worded: plain, natural or varied; as the spec says if not given.")
     ] = None,
     absent: Annotated[
         float, typer.Option(metavar="SHARE", help="Share kept of the questions about what is not in the image.")

@@ -26,14 +26,17 @@ def test_a_model_grown_by_words_says_what_it_said() -> None:
     image, question = tiny.image(200, 300), "Give the tax."
     before = engine.ask(image, question, max_new_tokens=3).text
     vocabulary = engine.tokenizer.get_vocab()
-    model, processor = with_words(engine.model.float(), engine.processor, ["Ġzebras", "tAx"])
+    model, processor = with_words(
+        engine.model.float(), engine.processor, ["Ġzebras", "tAx", "ĠDuty"], names_of={"duty": "tax"}
+    )
     grown = processor.tokenizer.get_vocab()
-    assert {name: grown[name] for name in vocabulary} == vocabulary and len(grown) == len(vocabulary) + 2
+    assert {name: grown[name] for name in vocabulary} == vocabulary and len(grown) == len(vocabulary) + 3
     assert processor.tokenizer("Kindly tAx, zebras", add_special_tokens=False)["input_ids"][-1] == grown["Ġzebras"]
     weight = model.get_input_embeddings().weight
     assert model.lm_head.weight is weight
     near = torch.cosine_similarity(weight[grown["tAx"]], weight[vocabulary["tax"]], dim=0)
-    assert near > 0.9 and weight[grown["Ġzebras"]].norm() < 0.2 * weight[vocabulary["tax"]].norm()
+    other_name = torch.cosine_similarity(weight[grown["ĠDuty"]], weight[vocabulary["Ġtax"]], dim=0)
+    assert near > 0.9 and other_name > 0.9 and weight[grown["Ġzebras"]].norm() < 0.2 * weight[vocabulary["tax"]].norm()
     again = dragonfly.inference.Engine(model, processor, "grown")
     assert again.ask(image, question, max_new_tokens=3).text == before
 

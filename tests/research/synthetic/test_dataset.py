@@ -250,7 +250,7 @@ def test_the_language_of_cards_is_an_option(tmp_path: Path) -> None:
     )
     assert plain.images[0].tobytes() == natural.images[0].tobytes()
     assert {question.text for question in plain.questions}.isdisjoint(question.text for question in natural.questions)
-    with pytest.raises(ValueError, match="language is 'french'; accepted: plain, natural"):
+    with pytest.raises(ValueError, match="language is 'french'; accepted: plain, natural, varied"):
         DatasetOptions("nano", "test", 1, 0, language="french")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="spec 'documents' is asked about in language natural alone"):
         DatasetOptions("documents", "test", 1, 0, language="plain")

@@ -15,6 +15,7 @@ from dragonfly.research.synthetic import SPECS, SPLITS, Drawn, make_image
 from dragonfly.research.synthetic.charts import draw_plot
 from dragonfly.research.synthetic.document import row_random
 from dragonfly.research.synthetic.draw_context import DrawContext, Look, Page
+from dragonfly.research.synthetic.facts import split_of
 from dragonfly.research.synthetic.layouts import free_layout
 from dragonfly.research.synthetic.styles import STYLES
 from dragonfly.vision.layout import Box, make_layout
@@ -85,6 +86,15 @@ def test_pages_of_words_have_words_for_most_values_of_fields() -> None:
 
     assert share("nano") < 0.4
     assert share("nano-words") > 0.7
+
+
+def test_pages_of_glyphs_repeat_hardly_a_value() -> None:
+    def distinct(spec: str) -> float:
+        values = [fact.value for image in drawn(spec, count=120) if image.family in ("receipt", "label") for fact in image.facts]
+        assert all(split_of(value) == "train" and 2 <= len(value) <= 7 for value in values)
+        return len(set(values)) / len(values)
+
+    assert distinct("nano-glyphs-crowded") > 0.9 > 0.8 > distinct("nano-crowded")
 
 
 def test_the_shapes_of_the_images_choose_the_grid_that_they_were_drawn_on() -> None:

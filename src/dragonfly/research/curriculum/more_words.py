@@ -2,14 +2,15 @@
 """More words for a model whose tokenizer knows few: those of questions, and the words that it knows as people type them.
 
 What a model reads out it spells, so no word becomes a token that an answer holds as it stands. A new word that is a known one in
-another case begins near it; any other begins so small that the mean of a question (policy `question`) is that of its known words,
-while the language model, which takes every token at one length, tells it from all others. Its old tokens keep their numbers.
+another case begins near it, and so does another name of one; any other begins so small that the mean of a question (policy
+`question`) is that of its known words, while the language model, which takes every token at one length, tells it from all
+others. Its old tokens keep their numbers.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -62,8 +63,13 @@ def folded(token: str) -> str:
     return token.lstrip(BLANK).casefold()
 
 
-def with_words(model: Any, processor: Any, words: list[str], seed: int = 0) -> tuple[Any, Any]:
-    """The model and the processor with `words` as further tokens. ValueError where the tokenizer is not one of `scratch`."""
+def with_words(
+    model: Any, processor: Any, words: list[str], seed: int = 0, names_of: Mapping[str, str] | None = None
+) -> tuple[Any, Any]:
+    """The model and the processor with `words` as further tokens. ValueError where the tokenizer is not one of `scratch`.
+
+    `names_of`: known words by new ones that mean the same, both in small letters.
+    """
     vocabulary: dict[str, int] = processor.tokenizer.get_vocab()
     names = sorted(vocabulary, key=vocabulary.__getitem__)
     tokenizer = tokenizer_of([*names[len(SPECIAL) + 256 :], *words])
@@ -74,11 +80,11 @@ def with_words(model: Any, processor: Any, words: list[str], seed: int = 0) -> t
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     after = model.get_input_embeddings().weight
     with torch.no_grad():
-        after[len(names) :] = new_embeddings(before.float(), names, words, seed).to(after.dtype)
+        after[len(names) :] = new_embeddings(before.float(), names, words, seed, names_of or {}).to(after.dtype)
     return model, DragonflyProcessor(processor.image_processor, tokenizer, chat_template=processor.chat_template)
 
 
-def new_embeddings(before: Tensor, names: list[str], words: list[str], seed: int) -> Tensor:
+def new_embeddings(before: Tensor, names: list[str], words: list[str], seed: int, names_of: Mapping[str, str]) -> Tensor:
     """(words, hidden): where the embeddings of new words begin, beside those of the tokens `names`."""
     generator = torch.Generator().manual_seed(seed)
     own = torch.randn(len(words), before.shape[1], generator=generator)
@@ -90,7 +96,7 @@ def new_embeddings(before: Tensor, names: list[str], words: list[str], seed: int
             if (folded(name), blank) not in like or name.startswith(BLANK) == blank:
                 like[folded(name), blank] = number
     for row, word in enumerate(words):
-        at = like.get((folded(word), word.startswith(BLANK)))
+        at = like.get((names_of.get(folded(word), folded(word)), word.startswith(BLANK)))
         if at is not None:
             own[row] += KNOWN * before[at]
     return own

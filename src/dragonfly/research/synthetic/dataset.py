@@ -48,7 +48,7 @@ class DatasetOptions:
         seed: 0 or more.
         questions: `all` of an image, or `one-per-kind`.
         text_annotations: write one row per image, with its annotations, instead of one per question.
-        language: `plain` or `natural`; None is the specification's own.
+        language: `plain`, `natural` or `varied`; None is the specification's own.
         absent: the share that is kept of the questions about what is not in the image. A model that meets more of them than
             it is asked later says too often that something is not there.
     """
@@ -59,7 +59,7 @@ class DatasetOptions:
     seed: int
     questions: Literal["all", "one-per-kind"] = "all"
     text_annotations: bool = False
-    language: Literal["plain", "natural"] | None = None
+    language: Literal["plain", "natural", "varied"] | None = None
     absent: float = 1.0
 
     def __post_init__(self) -> None:
@@ -77,15 +77,15 @@ class DatasetOptions:
             raise ValueError(f"questions is '{self.questions}'; accepted: all, one-per-kind")
         if self.text_annotations and SPECS[self.spec].text:
             raise ValueError(f"spec '{self.spec}' draws no images, so it has no text annotations; leave --text-annotations out")
-        if self.language not in (None, "plain", "natural"):
-            raise ValueError(f"language is '{self.language}'; accepted: plain, natural")
+        if self.language not in (None, "plain", "natural", "varied"):
+            raise ValueError(f"language is '{self.language}'; accepted: plain, natural, varied")
         if not 0 <= self.absent <= 1:
             raise ValueError(f"absent is {self.absent:g}; give the share to keep, from 0 to 1")
         if self.absent < 1 and self.text_annotations:
             raise ValueError(
                 f"absent is {self.absent:g}, and text annotations come one row per image, whatever is asked; leave --absent out"
             )
-        if self.language == "plain" and SPECS[self.spec].documents:
+        if self.language in ("plain", "varied") and SPECS[self.spec].documents:
             raise ValueError(f"spec '{self.spec}' is asked about in language natural alone; leave --language out")
 
     @property
@@ -194,7 +194,7 @@ def _rows(plan: DatasetOptions, spec: SynthSpec, name: str, loaded_images: list[
         "spec": spec.name,
         "licence": LICENCE,
     }
-    if spec.language == "natural":
+    if spec.language != "plain":
         common["language"] = spec.language
     source = f"synthetic/{spec.name}"
     if spec.text and plan.split == "train":

@@ -18,9 +18,12 @@ from dragonfly.vision.layout import Box
 from .facts import Fact, Family, make_value, plural
 from .language import say
 from .language.grammar import expand
+from .language.other_names import OTHER_NOUNS, other_name
 from .phrases import PHRASES
 
 ABSENT = "not in the picture"
+OTHERWISE = 0.35  # in varied language, the share of words that people have another for which is said by that
+HOW_MUCH = 0.4  # and of numbers on receipts and alike that are asked for by "how much"
 ARTICLE = re.compile(r"^(a|an|the) ")
 KINDS = ("read", "next to", "look", "compare", "count", "yes/no", "absent", "describe")
 
@@ -50,7 +53,11 @@ class Question:
 
 @dataclass
 class Asker:
-    """Makes questions about the `facts` of an image, and about `absent` keys, in the wordings of a split."""
+    """Makes questions about the `facts` of an image, and about `absent` keys, in the wordings of a split.
+
+    `language`: `plain` is a few wordings, `natural` those of the grammar, and `varied` these and more: keys by other names, amounts by
+    "how much", and more comparisons.
+    """
 
     rng: random.Random
     facts: Sequence[Fact]
@@ -61,10 +68,10 @@ class Asker:
 
     def question(self, kind: str, form: str, answer: str, about: Sequence[Fact] = (), **words: str) -> Question:
         """A question in a random wording of its form; the facts that it is `about` are its evidence."""
-        if self.language == "natural":
-            text, words = self._natural(form, words)
-        else:
+        if self.language == "plain":
             text = self.rng.choice(WORDINGS[form].of(self.split)).format(**words)
+        else:
+            text, words = self._natural(form, words)
         boxes = [fact.box for fact in about if fact.box is not None]
         evidence = tuple(boxes) if len(boxes) == len(about) else ()
         detail = min(fact.detail_px for fact in about or self.facts)
@@ -81,10 +88,28 @@ class Asker:
         asked = {name: word if name == "an" else ARTICLE.sub("", word) for name, word in words.items()}
         if "an" in asked:
             asked["key"] = ARTICLE.sub("", asked["an"])
+        if self.language == "varied":
+            asked = self._otherwise(asked)
         if "noun" in asked:
             asked["nouns"] = plural(asked["noun"])
         spoken = say(self.rng, form, self.split, asked, (self.family.thing,))
         return spoken.text, {name: word for name, word in spoken.words.items() if not (name == "nouns" and "noun" in asked)}
+
+    def _otherwise(self, words: dict[str, str]) -> dict[str, str]:
+        """The words of a question, some of them others that mean the same."""
+        said = dict(words)
+        for name in ("key", "a", "b"):
+            if name in words and self.rng.random() < OTHERWISE:
+                said[name] = other_name(self.rng, words[name], self.family.keys)
+        if "an" in words:
+            said["an"] = _with_article(said["key"], self.family)
+        if "noun" in words and self.rng.random() < OTHERWISE:
+            said["noun"] = self.rng.choice(OTHER_NOUNS[words["noun"]])
+        if words.get("nouns") == words.get("key") is not None:
+            said["nouns"] = said["key"]
+        elif words.get("nouns") == plural(self.family.noun) and self.rng.random() < OTHERWISE:
+            said["nouns"] = plural(self.rng.choice(OTHER_NOUNS[self.family.noun]))
+        return said
 
     def unseen_value(self) -> str:
         return make_value(self.rng, self.family, self.split, {fact.value for fact in self.facts})
@@ -123,7 +148,14 @@ def _value_form(family: Family) -> tuple[str, str]:
 def _values(asker: Asker) -> Iterator[Question]:
     kind, form = _value_form(asker.family)
     for fact in asker.facts:
-        yield asker.question(kind, form, fact.value, [fact], key=fact.key, nouns=fact.key)
+        yield asker.question(kind, _amount_form(asker, form, fact.value), fact.value, [fact], key=fact.key, nouns=fact.key)
+
+
+def _amount_form(asker: Asker, form: str, value: str | None = None) -> str:
+    """The form that asks for this value, or for one that is not there: in varied language numbers are at times asked by "how much"."""
+    if asker.language != "varied" or asker.family.thing not in ("receipt", "table", "chart"):
+        return form
+    return "money" if (value or asker.unseen_value()).isdigit() and asker.rng.random() < HOW_MUCH else form
 
 
 def _owners(asker: Asker) -> Iterator[Question]:
@@ -131,7 +163,7 @@ def _owners(asker: Asker) -> Iterator[Question]:
         return
     form = "owner of shapes" if asker.family.shapes else "owner"
     # Asked in free language, the owner of a value is as common as the value of an owner: rare, it is taken for yes or no.
-    count = len(asker.facts) if asker.language == "natural" else 1 + len(asker.facts) // 3
+    count = 1 + len(asker.facts) // 3 if asker.language == "plain" else len(asker.facts)
     for fact in asker.some(asker.facts, count):
         yield asker.question("next to", form, fact.key, [fact], value=fact.value, noun=asker.family.noun)
 
@@ -139,7 +171,7 @@ def _owners(asker: Asker) -> Iterator[Question]:
 def _absences(asker: Asker) -> Iterator[Question]:
     _, form = _value_form(asker.family)
     for key in asker.rng.sample(asker.absent, min(len(asker.absent), 1 + len(asker.facts) // 4)):
-        yield asker.question("absent", form, ABSENT, key=key, nouns=key)
+        yield asker.question("absent", _amount_form(asker, form), ABSENT, key=key, nouns=key)
     if not asker.family.specks and asker.rng.random() < 0.5:
         form = "owner of shapes" if asker.family.shapes else "owner"
         yield asker.question("absent", form, ABSENT, value=asker.unseen_value(), noun=asker.family.noun)
@@ -147,7 +179,7 @@ def _absences(asker: Asker) -> Iterator[Question]:
 
 def _comparisons(asker: Asker) -> Iterator[Question]:
     numbers = [fact for fact in asker.facts if fact.number is not None]
-    for _ in range(2 if len(numbers) > 2 else 1):
+    for _ in range(1 if len(numbers) < 3 else 4 if asker.language == "varied" else 2):
         pair = asker.some(numbers, 2)
         if len(pair) == 2 and pair[0].value != pair[1].value:
             form = asker.rng.choice(("larger", "smaller"))

@@ -34,7 +34,8 @@ class SynthSpec:
         quality: range of the JPEG quality.
         close: cells of a page, a square number, that make a close-up image; of documents not 0 cuts strips; 0 keeps whole pages.
         text: write the facts as lines of text, without an image.
-        language: `plain` asks in the few wordings of `phrases.py`, `natural` in those of the grammar.
+        language: `plain` asks in the few wordings of `phrases.py`, `natural` in those of the grammar, `varied` in these and
+            with other names for what is asked about.
         documents: draw pages as they look, with all that `documents/` knows, instead of cards.
         desk: of documents, the longer side in pixels of a desk with papers, one of them asked about; 0 draws single pages.
         covered: the share of a desk that papers cover, at most.
@@ -59,7 +60,7 @@ class SynthSpec:
     quality: tuple[int, int] = (80, 95)
     close: int = 0
     text: bool = False
-    language: Literal["plain", "natural"] = "plain"
+    language: Literal["plain", "natural", "varied"] = "plain"
     documents: bool = False
     desk: int = 0
     covered: float = 0.5
@@ -70,6 +71,10 @@ _ALL = (
     SynthSpec("nano", "fields, tables, charts, panels, shapes and specks of 10-16 px, bound to cells of 64 px"),
     SynthSpec("nano-crowded", "nano with most cells filled, to pre-train a tower", crowded=True),
     SynthSpec("nano-words", "nano with words for most values of fields, to learn letters", values=("word",) * 12),
+    SynthSpec("nano-glyphs", "nano with any letters and digits for most values of fields, to copy", values=("glyphs",) * 6),
+    SynthSpec(
+        "nano-glyphs-crowded", "nano-glyphs with most cells filled, to pre-train a tower", values=("glyphs",) * 12, crowded=True
+    ),
     *(
         SynthSpec(f"nano-close-{n}", f"{n} cells of a crowded page, from anywhere on it", crowded=True, close=n)
         for n in (1, 4, 9)

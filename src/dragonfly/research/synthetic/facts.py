@@ -91,6 +91,17 @@ def _time(rng: random.Random) -> str:
     return f"{rng.randrange(24):02d}:{rng.randrange(60):02d}"
 
 
+def _glyphs(rng: random.Random) -> str:
+    """Two to seven letters or digits that mean nothing: so many that none is met twice, and each can only be read glyph by glyph."""
+    at = rng.random()
+    if at < 0.4:
+        return str(rng.randrange(10 ** (digits := rng.randint(1, 5)), 10 ** (digits + 1)))
+    if at < 0.55:
+        return "".join(rng.choice(_LETTERS) for _ in range(rng.randint(1, 2))) + str(rng.randrange(1, 10 ** rng.randint(1, 4)))
+    letters = ("bcdfghjklmnpqrstvwxyz", "aeiou") if at < 0.8 else ("abcdefghijklmnopqrstuvwxyz",) * 2
+    return "".join(rng.choice(letters[place % 2]) for place in range(rng.randint(3, 7)))
+
+
 MAKERS: dict[str, Callable[[random.Random], str]] = {
     "number": _number,
     "small": _small,
@@ -98,6 +109,7 @@ MAKERS: dict[str, Callable[[random.Random], str]] = {
     "word": _word,
     "price": _price,
     "time": _time,
+    "glyphs": _glyphs,
 }
 
 
@@ -155,7 +167,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "specks": Family("microscope field", "group", tuple(f"{c} {s}" for c in COLOURS for s in SPECKS), (), 0.8, shapes=True),
 }
-PLURALS = {"category": "categories", "cross": "crosses"}
+PLURALS = {"category": "categories", "cross": "crosses", "entry": "entries"}
 
 
 def plural(noun: str, count: int = 2) -> str:
