@@ -1,4 +1,4 @@
-"""Write a model whose language model has more layers and answers as it did: a silent copy behind each layer named, all if none is.
+"""Write a model whose language model has more layers and answers as it did: a silent copy behind each layer named, or behind all.
 
     python scripts/add_layers.py build/nano/tempered-6 build/nano/deeper [0 1 2 3]
 

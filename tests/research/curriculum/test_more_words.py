@@ -26,9 +26,7 @@ def test_a_model_grown_by_words_says_what_it_said() -> None:
     image, question = tiny.image(200, 300), "Give the tax."
     before = engine.ask(image, question, max_new_tokens=3).text
     vocabulary = engine.tokenizer.get_vocab()
-    model, processor = with_words(
-        engine.model.float(), engine.processor, ["Ġzebras", "tAx", "ĠDuty"], names_of={"duty": "tax"}
-    )
+    model, processor = with_words(engine.model.float(), engine.processor, ["Ġzebras", "tAx", "ĠDuty"], names_of={"duty": "tax"})
     grown = processor.tokenizer.get_vocab()
     assert {name: grown[name] for name in vocabulary} == vocabulary and len(grown) == len(vocabulary) + 3
     assert processor.tokenizer("Kindly tAx, zebras", add_special_tokens=False)["input_ids"][-1] == grown["Ġzebras"]

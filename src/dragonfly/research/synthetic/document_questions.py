@@ -55,8 +55,8 @@ class Question:
 class Asker:
     """Makes questions about the `facts` of an image, and about `absent` keys, in the wordings of a split.
 
-    `language`: `plain` is a few wordings, `natural` those of the grammar, and `varied` these and more: keys by other names, amounts by
-    "how much", and more comparisons.
+    `language`: `plain` is a few wordings, `natural` those of the grammar, and `varied` these and more: keys by other names,
+    amounts by "how much", and more comparisons.
     """
 
     rng: random.Random
@@ -152,7 +152,7 @@ def _values(asker: Asker) -> Iterator[Question]:
 
 
 def _amount_form(asker: Asker, form: str, value: str | None = None) -> str:
-    """The form that asks for this value, or for one that is not there: in varied language numbers are at times asked by "how much"."""
+    """The form that asks for this value, or for one that is not there: in varied language numbers at times by "how much"."""
     if asker.language != "varied" or asker.family.thing not in ("receipt", "table", "chart"):
         return form
     return "money" if (value or asker.unseen_value()).isdigit() and asker.rng.random() < HOW_MUCH else form

@@ -92,7 +92,7 @@ def _time(rng: random.Random) -> str:
 
 
 def _glyphs(rng: random.Random) -> str:
-    """Two to seven letters or digits that mean nothing: so many that none is met twice, and each can only be read glyph by glyph."""
+    """Two to seven letters or digits that mean nothing: so many that hardly one is met twice, and each must be read by glyphs."""
     at = rng.random()
     if at < 0.4:
         return str(rng.randrange(10 ** (digits := rng.randint(1, 5)), 10 ** (digits + 1)))

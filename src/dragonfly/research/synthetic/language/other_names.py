@@ -128,7 +128,7 @@ OTHER_NOUNS: dict[str, tuple[str, ...]] = {
 
 
 def other_name(rng: random.Random, key: str, keys: Collection[str]) -> str:
-    """Another name of a key, or of one word of it; the key itself where it has none that holds no word of another of the `keys`."""
+    """Another name of a key, or of one word of it; the key itself where every name holds a word of another of the `keys`."""
     words = key.split()
     own = {word for other in keys if other != key for word in other.split()} - set(words)
     found = [
