@@ -21,12 +21,15 @@ from dragonfly.research.curriculum.more_words import more_words, with_words
 from dragonfly.research.synthetic.language.other_names import known_words
 
 
+AS_TYPED = 5
+
+
 def add_words(source: Path, data: Path, target: Path) -> int:
     """Write the model of `source` to `target` with the words of `data`; how many there are."""
     model: Any = DragonflyForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
     processor: Any = AutoProcessor.from_pretrained(source)
     texts = ((sample.messages[0].text, sample.messages[1].text) for sample in Manifest.open(data))
-    words = more_words(texts, processor.tokenizer.get_vocab())
+    words = more_words(texts, processor.tokenizer.get_vocab(), as_typed=AS_TYPED)
     model, processor = with_words(model, processor, words, names_of=known_words())
     model.save_pretrained(target)
     processor.save_pretrained(target)

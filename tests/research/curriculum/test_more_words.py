@@ -19,6 +19,7 @@ def test_words_of_questions_become_tokens_and_values_do_not() -> None:
     assert set(words) == {"Kindly", "kindly", "Ġkindly", "Ġgive", "Ġthe", "ĠTAX", "Ġis"}
     assert "Ġzofik" not in words and "ĠZOFIK" not in words and "rent" not in words
     assert more_words(QUESTIONS, [], least=7) == []
+    assert more_words(QUESTIONS, [], least=7, as_typed=3) == ["Kindly", "kindly", "Ġkindly"]  # seven times, in any case
 
 
 def test_a_model_grown_by_words_says_what_it_said() -> None:

@@ -29,13 +29,17 @@ KNOWN, UNKNOWN = 0.7, 0.1
 BLANK = "Ġ"
 
 
-def more_words(texts: Iterable[tuple[str, str]], vocabulary: Iterable[str], least: int = LEAST) -> list[str]:
+def more_words(
+    texts: Iterable[tuple[str, str]], vocabulary: Iterable[str], least: int = LEAST, as_typed: int | None = None
+) -> list[str]:
     """New tokens, the commonest first.
 
     Args:
         texts: questions with their answers.
         vocabulary: the tokens so far.
         least: how often a word must occur.
+        as_typed: how often in these very letters, where `least` counts it in small and in large ones; None for a count of
+            these letters alone.
     """
     known = set(vocabulary)
     asked, answered = Counter[str](), set[str]()
@@ -43,11 +47,17 @@ def more_words(texts: Iterable[tuple[str, str]], vocabulary: Iterable[str], leas
     for question, answer in texts:
         asked.update(word for word, _ in split.pre_tokenize_str(question))
         answered.update(word for word, _ in split.pre_tokenize_str(answer))
+    counts: dict[str, int] = asked
+    if as_typed is not None:
+        together = Counter[str]()
+        for word, count in asked.items():
+            together[folded(word)] += count
+        counts = {word: together[folded(word)] for word, count in asked.items() if count >= as_typed}
     familiar = {folded(token) for token in known if len(token) > 1}
     spelled = {folded(word) for word in answered} - familiar  # values: they are read letter by letter
     chosen = [
         word
-        for word, count in asked.items()
+        for word, count in counts.items()
         if count >= least
         and len(word) > 1
         and word not in known
