@@ -20,8 +20,7 @@ from dragonfly.models.origin import write_origin
 from dragonfly.research.curriculum.more_words import more_words, with_words
 from dragonfly.research.synthetic.language.other_names import known_words
 
-
-AS_TYPED = 5
+AS_TYPED = 5  # a rarer spelling of a common word stays letters
 
 
 def add_words(source: Path, data: Path, target: Path) -> int:

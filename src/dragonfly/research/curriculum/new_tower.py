@@ -1,5 +1,5 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-"""A tower that has read on, in a model whose language model knows the old one: it is shown, as nearly as a linear map can, what it was.
+"""A tower that has read on, in a model whose language model knows the old one, which it is shown as nearly as a linear map can.
 
 The projector is fitted anew by least squares, so that what it makes of the new tower's patches is what it made of the old one's.
 Training goes on from there.
