@@ -1,9 +1,10 @@
-"""Measure the bundled model on questions as people ask them: in sentences of a grammar, and in others.
+"""Measure the bundled model on questions as people ask them: in sentences of a grammar, by other names, and in others.
 
     python scripts/measure_language.py --result benchmarks/results/nano_language.json [--model build/nano/natural]
 
 The pages are those of `measure_pages.py`, the sentences those of split `test` of `dragonfly.research.synthetic.language`: no
-template of theirs is one of training. Those of `benchmarks/questions` were written freely, about other drawn pages, before any
+template of theirs is one of training. "By other names" asks in the same sentences and calls things otherwise (language `varied`);
+the names are those of training. Those of `benchmarks/questions` were written freely, about other drawn pages, before any
 model had answered them. Every question is asked alone: greedy, exact match.
 """
 
@@ -82,6 +83,7 @@ def main() -> None:
         "pages": options.pages,
         "seed": SEED,
         "natural": in_sentences(options.model, held_out(options.pages, language="natural"), options.workers),
+        "other names": in_sentences(options.model, held_out(options.pages, language="varied"), options.workers),
         "own words": in_sentences(options.model, written(), options.workers),
     }
     write_json(options.result, found)

@@ -50,7 +50,7 @@ class Asked:
     question: Question
 
 
-def held_out(pages: int, first: int = 0, seed: int = SEED, language: Literal["plain", "natural"] = "plain") -> list[Asked]:
+def held_out(pages: int, first: int = 0, seed: int = SEED, language: Literal["plain", "natural", "varied"] = "plain") -> list[Asked]:
     """One question of each kind that the page allows, and every question that must be read, for `pages` pages."""
     asked = []
     for index in range(first, first + pages):
@@ -215,11 +215,12 @@ def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any], la
 def _language(document: dict[str, Any]) -> dict[str, Any]:
     """What the card says of questions in other words."""
     natural, written = document["natural"], document["own words"]
+    rows = (("in sentences of the grammar", natural), ("and by other names", document["other names"]), ("written freely", written))
     lines = [
         "| questions | asked | image | blind | another page | usual answer of the kind |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name, own in (("in sentences of the grammar", natural), ("written freely", written)):
+    for name, own in rows:
         first, *others = (run["all"] for run in own["accuracy"].values())
         sure = f"{first['exact']:.1%} ({first['interval'][0]:.0%} to {first['interval'][1]:.0%})"
         lines.append(f"| {name} | {first['asked']} | {sure} | " + " | ".join(f"{one['exact']:.1%}" for one in others) + " |")
