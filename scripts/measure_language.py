@@ -3,9 +3,9 @@
     python scripts/measure_language.py --result benchmarks/results/nano_language.json [--model build/nano/natural]
 
 The pages are those of `measure_pages.py`, the sentences those of split `test` of `dragonfly.research.synthetic.language`: no
-template of theirs is one of training. "By other names" asks in the same sentences and calls things otherwise (language `varied`);
-the names are those of training. Those of `benchmarks/questions` were written freely, about other drawn pages, before any
-model had answered them. Every question is asked alone: greedy, exact match.
+template of theirs is one of training. "Other names" asks in the same sentences and calls things otherwise (language `varied`); the
+names are those of training. Those of `benchmarks/questions` were written freely, about other drawn pages: the first before any model
+had answered them, the second before one that was trained on other names had. Every question is asked alone: greedy, exact match.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from dragonfly.research.synthetic.document_questions import ABSENT
 
 from measure_pages import SEED, Asked, answers_of, calibration, conditions, held_out, score, table, usual_answers  # isort: skip
 
-WRITTEN = Path(__file__).parents[1] / "benchmarks" / "questions" / "nano_in_own_words.json"
+QUESTIONS = Path(__file__).parents[1] / "benchmarks" / "questions"
+WRITTEN = {"own words": "nano_in_own_words.json", "own words, second set": "nano_in_own_words_2.json"}
 CONDITIONS = ("image", "blind", "another page")
 
 
-def written() -> list[Asked]:
-    """The questions that were written freely about drawn pages, before any model had answered them."""
-    found = json.loads(WRITTEN.read_text(encoding="utf-8"))
+def written(name: str) -> list[Asked]:
+    """Questions that were written freely about drawn pages, before any model had answered them."""
+    found = json.loads((QUESTIONS / name).read_text(encoding="utf-8"))
     pages = {
         one["page"]: make_image(SPECS[found["spec"]], found["split"], found["seed"], one["page"]) for one in found["questions"]
     }
@@ -84,7 +85,7 @@ def main() -> None:
         "seed": SEED,
         "natural": in_sentences(options.model, held_out(options.pages, language="natural"), options.workers),
         "other names": in_sentences(options.model, held_out(options.pages, language="varied"), options.workers),
-        "own words": in_sentences(options.model, written(), options.workers),
+        **{name: in_sentences(options.model, written(file), options.workers) for name, file in WRITTEN.items()},
     }
     write_json(options.result, found)
 

@@ -50,7 +50,9 @@ class Asked:
     question: Question
 
 
-def held_out(pages: int, first: int = 0, seed: int = SEED, language: Literal["plain", "natural", "varied"] = "plain") -> list[Asked]:
+def held_out(
+    pages: int, first: int = 0, seed: int = SEED, language: Literal["plain", "natural", "varied"] = "plain"
+) -> list[Asked]:
     """One question of each kind that the page allows, and every question that must be read, for `pages` pages."""
     asked = []
     for index in range(first, first + pages):
@@ -215,7 +217,12 @@ def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any], la
 def _language(document: dict[str, Any]) -> dict[str, Any]:
     """What the card says of questions in other words."""
     natural, written = document["natural"], document["own words"]
-    rows = (("in sentences of the grammar", natural), ("and by other names", document["other names"]), ("written freely", written))
+    rows = (
+        ("in sentences of the grammar", natural),
+        ("and by other names", document["other names"]),
+        ("written freely", written),
+        ("written freely, second set", document["own words, second set"]),
+    )
     lines = [
         "| questions | asked | image | blind | another page | usual answer of the kind |",
         "| --- | --- | --- | --- | --- | --- |",
