@@ -3,9 +3,10 @@
     python scripts/measure_language.py --result benchmarks/results/nano_language.json [--model build/nano/natural]
 
 The pages are those of `measure_pages.py`, the sentences those of split `test` of `dragonfly.research.synthetic.language`: no
-template of theirs is one of training. "Other names" asks in the same sentences and calls things otherwise (language `varied`); the
-names are those of training. Those of `benchmarks/questions` were written freely, about other drawn pages: the first before any model
-had answered them, the second before one that was trained on other names had. Every question is asked alone: greedy, exact match.
+template of theirs is one of training. "Other names" asks in the same sentences and calls things otherwise (language `varied`):
+the names are those of training. Those of `benchmarks/questions` were written freely, about other drawn pages: the first before
+any model had answered them, the second before one that was trained on other names had. Every question is asked alone: greedy,
+exact match.
 """
 
 from __future__ import annotations
