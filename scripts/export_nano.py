@@ -39,10 +39,12 @@ def history(stage: Path) -> list[dict[str, Any]]:
         names = [Path(name).name for name in about["averaged"]]
         return [*history(Path(about["averaged"][1])), {"recipe": f"mean of the weights of {' and '.join(names)}"}]
     if not (stage / "run.json").is_file():  # begun or calibrated, not trained
-        done = [{"recipe": "lab calibrate", **about["calibration"]}] if "calibration" in about else []
-        if "more_words" in about and "calibration" not in about:
-            done = [{"recipe": f"{about['more_words']} more words"}]
-        return [*history(Path(about.get("calibration", {}).get("model") or about["begun_from"])), *done]
+        if "calibration" in about:
+            return [*history(Path(about["calibration"]["model"])), {"recipe": "lab calibrate", **about["calibration"]}]
+        before = history(Path(about["begun_from"]))
+        if "tower" in about:
+            before += [own for own in history(Path(about["tower"])) if own not in before]
+        return [*before, *_changed(about)]
     about = json.loads((stage / "run.json").read_text(encoding="utf-8"))
     curve = [json.loads(line) for line in (stage / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
     last = next((row for row in reversed(curve) if "eval_loss" in row), {})
@@ -53,6 +55,12 @@ def history(stage: Path) -> list[dict[str, Any]]:
         if before and Path(before, "dragonfly.json").is_file():
             behind += [own for own in history(Path(before)) if own not in behind]
     return [*behind, entry]
+
+
+def _changed(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was done to a model between two runs, besides beginning."""
+    said = {"more_words": "{} more words", "layers": "{} layers", "tower": "the tower of {}"}
+    return [{"recipe": text.format(Path(str(about[name])).name)} for name, text in said.items() if name in about]
 
 
 def export(stage: Path, target: Path, note: str = "") -> None:

@@ -21,7 +21,7 @@ from dragonfly.models import DragonflyForConditionalGeneration
 from dragonfly.models.origin import write_origin
 from dragonfly.research.curriculum.new_tower import with_tower
 
-PAGES = 600
+PAGES = 200
 
 
 def sub_images(data: Path, processor: Any) -> Iterator[torch.Tensor]:
