@@ -125,12 +125,15 @@ stage read-on bind 9000 "init_from.checkpoint=$ROOT/bind" "output=$ROOT/read-on"
 # A quarter of the way back: it reads known words as well as before, and any glyphs better.
 [ -e "$ROOT/read-on-mean" ] || "$PYTHON" scripts/average.py "$ROOT/bind" "$ROOT/read-on" "$ROOT/read-on-mean"
 [ -e "$ROOT/read-on-kept" ] || "$PYTHON" scripts/average.py "$ROOT/read-on-mean" "$ROOT/read-on" "$ROOT/read-on-kept"
-[ -e "$ROOT/renewed" ] || "$PYTHON" scripts/renew_tower.py "$ROOT/natural-7" "$ROOT/read-on-kept" "$ROOT/data/asked-9a" "$ROOT/renewed"
+[ -e "$ROOT/renewed" ] || "$PYTHON" scripts/renew_tower.py "$ROOT/worded-2" "$ROOT/read-on-kept" "$ROOT/data/asked-9a" "$ROOT/renewed"
 if [ ! -e "$ROOT/choose-asked-7" ]; then
     "$DRAGONFLY" lab calibrate "$ROOT/renewed" "$ROOT/data/asked-9a" "$ROOT/data/asked-9b" "$ROOT/data/own-9a" \
         --set model.selection.policy=question --limit 4500 -o "$ROOT/choose-asked-7"
 fi
-stage natural-8 natural 1350 "init_from.checkpoint=$ROOT/choose-asked-7" "output=$ROOT/natural-8" "${deeper[@]}" optim.warmup=30 optim.schedule=linear \
+[ -e "$ROOT/begun-8" ] || "$PYTHON" scripts/renew_tower.py "$ROOT/natural-7" "$ROOT/choose-asked-7" "$ROOT/data/asked-9a" "$ROOT/begun-8"
+stage natural-8 natural 1350 "init_from.checkpoint=$ROOT/begun-8" "output=$ROOT/natural-8" "${deeper[@]}" optim.warmup=30 optim.schedule=linear \
     "data.train=[{name: asked, path: $ROOT/data/asked-9b, group_questions: 12}, {name: glyphs, path: $ROOT/data/asked-9a, group_questions: 12, passes: 0.3}, {name: own, path: $ROOT/data/own-9b, group_questions: 12, passes: 0.6}]" "$@"
-[ -e "$ROOT/tempered-8" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-8" "$ROOT/tempered-8" "$ROOT/data/asked-dev"
+# Half of the way back to the language model that the seventh run began from: what it knew is kept, what was learned too.
+[ -e "$ROOT/natural-8-mean" ] || "$PYTHON" scripts/average.py "$ROOT/choose-asked-7" "$ROOT/natural-8" "$ROOT/natural-8-mean"
+[ -e "$ROOT/tempered-8" ] || "$PYTHON" scripts/temper.py "$ROOT/natural-8-mean" "$ROOT/tempered-8" "$ROOT/data/asked-dev"
 echo "the model: $ROOT/tempered-8; measure it with scripts/measure_pages.py and measure_language.py before it takes the place of src/dragonfly/assets/nano"

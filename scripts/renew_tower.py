@@ -2,7 +2,7 @@
 
     python scripts/renew_tower.py build/nano/deeper build/nano/read-on build/nano/data/asked-9 build/nano/renewed
 
-How, is the matter of `dragonfly.research.curriculum.new_tower`.
+A map that chooses by the question goes with the tower that it was learned for. How, is the matter of `dragonfly.research.curriculum.new_tower`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def renew_tower(source: Path, stage: Path, data: Path, target: Path) -> float:
     other: Any = DragonflyForConditionalGeneration.from_pretrained(stage, dtype=torch.float32)
     processor: Any = AutoProcessor.from_pretrained(source)
     explained = with_tower(model.eval(), other.eval().model.vision_tower, sub_images(data, processor))
+    if hasattr(other.model, "query_projection"):
+        model.model.query_projection = other.model.query_projection
     model.save_pretrained(target)
     processor.save_pretrained(target)
     write_origin(target, {"begun_from": str(source), "tower": str(stage), "explained": round(explained, 4)})
