@@ -2,7 +2,8 @@
 
     python scripts/renew_tower.py build/nano/deeper build/nano/read-on build/nano/data/asked-9 build/nano/renewed
 
-A map that chooses by the question goes with the tower that it was learned for. How, is the matter of `dragonfly.research.curriculum.new_tower`.
+A map that chooses by the question goes with the tower that it was learned for. How, is the matter of
+`dragonfly.research.curriculum.new_tower`.
 """
 
 from __future__ import annotations
