@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from dragonfly.files import result_header, write_json, write_text
 from dragonfly.inference import Row
 from dragonfly.inference.loading import bundled_model
 from dragonfly.research.synthetic import SPECS, Question, make_image
+from dragonfly.research.synthetic.document_spec import Language
 
 SPEC, SPLIT, SEED = "nano", "test", 987_001
 CARD = Path(__file__).with_name("nano_card.md")
@@ -50,9 +51,7 @@ class Asked:
     question: Question
 
 
-def held_out(
-    pages: int, first: int = 0, seed: int = SEED, language: Literal["plain", "natural", "varied"] = "plain"
-) -> list[Asked]:
+def held_out(pages: int, first: int = 0, seed: int = SEED, language: Language = "plain") -> list[Asked]:
     """One question of each kind that the page allows, and every question that must be read, for `pages` pages."""
     asked = []
     for index in range(first, first + pages):

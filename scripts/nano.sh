@@ -122,7 +122,7 @@ stage natural-7 natural 2643 "init_from.checkpoint=$ROOT/worded-2" "output=$ROOT
     "data.train=[{name: asked, path: $ROOT/data/asked-9a, group_questions: 12}, {name: own, path: $ROOT/data/own-9a, group_questions: 12}]" "$@"
 stage read-on bind 9000 "init_from.checkpoint=$ROOT/bind" "output=$ROOT/read-on" "data.train=[{name: glyphs, path: $ROOT/data/glyphs}]" \
     optim.learning_rate=8.0e-4 optim.schedule=linear optim.warmup=150 "objective.thresholds=[]" "$@"
-# A quarter of the way back: it reads known words as well as before, and any glyphs better.
+# A quarter of the way back: it reads known words nearly as well as before, and any glyphs better.
 [ -e "$ROOT/read-on-mean" ] || "$PYTHON" scripts/average.py "$ROOT/bind" "$ROOT/read-on" "$ROOT/read-on-mean"
 [ -e "$ROOT/read-on-kept" ] || "$PYTHON" scripts/average.py "$ROOT/read-on-mean" "$ROOT/read-on" "$ROOT/read-on-kept"
 [ -e "$ROOT/renewed" ] || "$PYTHON" scripts/renew_tower.py "$ROOT/worded-2" "$ROOT/read-on-kept" "$ROOT/data/asked-9a" "$ROOT/renewed"

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import isqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from PIL import Image
 
@@ -25,7 +25,7 @@ from dragonfly.vision.layout import Box
 
 from .document import Drawn, make_image, row_random
 from .document_questions import Question, ask
-from .document_spec import SPECS, SPLITS, SynthSpec
+from .document_spec import SPECS, SPLITS, Language, SynthSpec
 from .documents import make_desk, make_document
 from .documents.strips import cut_strips
 from .draw_context import TextAnnotation
@@ -59,7 +59,7 @@ class DatasetOptions:
     seed: int
     questions: Literal["all", "one-per-kind"] = "all"
     text_annotations: bool = False
-    language: Literal["plain", "natural", "varied"] | None = None
+    language: Language | None = None
     absent: float = 1.0
 
     def __post_init__(self) -> None:
@@ -77,8 +77,8 @@ class DatasetOptions:
             raise ValueError(f"questions is '{self.questions}'; accepted: all, one-per-kind")
         if self.text_annotations and SPECS[self.spec].text:
             raise ValueError(f"spec '{self.spec}' draws no images, so it has no text annotations; leave --text-annotations out")
-        if self.language not in (None, "plain", "natural", "varied"):
-            raise ValueError(f"language is '{self.language}'; accepted: plain, natural, varied")
+        if self.language not in (None, *get_args(Language)):
+            raise ValueError(f"language is '{self.language}'; accepted: {', '.join(get_args(Language))}")
         if not 0 <= self.absent <= 1:
             raise ValueError(f"absent is {self.absent:g}; give the share to keep, from 0 to 1")
         if self.absent < 1 and self.text_annotations:

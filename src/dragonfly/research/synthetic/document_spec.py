@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SPLITS = ("train", "dev", "test")
+Language = Literal["plain", "natural", "varied"]
 
 Grid = tuple[int, int]  # (rows, cols)
 Size = tuple[int, int]  # (height, width)
@@ -60,7 +61,7 @@ class SynthSpec:
     quality: tuple[int, int] = (80, 95)
     close: int = 0
     text: bool = False
-    language: Literal["plain", "natural", "varied"] = "plain"
+    language: Language = "plain"
     documents: bool = False
     desk: int = 0
     covered: float = 0.5
