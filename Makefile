@@ -24,7 +24,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n 2 -m slow
 	$(PIP) --no-deps --upgrade --target build/torchao torchao==0.18.0 # apart: transformers imports it wherever it is installed
 	PYTHONPATH=build/torchao $(BIN)/python -m pytest -q tests/inference/test_quantization.py
 	$(PIP) --no-deps --upgrade --target build/bitsandbytes bitsandbytes==0.50.2 # apart likewise; the extra `qlora`
