@@ -22,7 +22,7 @@ def synth(
     n: Annotated[int, typer.Option("--n", help="Pages to draw, in every split; each gives many questions.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed and package versions give the same bytes.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Processes; as many as cores if not given.")] = None,
-    questions: Annotated[str, typer.Option(help="all, or one-per-kind.")] = "all",
+    questions: Annotated[str, typer.Option(help="all, one-per-kind, or kinds, such as count,describe.")] = "all",
     text_annotations: Annotated[
         bool, typer.Option("--text-annotations", help="One row per image, with every drawn character's box.")
     ] = False,

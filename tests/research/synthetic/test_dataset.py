@@ -73,6 +73,19 @@ def test_one_question_per_kind(tmp_path: Path) -> None:
     assert set(kinds.values()) == {1} and len(kinds) > 6 * 5
 
 
+def test_the_questions_of_some_kinds_are_those_of_all_kinds(nano: Path, tmp_path: Path) -> None:
+    def asked(folder: Path) -> list[tuple[tuple[str, ...], str | None, str]]:
+        return [
+            (tuple(Path(image.path or "").name for image in row.images), row.messages[0].content[-1].text, row.meta["kind"])
+            for row in Manifest.open(folder)
+        ]
+
+    write_dataset(DatasetOptions("nano", "train", 40, 3, questions="count,next to"), tmp_path / "some")
+    some = asked(tmp_path / "some")
+    assert some == [row for row in asked(nano) if row[2] in ("count", "next to")]
+    assert {kind for *_, kind in some} == {"count", "next to"}
+
+
 def test_a_share_of_what_is_absent_is_kept_and_all_else(nano: Path, tmp_path: Path) -> None:
     def asked(folder: Path, absent: bool) -> list[tuple[str, str | None]]:
         rows = [row for row in Manifest.open(folder) if (row.meta["kind"] == "absent") == absent]
@@ -191,7 +204,9 @@ def test_images_are_jpeg_files_that_open(nano: Path) -> None:
         ({"split": "eval"}, "split 'eval' is not one of: train, dev, test"),
         ({"n": 0}, "n is 0; give at least 1 image"),
         ({"seed": -1}, "seed is -1; give 0 or more"),
-        ({"questions": "some"}, "questions is 'some'; accepted: all, one-per-kind"),
+        ({"questions": "some"}, "questions is 'some'; accepted: all, one-per-kind, or of read,next to,"),
+        ({"questions": "count,"}, "questions is 'count,'; accepted: all, one-per-kind"),
+        ({"questions": "count", "text_annotations": True}, "questions is 'count', and text annotations come one row per image"),
         ({"absent": 1.5}, "absent is 1.5; give the share to keep, from 0 to 1"),
         ({"absent": float("nan")}, "absent is nan; give the share to keep, from 0 to 1"),
         ({"absent": 0.5, "text_annotations": True}, "absent is 0.5, and text annotations come one row per image"),

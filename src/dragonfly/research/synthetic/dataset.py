@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from math import isqrt
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from PIL import Image
 
@@ -24,7 +24,7 @@ from dragonfly.files import atomic_directory
 from dragonfly.vision.layout import Box
 
 from .document import Drawn, make_image, row_random
-from .document_questions import Question, ask
+from .document_questions import KINDS, Question, ask
 from .document_spec import SPECS, SPLITS, Language, SynthSpec
 from .documents import make_desk, make_document
 from .documents.strips import cut_strips
@@ -46,7 +46,7 @@ class DatasetOptions:
         split: train, dev or test.
         n: number of indices; each is one page.
         seed: 0 or more.
-        questions: `all` of an image, or `one-per-kind`.
+        questions: `all` of an image, `one-per-kind`, or those of some of `KINDS` alone, with commas between.
         text_annotations: write one row per image, with its annotations, instead of one per question.
         language: `plain`, `natural` or `varied`; None is the specification's own.
         absent: the share that is kept of the questions about what is not in the image. A model that meets more of them than
@@ -57,7 +57,7 @@ class DatasetOptions:
     split: str
     n: int
     seed: int
-    questions: Literal["all", "one-per-kind"] = "all"
+    questions: str = "all"
     text_annotations: bool = False
     language: Language | None = None
     absent: float = 1.0
@@ -73,20 +73,28 @@ class DatasetOptions:
             raise ValueError(f"n is {self.n}; give at least 1 image")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; give 0 or more")
-        if self.questions not in ("all", "one-per-kind"):
-            raise ValueError(f"questions is '{self.questions}'; accepted: all, one-per-kind")
+        if self.questions not in ("all", "one-per-kind") and not set(self.kinds) <= set(KINDS):
+            raise ValueError(
+                f"questions is '{self.questions}'; accepted: all, one-per-kind, or of {','.join(KINDS)} with commas between"
+            )
         if self.text_annotations and SPECS[self.spec].text:
             raise ValueError(f"spec '{self.spec}' draws no images, so it has no text annotations; leave --text-annotations out")
         if self.language not in (None, *get_args(Language)):
             raise ValueError(f"language is '{self.language}'; accepted: {', '.join(get_args(Language))}")
         if not 0 <= self.absent <= 1:
             raise ValueError(f"absent is {self.absent:g}; give the share to keep, from 0 to 1")
-        if self.absent < 1 and self.text_annotations:
+        if self.text_annotations and (self.absent < 1 or self.questions != "all"):
+            name, value = ("absent", f"{self.absent:g}") if self.absent < 1 else ("questions", f"'{self.questions}'")
             raise ValueError(
-                f"absent is {self.absent:g}, and text annotations come one row per image, whatever is asked; leave --absent out"
+                f"{name} is {value}, and text annotations come one row per image, whatever is asked; leave --{name} out"
             )
         if self.language in ("plain", "varied") and SPECS[self.spec].documents:
             raise ValueError(f"spec '{self.spec}' is asked about in language natural alone; leave --language out")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of the questions that are written."""
+        return KINDS if self.questions in ("all", "one-per-kind") else tuple(self.questions.split(","))
 
     @property
     def drawn(self) -> SynthSpec:
@@ -163,8 +171,8 @@ def _asked(plan: DatasetOptions, view: View, chance: random.Random) -> tuple[Que
     if plan.text_annotations:
         return view.questions[:1]
     asked = tuple(question for question in view.questions if question.kind != "absent" or chance.random() < plan.absent)
-    if plan.questions == "all":
-        return asked
+    if plan.questions != "one-per-kind":
+        return tuple(question for question in asked if question.kind in plan.kinds)
     return tuple({question.kind: question for question in reversed(asked)}.values())
 
 
