@@ -2,8 +2,8 @@
 # A model that reads scanned pages, from scratch: data, stages, weights, measures. What is there already is not made again; a stage
 # that was stopped resumes from its last checkpoint, and a stage whose weights lie in checkpoints/nano begins from them, so a later
 # run goes on where an earlier one ended. SHARE=0.01 rehearses everything in minutes. ROUNDS is how often the tower reads on at a
-# constant rate before its rate falls; the weights in checkpoints/nano/scan-read are those of three runs, each with a falling rate
-# (optim.schedule=linear, steps=240, 700 and 700, each from the one before: dragonfly.json beside them). RECEIPTS names a folder of real
+# constant rate before its rate falls; the weights in checkpoints/nano/scan-read are those of four runs, each with a falling rate
+# (optim.schedule=linear, steps=240, 700, 700 and 3700, each from the one before: dragonfly.json beside them). RECEIPTS names a folder of real
 # receipts that are measured on, and never trained on. GPU=1 (where torch sees one; GPU=0 overrules) takes batches that fill it, which
 # every core prepares: a page's sub-images are then mixed with those of a batch's other pages instead of with earlier ones.
 set -euo pipefail
