@@ -34,7 +34,7 @@ def test_a_recorded_recipe_loads_and_survives_being_written(file: Path, tmp_path
 
 
 def test_every_stage_of_the_bundled_model_is_recorded() -> None:
-    assert len([file for file in RECORDED if not file.parent.name.startswith("scan-")]) == 18
+    assert len([file for file in RECORDED if not file.parent.name.startswith("scan-")]) == 21
 
 
 def test_without_hooks_the_names_are_unknown() -> None:
