@@ -14,7 +14,7 @@ OBJECTIVES = {"bind": "patch_ocr", "close": "shared_prefix", "find": "shared_pre
 OBJECTIVES |= {"pages": "shared_prefix", "read": "patch_ocr", "again": "answer", "third": "answer", "words": "answer"}
 OBJECTIVES |= {"scan-read": "patch_ocr", "scan-spell": "patch_ocr", "scan-rows": "shared_prefix", "scan-full": "answer"}
 OBJECTIVES |= {"scan-read-end": "patch_ocr", "read-on": "patch_ocr", "natural": "page_questions"}
-OBJECTIVES |= {f"natural-{number}": "page_questions" for number in (2, 3, 4, 5, 6, 7, 8)}
+OBJECTIVES |= {f"natural-{number}": "page_questions" for number in range(2, 12)}
 SCRATCH = ("nano/read", "nano/close", "nano/find", "nano/scan-read", "nano/scan-rows")
 
 
