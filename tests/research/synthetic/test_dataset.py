@@ -86,6 +86,19 @@ def test_the_questions_of_some_kinds_are_those_of_all_kinds(nano: Path, tmp_path
     assert {kind for *_, kind in some} == {"count", "next to"}
 
 
+def test_a_page_that_is_asked_nothing_leaves_no_image(tmp_path: Path) -> None:
+    write_dataset(DatasetOptions("nano", "train", 40, 3, questions="look"), tmp_path / "some")
+    named = {Path(image.path or "").name for row in Manifest.open(tmp_path / "some") for image in row.images}
+    written = {file.name for file in (tmp_path / "some" / "images").rglob("*.jpg")}
+    assert 0 < len(named) < 40 and written == named
+
+
+def test_kinds_that_no_page_is_asked_are_one_line_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="questions is 'look', and no page of spec 'documents' that was drawn has one"):
+        write_dataset(DatasetOptions("documents", "train", 2, 3, questions="look"), tmp_path / "none")
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_share_of_what_is_absent_is_kept_and_all_else(nano: Path, tmp_path: Path) -> None:
     def asked(folder: Path, absent: bool) -> list[tuple[str, str | None]]:
         rows = [row for row in Manifest.open(folder) if (row.meta["kind"] == "absent") == absent]

@@ -105,10 +105,10 @@ class DatasetOptions:
 
 @dataclass(frozen=True)
 class _Rendered:
-    """An index ready to be written: JPEG files by name, and for each view the names of its images and the view without them."""
+    """An index ready to be written: JPEG files by name; of each asked view its number, its images' names, and the rest of it."""
 
     files: dict[str, bytes]
-    views: list[tuple[tuple[str, ...], View]]
+    views: list[tuple[int, tuple[str, ...], View]]
 
 
 def write_dataset(plan: DatasetOptions, directory: str | Path, *, workers: int = 1) -> Path:
@@ -151,19 +151,22 @@ def _rendered(plan: DatasetOptions, workers: int) -> Iterator[Iterator[_Rendered
 def _render(plan: DatasetOptions, index: int) -> _Rendered:
     spec, files, views = plan.drawn, {}, []
     for number, view in enumerate(make_views(spec, plan.split, plan.seed, index)):
+        chance = row_random(spec, plan.split, plan.seed, index, f"absent {number}")
+        asked = _asked(plan, view, chance)
+        if not asked:  # no row would name its images
+            continue
         names = tuple(f"{index // _PER_FOLDER:05d}/{index:07d}-{number}-{place}.jpg" for place in range(len(view.images)))
         for name, image in zip(names, view.images, strict=True):
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=view.quality)
             files[name] = buffer.getvalue()
-        chance = row_random(spec, plan.split, plan.seed, index, f"absent {number}")
         kept = replace(
             view,
             images=(),
-            questions=_asked(plan, view, chance),
+            questions=asked,
             text_annotations=view.text_annotations if plan.text_annotations else (),
         )
-        views.append((names, kept))
+        views.append((number, names, kept))
     return _Rendered(files, views)
 
 
@@ -178,16 +181,21 @@ def _asked(plan: DatasetOptions, view: View, chance: random.Random) -> tuple[Que
 
 def _samples(plan: DatasetOptions, rendered: Iterator[_Rendered], folder: Path, rows: Path) -> Iterator[Any]:
     """The rows in order; the images of an index are written before its rows are yielded."""
-    spec = plan.drawn
+    spec, asked = plan.drawn, False
     for index, item in enumerate(rendered):
+        asked = asked or bool(item.views)
         for name, content in item.files.items():
             path = folder / _FOLDER / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        for number, (names, view) in enumerate(item.views):
+        for number, names, view in item.views:
             # Named under `rows`, though they lie beside it: so the manifest's paths hold once it has moved up.
             images = [str(rows / _FOLDER / name) for name in names]
             yield from _rows(plan, spec, f"{plan.spec}-{plan.split}-{plan.seed}-{index:07d}-{number}", images, view)
+    if not asked:
+        raise ValueError(
+            f"questions is '{plan.questions}', and no page of spec '{spec.name}' that was drawn has one; take other kinds"
+        )
 
 
 def _rows(plan: DatasetOptions, spec: SynthSpec, name: str, loaded_images: list[str], view: View) -> Iterator[Any]:
