@@ -3,7 +3,7 @@
 A language model below a billion parameters does not find by itself, in minutes, which of many sub-images a question is about: it
 must compare the question's key with all of them before any of them helps it to answer. Supervised, it learns that comparison
 first. `attention_targets` annotates the tokens of an example: one bit per segment (`segment_ids`), set where that segment's
-answer is about the token.
+answer is about the token; `answer_targets` likewise, set where it is read.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from dragonfly.vision.layout import Box, SubImageLayout
 from dragonfly.vision.scoring import evidence_areas
 from dragonfly.vision.trimming import image_layout
 
+from .patch_labels import LEAST_COVER, cover
+
 MAX_SEGMENTS = 63
 """Segments that fit in the bits of an int64 without its sign."""
 
@@ -37,12 +39,14 @@ class AttentionSupervision(Config):
     """Attention told where to look while it is trained, from the samples' evidence. None of it is needed to answer.
 
     In layer `words`, positions that predict an answer look at the question's words that name what is asked about
-    (`meta["about"]`); in layer `places` at the sub-images that hold the evidence. The first `heads` of each layer are supervised;
-    `weight` of this loss beside that of the answers.
+    (`meta["about"]`); in layer `places` at the sub-images that hold the evidence; in layer `answer`, where there is one, at the
+    patches of the last box of the evidence, where synthetic documents have the answer. The first `heads` of each layer are
+    supervised; `weight` of this loss beside that of the answers.
     """
 
     words: int = Field(default=0, ge=0)
     places: int = Field(default=2, ge=0)
+    answer: int | None = Field(default=None, ge=0)
     heads: int = Field(default=2, gt=0)
     weight: float = Field(default=1.0, gt=0.0)
 
@@ -73,6 +77,30 @@ def attention_targets(processor: Any, example: Mapping[str, Any], sample: Sample
             block = image.nonzero()[: len(of_token), 0]
             marked[block[shown[of_token]]] = True
         targets |= marked.long() << number
+    return targets
+
+
+def answer_targets(processor: Any, example: Mapping[str, Any], sample: Sample, images: Sequence[Any]) -> Tensor:
+    """(tokens,) int64: bit n - 1 is set at the patches of the finest level that show the last evidence box of question n.
+
+    Raises:
+        ValueError: as `attention_targets`, or if the finest level is pooled.
+    """
+    spec = processor.image_processor.spec
+    layout, of_token = _places(processor, images[0])
+    finest, side = layout.levels[-1], spec.patch_side
+    count = spec.num_prefix_tokens + side * side
+    if layout.token_counts[-1] != count:
+        raise ValueError(f"a sub-image has {layout.token_counts[-1]} tokens, not {count}: pooled patches cannot be told apart")
+    boxes = torch.tensor([finest.box(index) for index in range(finest.num_sub_images)], dtype=torch.float64)
+    image = image_mask(example["input_ids"], processor.image_token_id, processor.separator_token_id)
+    last = image.nonzero()[len(of_token) - len(boxes) * (count + 1) : len(of_token), 0].view(len(boxes), count + 1)
+    patches = last[:, spec.num_prefix_tokens : count]
+    targets = torch.zeros_like(example["input_ids"])
+    for number, evidence in enumerate(sample.evidence or ()):
+        if evidence and len(evidence) <= PLACES:
+            shown = cover(boxes, torch.tensor([evidence[-1]], dtype=torch.float64), spec)[0].flatten(1) > LEAST_COVER
+            targets[patches[shown]] |= 1 << number
     return targets
 
 
@@ -146,7 +174,7 @@ def attention_faults(recipe: Recipe, what: str) -> list[str]:
 def check_heads(options: AttentionSupervision, config: Any) -> None:
     """ValueError where the language model of this configuration lacks the layers or heads that are to be supervised."""
     layers, heads = config.num_hidden_layers, config.num_attention_heads
-    if max(options.words, options.places) >= layers or options.heads > heads:
+    if max(options.words, options.places, options.answer or 0) >= layers or options.heads > heads:
         raise ValueError(
             f"attention_supervision names layers {options.words} and {options.places} and {options.heads} heads; "
             f"the language model has layers 0 to {layers - 1} of {heads} heads"
@@ -160,10 +188,11 @@ def attention_supervision_loss(
     segment_ids: Tensor,
     labels: Tensor,
     placeholders: Tensor,
+    answer_targets: Tensor | None = None,
 ) -> Tensor:
     """Negative log attention mass on the annotated tokens, mean over the answers' positions and heads.
 
-    The mean of two such terms: in layer `words` the question's words, in layer `places` the sub-images.
+    The mean of such terms: in layer `words` the question's words, in layer `places` the sub-images, in layer `answer` the patches.
 
     Args:
         attentions: of each layer (batch, heads, length, length), rows adding up to 1.
@@ -171,13 +200,16 @@ def attention_supervision_loss(
         segment_ids: (batch, length), 0 where all share or where there is one question, else the segment's number.
         labels: (batch, length), -100 outside answers.
         placeholders: (batch, length), where sub-images stand.
+        answer_targets: (batch, length), likewise, at the patches that the answer is read from.
     """
     own = torch.ones_like(segment_ids) << (segment_ids - 1).clamp(min=0)
-    wanted = (attention_targets[:, None, :] & own[:, :-1, None]) != 0
     says = labels[:, 1:] != -100
     terms = []
-    for layer, of_kind in ((options.words, ~placeholders), (options.places, placeholders)):
-        target = wanted & of_kind[:, None, :]
+    looks = [(options.words, ~placeholders, attention_targets), (options.places, placeholders, attention_targets)]
+    if options.answer is not None and answer_targets is not None:
+        looks.append((options.answer, placeholders, answer_targets))
+    for layer, of_kind, targets in looks:
+        target = ((targets[:, None, :] & own[:, :-1, None]) != 0) & of_kind[:, None, :]
         rows = says & target.any(dim=-1)
         paid = (attentions[layer][:, : options.heads, :-1].float() * target[:, None]).sum(dim=-1)
         losses = -paid.clamp(min=FLOOR).log().mean(dim=1)[rows]

@@ -31,18 +31,18 @@ def patch_labels(
     words = [annotation for annotation in text_annotations if annotation.kind == "word"]
     named = [annotation for annotation in text_annotations if annotation.kind not in ("word", "char", *GROUPS)]
     if named:
-        cover, place = _cover(boxes, _areas(named), spec).max(dim=0)  # (sub_images, side, side)
+        share, place = cover(boxes, _areas(named), spec).max(dim=0)  # (sub_images, side, side)
         classes_at = torch.tensor([1 + classes.names.index(annotation.label) for annotation in named])[place]
-        labels[..., 0] = torch.where(cover > LEAST_COVER, classes_at, labels[..., 0])
-        _bind(labels, boxes, named, cover, place, spec, classes, smallest)
+        labels[..., 0] = torch.where(share > LEAST_COVER, classes_at, labels[..., 0])
+        _bind(labels, boxes, named, share, place, spec, classes, smallest)
     if words and classes.slots:
-        cover, place = _cover(boxes, _areas(words), spec).max(dim=0)
+        share, place = cover(boxes, _areas(words), spec).max(dim=0)
         classes_at = torch.tensor([classes.classes(annotation.label, classes.slots) for annotation in words])[place]
         readable = _readable(boxes, _areas(words), spec.resolution, smallest)  # (text_annotations, sub_images)
         classes_at[~readable[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
         slots = labels[..., classes.spelled]
-        labels[..., classes.spelled] = torch.where((cover > LEAST_COVER)[..., None], classes_at, slots)
-        _bind(labels, boxes, words, cover, place, spec, classes, smallest)
+        labels[..., classes.spelled] = torch.where((share > LEAST_COVER)[..., None], classes_at, slots)
+        _bind(labels, boxes, words, share, place, spec, classes, smallest)
     if classes.near:
         characters = [annotation for annotation in text_annotations if annotation.kind == "char"]
         _locate(labels, boxes, characters, _areas(words), spec, classes, smallest)
@@ -54,7 +54,7 @@ def _bind(
     labels: Tensor,
     boxes: Tensor,
     text_annotations: Sequence[TextAnnotation],
-    cover: Tensor,
+    share: Tensor,
     place: Tensor,
     spec: EncoderSpec,
     classes: Classes,
@@ -69,7 +69,7 @@ def _bind(
         boxes, whole, spec.resolution, smallest
     )
     classes_at[~legible[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
-    labels[..., classes.other] = torch.where((cover > LEAST_COVER)[..., None], classes_at, labels[..., classes.other])
+    labels[..., classes.other] = torch.where((share > LEAST_COVER)[..., None], classes_at, labels[..., classes.other])
 
 
 def _locate(
@@ -122,18 +122,21 @@ def _areas(text_annotations: Sequence[TextAnnotation]) -> Tensor:
     return torch.tensor([annotation.box for annotation in text_annotations], dtype=torch.float64).reshape(-1, 4)
 
 
-def _cover(boxes: Tensor, text_annotations: Tensor, spec: EncoderSpec) -> Tensor:
-    """The share of every patch that each annotation covers: (text_annotations, sub_images, side, side)."""
+def cover(boxes: Tensor, areas: Tensor, spec: EncoderSpec) -> Tensor:
+    """The share of every patch that each area covers: (areas, sub_images, side, side).
+
+    `boxes` (sub_images, 4) and `areas` (areas, 4) in source pixels.
+    """
     steps = torch.arange(spec.patch_side + 1, dtype=torch.float64) / (spec.resolution / spec.patch_size)
     xs = boxes[:, 0:1] + (boxes[:, 2:3] - boxes[:, 0:1]) * steps  # (sub_images, side + 1)
     ys = boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * steps
     across = (
-        torch.minimum(xs[:, 1:], text_annotations[:, None, None, 2])
-        - torch.maximum(xs[:, :-1], text_annotations[:, None, None, 0])
+        torch.minimum(xs[:, 1:], areas[:, None, None, 2])
+        - torch.maximum(xs[:, :-1], areas[:, None, None, 0])
     ).clamp(min=0)
     down = (
-        torch.minimum(ys[:, 1:], text_annotations[:, None, None, 3])
-        - torch.maximum(ys[:, :-1], text_annotations[:, None, None, 1])
+        torch.minimum(ys[:, 1:], areas[:, None, None, 3])
+        - torch.maximum(ys[:, :-1], areas[:, None, None, 1])
     ).clamp(min=0)
     size = (xs[:, 1] - xs[:, 0]) * (ys[:, 1] - ys[:, 0])  # of one patch
     return down[..., :, None] * across[..., None, :] / size[:, None, None]

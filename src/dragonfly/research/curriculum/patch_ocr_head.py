@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -110,11 +111,14 @@ def moments(patch_ocr: PatchOcrModel, examples: Iterable[Mapping[str, Tensor]]) 
 
     Returns:
         gram: (hidden + 1, hidden + 1), second moments of the tokens with a one appended; the last entry is their number.
-        class_sums: (hidden + 1, classes), the sum of the tokens of each class.
+        class_sums: (hidden + 1, classes), the sum of the tokens of each class; row_sums: (hidden + 1, side), of each row of patches.
     """
     width, parameter = patch_ocr.head.in_features + 1, patch_ocr.head.weight
     sums = {"gram": torch.zeros(width, width), "class_sums": torch.zeros(width, sum(patch_ocr.classes.sizes))}
     for example in examples:
+        count, length = example["labels"].shape[:2]
+        side = math.isqrt(length)
+        rows = ((torch.arange(length) - (length - side * side)).clamp(min=0) // side).repeat(count)  # prefix tokens are not asked
         labels = example["labels"].flatten(0, 1)
         asked = (labels != IGNORE_INDEX).all(dim=-1)
         tokens = patch_ocr.vision_tower(pixel_values=example["pixel_values"].to(parameter)).last_hidden_state
@@ -124,6 +128,8 @@ def moments(patch_ocr: PatchOcrModel, examples: Iterable[Mapping[str, Tensor]]) 
         one_hot = torch.cat([nn.functional.one_hot(column, size) for column, size in columns], dim=-1)
         sums["gram"] += kept.T @ kept
         sums["class_sums"] += kept.T @ one_hot.float()
+        by_row = kept.T @ nn.functional.one_hot(rows[asked], side).float()
+        sums["row_sums"] = sums.get("row_sums", torch.zeros(width, side)) + by_row
     return sums
 
 

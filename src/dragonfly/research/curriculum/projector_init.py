@@ -22,6 +22,9 @@ from .text_annotations import Classes
 LOUDNESS = 1.0
 """Length of what a token says on average, in lengths of embeddings."""
 
+ROWS = 0.5
+"""Length of what a token says of its row, where it does, in lengths of embeddings."""
+
 RIDGE = 1e-4
 """Ridge coefficient of the projector's least squares, relative to the mean of the Gram matrix's diagonal."""
 
@@ -44,16 +47,17 @@ def spell_embeddings(embeddings: Tensor, tokens: Sequence[str]) -> None:
 
 
 @torch.no_grad()
-def initialise_projector(model: Any, tokenizer: Any, folder: str | Path) -> None:
+def initialise_projector(model: Any, tokenizer: Any, folder: str | Path, rows: bool = False) -> None:
     """Set the projector to the linear map (ridge regression) from patch tokens to the embeddings of what the patches say.
 
-    Fitted to the moments that the `patch_ocr` stage in `folder` saved.
+    Fitted to the moments that the `patch_ocr` stage in `folder` saved. With `rows`, tokens also say in which row of their
+    sub-image they stand: a key and its value stand in one.
 
     The head's own logits will not do: those of all that a patch does not say add up to far more than what it says.
     ValueError where `folder` holds no head.
     """
     tensors, classes = load_head(Path(folder))
-    if "gram" not in tensors:
+    if "gram" not in tensors or (rows and "row_sums" not in tensors):
         raise ValueError(f"the OCR head in {folder} is of an earlier version, without moments; train that stage again")
     table: Tensor = model.get_input_embeddings().weight
     vectors = _vectors(classes, tokenizer, table)
@@ -61,7 +65,11 @@ def initialise_projector(model: Any, tokenizer: Any, folder: str | Path) -> None
     ridge = RIDGE * gram.diagonal().mean() * torch.eye(len(gram))
     matrix = torch.linalg.solve(gram + ridge, tensors["class_sums"] @ vectors)  # (hidden of the tower + 1, hidden)
     length = ((matrix * (gram @ matrix)).sum() / gram[-1, -1]).sqrt()  # of what tokens say, on average
-    matrix *= LOUDNESS * table.float().norm(dim=-1).mean() / length
+    loudness = table.float().norm(dim=-1).mean()
+    matrix *= LOUDNESS * loudness / length
+    if rows:
+        said = _row_vectors(tensors["row_sums"].shape[1], table.shape[1]) * ROWS * loudness
+        matrix += torch.linalg.solve(gram + ridge, tensors["row_sums"] @ said)
     projector = model.model.multi_modal_projector
     projector.weight.copy_(matrix[:-1].T)
     projector.bias.copy_(matrix[-1])
@@ -84,6 +92,14 @@ def _vectors(classes: Classes, tokenizer: Any, table: Tensor) -> Tensor:
         own = torch.cat([vectors[: classes.sizes[0]], vectors[start:row]])
         vectors[row:] = own.roll(table.shape[1] // 2, dims=1)
     return vectors
+
+
+def _row_vectors(rows: int, width: int) -> Tensor:
+    """(rows, width): unit vectors in directions of their own, the more alike the nearer two rows are; a line may lie across two."""
+    at = torch.arange(rows)
+    values, axes = torch.linalg.eigh(torch.exp(-0.5 * (at[:, None] - at) ** 2))
+    directions = torch.linalg.qr(torch.randn(width, rows, generator=torch.Generator().manual_seed(0)))[0]
+    return axes * values.clamp(min=0).sqrt() @ directions.T
 
 
 def _words(tokenizer: Any, table: Tensor) -> dict[str, Tensor]:

@@ -44,16 +44,18 @@ class Scratch(Config):
 
     `texts` is a file, folder or manifest of samples whose messages are read; `vocabulary` the most tokens, 256 bytes and the
     special ones included, so that any text can be written. Without `texts`, tokenizer and chat template are those of the models
-    that read pages. `projector` is the output of a stage with objective `patch_ocr`: the
-    tower is that stage's, and the projector begins as its head, put into words.
+    that read pages. `language_model` may be the folder of a model that has learned to answer: tokenizer, chat template and language
+    model are then its own. `projector` is the output of a stage with objective `patch_ocr`: the
+    tower is that stage's, and the projector begins as its head, put into words, with `rows` also saying where patches stand.
     """
 
     tower: dict[str, Any]
-    language_model: dict[str, Any]
+    language_model: dict[str, Any] | str
     texts: str | None = None
     vocabulary: int = Field(default=512, ge=300)
     feature_layer: int = -2
     projector: str | None = None
+    rows: bool = False
 
 
 def _options(recipe: Recipe) -> Scratch:
@@ -63,13 +65,22 @@ def _options(recipe: Recipe) -> Scratch:
 def scratch_processor(recipe: Recipe) -> DragonflyProcessor:
     """The processor of a new model: pixels scaled to [-1, 1], a short chat template, a new tokenizer."""
     scratch = _options(recipe)
-    texts = scratch.texts
-    tokenizer = reader_tokenizer() if texts is None else learn_tokenizer(_texts(texts), scratch.vocabulary)
+    tokenizer, template = _language(scratch)
     encoder = encoder_of(recipe, tower_config(scratch.tower))
     images = DragonflyImageProcessor(encoder=encoder, image_mean=[0.5] * 3, image_std=[0.5] * 3)
-    return DragonflyProcessor(
-        images, tokenizer, chat_template=(READER if texts is None else TEMPLATE).read_text(encoding="utf-8")
-    )
+    return DragonflyProcessor(images, tokenizer, chat_template=template)
+
+
+def _language(scratch: Scratch) -> tuple[Any, str]:
+    """Tokenizer and chat template."""
+    if isinstance(scratch.language_model, str):
+        if scratch.texts is not None:
+            raise ValueError("init_from.scratch: a language model that has learned brings its tokenizer; leave texts out")
+        answers = DragonflyProcessor.from_pretrained(existing(scratch.language_model))
+        return answers.tokenizer, str(answers.chat_template)
+    if scratch.texts is None:
+        return reader_tokenizer(), READER.read_text(encoding="utf-8")
+    return learn_tokenizer(_texts(scratch.texts), scratch.vocabulary), TEMPLATE.read_text(encoding="utf-8")
 
 
 def scratch_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
@@ -77,14 +88,17 @@ def scratch_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyFor
     scratch, attention = _options(recipe), recipe.attention
     tokenizer: Any = processor.tokenizer
     torch.manual_seed(recipe.seed)
+    answers: Any = None
+    if isinstance(scratch.language_model, str):
+        answers = DragonflyForConditionalGeneration.from_pretrained(existing(scratch.language_model), dtype=weights_dtype(recipe))
     config = DragonflyConfig(
         vision_config=tower_config(scratch.tower),
-        text_config=_language_config(scratch, tokenizer),
+        text_config=answers.config.text_config if answers else _language_config(scratch, tokenizer),
         encoder=processor.image_processor.encoder,
         image_token_id=processor.image_token_id,
         separator_token_id=processor.separator_token_id,
         vision_feature_layer=scratch.feature_layer,
-        tie_word_embeddings=bool(scratch.language_model.get("tie_word_embeddings", False)),
+        tie_word_embeddings=answers.config.tie_word_embeddings if answers else _tied(scratch),
     )
     for name in ("vision_config", "text_config"):
         chosen = attention.get(name) if isinstance(attention, dict) else attention
@@ -92,11 +106,15 @@ def scratch_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyFor
             getattr(config, name)._attn_implementation = chosen
     model: Any = DragonflyForConditionalGeneration(config)
     see_contrast(model.model.vision_tower)
-    spell_embeddings(model.get_input_embeddings().weight.data, _token_texts(tokenizer))
+    if answers:
+        model.model.language_model.load_state_dict(answers.model.language_model.state_dict())
+        model.lm_head.load_state_dict(answers.lm_head.state_dict())
+    else:
+        spell_embeddings(model.get_input_embeddings().weight.data, _token_texts(tokenizer))
     if scratch.projector is not None:
         patch_ocr = DragonflyForConditionalGeneration.from_pretrained(existing(scratch.projector), dtype=weights_dtype(recipe))
         model.model.vision_tower.load_state_dict(patch_ocr.model.vision_tower.state_dict())
-        initialise_projector(model, tokenizer, scratch.projector)
+        initialise_projector(model, tokenizer, scratch.projector, scratch.rows)
     return model
 
 
@@ -169,8 +187,12 @@ def _texts(path: str) -> Iterator[str]:
     return (message.text for sample in samples for message in sample.messages)
 
 
+def _tied(scratch: Scratch) -> bool:
+    return isinstance(scratch.language_model, dict) and bool(scratch.language_model.get("tie_word_embeddings", False))
+
+
 def _language_config(scratch: Scratch, tokenizer: Any) -> Any:
-    values = dict(scratch.language_model)
+    values = dict(cast("dict[str, Any]", scratch.language_model))
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     return AutoConfig.for_model(values.pop("model_type", "llama"), **{**values, "vocab_size": len(tokenizer), **ids})
 

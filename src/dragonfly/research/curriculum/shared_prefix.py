@@ -27,6 +27,7 @@ from dragonfly.turns import tokens_in
 
 from .attention_supervision import (
     AttentionSupervision,
+    answer_targets,
     attention_faults,
     attention_supervision_loss,
     attention_targets,
@@ -35,7 +36,7 @@ from .attention_supervision import (
 from .metric_thresholds import MetricThreshold, MetricThresholds, threshold_faults
 
 Turn = list[Mapping[str, Any]]
-PER_TOKEN = {"segment_ids": 0, "attention_targets": 0}
+PER_TOKEN = {"segment_ids": 0, "attention_targets": 0, "answer_targets": 0}
 """What examples hold beside `encode`'s, one value per token, and its padding."""
 
 
@@ -183,7 +184,10 @@ def _encode(
     example = encode_shared_prefix(processor, messages, images, max_length=max_length, evidence=sample.evidence)
     if options.attention_supervision is None:
         return example
-    return {**example, "attention_targets": attention_targets(processor, example, sample, images)}
+    told = {"attention_targets": attention_targets(processor, example, sample, images)}
+    if options.attention_supervision.answer is not None:
+        told["answer_targets"] = answer_targets(processor, example, sample, images)
+    return {**example, **told}
 
 
 def _examples(recipe: Recipe, rows: Sequence[Sample] | Mixture, processor: Any) -> EncodedDataset:
@@ -207,7 +211,7 @@ def _inputs(supervised: bool, model: Any, batch: Mapping[str, Any]) -> dict[str,
 
 def _supervision_loss(options: AttentionSupervision, image_token_id: int, outputs: Any, batch: Mapping[str, Any]) -> Tensor:
     placeholders = batch["input_ids"] == image_token_id
-    given = (batch["attention_targets"], batch["segment_ids"], batch["labels"], placeholders)
+    given = (batch["attention_targets"], batch["segment_ids"], batch["labels"], placeholders, batch.get("answer_targets"))
     return options.weight * attention_supervision_loss(options, outputs.attentions, *given)
 
 

@@ -38,6 +38,7 @@ class SynthSpec:
         language: `plain` asks in the few wordings of `phrases.py`, `natural` in those of the grammar, `varied` in these and
             with other names for what is asked about.
         documents: draw pages as they look, with all that `documents/` knows, instead of cards.
+        kinds: of documents, the kinds of page that are drawn; none are all.
         desk: of documents, the longer side in pixels of a desk with papers, one of them asked about; 0 draws single pages.
         covered: the share of a desk that papers cover, at most.
         typefaces: of documents: those of a list that the machine has, or the package's alone.
@@ -63,6 +64,7 @@ class SynthSpec:
     text: bool = False
     language: Language = "plain"
     documents: bool = False
+    kinds: tuple[str, ...] = ()
     desk: int = 0
     covered: float = 0.5
     typefaces: Literal["installed", "bundled"] = "bundled"
@@ -105,6 +107,14 @@ _ALL = (
         language="natural",
         documents=True,
         crowded=True,
+        typefaces="installed",
+    ),
+    SynthSpec(
+        "documents-receipts",
+        "receipts of documents alone, to pre-train a tower",
+        language="natural",
+        documents=True,
+        kinds=("receipt",),
         typefaces="installed",
     ),
     SynthSpec(

@@ -35,7 +35,8 @@ class Kind:
     scans: dict[str, float]
 
 
-_PAPER = {"screen": 0.08, "flatbed": 0.55, "fax": 0.12, "phone": 0.25}
+_PAPER = {"screen": 0.08, "flatbed": 0.3, "bright": 0.3, "fax": 0.12, "phone": 0.2}
+_TILL = {"screen": 0.04, "flatbed": 0.22, "bright": 0.48, "fax": 0.1, "phone": 0.16}
 _SCREEN = {"screen": 0.7, "flatbed": 0.15, "phone": 0.15}
 _CAMERA = {"screen": 0.1, "flatbed": 0.2, "phone": 0.7}
 KINDS: dict[str, Kind] = {
@@ -51,7 +52,7 @@ KINDS: dict[str, Kind] = {
             measures=("price", "amount"),
             concepts=INFO | MONEY,
         ),
-        _PAPER,
+        _TILL,
     ),
     "invoice": Kind(
         1.2,
@@ -137,7 +138,7 @@ def draw_template(rng: random.Random, kind: str, options: dict[str, tuple[str, .
 def make_document(spec: SynthSpec, split: str, seed: int, index: int) -> Document:
     """Draw the document number `index` of a split. ValueError for an unknown split."""
     rng = row_random(spec, split, seed, index)
-    weights = {name: kind.weight for name, kind in KINDS.items()}
+    weights = {name: kind.weight for name, kind in KINDS.items() if not spec.kinds or name in spec.kinds}
     name = "crowded" if spec.crowded else rng.choices(list(weights), list(weights.values()))[0]
     return draw_kind(rng, name, spec, split)
 

@@ -71,14 +71,20 @@ class Asker:
         self.text = _joined(" ".join(span.label for span in self.sheet.spans if span.kind == "line"))
 
     def question(self, kind: str, form: str, answer: str, about: Sequence[Entry] = (), **words: str) -> Question:
-        """A question in a wording of the grammar; the entries that it is `about` are its evidence, key box and value box."""
+        """A question in a wording of the grammar; the entries that it is `about` are its evidence, key box and value box.
+
+        The box that the answer is read from stands last.
+        """
         spoken = say(self.rng, form, self.split, words, self.topic.nouns)
         shown = spoken.text.lower()
         named = [
             word for name, word in spoken.words.items() if name not in ("noun", "nouns", "measure") and word.lower() in shown
         ]
         evidence = [
-            box for entry in about for runs in (entry.key_runs, entry.value_runs) if runs for box in (runs_box(self.boxes, runs),)
+            runs_box(self.boxes, runs)
+            for entry in about
+            for runs in sorted((entry.key_runs, entry.value_runs), key=lambda runs: runs is entry.key_runs and answer == entry.key)
+            if runs
         ]
         caps = [entry.cap for entry in about or self.sheet.entries]
         return Question(

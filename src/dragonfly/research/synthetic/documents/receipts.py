@@ -44,6 +44,8 @@ def draw_receipt(order: Order) -> Sheet:
     face = draw_typeface(
         rng, order.source, rng.choices((("mono",), ("sans",), ("serif",)), (0.55, 0.37, 0.08))[0], cap, rough=0.5
     )
+    if rng.random() < 0.1:
+        face = face.tall(rng.uniform(1.3, 1.8))
     width = round(min(1000, max(400, face.width("0") * rng.randint(32, 46) * rng.uniform(1.08, 1.35))))
     margin = width * rng.uniform(0.04, 0.1)
     sheet = Sheet((width, 3000))
@@ -90,7 +92,9 @@ def _header(flow: Flow) -> None:
     align = "left" if style == "left" else "centre"
     name = content.shop(rng, flow.order.split)
     name = name.upper() if rng.random() < 0.7 else name
-    large = flow.other_face(rng.uniform(1.15, 1.8)) if rng.random() < 0.6 else flow.face.sized(rng.choice((1.0, 1.2, 1.4)))
+    large = rng.choices(
+        (flow.other_face(rng.uniform(1.15, 1.8)), flow.face.sized(rng.choice((1.0, 1.2, 1.4))), flow.face.tall()), (0.5, 0.35, 0.15)
+    )[0]
     if style == "logo":
         height, middle = flow.face.cap * rng.uniform(3, 5), (flow.left + flow.right) / 2
         half = flow.width * rng.uniform(0.15, 0.35)
@@ -240,9 +244,10 @@ def _totals(flow: Flow, bought: list[Bought]) -> int:
     if rng.random() < 0.3:
         flow.sheet.text(left, flow.step(), f"{rng.choice(('Items', 'No. of items', 'Item Count'))}: {len(bought)}", flow.face)
         top = flow.y
+    usual = flow.face.tall() if rng.random() < 0.1 else flow.face
     for concept, amount in lines:
-        _amount(flow, concept, amount, flow.face)
-    bold = flow.face.sized(rng.choice((1.0, 1.0, 1.15, 1.35)))
+        _amount(flow, concept, amount, usual)
+    bold = rng.choice((flow.face, flow.face, flow.face.sized(1.15), flow.face.sized(1.35), flow.face.tall()))
     _amount(flow, "total", due, bold if rng.random() < 0.6 else flow.other_face(rng.choice((1.0, 1.2))))
     if style == "boxed":
         flow.sheet.draw.rectangle((flow.left - 6, top - 2, flow.right + 5, flow.y + 2), outline=flow.ink)

@@ -89,7 +89,10 @@ def _smooth(rng: random.Random, size: tuple[int, int], low: float, high: float, 
 
 @dataclass(frozen=True)
 class Scan:
-    """How a page came to be an image: `screen`, `flatbed`, `fax` or `phone`; the quality of its JPEG file."""
+    """How a page came to be an image: `screen`, `flatbed`, `bright`, `fax` or `phone`; the quality of its JPEG file.
+
+    `bright` is a flatbed that drives paper to white, and with it what is printed faintly and the edges of strokes.
+    """
 
     kind: str
     quality: int
@@ -97,7 +100,7 @@ class Scan:
 
 def draw_scan(rng: random.Random, kinds: dict[str, float]) -> Scan:
     kind = rng.choices(list(kinds), list(kinds.values()))[0]
-    low, high = {"screen": (75, 95), "flatbed": (35, 92), "fax": (40, 90), "phone": (45, 90)}[kind]
+    low, high = {"screen": (75, 95), "flatbed": (35, 92), "bright": (35, 92), "fax": (40, 90), "phone": (45, 90)}[kind]
     return Scan(kind, rng.randint(low, high))
 
 
@@ -125,7 +128,12 @@ def scan(rng: random.Random, sheet: Sheet, how: Scan) -> tuple[Image.Image, Bend
     pixels = floor + pixels * np.float32((paper - floor) / 255)
     shaded = light + _noise(rng, (image.height, image.width)) * np.float32(rng.choice((1.0, rng.uniform(1, 9))))
     pixels += shaded if pixels.ndim == 2 else shaded[..., None]
+    if how.kind == "bright":
+        white, black = paper * rng.uniform(0.72, 0.98), rng.choice((0.0, rng.uniform(0, 60)))
+        pixels = (pixels - np.float32(black)) * np.float32(255 / (white - black))
     result = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    if how.kind == "bright" and rng.random() < 0.4:
+        result = result.filter(ImageFilter.UnsharpMask(rng.uniform(0.6, 1.6), rng.randint(60, 200), 0))
     return (_tinted(rng, result) if phone and result.mode == "L" else result), bend
 
 
