@@ -262,7 +262,7 @@ def make_views(spec: SynthSpec, split: str, seed: int, index: int) -> list[View]
         page = (make_desk if spec.desk else make_document)(spec, split, seed, index)
         if spec.close:
             rng = row_random(spec, split, seed, index, "close")
-            strips = cut_strips(rng, page.image, page.questions, page.text_annotations)
+            strips = cut_strips(rng, page.image, page.questions, page.text_annotations, spec.close)
             return [
                 View((strip.image,), strip.questions, strip.text_annotations, page.family, page.template, page.quality)
                 for strip in strips

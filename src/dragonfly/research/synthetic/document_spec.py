@@ -33,7 +33,8 @@ class SynthSpec:
         blur: largest blur radius in pixels of the half of the pages that are blurred.
         light: greatest difference of brightness between the middle of a page and its edge, in grey levels.
         quality: range of the JPEG quality.
-        close: cells of a page, a square number, that make a close-up image; of documents not 0 cuts strips; 0 keeps whole pages.
+        close: cells of a page, a square number, that make a close-up image; of documents the sub-images
+            of a row that make a strip; 0 keeps whole pages.
         text: write the facts as lines of text, without an image.
         language: `plain` asks in the few wordings of `phrases.py`, `natural` in those of the grammar, `varied` in these and
             with other names for what is asked about.
@@ -123,6 +124,14 @@ _ALL = (
         language="natural",
         documents=True,
         close=4,
+        typefaces="installed",
+    ),
+    SynthSpec(
+        "documents-strips-2",
+        "strips of two high sub-images, likewise",
+        language="natural",
+        documents=True,
+        close=2,
         typefaces="installed",
     ),
     *(

@@ -1,4 +1,4 @@
-"""Strips of a page, four high sub-images wide and one high, around what a question is about.
+"""Strips of a page, some high sub-images wide and one high, around what a question is about.
 
 Key and value stand in one row, at times at both margins. A language model learns on strips to go along a row, at the scale at
 which it later reads whole pages, before it must also find the row.
@@ -18,8 +18,7 @@ from ..document_questions import Question
 from ..draw_context import TextAnnotation
 
 GRIDS = ((9, 4), (6, 6), (4, 9))
-"""(rows, cols) of high sub-images on whole pages, of which a strip shows `WIDE` of one row."""
-WIDE = 4
+"""(rows, cols) of high sub-images on whole pages, of which a strip shows some of one row."""
 STRIPS = 4  # of a page at most
 ABSENT = 2  # questions of a strip at most about what the page does not have
 FORMS = ("most", "least")  # of comparisons, about a whole column
@@ -36,11 +35,11 @@ class Strip:
 
 
 def cut_strips(
-    rng: random.Random, image: Image.Image, questions: tuple[Question, ...], annotations: tuple[TextAnnotation, ...]
+    rng: random.Random, image: Image.Image, questions: tuple[Question, ...], annotations: tuple[TextAnnotation, ...], wide: int
 ) -> Iterator[Strip]:
-    """Strips of a page, each around a question drawn from those that one could hold."""
+    """Strips of a page, `wide` sub-images each, around a question drawn from those that one could hold."""
     rows, cols = min(GRIDS, key=lambda grid: max(ratio := image.width * grid[0] / (image.height * grid[1]), 1 / ratio))
-    size = min(image.width, round(WIDE * image.width / cols)), round(image.height / rows)
+    size = min(image.width, round(wide * image.width / cols)), round(image.height / rows)
     asked = [question for question in questions if question.evidence and _of_a_strip(question)]
     absent = [question for question in questions if not question.evidence and _of_a_strip(question)]
     for question in rng.sample(asked, len(asked))[:STRIPS]:
