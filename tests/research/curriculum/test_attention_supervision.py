@@ -52,6 +52,16 @@ def test_even_attention_loses_what_it_spreads() -> None:
     assert loss(even, even) == pytest.approx(math.log(8))
 
 
+def test_an_answer_looks_at_its_patches_in_a_layer_of_its_own() -> None:
+    options = AttentionSupervision(words=0, places=1, answer=2, heads=1)
+    patches = torch.tensor([[2, 1, 0, 0, 0, 0, 0, 0]])  # of segment 1 the second token, of segment 2 the first
+    given = (TARGETS, SEGMENTS, LABELS, PLACEHOLDERS, patches)
+    layers = [looking(2, 5), looking(0, 1)]
+    assert float(attention_supervision_loss(options, [*layers, looking(1, 0)], *given)) == pytest.approx(0.0, abs=1e-6)
+    wrong = float(attention_supervision_loss(options, [*layers, looking(0, 1)], *given))
+    assert wrong == pytest.approx(-math.log(1e-4) / 3)
+
+
 def test_an_answer_about_nothing_in_the_image_is_not_told() -> None:
     none = torch.zeros_like(TARGETS)
     assert float(attention_supervision_loss(OPTIONS, [looking(2, 5)] * 2, none, SEGMENTS, LABELS, PLACEHOLDERS)) == 0.0

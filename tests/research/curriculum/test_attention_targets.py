@@ -7,7 +7,7 @@ import torch
 
 from dragonfly.data import ImageRef, Message, Part, Sample, group_questions
 from dragonfly.data.sample import to_messages
-from dragonfly.research.curriculum.attention_supervision import attention_targets
+from dragonfly.research.curriculum.attention_supervision import answer_targets, attention_targets
 from dragonfly.research.curriculum.shared_prefix import encode_shared_prefix
 from dragonfly.vision.layout import make_layout
 from tests import tiny
@@ -96,6 +96,26 @@ def test_every_token_of_the_place_is_marked(processor: Any) -> None:
     bits = attention_targets(processor, example, ROWS[0], [IMAGE])
     layout = make_layout((HEIGHT, WIDTH), processor.image_processor.spec)
     assert int((bits[: -len("Give the Net total")] != 0).sum()) >= layout.token_counts[-1] + 1
+
+
+def test_an_answers_patches_are_those_that_its_last_box_covers() -> None:
+    fine = {**(tiny.config("v1").encoder or {}), "patch_size": 8, "selection": {"policy": "all"}}
+    processor = tiny.processor(tiny.config("v1", encoder=fine))
+    layout = make_layout((HEIGHT, WIDTH), processor.image_processor.spec)
+    side = processor.image_processor.spec.patch_side
+    left, top, right, bottom = layout.level_boxes("high")[5]
+    quarter = (left + 0.5, top + 0.5, (left + right) / 2 - 0.5, (top + bottom) / 2 - 0.5)  # the patches at its left top
+    row = sample(0, "Give the Net total", [], (box_of(9), quarter))
+    example = encode_shared_prefix(processor, to_messages(row), [IMAGE], evidence=row.evidence)
+    targets = answer_targets(processor, example, row, [IMAGE])
+    image = (example["input_ids"] == processor.image_token_id) | (example["input_ids"] == processor.separator_token_id)
+    block = image.nonzero()[:, 0].tolist()
+    count = layout.token_counts[-1] + 1
+    first = len(block) - 24 * count + 5 * count + processor.image_processor.spec.num_prefix_tokens
+    expected = {first + row * side + column for row in range(side // 2) for column in range(side // 2)}
+    assert {block.index(at) for at in targets.nonzero()[:, 0].tolist()} == expected
+    everywhere = sample(1, "How many?", [], tuple(box_of(cell) for cell in range(4)))
+    assert not answer_targets(processor, example, everywhere, [IMAGE]).any()
 
 
 def test_what_is_left_out_cannot_be_pointed_at() -> None:

@@ -24,13 +24,6 @@ SMALL_TOWER = [
     "init_from.scratch.tower.num_hidden_layers=2",
     "init_from.scratch.tower.num_attention_heads=2",
 ]
-SMALL_MODEL = [
-    "init_from.scratch.language_model.hidden_size=48",
-    "init_from.scratch.language_model.intermediate_size=64",
-    "init_from.scratch.language_model.num_hidden_layers=2",
-    "init_from.scratch.language_model.num_attention_heads=2",
-    "init_from.scratch.language_model.num_key_value_heads=2",
-]
 
 
 def stage(folder: Path, name: str, data: Path, *changes: str, group: int = 1) -> Path:
@@ -46,7 +39,7 @@ def test_every_stage_goes_on_from_the_one_before_and_the_last_one_answers(tmp_pa
     pages = write_dataset(DatasetOptions("documents", "train", 24, 3), tmp_path / "pages").parent
     first = stage(tmp_path, "scan-read", read, *SMALL_TOWER)
     second = stage(tmp_path, "scan-spell", read, f"init_from.checkpoint={first}")
-    third = stage(tmp_path, "scan-rows", strips, f"init_from.scratch.projector={second}", *SMALL_TOWER, *SMALL_MODEL, group=16)
+    third = stage(tmp_path, "scan-rows", strips, f"init_from.scratch.projector={second}", *SMALL_TOWER, group=16)
     fourth = stage(tmp_path, "scan-full", pages, f"init_from.checkpoint={third}")
     calibrate_model(str(fourth), pages, tmp_path / "choose", limit=24, overrides=["model.selection.policy=question"])
 

@@ -84,6 +84,24 @@ def test_common_words_are_one_token_and_others_are_spelled() -> None:
     assert len(learn_tokenizer(iter([" ".join("abcdefgh"[n] * 3 for n in range(8))] * 50), 268)) == 268
 
 
+def test_a_language_model_that_has_learned_comes_with_its_tokenizer(tmp_path: Path) -> None:
+    values = scratch(tmp_path)
+    new = values["init_from"]["scratch"]
+    values["init_from"]["scratch"] = {"tower": new["tower"], "language_model": "src/dragonfly/assets/nano"}
+    recipe = CurriculumRecipe.model_validate(values)
+    processor = build_processor(recipe)
+    model: Any = build_model(recipe, processor)
+    bundled = dragonfly.load("nano")
+    learned, own = bundled.model.model.language_model.state_dict(), model.model.language_model.state_dict()
+    assert learned.keys() == own.keys() and all(torch.equal(own[name], learned[name].float()) for name in own)
+    assert processor.tokenizer.get_vocab() == bundled.processor.tokenizer.get_vocab()
+    assert processor.chat_template == bundled.processor.chat_template
+    assert model.model.vision_tower.config.hidden_size == 32
+    values["init_from"]["scratch"]["texts"] = new["texts"]
+    with pytest.raises(ValueError, match="brings its tokenizer; leave texts out"):
+        build_processor(CurriculumRecipe.model_validate(values))
+
+
 def test_one_way_to_begin(tmp_path: Path) -> None:
     values = scratch(tmp_path)
     values["init_from"]["checkpoint"] = "nano"
@@ -110,7 +128,7 @@ class Seen(torch.nn.Module):
         return SimpleNamespace(last_hidden_state=pixel_values)
 
 
-def spoken(folder: Path, classes: Classes, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor, Any]:
+def spoken(folder: Path, classes: Classes, rows: list[list[int]], places: bool = False) -> tuple[torch.Tensor, torch.Tensor, Any]:
     """What a projector says that was begun on tokens which say `rows` of classes; the embeddings, and their tokenizer."""
     settings = tiny.config("low-only")
     model, tokenizer = tiny.model(settings), tiny.processor(settings).tokenizer
@@ -120,7 +138,7 @@ def spoken(folder: Path, classes: Classes, rows: list[list[int]]) -> tuple[torch
     tokens = torch.stack(said).sum(dim=0)
     noisy = [{"pixel_values": tokens[None] + 0.05 * torch.randn(1, *tokens.shape), "labels": labels[None]} for _ in range(50)]
     save_head(PatchOcrModel(Seen(), 32, classes), folder, noisy)
-    initialise_projector(model, tokenizer, folder)
+    initialise_projector(model, tokenizer, folder, places)
     with torch.no_grad():
         spoken = model.model.multi_modal_projector(tokens)
     return spoken, model.get_input_embeddings().weight.detach(), tokenizer
@@ -143,6 +161,30 @@ def test_what_a_patch_belongs_to_is_spoken_turned_by_half_the_width(tmp_path: Pa
     a, b = (table[tokenizer(c, add_special_tokens=False)["input_ids"][-1]] for c in "ab")
     expected = torch.stack([a + b.roll(1) + b.roll(16), b + (a + b.roll(1)).roll(16), a])
     assert float(torch.cosine_similarity(said, expected).min()) > 0.95
+
+
+def test_a_projector_may_also_say_in_which_row_a_patch_stands(tmp_path: Path) -> None:
+    # 9 patches that all say "a", whose tokens also tell their row
+    torch.manual_seed(1)
+    classes, at = Classes((), "a", 0, 1), torch.arange(9)
+    said, rows = torch.randn(32), torch.randn(3, 32)
+    tokens = said + rows[at // 3]
+    examples = [
+        {"pixel_values": tokens[None] + 0.02 * torch.randn(1, 9, 32), "labels": torch.tensor([[0, 1]]).expand(1, 9, 2)}
+        for _ in range(40)
+    ]
+    save_head(PatchOcrModel(Seen(), 32, classes), tmp_path, examples)
+    likeness = {}
+    for named in (False, True):
+        model: Any = tiny.model(tiny.config("low-only"))
+        initialise_projector(model, tiny.processor(tiny.config("low-only")).tokenizer, tmp_path, named)
+        with torch.no_grad():
+            told = model.model.multi_modal_projector(tokens)
+        likeness[named] = torch.cosine_similarity(told[:, None], told[None], dim=-1)
+    assert float(likeness[False].min()) > 0.98  # one word, wherever it stands
+    assert float(likeness[True][at // 3 == 0][:, at // 3 == 0].min()) > 0.98
+    assert float(likeness[True][0, 3]) > float(likeness[True][0, 6]) + 0.02  # the next row is more alike than one farther down
+    assert float(likeness[True][0, 6]) < 0.95
 
 
 def test_a_head_without_moments_is_refused(tmp_path: Path) -> None:

@@ -76,29 +76,35 @@ def _language(scratch: Scratch) -> tuple[Any, str]:
     if isinstance(scratch.language_model, str):
         if scratch.texts is not None:
             raise ValueError("init_from.scratch: a language model that has learned brings its tokenizer; leave texts out")
-        answers = DragonflyProcessor.from_pretrained(existing(scratch.language_model))
-        return answers.tokenizer, str(answers.chat_template)
+        learned: Any = DragonflyProcessor.from_pretrained(existing(scratch.language_model))
+        return learned.tokenizer, learned.chat_template
     if scratch.texts is None:
         return reader_tokenizer(), READER.read_text(encoding="utf-8")
     return learn_tokenizer(_texts(scratch.texts), scratch.vocabulary), TEMPLATE.read_text(encoding="utf-8")
 
 
 def scratch_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyForConditionalGeneration:
-    """Random weights drawn from the recipe's seed; the embedding of a token of several characters is spelled from theirs."""
+    """Random weights drawn from the recipe's seed; the embedding of a token of several characters is spelled from theirs.
+
+    A language model that has learned keeps its own.
+    """
     scratch, attention = _options(recipe), recipe.attention
     tokenizer: Any = processor.tokenizer
     torch.manual_seed(recipe.seed)
-    answers: Any = None
-    if isinstance(scratch.language_model, str):
-        answers = DragonflyForConditionalGeneration.from_pretrained(existing(scratch.language_model), dtype=weights_dtype(recipe))
+    described, learned = scratch.language_model, cast(Any, None)
+    if isinstance(described, str):
+        learned = DragonflyForConditionalGeneration.from_pretrained(existing(described), dtype=weights_dtype(recipe))
+        language, tied = learned.config.text_config, learned.config.tie_word_embeddings
+    else:
+        language, tied = _language_config(described, tokenizer), bool(described.get("tie_word_embeddings", False))
     config = DragonflyConfig(
         vision_config=tower_config(scratch.tower),
-        text_config=answers.config.text_config if answers else _language_config(scratch, tokenizer),
+        text_config=language,
         encoder=processor.image_processor.encoder,
         image_token_id=processor.image_token_id,
         separator_token_id=processor.separator_token_id,
         vision_feature_layer=scratch.feature_layer,
-        tie_word_embeddings=answers.config.tie_word_embeddings if answers else _tied(scratch),
+        tie_word_embeddings=tied,
     )
     for name in ("vision_config", "text_config"):
         chosen = attention.get(name) if isinstance(attention, dict) else attention
@@ -106,9 +112,9 @@ def scratch_model(recipe: Recipe, processor: DragonflyProcessor) -> DragonflyFor
             getattr(config, name)._attn_implementation = chosen
     model: Any = DragonflyForConditionalGeneration(config)
     see_contrast(model.model.vision_tower)
-    if answers:
-        model.model.language_model.load_state_dict(answers.model.language_model.state_dict())
-        model.lm_head.load_state_dict(answers.lm_head.state_dict())
+    if learned is not None:
+        model.model.language_model.load_state_dict(learned.model.language_model.state_dict())
+        model.lm_head.load_state_dict(learned.lm_head.state_dict())
     else:
         spell_embeddings(model.get_input_embeddings().weight.data, _token_texts(tokenizer))
     if scratch.projector is not None:
@@ -187,12 +193,8 @@ def _texts(path: str) -> Iterator[str]:
     return (message.text for sample in samples for message in sample.messages)
 
 
-def _tied(scratch: Scratch) -> bool:
-    return isinstance(scratch.language_model, dict) and bool(scratch.language_model.get("tie_word_embeddings", False))
-
-
-def _language_config(scratch: Scratch, tokenizer: Any) -> Any:
-    values = dict(cast("dict[str, Any]", scratch.language_model))
+def _language_config(description: dict[str, Any], tokenizer: Any) -> Any:
+    values = dict(description)
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     return AutoConfig.for_model(values.pop("model_type", "llama"), **{**values, "vocab_size": len(tokenizer), **ids})
 

@@ -17,6 +17,7 @@ from dragonfly.research.synthetic.documents.flow import Order
 from dragonfly.research.synthetic.documents.page import KINDS, Document, draw_kind, draw_template
 from dragonfly.research.synthetic.documents.questions import CELLS, Asker
 from dragonfly.research.synthetic.documents.receipts import draw_receipt
+from dragonfly.research.synthetic.documents.scan import Scan, scan
 from dragonfly.research.synthetic.documents.sheet import Sheet
 from dragonfly.research.synthetic.documents.typefaces import typefaces, typefaces_note
 from dragonfly.research.synthetic.draw_context import TextAnnotation
@@ -208,6 +209,42 @@ def test_layouts_and_texts_belong_to_one_split() -> None:
                     assert split_of(entry.value.lower()) == split
                 elif entry.form in CELLS:
                     assert split_of(entry.key.lower()) == split
+
+
+def test_the_answer_is_read_from_the_last_box_of_the_evidence() -> None:
+    asked = 0
+    for index in range(10):
+        page = make_document(SPEC, "train", 9, index)
+        for question in page.questions:
+            if question.kind in ("read", "next to") and question.evidence:
+                left, top, right, bottom = question.evidence[-1]
+                within = [
+                    one.label
+                    for one in page.text_annotations
+                    if one.kind == "char"
+                    and left <= (one.box[0] + one.box[2]) / 2 <= right
+                    and top <= (one.box[1] + one.box[3]) / 2 <= bottom
+                ]
+                asked += 1
+                assert set(question.answer.replace(" ", "")) <= set(within), (question, within)
+    assert asked > 40
+
+
+def test_a_bright_scanner_drives_paper_to_white() -> None:
+    white = {}
+    for kind in ("flatbed", "bright"):
+        shares = []
+        for seed in range(8):
+            rng = random.Random(seed)
+            sheet = Sheet((300, 200))
+            image, _ = scan(rng, sheet, Scan(kind, 80))
+            shares.append(np.mean(np.asarray(image.convert("L")) >= 250))
+        white[kind] = float(np.mean(shares))
+    assert white["bright"] > 0.8 > white["flatbed"]
+
+
+def test_receipts_may_be_drawn_alone() -> None:
+    assert {make_document(SPECS["documents-receipts"], "train", 4, index).family for index in range(8)} == {"receipt"}
 
 
 def test_texts_are_of_a_size_that_can_be_read() -> None:
