@@ -23,6 +23,7 @@ from dragonfly.models import DragonflyForConditionalGeneration
 from dragonfly.models.origin import write_origin
 from dragonfly.research.curriculum.patch_ocr_head import CLASSES, WEIGHTS
 
+ASSETS = Path(__file__).parents[1] / "src" / "dragonfly" / "assets" / "nano"
 KEPT = ("recipe", "data", "commit", "dirty", "date", "versions", "hardware")
 
 
@@ -51,7 +52,10 @@ def history(stage: Path) -> list[dict[str, Any]]:
     entry = {key: about[key] for key in KEPT} | {"steps": about["steps"], "seconds": about["speed"]["seconds"], "held_out": last}
     behind: list[dict[str, Any]] = []
     start = about["init_from"]
-    for before in (start.get("scratch", {}).get("projector"), start.get("checkpoint")):
+    scratch = start.get("scratch") or {}
+    learned = scratch.get("language_model")  # a description of a new one, or the name of one that has learned
+    learned = ASSETS if learned == "nano" else learned if isinstance(learned, str) else None
+    for before in (learned, scratch.get("projector"), start.get("checkpoint")):
         if before and Path(before, "dragonfly.json").is_file():
             behind += [own for own in history(Path(before)) if own not in behind]
     return [*behind, entry]

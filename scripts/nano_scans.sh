@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# A model that reads scanned pages, from scratch: data, stages, weights, measures. What is there already is not made again; a stage
+# A model that reads scanned pages: a tower from scratch under nano's language model; data, stages, weights, measures. What is there already is not made again; a stage
 # that was stopped resumes from its last checkpoint, and a stage whose weights lie in checkpoints/nano begins from them, so a later
 # run goes on where an earlier one ended. SHARE=0.01 rehearses everything in minutes. ROUNDS is how often the tower reads on at a
-# constant rate before its rate falls; the weights in checkpoints/nano/scan-read are those of four runs, each with a falling rate
-# (optim.schedule=linear, steps=240, 700, 700 and 3700, each from the one before: dragonfly.json beside them). RECEIPTS names a folder of real
+# constant rate before its rate falls. The weights in checkpoints/nano are of runs that dragonfly.json beside them records: the tower's
+# rate fell at the end of each. RECEIPTS names a folder of real
 # receipts that are measured on, and never trained on. GPU=1 (where torch sees one; GPU=0 overrules) takes batches that fill it, which
 # every core prepares: a page's sub-images are then mixed with those of a batch's other pages instead of with earlier ones.
 set -euo pipefail
@@ -16,11 +16,12 @@ ROUNDS=${ROUNDS:-4}
 GPU=${GPU:-$("$PYTHON" -c "import torch; print(int(torch.cuda.is_available()))")}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
-reading=() answering=()
+reading=() rows=() answering=()
 if [ "$GPU" = 1 ]; then
     most="data.workers=64" # as many as there are cores
     reading=("$most" objective.window=1 objective.sub_images=40 "batch={global_size: 16, per_device: 16}")
-    answering=("$most" precision=bfloat16 "attention={vision_config: sdpa, text_config: sdpa}" "batch={global_size: 64, per_device: 64}")
+    rows=("$most" "batch={global_size: 48, per_device: 48}") # its attention is read: eager
+    answering=("$most" "batch={global_size: 64, per_device: 64}")
 fi
 
 count() { "$PYTHON" -c "import sys; print(max(16, round(float(sys.argv[1]) * float(sys.argv[2]))))" "$1" "$SHARE"; }
@@ -46,15 +47,18 @@ measure() { # name
 }
 
 mkdir -p "$ROOT/data"
-synth scans documents train 3000 101 --text-annotations
+synth scans-receipts documents-receipts train 3000 301 --text-annotations
+synth scans documents train 1000 101 --text-annotations
 synth scans-crowded documents-crowded train 2000 201 --text-annotations
 synth scans-dev documents dev 60 102 --text-annotations
-synth scan-strips documents-strips train 8000 111 # pages; each gives up to four strips
+synth scan-strips-2 documents-strips-2 train 6000 113 # pages; each gives up to four strips
+synth scan-strips-2-dev documents-strips-2 dev 60 114
+synth scan-strips documents-strips train 6000 111
 synth scan-strips-dev documents-strips dev 60 112
-synth scan-pages documents train 8000 121
-synth scan-pages-dev documents dev 40 122
+synth scan-pages documents train 6000 121
+synth scan-pages-dev documents dev 60 122
 
-if ! stored scan-read-end; then
+if ! stored scan-spell; then
     stage scan-read scan-read "$(steps scan-read)" "${reading[@]}" "$@"
     before=scan-read
     for round in $(seq 2 "$ROUNDS"); do
@@ -62,17 +66,20 @@ if ! stored scan-read-end; then
         before=scan-read-$round
     done
     stage scan-read-end scan-read "$(steps scan-read)" "${reading[@]}" "init_from={scratch: null, checkpoint: $(weights "$before")}" optim.schedule=linear optim.warmup=0 "$@"
-    keep scan-read-end
+    measure scan-read-end
+    stage scan-spell scan-spell "$(steps scan-spell)" "${reading[@]}" "init_from.checkpoint=$(weights scan-read-end)" "$@"
+    keep scan-spell
 fi
-measure scan-read-end
-stage scan-spell scan-spell "$(steps scan-spell)" "${reading[@]}" "init_from.checkpoint=$(weights scan-read-end)" "$@"
-keep scan-spell
 measure scan-spell
-stage scan-rows scan-rows "$(steps scan-rows)" "${answering[@]}" "init_from.scratch.projector=$(weights scan-spell)" "$@"
-keep scan-rows
-stage scan-full scan-full "$(steps scan-full)" "${answering[@]}" "init_from.checkpoint=$(weights scan-rows)" "$@"
-keep scan-full
-if [ ! -e "$ROOT/scan-choose" ]; then # where to look, learned from evidence with all else as it is
-    "$DRAGONFLY" lab calibrate "$(weights scan-full)" "$ROOT/data/scan-pages" --set model.selection.policy=question --limit "$(count 6000)" -o "$ROOT/scan-choose"
+if ! stored scan-choose; then
+    stage scan-rows-2 scan-rows 3000 "${rows[@]}" "init_from.scratch.projector=$(weights scan-spell)" "model.encoder.high={grids: [[1, 2]]}" \
+        "data.train=[{name: strips, path: $ROOT/data/scan-strips-2, group_questions: 16}]" optim.schedule=constant \
+        "data.eval={name: held-out, path: $ROOT/data/scan-strips-2-dev, group_questions: 16}" "$@"
+    stage scan-rows scan-rows "$(steps scan-rows)" "${rows[@]}" "init_from={scratch: null, checkpoint: $ROOT/scan-rows-2}" "$@"
+    stage scan-full scan-full "$(steps scan-full)" "${answering[@]}" "init_from.checkpoint=$ROOT/scan-rows" "$@"
+    if [ ! -e "$ROOT/scan-choose" ]; then # where to look, learned from evidence with all else as it is
+        "$DRAGONFLY" lab calibrate "$ROOT/scan-full" "$ROOT/data/scan-pages" --set model.selection.policy=question --limit "$(count 1000)" -o "$ROOT/scan-choose"
+    fi
+    keep scan-choose
 fi
-echo "the model: $ROOT/scan-choose; it takes the place of src/dragonfly/assets/nano once it is better on every measure of its card"
+echo "the model: $(weights scan-choose); it takes the place of src/dragonfly/assets/nano once it is better on every measure of its card"
