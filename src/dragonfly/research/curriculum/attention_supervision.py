@@ -192,7 +192,8 @@ def attention_supervision_loss(
 ) -> Tensor:
     """Negative log attention mass on the annotated tokens, mean over the answers' positions and heads.
 
-    The mean of such terms: in layer `words` the question's words, in layer `places` the sub-images, in layer `answer` the patches.
+    The mean of such terms: in layer `words` the question's words, in layer `places` the sub-images, in layer `answer` the
+    answer's patches.
 
     Args:
         attentions: of each layer (batch, heads, length, length), rows adding up to 1.

@@ -130,14 +130,8 @@ def cover(boxes: Tensor, areas: Tensor, spec: EncoderSpec) -> Tensor:
     steps = torch.arange(spec.patch_side + 1, dtype=torch.float64) / (spec.resolution / spec.patch_size)
     xs = boxes[:, 0:1] + (boxes[:, 2:3] - boxes[:, 0:1]) * steps  # (sub_images, side + 1)
     ys = boxes[:, 1:2] + (boxes[:, 3:4] - boxes[:, 1:2]) * steps
-    across = (
-        torch.minimum(xs[:, 1:], areas[:, None, None, 2])
-        - torch.maximum(xs[:, :-1], areas[:, None, None, 0])
-    ).clamp(min=0)
-    down = (
-        torch.minimum(ys[:, 1:], areas[:, None, None, 3])
-        - torch.maximum(ys[:, :-1], areas[:, None, None, 1])
-    ).clamp(min=0)
+    across = (torch.minimum(xs[:, 1:], areas[:, None, None, 2]) - torch.maximum(xs[:, :-1], areas[:, None, None, 0])).clamp(min=0)
+    down = (torch.minimum(ys[:, 1:], areas[:, None, None, 3]) - torch.maximum(ys[:, :-1], areas[:, None, None, 1])).clamp(min=0)
     size = (xs[:, 1] - xs[:, 0]) * (ys[:, 1] - ys[:, 0])  # of one patch
     return down[..., :, None] * across[..., None, :] / size[:, None, None]
 

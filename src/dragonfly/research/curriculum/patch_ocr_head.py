@@ -111,7 +111,8 @@ def moments(patch_ocr: PatchOcrModel, examples: Iterable[Mapping[str, Tensor]]) 
 
     Returns:
         gram: (hidden + 1, hidden + 1), second moments of the tokens with a one appended; the last entry is their number.
-        class_sums: (hidden + 1, classes), the sum of the tokens of each class; row_sums: (hidden + 1, side), of each row of patches.
+        class_sums: (hidden + 1, classes), the sum of the tokens of each class.
+        row_sums: (hidden + 1, side), of each row of patches.
     """
     width, parameter = patch_ocr.head.in_features + 1, patch_ocr.head.weight
     sums = {"gram": torch.zeros(width, width), "class_sums": torch.zeros(width, sum(patch_ocr.classes.sizes))}

@@ -95,7 +95,7 @@ def _vectors(classes: Classes, tokenizer: Any, table: Tensor) -> Tensor:
 
 
 def _row_vectors(rows: int, width: int) -> Tensor:
-    """(rows, width): unit vectors in directions of their own, the more alike the nearer two rows are; a line may lie across two."""
+    """(rows, width): unit vectors, the more alike the nearer two rows are, for a line may lie across two."""
     at = torch.arange(rows)
     values, axes = torch.linalg.eigh(torch.exp(-0.5 * (at[:, None] - at) ** 2))
     directions = torch.linalg.qr(torch.randn(width, rows, generator=torch.Generator().manual_seed(0)))[0]

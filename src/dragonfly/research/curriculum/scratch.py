@@ -44,9 +44,9 @@ class Scratch(Config):
 
     `texts` is a file, folder or manifest of samples whose messages are read; `vocabulary` the most tokens, 256 bytes and the
     special ones included, so that any text can be written. Without `texts`, tokenizer and chat template are those of the models
-    that read pages. `language_model` may be the folder of a model that has learned to answer: tokenizer, chat template and language
-    model are then its own. `projector` is the output of a stage with objective `patch_ocr`: the
-    tower is that stage's, and the projector begins as its head, put into words, with `rows` also saying where patches stand.
+    that read pages. `language_model` may be the folder of a model that has learned to answer, or `nano`: tokenizer, chat
+    template and language model are then its own. `projector` is the output of a stage with objective `patch_ocr`: the tower is
+    that stage's, and the projector begins as its head, put into words; with `rows` it also says in which row a patch stands.
     """
 
     tower: dict[str, Any]

@@ -83,7 +83,9 @@ class Asker:
         evidence = [
             runs_box(self.boxes, runs)
             for entry in about
-            for runs in sorted((entry.key_runs, entry.value_runs), key=lambda runs: runs is entry.key_runs and answer == entry.key)
+            for runs in sorted(
+                (entry.key_runs, entry.value_runs), key=lambda runs: runs is entry.key_runs and answer == entry.key
+            )
             if runs
         ]
         caps = [entry.cap for entry in about or self.sheet.entries]

@@ -93,7 +93,8 @@ def _header(flow: Flow) -> None:
     name = content.shop(rng, flow.order.split)
     name = name.upper() if rng.random() < 0.7 else name
     large = rng.choices(
-        (flow.other_face(rng.uniform(1.15, 1.8)), flow.face.sized(rng.choice((1.0, 1.2, 1.4))), flow.face.tall()), (0.5, 0.35, 0.15)
+        (flow.other_face(rng.uniform(1.15, 1.8)), flow.face.sized(rng.choice((1.0, 1.2, 1.4))), flow.face.tall()),
+        (0.5, 0.35, 0.15),
     )[0]
     if style == "logo":
         height, middle = flow.face.cap * rng.uniform(3, 5), (flow.left + flow.right) / 2

@@ -1,0 +1,131 @@
+"""What a model for scanned pages answers: synthetic documents of held-out templates and wordings, and real receipts.
+
+Run: python scripts/measure_scans.py MODEL [--pages MANIFEST] [--receipts FOLDER] [--half H] [--limit N] [--output FILE]
+
+Of documents, exact match by kind of question. Of receipts (the folder is that of `measure_reading.py`, and nothing of it is ever
+trained on) total, date and company as they are asked there, letters folded to capitals and blanks left out, as for the rules of
+`receipt_rules`, which such a model has to beat. Beside each the same questions with another image, and the commonest answer. Of
+receipts also how often the four sub-images that it chose show the line with the answer, where one line alone has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "src")]
+
+from measure_reading import Page, receipts  # noqa: E402
+
+from dragonfly.data import Manifest  # noqa: E402
+from dragonfly.files import result_header, write_json  # noqa: E402
+from dragonfly.inference import Answer, load  # noqa: E402
+from dragonfly.research.curriculum.reading import folded  # noqa: E402
+from dragonfly.vision.layout import Box  # noqa: E402
+from dragonfly.vision.scoring import evidence_areas  # noqa: E402
+
+ASKED = {
+    "total": "What is the total amount on this receipt?",
+    "date": "What is the date on this receipt?",
+    "company": "What is the name of the company on this receipt?",
+}
+SHOWN = 0.9  # share of a line that must be in what was kept
+
+
+@dataclass(frozen=True)
+class Row:
+    image: Any
+    question: str
+    answer: str
+    kind: str
+    evidence: Box | None = None
+
+
+def documents(manifest: str, limit: int) -> list[Row]:
+    """Questions drawn from all of a data set."""
+    rows = Manifest.open(manifest)
+    drawn = sorted(random.Random(0).sample(range(len(rows)), min(limit, len(rows))))
+    return [
+        Row(row.images[0].source, row.messages[0].text, row.messages[1].text, row.meta["kind"])
+        for row in (rows[at] for at in drawn)
+    ]
+
+
+def receipt_rows(pages: Iterator[Page]) -> list[Row]:
+    return [
+        Row(page.image, ASKED[name], answer, name, _evidence(page, answer))
+        for page in pages
+        for name, answer in page.answers.items()
+        if name in ASKED
+    ]
+
+
+def _evidence(page: Page, answer: str) -> Box | None:
+    lines = [box for box, text in page.lines if folded(answer) in folded(text)]
+    return lines[0] if len(lines) == 1 else None
+
+
+def shown(answer: Answer, evidence: Box) -> bool:
+    """Whether the sub-images that were kept show a line."""
+    kept = [one.box for one in answer.selections[0] if one.kept]
+    return sum(evidence_areas(kept, [evidence])) >= SHOWN * (evidence[2] - evidence[0]) * (evidence[3] - evidence[1])
+
+
+def measure(engine: Any, rows: Sequence[Row]) -> dict[str, Any]:
+    """Exact match in percent by kind and in all, with what it is beside."""
+    asked, right, other, found, placed = Counter[str](), Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    for at, row in enumerate(rows):
+        said = engine.ask(row.image, row.question, max_new_tokens=32)
+        elsewhere = engine.ask(rows[(at + len(rows) // 2) % len(rows)].image, row.question, max_new_tokens=32)
+        for kind in (row.kind, "all"):
+            asked[kind] += 1
+            right[kind] += folded(said.text) == folded(row.answer)
+            other[kind] += folded(elsewhere.text) == folded(row.answer)
+            if row.evidence is not None:
+                placed[kind] += 1
+                found[kind] += shown(said, row.evidence)
+        answers[row.kind][folded(row.answer)] += 1
+    common = {kind: count.most_common(1)[0][1] for kind, count in answers.items()}
+    common["all"] = sum(common.values())
+    percent = {"image": right, "another_image": other, "commonest_answer": common}
+    return {
+        kind: {
+            "asked": number,
+            **{name: round(100 * counts[kind] / number, 1) for name, counts in percent.items()},
+            **({"line_kept": round(100 * found[kind] / placed[kind], 1), "of": placed[kind]} if placed[kind] else {}),
+        }
+        for kind, number in asked.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("--pages")
+    parser.add_argument("--receipts", type=Path)
+    parser.add_argument("--half", choices=("dev", "kept", "both"), default="dev")
+    parser.add_argument("--limit", type=int, default=300, help="questions about documents, and receipts, at most")
+    parser.add_argument("--output", type=Path)
+    chosen = parser.parse_args()
+    engine, measured = load(chosen.model), dict[str, Any]()
+    if chosen.pages:
+        measured["documents"] = measure(engine, documents(chosen.pages, chosen.limit))
+    if chosen.receipts:
+        pages = islice(receipts(chosen.receipts, chosen.half), chosen.limit)
+        measured[f"receipts_{chosen.half}"] = measure(engine, receipt_rows(pages))
+    print(measured)
+    if chosen.output:
+        write_json(chosen.output, {**result_header(), "model": Path(chosen.model).name, **measured})
+
+
+if __name__ == "__main__":
+    main()

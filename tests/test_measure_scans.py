@@ -1,0 +1,57 @@
+"""What is asked of scanned pages is counted by kind, beside another image and the commonest answer."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from PIL import Image
+
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+
+from measure_reading import Page  # pyright: ignore[reportMissingImports]
+from measure_scans import Row, measure, receipt_rows  # pyright: ignore[reportMissingImports]
+
+
+class Knows:
+    """Says what it knows of an image and a question, and looked at the left half of it."""
+
+    def __init__(self, said: dict[tuple[str, str], str]) -> None:
+        self.said = said
+
+    def ask(self, image: str, question: str, **_: Any) -> Any:
+        halves = [
+            SimpleNamespace(box=(0.0, 0.0, 50.0, 100.0), kept=True),
+            SimpleNamespace(box=(50.0, 0.0, 100.0, 100.0), kept=False),
+        ]
+        return SimpleNamespace(text=self.said.get((image, question), "nothing"), selections=[halves])
+
+
+def test_kinds_are_counted_beside_another_image_and_the_commonest_answer() -> None:
+    rows = [
+        Row("a", "total?", "4.50", "total", (0.0, 0.0, 40.0, 10.0)),
+        Row("b", "date?", "1 May", "date", (30.0, 0.0, 90.0, 10.0)),
+        Row("c", "total?", "9.00", "total"),
+        Row("d", "date?", "2 May", "date"),
+    ]
+    engine = Knows({("a", "total?"): "4.50", ("b", "date?"): "1 MAY", ("d", "date?"): "1 May", ("c", "total?"): "4.50"})
+    found = measure(engine, rows)
+    assert found["total"] == {
+        "asked": 2,
+        "image": 50.0,
+        "another_image": 50.0,  # of "a" it is said of "c" too
+        "commonest_answer": 50.0,
+        "line_kept": 100.0,
+        "of": 1,
+    }
+    assert (found["date"]["image"], found["date"]["another_image"]) == (50.0, 50.0)
+    assert (found["date"]["line_kept"], found["date"]["of"]) == (0.0, 1)  # two thirds of that line lie in what was left out
+    assert (found["all"]["asked"], found["all"]["image"], found["all"]["commonest_answer"]) == (4, 50.0, 50.0)
+
+
+def test_an_answer_that_stands_in_two_lines_has_no_evidence() -> None:
+    lines = [((0.0, 0.0, 9.0, 9.0), "TOTAL 4.50"), ((0.0, 10.0, 9.0, 19.0), "CASH 4.50"), ((0.0, 20.0, 9.0, 29.0), "1 may 2018")]
+    page = Page(Image.new("L", (30, 30)), lines, {"total": "4.50", "date": "1 MAY 2018", "address": "x"})
+    rows = {row.kind: row for row in receipt_rows(iter([page]))}
+    assert rows.keys() == {"total", "date"}
+    assert rows["total"].evidence is None and rows["date"].evidence == lines[2][0]
