@@ -80,14 +80,13 @@ class Asker:
         named = [
             word for name, word in spoken.words.items() if name not in ("noun", "nouns", "measure") and word.lower() in shown
         ]
-        evidence = [
-            runs_box(self.boxes, runs)
+        runs = [
+            one
             for entry in about
-            for runs in sorted(
-                (entry.key_runs, entry.value_runs), key=lambda runs: runs is entry.key_runs and answer == entry.key
-            )
-            if runs
+            for one in ((entry.value_runs, entry.key_runs) if answer == entry.key else (entry.key_runs, entry.value_runs))
+            if one
         ]
+        evidence = [runs_box(self.boxes, one) for one in runs]
         caps = [entry.cap for entry in about or self.sheet.entries]
         return Question(
             kind, form, spoken.text, answer, tuple(dict.fromkeys(evidence)), round(min(caps), 2), tuple(dict.fromkeys(named))
