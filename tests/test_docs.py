@@ -121,6 +121,23 @@ def test_the_fine_tunes_numbers_are_those_of_its_result_file() -> None:
     assert rows == expected
 
 
+def test_what_is_said_of_the_model_for_scans_is_in_its_result_files() -> None:
+    results = ROOT / "benchmarks" / "results"
+    asked = json.loads((results / "nano_scans.json").read_text(encoding="utf-8"))
+    rules = json.loads((results / "nano_reading.json").read_text(encoding="utf-8"))["receipts_dev"]["by_rules"]
+    receipts, documents = asked["receipts_dev"], asked["documents"]["all"]
+    assert receipts["company"]["image"] == 0.0
+    text = " ".join((ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8").split())
+    for expected in (
+        f"Asked about {receipts['date']['asked']} real receipts, it gives {receipts['total']['image']} % of the totals, "
+        f"{receipts['date']['image']} % of the dates",
+        f"give {rules['total']['exact']}, {rules['date']['exact']} and {rules['company']['exact']} %",
+        f"answers {documents['image']} % (another image: {documents['another_image']} %)",
+        f"in {receipts['date']['line_kept']} % of the receipts, a company's in {receipts['company']['line_kept']} %",
+    ):
+        assert expected in text, expected
+
+
 def test_the_compatibility_page_is_what_its_result_file_says() -> None:
     script = runpy.run_path(str(ROOT / "benchmarks" / "compatibility.py"))
     result = json.loads((ROOT / "benchmarks" / "results" / "compatibility.json").read_text(encoding="utf-8"))
