@@ -42,18 +42,21 @@ from dragonfly.vision.layout import Box  # noqa: E402
 
 @dataclass(frozen=True)
 class Page:
-    """An image, its lines, and of a receipt the true value of each field."""
+    """An image, its lines, and of a receipt the true value of each field and the question that asks for it."""
 
     image: Image.Image
     lines: list[tuple[Box, str]]
     answers: dict[str, str] = field(default_factory=dict[str, str])
+    questions: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def receipts(folder: Path, half: str) -> Iterator[Page]:
     """The receipts of a folder, in the order of their names."""
     answers: dict[str, dict[str, str]] = defaultdict(dict)
+    questions: dict[str, dict[str, str]] = defaultdict(dict)
     for row in (json.loads(line) for line in (folder / "qa.jsonl").read_text(encoding="utf-8").splitlines()):
-        answers[Path(row["image"]).stem][row["field"]] = row["answer"]
+        name = Path(row["image"]).stem
+        answers[name][row["field"]], questions[name][row["field"]] = row["answer"], row["question"]
     for path in sorted((folder / "box").glob("*.csv")):
         if half != "both" and half_of(path.stem) != half:
             continue
@@ -64,7 +67,7 @@ def receipts(folder: Path, half: str) -> Iterator[Page]:
                 if len(corners) == 8:
                     numbers = [float(corner) for corner in corners]
                     lines.append(((min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])), text))
-        yield Page(load_image(str(folder / "images" / f"{path.stem}.jpg")).image, lines, answers[path.stem])
+        yield Page(load_image(str(folder / "images" / f"{path.stem}.jpg")).image, lines, answers[path.stem], questions[path.stem])
 
 
 def half_of(name: str) -> str:

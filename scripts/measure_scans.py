@@ -32,11 +32,7 @@ from dragonfly.research.curriculum.reading import folded  # noqa: E402
 from dragonfly.vision.layout import Box  # noqa: E402
 from dragonfly.vision.scoring import evidence_areas  # noqa: E402
 
-ASKED = {
-    "total": "What is the total amount on this receipt?",
-    "date": "What is the date on this receipt?",
-    "company": "What is the name of the company on this receipt?",
-}
+ASKED = ("total", "date", "company")
 SHOWN = 0.9  # share of a line that must be in what was kept
 
 
@@ -61,7 +57,7 @@ def documents(manifest: str, limit: int) -> list[Row]:
 
 def receipt_rows(pages: Iterator[Page]) -> list[Row]:
     return [
-        Row(page.image, ASKED[name], answer, name, _evidence(page, answer))
+        Row(page.image, page.questions[name], answer, name, _evidence(page, answer))
         for page in pages
         for name, answer in page.answers.items()
         if name in ASKED

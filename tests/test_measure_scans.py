@@ -51,7 +51,8 @@ def test_kinds_are_counted_beside_another_image_and_the_commonest_answer() -> No
 
 def test_an_answer_that_stands_in_two_lines_has_no_evidence() -> None:
     lines = [((0.0, 0.0, 9.0, 9.0), "TOTAL 4.50"), ((0.0, 10.0, 9.0, 19.0), "CASH 4.50"), ((0.0, 20.0, 9.0, 29.0), "1 may 2018")]
-    page = Page(Image.new("L", (30, 30)), lines, {"total": "4.50", "date": "1 MAY 2018", "address": "x"})
+    answers = {"total": "4.50", "date": "1 MAY 2018", "address": "x"}
+    page = Page(Image.new("L", (30, 30)), lines, answers, {name: f"the {name}?" for name in answers})
     rows = {row.kind: row for row in receipt_rows(iter([page]))}
-    assert rows.keys() == {"total", "date"}
+    assert {row.question for row in rows.values()} == {"the total?", "the date?"} and rows.keys() == {"total", "date"}
     assert rows["total"].evidence is None and rows["date"].evidence == lines[2][0]

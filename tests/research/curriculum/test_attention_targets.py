@@ -116,6 +116,7 @@ def test_an_answers_patches_are_those_that_its_last_box_covers() -> None:
     assert {block.index(at) for at in targets.nonzero()[:, 0].tolist()} == expected
     everywhere = sample(1, "How many?", [], tuple(box_of(cell) for cell in range(4)))
     assert not answer_targets(processor, example, everywhere, [IMAGE]).any()
+    assert not answer_targets(processor, example, row, []).any()
 
 
 def test_what_is_left_out_cannot_be_pointed_at() -> None:

@@ -86,6 +86,9 @@ def answer_targets(processor: Any, example: Mapping[str, Any], sample: Sample, i
     Raises:
         ValueError: as `attention_targets`, or if the finest level is pooled.
     """
+    targets = torch.zeros_like(example["input_ids"])
+    if not images:
+        return targets
     spec = processor.image_processor.spec
     layout, of_token = _places(processor, images[0])
     finest, side = layout.levels[-1], spec.patch_side
@@ -96,7 +99,6 @@ def answer_targets(processor: Any, example: Mapping[str, Any], sample: Sample, i
     image = image_mask(example["input_ids"], processor.image_token_id, processor.separator_token_id)
     last = image.nonzero()[len(of_token) - len(boxes) * (count + 1) : len(of_token), 0].view(len(boxes), count + 1)
     patches = last[:, spec.num_prefix_tokens : count]
-    targets = torch.zeros_like(example["input_ids"])
     for number, evidence in enumerate(sample.evidence or ()):
         if evidence and len(evidence) <= PLACES:
             shown = cover(boxes, torch.tensor([evidence[-1]], dtype=torch.float64), spec)[0].flatten(1) > LEAST_COVER
