@@ -43,6 +43,31 @@ def test_every_patch_of_a_word_says_the_whole_word() -> None:
     assert patch_labels(layout, spec, [cut], classes)[1, 1:, 1:].view(4, 4, 4)[0, 3].tolist() == [-100] * 4
 
 
+def test_a_word_cut_by_a_side_of_its_sub_image_says_what_is_inside() -> None:
+    """A long word seldom lies in one sub-image: what one shows of it goes on in the next."""
+    spec = tiny.config("baseline-1").spec
+    layout = make_layout((64, 64), spec)  # two mid sub-images meet at 32
+    classes = Classes((), "atx", 1, 4)
+    word = TextAnnotation((14.0, 2.0, 44.0, 12.0), "taxa", "word")
+    letters = [TextAnnotation((x, 2.0, x + 7.0, 12.0), one, "char") for x, one in zip((14.5, 22.0, 29.0, 36.5), "taxa", strict=True)]
+    labels = patch_labels(layout, spec, [word, *letters], classes, smallest=6.0)
+    left, right = (labels[sub, 1:, 2:].view(4, 4, 4) for sub in (1, 2))
+    assert left[0, 2].tolist() == left[1, 3].tolist() == classes.classes("ta", 4)  # the middle of x lies at 32.5
+    assert right[0, 0].tolist() == right[0, 1].tolist() == classes.classes("xa", 4)
+    sliver = TextAnnotation((30.0, 2.0, 40.0, 12.0), "x", "word")
+    middle = TextAnnotation((30.0, 2.0, 40.0, 12.0), "x", "char")
+    said = patch_labels(layout, spec, [sliver, middle], classes, smallest=6.0)[1, 1:, 2:].view(4, 4, 4)
+    assert said[0, 3].tolist() == [0] * 4  # no letter of it is inside
+    halved = [TextAnnotation((box[0], 27.0, box[2], 37.0), one, kind) for box, one, kind in _boxes([word, *letters])]
+    assert patch_labels(layout, spec, halved, classes, smallest=6.0)[1, 1:, 2:].view(4, 4, 4)[3, 2].tolist() == [-100] * 4
+    foreign = [word, *letters, TextAnnotation((25.0, 4.0, 27.0, 8.0), "t", "char")]
+    assert patch_labels(layout, spec, foreign, classes, smallest=6.0)[1, 1:, 2:].view(4, 4, 4)[0, 2].tolist() == [-100] * 4
+
+
+def _boxes(annotations: list[TextAnnotation]) -> list[tuple[tuple[float, float, float, float], str, str]]:
+    return [(annotation.box, annotation.label, annotation.kind) for annotation in annotations]
+
+
 def test_a_patch_says_the_characters_whose_centres_lie_in_it() -> None:
     spec = tiny.config("baseline-1").spec
     layout = make_layout((64, 64), spec)

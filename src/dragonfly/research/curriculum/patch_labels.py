@@ -14,7 +14,8 @@ from dragonfly.vision.spec import EncoderSpec
 from .text_annotations import GROUPS, NOTHING, Classes, TextAnnotation
 
 LEAST_COVER = 0.1  # share of a patch that an annotation must cover to be its own
-WHOLE = 0.95  # share of a word that must lie in the sub-image: what is cut off cannot be read
+WHOLE = 0.95  # share of a word that must lie in the sub-image for all of it to be read
+UPRIGHT = 0.75  # share of a line's height from which on its letters can be told
 
 
 def patch_labels(
@@ -22,13 +23,18 @@ def patch_labels(
 ) -> Tensor:
     """(sub_images, tokens, columns) classes of `Classes`; prefix tokens are ignored.
 
-    A patch says the name, and the word, that cover most of it. A word that is lower than `smallest` pixels in its sub-image, or
-    not wholly inside, asks nothing of its patches, nor does a character of a lower word.
+    A patch says the name, and the word, that cover most of it. A word that an edge of its sub-image cuts says those of its
+    characters that lie inside. One that is lower than `smallest` pixels there, is cut along its line, or whose characters are
+    not annotated, asks nothing of its patches, nor does a character of a lower word.
     """
     side, columns = spec.patch_side, len(classes.sizes)
     boxes = torch.tensor(layout.boxes, dtype=torch.float64)  # (sub_images, 4)
     labels = torch.full((len(boxes), side, side, columns), NOTHING)
     words = [annotation for annotation in text_annotations if annotation.kind == "word"]
+    characters = sorted(
+        (annotation for annotation in text_annotations if annotation.kind == "char"),
+        key=lambda annotation: annotation.box[0] + annotation.box[2],
+    )
     named = [annotation for annotation in text_annotations if annotation.kind not in ("word", "char", *GROUPS)]
     if named:
         share, place = cover(boxes, _areas(named), spec).max(dim=0)  # (sub_images, side, side)
@@ -37,17 +43,47 @@ def patch_labels(
         _bind(labels, boxes, named, share, place, spec, classes, smallest)
     if words and classes.slots:
         share, place = cover(boxes, _areas(words), spec).max(dim=0)
-        classes_at = torch.tensor([classes.classes(annotation.label, classes.slots) for annotation in words])[place]
-        readable = _readable(boxes, _areas(words), spec.resolution, smallest)  # (text_annotations, sub_images)
-        classes_at[~readable[place, torch.arange(len(boxes))[:, None, None]]] = IGNORE_INDEX
+        said = _spelled(boxes, words, characters, classes, spec.resolution, smallest)
+        classes_at = said[place, torch.arange(len(boxes))[:, None, None]]
         slots = labels[..., classes.spelled]
         labels[..., classes.spelled] = torch.where((share > LEAST_COVER)[..., None], classes_at, slots)
         _bind(labels, boxes, words, share, place, spec, classes, smallest)
     if classes.near:
-        characters = [annotation for annotation in text_annotations if annotation.kind == "char"]
         _locate(labels, boxes, characters, _areas(words), spec, classes, smallest)
     prefix = torch.full((len(boxes), spec.num_prefix_tokens, columns), IGNORE_INDEX)
     return torch.cat([prefix, labels.flatten(1, 2)], dim=1)
+
+
+def _spelled(
+    boxes: Tensor,
+    words: Sequence[TextAnnotation],
+    characters: Sequence[TextAnnotation],
+    classes: Classes,
+    resolution: int,
+    smallest: float,
+) -> Tensor:
+    """(words, sub_images, slots): what the patches of each word say in each sub-image; `characters` from left to right."""
+    areas = _areas(words)
+    said = torch.tensor([classes.classes(word.label, classes.slots) for word in words])[:, None].repeat(1, len(boxes), 1)
+    whole = _readable(boxes, areas, resolution, smallest)
+    said[~whole] = IGNORE_INDEX
+    if not characters:
+        return said
+    across, down = _shared(boxes, areas)
+    height = (areas[:, 3] - areas[:, 1])[:, None]
+    tall = height * resolution / (boxes[:, 3] - boxes[:, 1]) >= smallest
+    cut = ~whole & tall & (down >= UPRIGHT * height) & (across > 0)
+    middles = (_areas(characters)[:, :2] + _areas(characters)[:, 2:]) / 2
+    own = ((middles >= areas[:, None, :2]) & (middles <= areas[:, None, 2:])).all(dim=-1)  # (words, characters)
+    for word in cut.any(dim=1).nonzero()[:, 0].tolist():
+        letters = own[word].nonzero()[:, 0].tolist()
+        if "".join(characters[letter].label for letter in letters) != words[word].label:
+            continue  # another word's letters lie in its box: nothing is known of what a part of it says
+        for sub_image in cut[word].nonzero()[:, 0].tolist():
+            left, _, right, _ = boxes[sub_image].tolist()
+            part = "".join(characters[letter].label for letter in letters if left <= float(middles[letter, 0]) < right)
+            said[word, sub_image] = torch.tensor(classes.classes(part, classes.slots))
+    return said
 
 
 def _bind(
@@ -81,8 +117,7 @@ def _locate(
     classes: Classes,
     smallest: float,
 ) -> None:
-    """Write into `labels` the characters whose centres lie in each patch, from left to right."""
-    text_annotations = sorted(text_annotations, key=lambda annotation: annotation.box[0] + annotation.box[2])
+    """Write into `labels` the characters whose centres lie in each patch, in their order."""
     areas, sizes = _areas(text_annotations), boxes[:, 2:] - boxes[:, :2]
     places = (
         (areas[:, None, :2] + areas[:, None, 2:]) / 2 - boxes[:, :2]
@@ -138,8 +173,14 @@ def cover(boxes: Tensor, areas: Tensor, spec: EncoderSpec) -> Tensor:
 
 def _readable(boxes: Tensor, text_annotations: Tensor, resolution: int, smallest: float) -> Tensor:
     """(text_annotations, sub_images): whether a word is high enough there, and not cut off."""
-    across = torch.minimum(boxes[:, 2], text_annotations[:, 2:3]) - torch.maximum(boxes[:, 0], text_annotations[:, 0:1])
-    down = torch.minimum(boxes[:, 3], text_annotations[:, 3:4]) - torch.maximum(boxes[:, 1], text_annotations[:, 1:2])
+    across, down = _shared(boxes, text_annotations)
     area = ((text_annotations[:, 2] - text_annotations[:, 0]) * (text_annotations[:, 3] - text_annotations[:, 1]))[:, None]
     height = (text_annotations[:, 3] - text_annotations[:, 1])[:, None] * resolution / (boxes[:, 3] - boxes[:, 1])
-    return (across.clamp(min=0) * down.clamp(min=0) >= WHOLE * area) & (height >= smallest)
+    return (across * down >= WHOLE * area) & (height >= smallest)
+
+
+def _shared(boxes: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
+    """(areas, sub_images) width and height that each area shares with each sub-image."""
+    across = torch.minimum(boxes[:, 2], areas[:, 2:3]) - torch.maximum(boxes[:, 0], areas[:, 0:1])
+    down = torch.minimum(boxes[:, 3], areas[:, 3:4]) - torch.maximum(boxes[:, 1], areas[:, 1:2])
+    return across.clamp(min=0), down.clamp(min=0)
