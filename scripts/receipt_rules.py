@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dragonfly.research.curriculum.reading import PageText, edits
+from dragonfly.research.curriculum.reading import PageText, edits, joined
 
 MONTHS = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
 DAY = "(?:0?[1-9]|[12]\\d|3[01])"  # or a month
@@ -36,7 +36,7 @@ class ReadRow:
 
     Args:
         place: in rows from the top.
-        certain: the mean likelihood, of the patches that say something, that they do.
+        certain: the mean likelihood of its words.
     """
 
     place: float
@@ -45,25 +45,19 @@ class ReadRow:
 
 
 def rows_of(page: PageText) -> Iterator[ReadRow]:
-    """Every row of patches, and every two neighbours as one in which each column says the surer of the two."""
-    for upper in range(len(page.cells)):
+    """Every row of patches, and every two neighbours as one of whose words the surer stay."""
+    for upper in range(len(page.words)):
         for lower in (upper, upper + 1):
-            if lower == len(page.cells):
-                continue
-            cells = [
-                max((page.certain[row][column], page.cells[row][column]) for row in (upper, lower))
-                for column in range(len(page.cells[upper]))
-            ]
-            said = [certain for certain, text in cells if text]
-            if said:
-                text = " ".join("".join(text or " " for _, text in cells).upper().split())
-                yield ReadRow((upper + lower) / 2, text, sum(said) / len(said))
+            words = page.along(sorted({upper, lower})) if lower < len(page.words) else []
+            if words:
+                text = " ".join(joined(words).upper().split())
+                yield ReadRow((upper + lower) / 2, text, sum(word.certain for word in words) / len(words))
 
 
 def fields(page: PageText) -> dict[str, str]:
     """`total`, `date` and `company` as they were read; "" for what is not found."""
     rows = list(rows_of(page))
-    return {"total": _total(rows), "date": _date(rows), "company": _company(rows, len(page.cells))}
+    return {"total": _total(rows), "date": _date(rows), "company": _company(rows, len(page.words))}
 
 
 def _value(amount: str) -> float:

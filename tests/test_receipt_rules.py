@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dragonfly.research.curriculum.reading import PageText
+from dragonfly.research.curriculum.reading import PageText, ReadWord
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
@@ -30,10 +30,10 @@ RECEIPT = (
 
 def page(*lines: str, sure: float = 0.9) -> PageText:
     """Two characters a patch; an empty row of patches between two lines, as between printed ones."""
-    width = max(len(line) for line in lines) // 2 + 1
     rows = [line for printed in lines for line in (printed, "")]
-    cells = [[line[2 * at : 2 * at + 2] for at in range(width)] for line in rows]
-    return PageText(cells, [[sure if text else 0.1 for text in row] for row in cells], (0.0, 0.0, 1.0, 1.0))
+    parts = [[line[at : at + 2] for at in range(0, len(line), 2)] for line in rows]
+    words = [[ReadWord(at, at, part, sure) for at, part in enumerate(row)] for row in parts]
+    return PageText(words, max(map(len, parts)), (0.0, 0.0, 1.0, 1.0))
 
 
 def test_the_final_total_the_date_and_the_company_are_found() -> None:
@@ -63,7 +63,7 @@ def test_nothing_is_made_up_of_an_empty_page() -> None:
 
 
 def test_print_that_lies_across_two_rows_of_patches_is_read_as_one() -> None:
-    cells = [["TO", "", "L ", ""], ["", "TA", "1.", "50"]]
-    certain = [[0.9, 0.1, 0.9, 0.1], [0.1, 0.9, 0.4, 0.9]]
-    texts = [row.text for row in rows_of(PageText(cells, certain, (0.0, 0.0, 1.0, 1.0)))]
+    upper = [ReadWord(0, 0, "TO", 0.9), ReadWord(2, 2, "L ", 0.9)]
+    lower = [ReadWord(1, 1, "TA", 0.9), ReadWord(2, 2, "1.", 0.4), ReadWord(3, 3, "50", 0.9)]
+    texts = [row.text for row in rows_of(PageText([upper, lower], 4, (0.0, 0.0, 1.0, 1.0)))]
     assert texts == ["TO L", "TOTAL 50", "TA1.50"]

@@ -122,8 +122,34 @@ def test_an_answers_patches_are_those_that_its_last_box_covers() -> None:
 def test_what_is_left_out_cannot_be_pointed_at() -> None:
     keeps_some = tiny.processor(tiny.config("v1"))
     example = encode_shared_prefix(keeps_some, to_messages(ROWS[0]), [IMAGE])
-    with pytest.raises(ValueError, match=r"must see every sub-image: set model\.selection\.policy=all"):
+    with pytest.raises(ValueError, match=r"must see every sub-image or the oracle.s: set model\.selection\.policy=all"):
         attention_targets(keeps_some, example, ROWS[0], [IMAGE])
+
+
+def test_what_the_oracle_keeps_is_pointed_at_where_it_stands() -> None:
+    """Of each question on an image its own evidence, among the sub-images that the evidence of all of them keeps."""
+    keeps = {
+        **(tiny.config("v1").encoder or {}),
+        "patch_size": 8,
+        "selection": {"policy": "oracle", "scope": "image", "keep": 5, "order": "place"},
+    }
+    processor = tiny.processor(tiny.config("v1", encoder=keeps))
+    rows = [sample(number, f"question {number}", [], (box_of(cell),)) for number, cell in enumerate((7, 2, 20))]
+    one = group_questions(rows, seed=1)
+    example = encode_shared_prefix(processor, to_messages(one), [IMAGE], evidence=one.evidence)
+    kept = example["selected_high"][0].tolist()
+    count = make_layout((HEIGHT, WIDTH), processor.image_processor.spec).token_counts[-1] + 1
+    image = (example["input_ids"] == processor.image_token_id) | (example["input_ids"] == processor.separator_token_id)
+    high = image.nonzero()[-5 * count :, 0].view(5, count)
+    cells = (7, 2, 20)
+    asked = [int(message.text.split()[1]) for message in one.messages if message.role == "user"]
+    for targets, own in (
+        (attention_targets(processor, example, one, [IMAGE]), range(count)),
+        (answer_targets(processor, example, one, [IMAGE]), range(processor.image_processor.spec.num_prefix_tokens, count - 1)),
+    ):
+        for number, name in enumerate(asked):
+            marked = ((targets >> number) & 1 == 1) & image
+            assert set(marked.nonzero()[:, 0].tolist()) == set(high[kept.index(cells[name])][list(own)].tolist())
 
 
 def test_at_most_as_many_branches_as_bits(processor: Any) -> None:

@@ -49,7 +49,8 @@ def test_a_word_cut_by_a_side_of_its_sub_image_says_what_is_inside() -> None:
     layout = make_layout((64, 64), spec)  # two mid sub-images meet at 32
     classes = Classes((), "atx", 1, 4)
     word = TextAnnotation((14.0, 2.0, 44.0, 12.0), "taxa", "word")
-    letters = [TextAnnotation((x, 2.0, x + 7.0, 12.0), one, "char") for x, one in zip((14.5, 22.0, 29.0, 36.5), "taxa", strict=True)]
+    places = zip((14.5, 22.0, 29.0, 36.5), "taxa", strict=True)
+    letters = [TextAnnotation((x, 2.0, x + 7.0, 12.0), one, "char") for x, one in places]
     labels = patch_labels(layout, spec, [word, *letters], classes, smallest=6.0)
     left, right = (labels[sub, 1:, 2:].view(4, 4, 4) for sub in (1, 2))
     assert left[0, 2].tolist() == left[1, 3].tolist() == classes.classes("ta", 4)  # the middle of x lies at 32.5

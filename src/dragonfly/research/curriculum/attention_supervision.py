@@ -19,7 +19,7 @@ from dragonfly.config import Config
 from dragonfly.data import Sample, image_mask
 from dragonfly.data.grouping import ABOUT, PLACES
 from dragonfly.training import Recipe
-from dragonfly.vision.layout import Box, SubImageLayout
+from dragonfly.vision.layout import Box
 from dragonfly.vision.scoring import evidence_areas
 from dragonfly.vision.trimming import image_layout
 
@@ -57,7 +57,7 @@ def attention_targets(processor: Any, example: Mapping[str, Any], sample: Sample
     Places are sub-images of the finest level of the first image.
 
     Raises:
-        ValueError: if the example has more segments than bits, or its language model does not see every high sub-image.
+        ValueError: if the example has more segments than bits, or nothing tells which high sub-images its language model sees.
     """
     ids, targets = example["input_ids"], torch.zeros_like(example["input_ids"])
     segment_ids = example["segment_ids"]
@@ -67,15 +67,15 @@ def attention_targets(processor: Any, example: Mapping[str, Any], sample: Sample
             f"{len(questions)} questions on an image; group at most {MAX_SEGMENTS} where they are told where to look"
         )
     image = image_mask(ids, processor.image_token_id, processor.separator_token_id)
-    places = _places(processor, images[0]) if images else None
+    places = _places(processor, example, images[0]) if images else None
     for number, question in enumerate(questions):
         own = (segment_ids == number + 1) if len(questions) > 1 else ~image
         marked = _named(processor.tokenizer, ids, own, processor.as_written(question), _about(sample, number))
         if places is not None and sample.evidence:
-            layout, of_token = places
-            shown = torch.tensor(_shown(layout, sample.evidence[number]), dtype=torch.bool)
+            finest, of_token = places
+            shown = torch.tensor(_shown(finest, sample.evidence[number]), dtype=torch.bool)
             block = image.nonzero()[: len(of_token), 0]
-            marked[block[shown[of_token]]] = True
+            marked[block[(of_token >= 0) & shown[of_token]]] = True
         targets |= marked.long() << number
     return targets
 
@@ -90,14 +90,14 @@ def answer_targets(processor: Any, example: Mapping[str, Any], sample: Sample, i
     if not images:
         return targets
     spec = processor.image_processor.spec
-    layout, of_token = _places(processor, images[0])
-    finest, side = layout.levels[-1], spec.patch_side
-    count = spec.num_prefix_tokens + side * side
-    if layout.token_counts[-1] != count:
-        raise ValueError(f"a sub-image has {layout.token_counts[-1]} tokens, not {count}: pooled patches cannot be told apart")
-    boxes = torch.tensor([finest.box(index) for index in range(finest.num_sub_images)], dtype=torch.float64)
+    finest, of_token = _places(processor, example, images[0])
+    boxes = torch.tensor(finest, dtype=torch.float64)
+    count = spec.num_prefix_tokens + spec.patch_side**2
+    each = int((of_token == 0).sum()) - 1
+    if each != count:
+        raise ValueError(f"a sub-image has {each} tokens, not {count}: pooled patches cannot be told apart")
     image = image_mask(example["input_ids"], processor.image_token_id, processor.separator_token_id)
-    last = image.nonzero()[len(of_token) - len(boxes) * (count + 1) : len(of_token), 0].view(len(boxes), count + 1)
+    last = image.nonzero()[: len(of_token), 0][of_token >= 0].view(len(boxes), count + 1)
     patches = last[:, spec.num_prefix_tokens : count]
     for number, evidence in enumerate(sample.evidence or ()):
         if evidence and len(evidence) <= PLACES:
@@ -138,25 +138,30 @@ def _spans(text: str, word: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _places(processor: Any, image: Any) -> tuple[SubImageLayout, Tensor]:
-    """The image's layout, and for each token of its block which sub-image it is of; a separator is its sub-image's."""
+def _places(processor: Any, example: Mapping[str, Any], image: Any) -> tuple[list[Box], Tensor]:
+    """The boxes of the finest level's sub-images that the language model sees, and which of them each token of the image's
+    block is of, -1 for those of other levels; a separator is its sub-image's."""
     layout = image_layout(image, processor.image_processor.spec)
-    counts = torch.tensor(layout.token_counts) + 1
-    if layout.num_kept_high != len(layout.regions):
-        raise ValueError("to be told where to look, a language model must see every sub-image: set model.selection.policy=all")
-    return layout, torch.arange(len(counts)).repeat_interleave(counts)
-
-
-def _shown(layout: SubImageLayout, evidence: Sequence[Box]) -> list[bool]:
-    """For every sub-image whether it is of the finest level and shows enough of a box, if the boxes are a place at all."""
     finest = layout.levels[-1]
     boxes = [finest.box(index) for index in range(finest.num_sub_images)]
-    shown = [False] * len(boxes)
+    if "selected_high" in example:
+        boxes = [boxes[index] for index in example["selected_high"][0].tolist()]
+    elif layout.num_kept_high != len(layout.regions):
+        raise ValueError(
+            "to be told where to look, a language model must see every sub-image or the oracle's: set model.selection.policy=all"
+        )
+    counts = torch.tensor(layout.token_counts) + 1
+    return boxes, (torch.arange(len(counts)) - (len(counts) - len(boxes))).clamp(min=-1).repeat_interleave(counts)
+
+
+def _shown(finest: Sequence[Box], evidence: Sequence[Box]) -> list[bool]:
+    """For each of these sub-images whether it shows enough of a box, if the boxes are a place at all."""
+    shown = [False] * len(finest)
     for left, top, right, bottom in evidence if len(evidence) <= PLACES else ():
         enough = LEAST_SHOWN * (right - left) * (bottom - top)
-        areas = evidence_areas(boxes, [(left, top, right, bottom)])
+        areas = evidence_areas(finest, [(left, top, right, bottom)])
         shown = [before or area >= enough > 0 for before, area in zip(shown, areas, strict=True)]
-    return [False] * (sum(level.num_sub_images for level in layout.levels) - len(boxes)) + shown
+    return shown
 
 
 def attention_faults(recipe: Recipe, what: str) -> list[str]:

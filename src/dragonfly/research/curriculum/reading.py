@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +21,67 @@ from .text_annotations import NOTHING
 
 BATCH = 16  # sub-images
 NEAR = 0.3  # share of a line's middle that a row of patches must hold to be read for it
+ALIKE = 4  # letters in which two neighbours may differ by one and still say one word
+
+
+@dataclass(frozen=True)
+class ReadWord:
+    """What neighbours of one row of patches say together, with the blanks around it.
+
+    Args:
+        first: column of the first patch, counted over the page; `last` of the last.
+        certain: likelihood that it says what it says.
+    """
+
+    first: int
+    last: int
+    text: str
+    certain: float
 
 
 @dataclass(frozen=True)
 class PageText:
-    """The text of every patch of an image.
+    """The text of an image.
 
     Args:
-        cells: rows of patches of the finest level, each patch's text with its blanks.
-        certain: the likelihood that a patch says something, in the same order.
+        words: of every row of patches of the finest level.
+        columns: patches of a row.
         area: the part of the image, in source pixels, that the rows and columns cover evenly.
     """
 
-    cells: list[list[str]]
-    certain: list[list[float]]
+    words: list[list[ReadWord]]
+    columns: int
     area: Box
 
+    def along(self, rows: Sequence[int]) -> list[ReadWord]:
+        """The words of print that lies across some rows: those of all of them, without what a surer one already says."""
+        chosen: list[ReadWord] = []
+        for word in sorted((word for row in rows for word in self.words[row]), key=lambda word: -word.certain):
+            if all(2 * _overlap(word, other) <= min(word.last - word.first, other.last - other.first) + 1 for other in chosen):
+                chosen.append(word)
+        return sorted(chosen, key=lambda word: word.first)
+
     def line(self, box: Box) -> str:
-        """The text within a line's box (source pixels): along its middle, of one or two rows the one surer of text."""
+        """The text within a line's box (source pixels): what stands along its middle."""
         left, top, right, bottom = self.area
-        rows, columns = len(self.cells), len(self.cells[0])
-        across, down = columns / (right - left), rows / (bottom - top)
+        across, down = self.columns / (right - left), len(self.words) / (bottom - top)
         middle = ((box[1] + box[3]) / 2 - top) * down - 0.5
         upper = int(middle // 1)
         shares = ((upper, 1 - (middle - upper)), (upper + 1, middle - upper))
-        near = [row for row, share in shares if share > NEAR and 0 <= row < rows]
+        near = [row for row, share in shares if share > NEAR and 0 <= row < len(self.words)]
         first = max(0, int((box[0] - left) * across))
-        last = min(columns - 1, int((box[2] - left) * across - 1e-6))
-        best = [max(near, key=lambda row: self.certain[row][column]) for column in range(first, last + 1)] if near else []
-        return "".join(self.cells[row][column] for row, column in zip(best, range(first, last + 1), strict=False))
+        last = min(self.columns - 1, int((box[2] - left) * across - 1e-6))
+        return joined([word for word in self.along(near) if first <= (word.first + word.last) / 2 <= last])
+
+
+def joined(words: Sequence[ReadWord]) -> str:
+    """Their text, a blank between words that are apart."""
+    apart = ["" if after.first == word.last + 1 else " " for word, after in pairwise(words)]
+    return "".join(word.text + gap for word, gap in zip(words, [*apart, ""], strict=False)).strip()
+
+
+def _overlap(one: ReadWord, other: ReadWord) -> int:
+    return min(one.last, other.last) - max(one.first, other.first) + 1
 
 
 class Reader:
@@ -68,42 +101,58 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, image: Image.Image) -> PageText:
-        """The text of an image."""
+        """The text of an image: the words that its patches spell, and where none is spelled the characters that lie in them."""
         inputs = self.images(images=[image], encoder=self.encoder, return_tensors="pt")
         layout = inputs["layouts"][0]
         finest, side = layout.levels[-1], self.images.spec.patch_side
         pixels = inputs["pixel_values"][0][-finest.num_sub_images :]
-        logits = torch.cat([self._near(part) for part in pixels.split(BATCH)])  # (sub_images, patches, near, classes)
-        likelihood = logits.softmax(dim=-1)
-        certain = 1 - likelihood[:, :, 0, NOTHING]
-        said = logits.argmax(dim=-1)
-        rows, columns = finest.grid
-        texts = [[_text(patch, self.classes.characters) for patch in sub_image] for sub_image in said.tolist()]
-        cells = [["" for _ in range(columns * side)] for _ in range(rows * side)]
-        sure = [[0.0 for _ in range(columns * side)] for _ in range(rows * side)]
-        for sub in range(finest.num_sub_images):
-            top, left = sub // columns * side, sub % columns * side
-            for patch in range(side * side):
-                row, column = top + patch // side, left + patch % side
-                cells[row][column], sure[row][column] = texts[sub][patch], float(certain[sub, patch])
+        likely = torch.cat([self._likelihoods(part) for part in pixels.split(BATCH)])  # (sub_images, patches, columns, classes)
+        page = likely.unflatten(1, (side, side)).unflatten(0, finest.grid).transpose(1, 2).flatten(2, 3).flatten(0, 1)
+        words = [self._words(row, side) for row in page]
         first, last = finest.box(0), finest.box(finest.num_sub_images - 1)
-        return PageText(cells, sure, (*first[:2], *last[2:]))
+        return PageText(words, page.shape[1], (*first[:2], *last[2:]))
 
-    def _near(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _likelihoods(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Logarithms, of the characters near each patch and then of its word's."""
         tokens = self.model.vision_tower(pixel_values=pixels).last_hidden_state[:, -(self.images.spec.patch_side**2) :]
-        sizes = self.classes.sizes
-        logits = self.model.head(tokens).float().split(sizes, -1)
-        return torch.stack(logits[1 : 1 + self.classes.near], dim=2)
+        logits = self.model.head(tokens).float().split(self.classes.sizes, -1)
+        return torch.stack(logits[1 : self.classes.spelled.stop], dim=2).log_softmax(dim=-1)
+
+    def _words(self, row: torch.Tensor, side: int) -> list[ReadWord]:
+        """The words of a row of patches, (patches, columns, classes); what a sub-image's edge cuts is two of them."""
+        near = [self._text(patch) for patch in row[:, : self.classes.near]]
+        spelled = [self._text(patch) for patch in row[:, self.classes.near :]]
+        words: list[ReadWord] = []
+        first = 0
+        while first < len(row):
+            last = first
+            while (last + 1) % side and spelled[last] and _alike(spelled[last], spelled[last + 1]):
+                last += 1
+            if spelled[first]:
+                mean = row[first : last + 1, self.classes.near :].mean(dim=0)
+                text = self._text(mean)
+                certain = mean.amax(dim=-1)[: len(text) + 1].sum().exp()
+                before = "" if first % side == 0 and not near[first].startswith(" ") else " "
+                after = "" if (last + 1) % side == 0 and not near[last].endswith(" ") else " "
+                words.append(ReadWord(first, last, before + text + after, float(certain)))
+            elif near[first]:
+                words.append(ReadWord(first, first, near[first], float(row[first, 0, NOTHING].expm1().neg())))
+            first = last + 1
+        return words
+
+    def _text(self, classes: torch.Tensor) -> str:
+        """The characters up to the first that is nothing, of (columns, classes)."""
+        text = ""
+        for number in classes.argmax(dim=-1).tolist():
+            if number == NOTHING:
+                break
+            text += self.classes.characters[number - 1]
+        return text
 
 
-def _text(classes: Sequence[int], characters: str) -> str:
-    """The characters up to the first that is nothing."""
-    text = ""
-    for number in classes:
-        if number == NOTHING:
-            break
-        text += characters[number - 1]
-    return text
+def _alike(one: str, other: str) -> bool:
+    """Whether two neighbours say one word."""
+    return one == other or edits(folded(one), folded(other)) <= max(len(one), len(other)) // ALIKE
 
 
 def edits(one: str, other: str) -> int:
