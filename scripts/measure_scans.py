@@ -5,7 +5,8 @@ Run: python scripts/measure_scans.py MODEL [--pages MANIFEST] [--receipts FOLDER
 Of documents, exact match by kind of question. Of receipts (the folder is that of `measure_reading.py`, and nothing of it is ever
 trained on) total, date and company as they are asked there, letters folded to capitals and blanks left out, as for the rules of
 `receipt_rules`, which such a model has to beat. Beside each the same questions with another image, and the commonest answer. Of
-receipts also how often the four sub-images that it chose show the line with the answer, where one line alone has it.
+receipts also how often the sub-images that it chose, and the four of the greatest score, show the line with the answer, where one
+line alone has it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from dragonfly.vision.scoring import evidence_areas  # noqa: E402
 
 ASKED = ("total", "date", "company")
 SHOWN = 0.9  # share of a line that must be in what was kept
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,17 @@ def _evidence(page: Page, answer: str) -> Box | None:
     return lines[0] if len(lines) == 1 else None
 
 
-def shown(answer: Answer, evidence: Box) -> bool:
-    """Whether the sub-images that were kept show a line."""
-    kept = [one.box for one in answer.selections[0] if one.kept]
-    return sum(evidence_areas(kept, [evidence])) >= SHOWN * (evidence[2] - evidence[0]) * (evidence[3] - evidence[1])
+def shown(answer: Answer, evidence: Box, most: int | None = None) -> bool:
+    """Whether the sub-images that were kept, or those `most` of the greatest score, show a line."""
+    kept = sorted((one for one in answer.selections[0] if one.kept), key=lambda one: -(one.score or 0.0))
+    areas = evidence_areas([one.box for one in kept[:most]], [evidence])
+    return sum(areas) >= SHOWN * (evidence[2] - evidence[0]) * (evidence[3] - evidence[1])
 
 
 def measure(engine: Any, rows: Sequence[Row]) -> dict[str, Any]:
     """Exact match in percent by kind and in all, with what it is beside."""
-    asked, right, other, found, placed = Counter[str](), Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    asked, right, other = Counter[str](), Counter[str](), Counter[str]()
+    placed, found, first = Counter[str](), Counter[str](), Counter[str]()
     answers: dict[str, Counter[str]] = defaultdict(Counter)
     for at, row in enumerate(rows):
         said = engine.ask(row.image, row.question, max_new_tokens=32)
@@ -89,6 +93,7 @@ def measure(engine: Any, rows: Sequence[Row]) -> dict[str, Any]:
             if row.evidence is not None:
                 placed[kind] += 1
                 found[kind] += shown(said, row.evidence)
+                first[kind] += shown(said, row.evidence, FEW)
         answers[row.kind][folded(row.answer)] += 1
     common = {kind: count.most_common(1)[0][1] for kind, count in answers.items()}
     common["all"] = sum(common.values())
@@ -97,10 +102,14 @@ def measure(engine: Any, rows: Sequence[Row]) -> dict[str, Any]:
         kind: {
             "asked": number,
             **{name: round(100 * counts[kind] / number, 1) for name, counts in percent.items()},
-            **({"line_kept": round(100 * found[kind] / placed[kind], 1), "of": placed[kind]} if placed[kind] else {}),
+            **(_places(found[kind], first[kind], placed[kind]) if placed[kind] else {}),
         }
         for kind, number in asked.items()
     }
+
+
+def _places(found: int, first: int, placed: int) -> dict[str, Any]:
+    return {"line_kept": round(100 * found / placed, 1), "line_in_four": round(100 * first / placed, 1), "of": placed}
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 
 from measure_reading import Page  # pyright: ignore[reportMissingImports]
-from measure_scans import Row, measure, receipt_rows  # pyright: ignore[reportMissingImports]
+from measure_scans import Row, measure, receipt_rows, shown  # pyright: ignore[reportMissingImports]
 
 
 class Knows:
@@ -21,8 +21,8 @@ class Knows:
 
     def ask(self, image: str, question: str, **_: Any) -> Any:
         halves = [
-            SimpleNamespace(box=(0.0, 0.0, 50.0, 100.0), kept=True),
-            SimpleNamespace(box=(50.0, 0.0, 100.0, 100.0), kept=False),
+            SimpleNamespace(box=(0.0, 0.0, 50.0, 100.0), score=1.0, kept=True),
+            SimpleNamespace(box=(50.0, 0.0, 100.0, 100.0), score=0.5, kept=False),
         ]
         return SimpleNamespace(text=self.said.get((image, question), "nothing"), selections=[halves])
 
@@ -42,11 +42,19 @@ def test_kinds_are_counted_beside_another_image_and_the_commonest_answer() -> No
         "another_image": 50.0,  # of "a" it is said of "c" too
         "commonest_answer": 50.0,
         "line_kept": 100.0,
+        "line_in_four": 100.0,
         "of": 1,
     }
     assert (found["date"]["image"], found["date"]["another_image"]) == (50.0, 50.0)
     assert (found["date"]["line_kept"], found["date"]["of"]) == (0.0, 1)  # two thirds of that line lie in what was left out
     assert (found["all"]["asked"], found["all"]["image"], found["all"]["commonest_answer"]) == (4, 50.0, 50.0)
+
+
+def test_a_line_is_among_those_of_the_greatest_score() -> None:
+    parts = [SimpleNamespace(box=(10.0 * at, 0.0, 10.0 * at + 10, 10.0), score=float(at), kept=at > 0) for at in range(6)]
+    answer: Any = SimpleNamespace(selections=[parts])
+    assert shown(answer, (12.0, 0.0, 18.0, 10.0)) and not shown(answer, (12.0, 0.0, 18.0, 10.0), 4)
+    assert shown(answer, (21.0, 0.0, 39.0, 10.0), 4) and not shown(answer, (1.0, 0.0, 9.0, 10.0))
 
 
 def test_an_answer_that_stands_in_two_lines_has_no_evidence() -> None:

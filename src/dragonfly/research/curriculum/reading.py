@@ -21,7 +21,7 @@ from .text_annotations import NOTHING
 
 BATCH = 16  # sub-images
 NEAR = 0.3  # share of a line's middle that a row of patches must hold to be read for it
-ALIKE = 4  # letters in which two neighbours may differ by one and still say one word
+ONE_MORE = 4.0  # what another word must explain of what patches say, in nats
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,25 @@ class PageText:
         words: of every row of patches of the finest level.
         columns: patches of a row.
         area: the part of the image, in source pixels, that the rows and columns cover evenly.
+        together: columns that are read in one row: those of a sub-image, which words do not leave, or 1.
     """
 
     words: list[list[ReadWord]]
     columns: int
     area: Box
+    together: int = 1
 
     def along(self, rows: Sequence[int]) -> list[ReadWord]:
-        """The words of print that lies across some rows: those of all of them, without what a surer one already says."""
+        """The words of print that lies across some rows: of each sub-image those of the row that is surest to say something."""
+        blocks: list[dict[int, list[ReadWord]]] = []
+        for row in rows:
+            blocks.append({})
+            for word in self.words[row]:
+                blocks[-1].setdefault(word.first // self.together, []).append(word)
         chosen: list[ReadWord] = []
-        for word in sorted((word for row in rows for word in self.words[row]), key=lambda word: -word.certain):
-            if all(2 * _overlap(word, other) <= min(word.last - word.first, other.last - other.first) + 1 for other in chosen):
-                chosen.append(word)
-        return sorted(chosen, key=lambda word: word.first)
+        for block in sorted({at for words in blocks for at in words}):
+            chosen += max((words.get(block, []) for words in blocks), key=_said)
+        return chosen
 
     def line(self, box: Box) -> str:
         """The text within a line's box (source pixels): what stands along its middle."""
@@ -80,8 +86,8 @@ def joined(words: Sequence[ReadWord]) -> str:
     return "".join(word.text + gap for word, gap in zip(words, [*apart, ""], strict=False)).strip()
 
 
-def _overlap(one: ReadWord, other: ReadWord) -> int:
-    return min(one.last, other.last) - max(one.first, other.first) + 1
+def _said(words: Sequence[ReadWord]) -> float:
+    return sum(word.certain * (word.last - word.first + 1) for word in words)
 
 
 class Reader:
@@ -110,7 +116,7 @@ class Reader:
         page = likely.unflatten(1, (side, side)).unflatten(0, finest.grid).transpose(1, 2).flatten(2, 3).flatten(0, 1)
         words = [self._words(row, side) for row in page]
         first, last = finest.box(0), finest.box(finest.num_sub_images - 1)
-        return PageText(words, page.shape[1], (*first[:2], *last[2:]))
+        return PageText(words, page.shape[1], (*first[:2], *last[2:]), side if self.classes.slots else 1)
 
     def _likelihoods(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logarithms, of the characters near each patch and then of its word's."""
@@ -121,23 +127,18 @@ class Reader:
     def _words(self, row: torch.Tensor, side: int) -> list[ReadWord]:
         """The words of a row of patches, (patches, columns, classes); what a sub-image's edge cuts is two of them."""
         near = [self._text(patch) for patch in row[:, : self.classes.near]]
-        spelled = [self._text(patch) for patch in row[:, self.classes.near :]]
+        if not self.classes.slots:
+            certain = row[:, 0, NOTHING].exp()
+            return [ReadWord(at, at, text, float(1 - certain[at])) for at, text in enumerate(near) if text]
         words: list[ReadWord] = []
-        first = 0
-        while first < len(row):
-            last = first
-            while (last + 1) % side and spelled[last] and _alike(spelled[last], spelled[last + 1]):
-                last += 1
-            if spelled[first]:
-                mean = row[first : last + 1, self.classes.near :].mean(dim=0)
-                text = self._text(mean)
-                certain = mean.amax(dim=-1)[: len(text) + 1].sum().exp()
-                before = "" if first % side == 0 and not near[first].startswith(" ") else " "
-                after = "" if (last + 1) % side == 0 and not near[last].endswith(" ") else " "
-                words.append(ReadWord(first, last, before + text + after, float(certain)))
-            elif near[first]:
-                words.append(ReadWord(first, first, near[first], float(row[first, 0, NOTHING].expm1().neg())))
-            first = last + 1
+        for start in range(0, len(row), side):
+            for first, last, said in _divided(row[start : start + side, self.classes.near :]):
+                if text := self._text(said):
+                    certain = said.amax(dim=-1)[: len(text) + 1].sum() / (last - first + 1)
+                    # A word that an edge cuts goes on behind it, unless a blank is seen there.
+                    before = "" if first == 0 and not near[start].startswith(" ") else " "
+                    after = "" if last == side - 1 and not near[start + last].endswith(" ") else " "
+                    words.append(ReadWord(start + first, start + last, before + text + after, float(certain.exp())))
         return words
 
     def _text(self, classes: torch.Tensor) -> str:
@@ -150,9 +151,24 @@ class Reader:
         return text
 
 
-def _alike(one: str, other: str) -> bool:
-    """Whether two neighbours say one word."""
-    return one == other or edits(folded(one), folded(other)) <= max(len(one), len(other)) // ALIKE
+def _divided(patches: torch.Tensor) -> list[tuple[int, int, torch.Tensor]]:
+    """The fewest words that explain what neighbours say: (first, last, summed logarithms) of each, of (patches, slots, classes).
+
+    Neighbours say one word if what they say loses less than `ONE_MORE` when all of them say the likeliest.
+    """
+    sums = torch.cat([torch.zeros_like(patches[:1]), patches]).cumsum(dim=0)
+    best, begins = [0.0], [0]
+    explained = (sums[None] - sums[:, None]).amax(dim=-1).sum(dim=-1).tolist()  # from a patch to before another
+    for end in range(1, len(sums)):
+        costs = [best[first] - explained[first][end] + ONE_MORE for first in range(end)]
+        begins.append(min(range(end), key=costs.__getitem__))
+        best.append(costs[begins[-1]])
+    found: list[tuple[int, int, torch.Tensor]] = []
+    end = len(patches)
+    while end:
+        found.append((begins[end], end - 1, sums[end] - sums[begins[end]]))
+        end = begins[end]
+    return found[::-1]
 
 
 def edits(one: str, other: str) -> int:
