@@ -54,5 +54,5 @@ def test_every_stage_goes_on_from_the_one_before_and_the_last_one_answers(tmp_pa
     row = Manifest.open(pages)[0]
     answer = engine.ask(row.images[0].source, "What is the TOTAL?", max_new_tokens=4)
     (selection,) = answer.selections
-    assert sum(one.kept for one in selection) == 18 and len(selection) == 36
-    assert answer.layouts[0].num_image_tokens == 26 + 18 * 101
+    assert sum(one.kept for one in selection) == 12 and len(selection) == 36
+    assert answer.layouts[0].num_image_tokens == 26 + 12 * 101
