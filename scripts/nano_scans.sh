@@ -20,7 +20,7 @@ reading=() rows=() answering=()
 if [ "$GPU" = 1 ]; then
     most="data.workers=64" # as many as there are cores
     reading=("$most" objective.window=1 objective.sub_images=40 "batch={global_size: 16, per_device: 16}")
-    rows=("$most" "batch={global_size: 48, per_device: 48}") # its attention is read: eager
+    rows=("$most" "batch={global_size: 48, per_device: 48}")
     answering=("$most" "batch={global_size: 64, per_device: 64}")
 fi
 

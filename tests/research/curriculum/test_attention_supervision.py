@@ -127,6 +127,15 @@ def test_it_is_learned_beside_the_answers(shared: Path) -> None:
     assert told[-1] < told[0] / 2
 
 
+def test_sdpa_is_told_as_eager_is(shared: Path) -> None:
+    """It gives the weights of the supervised heads alone."""
+    told = {"objective": supervised(words=0, places=1, answer=1, heads=2, weight=10.0)}
+    every = losses(run(recipe(shared, "by-eager", **told)))
+    some = losses(run(recipe(shared, "by-sdpa", attention=None, **told)))
+    assert some == pytest.approx(every, rel=1e-3) and len(some) > 2
+    assert "supervised" not in (shared / "by-sdpa" / "config.json").read_text(encoding="utf-8")
+
+
 def test_what_cannot_point_is_refused(shared: Path) -> None:
     with pytest.raises(
         ValueError, match="attention_supervision names layers 0 and 7 and 1 heads; the language model has layers 0 to 1 of"
@@ -135,8 +144,8 @@ def test_what_cannot_point_is_refused(shared: Path) -> None:
     with pytest.raises(ValueError, match=r"must see every sub-image or the oracle.s: set model\.selection\.policy=all"):
         run(recipe(shared, "never-either", model={}))
     with pytest.raises(
-        ValueError, match="attention_supervision reads the language model's attention, which the default, sdpa, does not"
+        ValueError, match="attention_supervision reads the language model's attention, which flash_attention_2 does not give; set"
     ):
-        recipe(shared, "never", attention=None)
+        recipe(shared, "never", attention={"text_config": "flash_attention_2"})
     with pytest.raises(ValueError, match="with group_by_length=false and the objective 'answer' or 'text'"):
         recipe(shared, "never", data={"train": [{"name": "rows", "path": str(shared / "manifest")}], "streaming": True})

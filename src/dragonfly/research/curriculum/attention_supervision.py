@@ -13,7 +13,10 @@ from typing import Any
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from dragonfly.config import Config
 from dragonfly.data import Sample, image_mask
@@ -30,6 +33,9 @@ MAX_SEGMENTS = 63
 
 LEAST_SHOWN = 0.3
 """Share of an evidence box that a sub-image must show to be worth a look."""
+
+KERNEL = "supervised_sdpa"
+"""Name by which transformers knows `_attend`."""
 
 FLOOR = 1e-4
 """Attention below this is as good as none; keeps the logarithm finite."""
@@ -164,14 +170,14 @@ def _shown(finest: Sequence[Box], evidence: Sequence[Box]) -> list[bool]:
     return shown
 
 
-def attention_faults(recipe: Recipe, what: str) -> list[str]:
-    """Why `what` could not read the language model's attention, a sentence each."""
+def attention_faults(recipe: Recipe, what: str, kernels: Sequence[str] = ("eager",)) -> list[str]:
+    """Why `what` could not read the language model's attention by one of these kernels, a sentence each."""
     chosen = recipe.attention.get("text_config") if isinstance(recipe.attention, dict) else recipe.attention
     faults: list[str] = []
-    if chosen != "eager":
+    if (chosen or "sdpa") not in kernels:
         faults.append(
             f"{what} reads the language model's attention, which {chosen or 'the default, sdpa,'} does "
-            "not give; set attention={text_config: eager}"
+            f"not give; set attention={{text_config: {kernels[0]}}}"
         )
     if recipe.gradient_checkpointing:
         faults.append(f"{what} needs what gradient_checkpointing throws away; set it to false")
@@ -186,6 +192,38 @@ def check_heads(options: AttentionSupervision, config: Any) -> None:
             f"attention_supervision names layers {options.words} and {options.places} and {options.heads} heads; "
             f"the language model has layers 0 to {layers - 1} of {heads} heads"
         )
+
+
+def supervise(options: AttentionSupervision, model: Any) -> None:
+    """Make a language model by `sdpa` give the weights of its supervised heads, and none else: `eager` holds those of all.
+
+    ValueError where it lacks the layers or heads that are to be supervised.
+    """
+    check_heads(options, model.config.get_text_config())
+    if model.config.get_text_config()._attn_implementation == "eager":
+        return
+    AttentionInterface.register(KERNEL, _attend)
+    AttentionMaskInterface.register(KERNEL, sdpa_mask)
+    model.set_attn_implementation({"text_config": KERNEL})
+    layers = {options.words, options.places, *([] if options.answer is None else [options.answer])}
+    for module in model.model.language_model.modules():
+        if getattr(module, "layer_idx", None) in layers:
+            module.supervised_heads = options.heads
+
+
+def _attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """As `sdpa`, with the weights (batch, supervised heads, length, length) of where it is told; the mask is boolean."""
+    options.pop("output_attentions", None)
+    mixed, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    heads = getattr(module, "supervised_heads", 0)
+    if not heads or not module.training or attention_mask is None:
+        return mixed, query.new_empty(0)
+    shared = query.shape[1] // key.shape[1]  # heads of a query that look with one key
+    keys = key[:, [head // shared for head in range(heads)]]
+    scores = (query[:, :heads] @ keys.transpose(2, 3)).float() * (options.get("scaling") or query.shape[-1] ** -0.5)
+    return mixed, scores.masked_fill(~attention_mask, torch.finfo(torch.float32).min).softmax(dim=-1)
 
 
 def attention_supervision_loss(

@@ -1,4 +1,4 @@
-"""What a tower with an OCR head reads: the text of every patch of a page's finest level, and of lines whose boxes are known.
+"""What a tower with an OCR head reads: the words of a page's finest level, and the text of lines whose boxes are known.
 
 A measure of the tower by itself, before any language model is there.
 """
@@ -107,7 +107,7 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, image: Image.Image) -> PageText:
-        """The text of an image: the words that its patches spell, and where none is spelled the characters that lie in them."""
+        """The text of an image: the words that its patches spell, or, of a head that spells none, the characters in them."""
         inputs = self.images(images=[image], encoder=self.encoder, return_tensors="pt")
         layout = inputs["layouts"][0]
         finest, side = layout.levels[-1], self.images.spec.patch_side

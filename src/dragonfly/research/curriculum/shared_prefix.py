@@ -31,7 +31,7 @@ from .attention_supervision import (
     attention_faults,
     attention_supervision_loss,
     attention_targets,
-    check_heads,
+    supervise,
 )
 from .metric_thresholds import MetricThreshold, MetricThresholds, threshold_faults
 
@@ -43,7 +43,7 @@ PER_TOKEN = {"segment_ids": 0, "attention_targets": 0, "answer_targets": 0}
 class SharedPrefix(Config):
     """Questions grouped on an image (`group_questions`) share it and do not see each other.
 
-    `attention_supervision`: where attention is told to look, with `attention: {text_config: eager}` and all sub-images kept.
+    `attention_supervision`: where attention is told to look, by `eager` or `sdpa`, with all sub-images kept or the oracle's.
     `thresholds`: what the run must have reached.
     """
 
@@ -169,7 +169,7 @@ def _faults(recipe: Recipe) -> list[str]:
     if recipe.data.train_on != "assistant":
         faults.append("objective 'shared_prefix' trains answers; it goes with data.train_on=assistant")
     if options.attention_supervision is not None:
-        faults += attention_faults(recipe, "attention_supervision")
+        faults += attention_faults(recipe, "attention_supervision", ("sdpa", "eager"))
         if recipe.data.tower_cache is not None:
             faults.append("attention_supervision looks where images are cut, and data.tower_cache opens none; leave one out")
         if recipe.data.packing is not None:
@@ -219,7 +219,7 @@ def _build(recipe: Recipe, model: Any, processor: Any, rows: Any) -> TrainingSet
     options = _options(recipe)
     supervision = options.attention_supervision
     if supervision is not None:
-        check_heads(supervision, model.config.get_text_config())
+        supervise(supervision, model)
     return replace(
         answer_setup(recipe, model, processor, rows),
         inputs=partial(_inputs, supervision is not None),
