@@ -21,7 +21,7 @@ from .text_annotations import NOTHING
 
 BATCH = 16  # sub-images
 NEAR = 0.3  # share of a line's middle that a row of patches must hold to be read for it
-ONE_MORE = 4.0  # what another word must explain of what patches say, in nats
+LETTER = 2.5  # what a letter of another word must explain of what patches say, in nats
 
 
 @dataclass(frozen=True)
@@ -152,17 +152,20 @@ class Reader:
 
 
 def _divided(patches: torch.Tensor) -> list[tuple[int, int, torch.Tensor]]:
-    """The fewest words that explain what neighbours say: (first, last, summed logarithms) of each, of (patches, slots, classes).
+    """The shortest text that explains what neighbours say: (first, last, summed logarithms) of each of its words and gaps, of
+    (patches, slots, classes).
 
-    Neighbours say one word if what they say loses less than `ONE_MORE` when all of them say the likeliest.
+    A word that its patches say differently costs what they lose when all say the likeliest; another word costs its letters.
     """
     sums = torch.cat([torch.zeros_like(patches[:1]), patches]).cumsum(dim=0)
+    between = sums[None] - sums[:, None]  # of the patches from one to before another, said together
+    letters = (between.argmax(dim=-1) != NOTHING).int().cumprod(dim=-1).sum(dim=-1)
+    costs = (LETTER * letters - between.amax(dim=-1).sum(dim=-1)).tolist()
     best, begins = [0.0], [0]
-    explained = (sums[None] - sums[:, None]).amax(dim=-1).sum(dim=-1).tolist()  # from a patch to before another
     for end in range(1, len(sums)):
-        costs = [best[first] - explained[first][end] + ONE_MORE for first in range(end)]
-        begins.append(min(range(end), key=costs.__getitem__))
-        best.append(costs[begins[-1]])
+        ways = [best[first] + costs[first][end] for first in range(end)]
+        begins.append(min(range(end), key=ways.__getitem__))
+        best.append(ways[begins[-1]])
     found: list[tuple[int, int, torch.Tensor]] = []
     end = len(patches)
     while end:
