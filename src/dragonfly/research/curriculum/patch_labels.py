@@ -70,18 +70,17 @@ def _spelled(
     if not characters:
         return said
     across, down = _shared(boxes, areas)
-    height = (areas[:, 3] - areas[:, 1])[:, None]
-    tall = height * resolution / (boxes[:, 3] - boxes[:, 1]) >= smallest
-    cut = ~whole & tall & (down >= UPRIGHT * height) & (across > 0)
-    middles = (_areas(characters)[:, :2] + _areas(characters)[:, 2:]) / 2
-    own = ((middles >= areas[:, None, :2]) & (middles <= areas[:, None, 2:])).all(dim=-1)  # (words, characters)
+    tall = _heights(boxes, areas, resolution) >= smallest
+    cut = ~whole & tall & (down >= UPRIGHT * (areas[:, 3:4] - areas[:, 1:2])) & (across > 0)
+    letters_at = _areas(characters)
+    middles, own = (letters_at[:, 0] + letters_at[:, 2]) / 2, _letters(letters_at, areas)
     for word in cut.any(dim=1).nonzero()[:, 0].tolist():
         letters = own[word].nonzero()[:, 0].tolist()
         if "".join(characters[letter].label for letter in letters) != words[word].label:
             continue  # another word's letters lie in its box: nothing is known of what a part of it says
         for sub_image in cut[word].nonzero()[:, 0].tolist():
             left, _, right, _ = boxes[sub_image].tolist()
-            part = "".join(characters[letter].label for letter in letters if left <= float(middles[letter, 0]) < right)
+            part = "".join(characters[letter].label for letter in letters if left <= float(middles[letter]) < right)
             said[word, sub_image] = torch.tensor(classes.classes(part, classes.slots))
     return said
 
@@ -147,10 +146,14 @@ def _line_heights(characters: Tensor, words: Tensor) -> Tensor:
     own = characters[:, 3] - characters[:, 1]
     if not len(words) or not len(characters):
         return own
-    middles = (characters[:, None, :2] + characters[:, None, 2:]) / 2
-    inside = ((middles >= words[None, :, :2]) & (middles <= words[None, :, 2:])).all(dim=-1)
-    around = torch.where(inside, words[:, 3] - words[:, 1], 0.0).amax(dim=1)
+    around = torch.where(_letters(characters, words), words[:, 3:4] - words[:, 1:2], 0.0).amax(dim=0)
     return torch.maximum(own, around)
+
+
+def _letters(characters: Tensor, words: Tensor) -> Tensor:
+    """(words, characters): whether the middle of a character lies in a word."""
+    middles = (characters[:, :2] + characters[:, 2:]) / 2
+    return ((middles >= words[:, None, :2]) & (middles <= words[:, None, 2:])).all(dim=-1)
 
 
 def _areas(text_annotations: Sequence[TextAnnotation]) -> Tensor:
@@ -175,8 +178,12 @@ def _readable(boxes: Tensor, text_annotations: Tensor, resolution: int, smallest
     """(text_annotations, sub_images): whether a word is high enough there, and not cut off."""
     across, down = _shared(boxes, text_annotations)
     area = ((text_annotations[:, 2] - text_annotations[:, 0]) * (text_annotations[:, 3] - text_annotations[:, 1]))[:, None]
-    height = (text_annotations[:, 3] - text_annotations[:, 1])[:, None] * resolution / (boxes[:, 3] - boxes[:, 1])
-    return (across * down >= WHOLE * area) & (height >= smallest)
+    return (across * down >= WHOLE * area) & (_heights(boxes, text_annotations, resolution) >= smallest)
+
+
+def _heights(boxes: Tensor, areas: Tensor, resolution: int) -> Tensor:
+    """(areas, sub_images) the height of each area in pixels of each sub-image."""
+    return (areas[:, 3:4] - areas[:, 1:2]) * resolution / (boxes[:, 3] - boxes[:, 1])
 
 
 def _shared(boxes: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
