@@ -63,6 +63,8 @@ def train(
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed, where it is installed, warns of what is no fault
     folder = run(chosen, _score_of(chosen))
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # else its threads may outlive what they use and abort a finished run
     if folder != Path(chosen.output):  # stopped by a signal: a checkpoint
         common.say(f"{chosen.name}: {folder}")
     elif first_process():
