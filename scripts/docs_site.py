@@ -94,7 +94,8 @@ def spec_page() -> str:
     import yaml
 
     from dragonfly.vision.presets import PRESETS
-    from dragonfly.vision.spec import NEEDS, EncoderSpec
+    from dragonfly.vision.selection_spec import NEEDS
+    from dragonfly.vision.spec import EncoderSpec
 
     head = (
         "# Encoder keys\n\nThe keys of an encoder: `model.KEY` in a recipe, `--set model.KEY=VALUE` on a command, `encoder` of a "

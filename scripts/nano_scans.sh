@@ -57,6 +57,7 @@ synth scan-strips documents-strips train 6000 111
 synth scan-strips-dev documents-strips dev 60 112
 synth scan-pages documents train 6000 121
 synth scan-pages-dev documents dev 60 122
+synth scan-receipts documents-receipts train 1800 321
 
 if ! stored scan-spell; then
     stage scan-read scan-read "$(steps scan-read)" "${reading[@]}" "$@"

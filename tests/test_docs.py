@@ -12,7 +12,8 @@ from PIL import Image
 
 from dragonfly.vision import make_layout
 from dragonfly.vision.presets import PRESETS
-from dragonfly.vision.spec import NEEDS, Grid, SelectionSpec
+from dragonfly.vision.selection_spec import NEEDS, SelectionSpec
+from dragonfly.vision.spec import Grid
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from dragonfly.evaluation.layout_json import layout_of, view_of
 from dragonfly.inference.answer import describe_selection
 from dragonfly.vision import EncoderSpec, make_layout
 from dragonfly.vision.presets import PRESETS
-from dragonfly.vision.spec import POOLED_REMAINDERS
+from dragonfly.vision.selection_spec import POOLED_REMAINDERS
 
 SELECTIONS = [{}, {"policy": "similarity", "scope": "region", "keep": 2}, {"policy": "detail", "scope": "image", "keep": 5}]
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from dragonfly.vision.scoring import SelectionInputs, add_policy
-from dragonfly.vision.spec import SelectionSpec
+from dragonfly.vision.selection_spec import SelectionSpec
 
 
 def loudest_patch(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Tensor:

@@ -18,7 +18,7 @@ from dragonfly.inference import load
 from dragonfly.models import DragonflyConfig
 from dragonfly.training import Recipe, run
 from dragonfly.vision.scoring import SCORES, add_policy
-from dragonfly.vision.spec import NEEDS
+from dragonfly.vision.selection_spec import NEEDS
 from tests import tiny
 from tests.training import small
 

@@ -292,7 +292,8 @@ def test_a_released_checkpoint_end_to_end(folder: Path) -> None:
 def test_every_part_of_a_selection_policy_is_an_override_and_in_recipes() -> None:
     from dragonfly.inference.loading import ModelOverrides
     from dragonfly.training.recipe import ModelOptions
-    from dragonfly.vision.spec import SelectionChanges, SelectionSpec
+    from dragonfly.vision.selection_spec import SelectionSpec
+    from dragonfly.vision.spec import SelectionChanges
 
     assert set(SelectionChanges.model_fields) == set(SelectionSpec.model_fields)
     for options in (ModelOverrides, ModelOptions):

@@ -10,7 +10,7 @@ import torch
 from dragonfly.models import DragonflyProcessor
 from dragonfly.models.query_projection import QueryProjection, embed_questions, evidence_losses
 from dragonfly.vision.selection import SelectionInputs, select
-from dragonfly.vision.spec import SelectionSpec
+from dragonfly.vision.selection_spec import SelectionSpec
 from tests import tiny
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.presets import PRESETS
-from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
+from dragonfly.vision.selection_spec import SelectionSpec
+from dragonfly.vision.spec import EncoderSpec, LevelSpec
 
 V1, V2 = PRESETS["v1"].spec, PRESETS["v2"].spec
 HIGH_24 = LevelSpec(grids=((4, 6), (6, 4), (8, 3), (3, 8)))

@@ -12,7 +12,8 @@ from torch import Tensor
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.scoring import SCORES, SelectionInputs
 from dragonfly.vision.selection import select, select_before_tower
-from dragonfly.vision.spec import NEEDS, Grid, SelectionSpec
+from dragonfly.vision.selection_spec import NEEDS, SelectionSpec
+from dragonfly.vision.spec import Grid
 from tests.vision.cases import V1
 
 

@@ -21,7 +21,8 @@ from dragonfly.vision.selection import (
     select,
     select_before_tower,
 )
-from dragonfly.vision.spec import NEEDS, EncoderSpec, Policy, SelectionSpec
+from dragonfly.vision.selection_spec import NEEDS, Policy, SelectionSpec
+from dragonfly.vision.spec import EncoderSpec
 from tests.vision.cases import RASTER_24, SPATIAL_24, SPECS, STATIC, V1
 
 # Two regions of three high sub-images each, interleaved so that the order of regions is not the order of indices.

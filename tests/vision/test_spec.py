@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from dragonfly.vision.layout import make_layout
 from dragonfly.vision.presets import get_preset
-from dragonfly.vision.spec import EncoderSpec, LevelSpec, SelectionSpec
+from dragonfly.vision.selection_spec import SelectionSpec
+from dragonfly.vision.spec import EncoderSpec, LevelSpec
 from tests.vision.cases import SPECS, V1, V2
 
 BASE: dict[str, Any] = {"resolution": 224, "patch_size": 32}

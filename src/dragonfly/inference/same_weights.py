@@ -37,6 +37,8 @@ def with_same_weights(engine: Engine, overrides: Sequence[str]) -> Engine:
         raise ValueError(f"{' '.join(overrides)} needs a learned {lacking[0]}, which '{engine.name}' does not have")
     if "sub_image_position" in wanted and spec.largest_grid != first.spec.largest_grid:
         raise ValueError(f"{' '.join(overrides)} has other grids than those whose positions '{engine.name}' has learned")
+    if "query_projection" in wanted and spec.selection.context != first.spec.selection.context:
+        raise ValueError(f"{' '.join(overrides)} sees sub-images otherwise than '{engine.name}' has learned to choose them")
     model = _sharing(engine.model)
     for name in OPTIONAL:
         if hasattr(model.model, name) and name not in wanted:

@@ -20,7 +20,7 @@ from dragonfly.models.outputs import DragonflyImageFeatures
 from dragonfly.models.query_projection import QueryProjection, evidence_losses
 from dragonfly.vision.layout import LOW, MID, level_counts
 from dragonfly.vision.pooling import mean_pool
-from dragonfly.vision.scoring import question_scores
+from dragonfly.vision.scoring import in_context, question_scores
 from dragonfly.vision.selection import Selection, SelectionInputs, select
 from dragonfly.vision.spec import LEVELS, EncoderSpec, Grid, LevelName
 
@@ -104,7 +104,8 @@ class Views:
     Args:
         features: tower output (num_images, sub_images, tokens, vision hidden).
         codes: (num_images, sub_images) from the layout; needed where high sub-images are selected here.
-        positions: (num_images, sub_images, 3) level, row and column from the layout; needed for a learned position.
+        positions: (num_images, sub_images, 3) level, row and column from the layout; needed for a learned position, and where
+            policy `question` looks at a sub-image in its row.
         selected: (num_images, kept) a choice that was made elsewhere, although everything was encoded.
         question: (num_images, hidden) of policy `question`.
         evidence: (num_images, high) areas shared with the answer's boxes, for the loss of policy `question`.
@@ -148,7 +149,7 @@ def optional_modules(spec: EncoderSpec, hidden: int) -> dict[str, nn.Module]:
     if spec.position == "learned":
         modules["sub_image_position"] = PositionEmbedding(hidden, spec.largest_grid)
     if spec.selects and spec.selection.policy == "question":
-        modules["query_projection"] = QueryProjection(hidden)
+        modules["query_projection"] = QueryProjection(hidden, spec.selection.seen_size(hidden))
     return modules
 
 
@@ -176,7 +177,8 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
     elif modules.query_projection is not None and views.question is not None:
         with torch.no_grad():
             high = modules.project(features[:, counts.low + counts.mid :].mean(dim=2))
-        scores = question_scores(modules.query_projection(views.question), high)
+        seen = in_context(high, _high_places(views, counts, spec))
+        scores = question_scores(modules.query_projection(views.question), seen)
         selection = Selection(torch.arange(counts.high, device=scores.device).expand_as(scores), scores)
         losses = None if views.evidence is None else evidence_losses(scores, views.evidence[:, : counts.high])
     parts: list[Tensor] = []
@@ -300,11 +302,23 @@ def _select(
             shared = modules.mean_embedding.value()
         mid = embeddings[:, : counts.mid] if embeddings is not None else None
         asked = question.detach() if question is not None else None
-        inputs = SelectionInputs(mid=mid, high=high, high_patches=patches, mean_embedding=shared, question=asked)
+        places = _high_places(views, counts, spec)
+        inputs = SelectionInputs(
+            mid=mid, high=high, high_patches=patches, mean_embedding=shared, question=asked, positions=places
+        )
         selection = select(inputs, views.codes[:, first:], rule, counts.kept)
     if views.evidence is None or question is None or high is None:
         return selection, None
-    return selection, evidence_losses(question_scores(question, high), views.evidence[:, : counts.high])
+    return selection, evidence_losses(question_scores(question, in_context(high, places)), views.evidence[:, : counts.high])
+
+
+def _high_places(views: Views, counts: LevelCounts, spec: EncoderSpec) -> Tensor | None:
+    """(num_images, high, 2) row and column of the high sub-images, where the selection looks at them."""
+    if spec.selection.context == "none":
+        return None
+    if views.positions is None:
+        raise ValueError(MISSING.format("selection.context 'row'", "sub_image_positions"))
+    return views.positions[:, counts.low + counts.mid :, 1:]
 
 
 def check_selected(selected_high: Tensor, expected: tuple[int, int]) -> None:

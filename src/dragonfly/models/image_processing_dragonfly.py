@@ -83,7 +83,8 @@ class DragonflyImageProcessor(PilBackend):
         num_sub_images: int64 (num_images,), only where images may differ in number (an enlargement cap, unequal grids).
         selected_high: int64 (num_images, kept), only under policies that run before the tower; `pixel_values` then holds
             the kept high sub-images alone.
-        sub_image_positions: int64 (num_images, num_sub_images, 3), `SubImageLayout.positions`, only for a learned position.
+        sub_image_positions: int64 (num_images, num_sub_images, 3), `SubImageLayout.positions`, only for a learned
+            position or a row's context.
         evidence_high: float32 (num_images, high), areas shared with `evidence`, only under policy `question`.
         layouts: list of `SubImageLayout`, one per image; the processor uses and drops it.
     """

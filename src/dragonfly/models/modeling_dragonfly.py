@@ -132,7 +132,7 @@ class DragonflyModel(DragonflyPreTrainedModel):
             num_sub_images: (num_images,) where images differ in number; what lies beyond never enters the tower.
             selected_high: (num_images, kept) ascending indices of the high sub-images to keep; overrules the policy. If
                 `pixel_values` still holds all of them, the others are left out before the tower, but for a pooled remainder.
-            sub_image_positions: (num_images, num_sub_images, 3) level, row and column, for a learned position.
+            sub_image_positions: (num_images, num_sub_images, 3) level, row and column, for a learned position or a row's context.
             question_ids, question_mask: (num_images, length) what each image is asked, for policy `question`.
             evidence_high: (num_images, high) areas shared with the answer's boxes; gives `selection_loss` under that policy.
             image_position_ids: `sub_image_regions` by a name that TRL's trainers by reward forward; says `num_sub_images` too.

@@ -1,8 +1,8 @@
 """Policy `question`: what a question looks for, as a vector beside the embeddings of sub-images, and how that is learned.
 
-A question is the mean of its words' input embeddings, sent through one learned linear map. It learns from evidence. Gradient
-reaches the map alone: what it compares and what it learns from are detached, so learning to choose disturbs neither tower nor
-language model.
+A question is the mean of its words' input embeddings, sent through one learned linear map to what is seen of a sub-image
+(`scoring.in_context`). It learns from evidence. Gradient reaches the map alone: what it compares and what it learns from are
+detached, so learning to choose disturbs neither tower nor language model.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from torch import Tensor, nn
 
 
 class QueryProjection(nn.Module):
-    """From the space of input embeddings to that of embeddings, which is the same one: the identity when new."""
+    """From the space of input embeddings to that of what is seen of a sub-image.
 
-    def __init__(self, hidden: int) -> None:
+    It begins with the sub-image embedding, whose space is the same: when new, the map is the identity there and zero beyond.
+    """
+
+    def __init__(self, hidden: int, seen: int | None = None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.eye(hidden))
+        self.weight = nn.Parameter(torch.eye(seen or hidden, hidden))
 
     def forward(self, question: Tensor) -> Tensor:
-        """(num_images, hidden) -> (num_images, hidden)."""
+        """(num_images, hidden) -> (num_images, seen)."""
         return nn.functional.linear(question.to(self.weight.dtype), self.weight)
 
     def learned(self) -> bool:
         """Whether it is anything but new."""
-        return not torch.equal(self.weight, torch.eye(len(self.weight), dtype=self.weight.dtype, device=self.weight.device))
+        return not torch.equal(self.weight, torch.eye(*self.weight.shape, dtype=self.weight.dtype, device=self.weight.device))
 
 
 def embed_questions(embed: Callable[[Tensor], Tensor], ids: Tensor, mask: Tensor) -> Tensor:

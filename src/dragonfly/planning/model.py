@@ -108,12 +108,12 @@ class ModelSize:
     def elements(self) -> dict[str, int]:
         """Parameters of each of `PARTS`. Tied embeddings are the language model's."""
         size, hidden = self.language_model, self.language_model.hidden_size
-        rows, cols = self.spec.largest_grid
+        choice, (rows, cols) = self.spec.selection, self.spec.largest_grid
         return {
             "vision_tower": self.tower_parameters,
             "multi_modal_projector": (self.tower.hidden_size + 1) * hidden,
             "sub_image_position": (3 + rows + cols) * hidden if self.spec.position == "learned" else 0,
-            "query_projection": hidden**2 if self.spec.selects and self.spec.selection.policy == "question" else 0,
+            "query_projection": hidden * choice.seen_size(hidden) if self.spec.selects and choice.policy == "question" else 0,
             "language_model": size.parameters - size.head,
             "lm_head": size.head,
         }

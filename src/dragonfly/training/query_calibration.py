@@ -1,8 +1,8 @@
 """The query projection of policy `question`, learned from evidence with tower, projector and embeddings as they are.
 
-The choice is a bilinear form of two things that do not change meanwhile, the mean embedding of a question and the sub-image
-embedding of a sub-image. So every image is encoded once, and all questions about all images are then a logistic regression in
-memory: minutes for what takes hours where each question brings its image again.
+The choice is a bilinear form of two things that do not change meanwhile, the mean embedding of a question and what is seen of
+a sub-image (`scoring.in_context`). So every image is encoded once, and all questions about all images are then a logistic
+regression in memory: minutes for what takes hours where each question brings its image again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dragonfly.imaging import load_image
 from dragonfly.inference import Engine
 from dragonfly.models.query_projection import embed_questions, evidence_losses
 from dragonfly.vision.layout import Box
-from dragonfly.vision.scoring import evidence_areas, evidence_indices, question_scores
+from dragonfly.vision.scoring import evidence_areas, evidence_indices, in_context, question_scores
 
 FEW = 3
 """Questions whose evidence lies in more high sub-images than this are about the page; they do not say where to look."""
@@ -28,7 +28,7 @@ FEW = 3
 HELD_OUT = 20
 """Every so many-th image is kept back, to tell how often the choice is right."""
 
-FLOOR = 0.003
+FLOOR = 0.05
 """Directions in which embeddings differ less than this share of the mean are not blown up further by the whitening."""
 
 
@@ -81,7 +81,7 @@ class Asked:
 
 
 def learn_query_projection(
-    engine: Engine, questions: Sequence[Located], *, steps: int = 8000, batch: int = 512, seed: int = 0
+    engine: Engine, questions: Sequence[Located], *, steps: int = 2000, batch: int = 512, seed: int = 0
 ) -> Learned:
     """Overwrite the loaded model's query projection by what the evidence of these questions says.
 
@@ -97,10 +97,13 @@ def learn_query_projection(
     groups: dict[str | bytes, list[Located]] = {}
     for question in questions:
         groups.setdefault(question.image, []).append(question)
-    embeddings, areas, places, texts, owner = [], [], [], [], []
+    rule = engine.processor.image_processor.spec.selection
+    views, areas, places, texts, owner = [], [], [], [], []
     for number, (image, about) in enumerate(groups.items()):
         high, layout = _embeddings(engine, image)
-        embeddings.append(high)
+        views.append(
+            in_context(high[None], torch.tensor(layout.positions)[None, -len(high) :, 1:] if rule.context == "row" else None)[0]
+        )
         for question in about:
             cells = evidence_indices(layout.level_boxes("high"), question.evidence)
             if 0 < len(cells) <= FEW:
@@ -108,22 +111,21 @@ def learn_query_projection(
                 places.append([index in cells for index in range(len(high))])
                 texts.append(question.text)
                 owner.append(number)
-    if len({len(high) for high in embeddings}) != 1 or len(groups) < HELD_OUT or not texts:
-        sizes = sorted({len(high) for high in embeddings})
+    if len({len(seen) for seen in views}) != 1 or len(groups) < HELD_OUT or not texts:
+        sizes = sorted({len(seen) for seen in views})
         raise ValueError(
             f"a query projection takes questions with evidence on at least {HELD_OUT} images of one number of high sub-images; "
             f"got {len(texts)} on {len(groups)} images with {sizes} of them"
         )
     asked = Asked(_words(engine, texts), torch.tensor(owner), torch.tensor(areas), torch.tensor(places))
-    high = torch.stack(embeddings)
+    seen = torch.stack(views)
     kept_back = asked.image % HELD_OUT == HELD_OUT - 1
-    keep = engine.processor.image_processor.spec.selection.keep
-    before = _recall(model.query_projection, high, asked, kept_back, keep)
-    weight = _fit(high, asked, ~kept_back, steps, batch, seed)
+    before = _recall(model.query_projection, seen, asked, kept_back, rule.keep)
+    weight = _fit(seen, asked, ~kept_back, steps, batch, seed)
     with torch.no_grad():
         model.query_projection.weight.copy_(weight)
-    after = _recall(model.query_projection, high, asked, kept_back, keep)
-    return Learned(len(groups), int((~kept_back).sum()), int(kept_back.sum()), keep, after, before)
+    after = _recall(model.query_projection, seen, asked, kept_back, rule.keep)
+    return Learned(len(groups), int((~kept_back).sum()), int(kept_back.sum()), rule.keep, after, before)
 
 
 def _embeddings(engine: Engine, loaded: str | bytes) -> tuple[Tensor, Any]:
@@ -150,19 +152,18 @@ def _words(engine: Engine, texts: Sequence[str]) -> Tensor:
     return torch.stack(rows)
 
 
-def _fit(high: Tensor, asked: Asked, chosen: Tensor, steps: int, batch: int, seed: int) -> Tensor:
-    """(hidden, hidden): the map that makes `question_scores` say where evidence is, by cross-entropy.
+def _fit(seen: Tensor, asked: Asked, chosen: Tensor, steps: int, batch: int, seed: int) -> Tensor:
+    """(seen, hidden): the map that makes `question_scores` say where evidence is, by cross-entropy.
 
-    Found between whitened embeddings and questions of one length, where all directions are learned at one pace, and folded back.
+    Found between whitened views and questions of one length, where all directions are learned at one pace, and folded back.
     """
-    centred = high - high.mean(dim=1, keepdim=True)
-    rows = centred.flatten(0, 1)
+    rows = seen.flatten(0, 1)
     values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
     values = values.clamp(min=0)
     whiten = vectors @ torch.diag((values + FLOOR * values.mean()).rsqrt()) @ vectors.T
     loudness = asked.words.norm(dim=1).mean()
-    seen, words = centred @ whiten, asked.words / loudness
-    weight = nn.Parameter(torch.zeros(high.shape[-1], high.shape[-1]))
+    white, words = seen @ whiten, asked.words / loudness
+    weight = nn.Parameter(torch.zeros(seen.shape[-1], words.shape[-1]))
     optimizer = torch.optim.AdamW([weight], lr=3e-3, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     generator = torch.Generator().manual_seed(seed)
@@ -170,20 +171,20 @@ def _fit(high: Tensor, asked: Asked, chosen: Tensor, steps: int, batch: int, see
     for _ in range(steps):
         index = pool[torch.randint(len(pool), (batch,), generator=generator)]
         question = words[index] @ weight.T * 10  # AdamW's step is of one size whatever the numbers': this makes it a larger one
-        scores = (seen[asked.image[index]] @ question.unsqueeze(2)).squeeze(2)
+        scores = (white[asked.image[index]] @ question.unsqueeze(2)).squeeze(2)
         loss = evidence_losses(scores, asked.areas[index])[0].mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    return (whiten @ weight.detach()) * (10 / loudness * high.shape[-1] ** 0.5)
+    return (whiten @ weight.detach()) * (10 / loudness * seen.shape[-1] ** 0.5)
 
 
 @torch.no_grad()
-def _recall(query_projection: nn.Module, high: Tensor, asked: Asked, chosen: Tensor, keep: int) -> float:
+def _recall(query_projection: nn.Module, seen: Tensor, asked: Asked, chosen: Tensor, keep: int) -> float:
     """The share of the chosen questions whose evidence all lies in the `keep` sub-images of the highest score."""
     index = chosen.nonzero()[:, 0]
-    scores = question_scores(query_projection(asked.words[index]).float().cpu(), high[asked.image[index]])
+    scores = question_scores(query_projection(asked.words[index]).float().cpu(), seen[asked.image[index]])
     best = scores.topk(min(keep, scores.shape[1]), dim=1).indices
     covered = asked.places[index].gather(1, best).sum(dim=1)
     return float((covered == asked.places[index].sum(dim=1)).float().mean())

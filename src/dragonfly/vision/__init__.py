@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from dragonfly.vision.scoring import SelectionInputs as SelectionInputs
     from dragonfly.vision.selection import Selection as Selection
     from dragonfly.vision.selection import select as select
+    from dragonfly.vision.selection_spec import SelectionSpec as SelectionSpec
     from dragonfly.vision.spec import EncoderSpec as EncoderSpec
     from dragonfly.vision.spec import LevelSpec as LevelSpec
-    from dragonfly.vision.spec import SelectionSpec as SelectionSpec
     from dragonfly.vision.tiling import cut as cut
 
 _HOMES = {

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dragonfly.config import nearest
-from dragonfly.vision.spec import EncoderSpec, Grid, LevelSpec, Partners, SelectionSpec
+from dragonfly.vision.selection_spec import SelectionSpec
+from dragonfly.vision.spec import EncoderSpec, Grid, LevelSpec, Partners
 from dragonfly.vision.towers import CLIP_BASE, CLIP_LARGE
 
 

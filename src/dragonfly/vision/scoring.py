@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from dragonfly.vision.layout import Box
-from dragonfly.vision.spec import NEEDS, Need, Policy, SelectionSpec
+from dragonfly.vision.selection_spec import HALF_TURNS, NEEDS, Need, Policy, SelectionSpec
 
 Scores = Float[Tensor, "images high"]
 
@@ -29,7 +29,7 @@ class SelectionInputs:
         high_patches: projected patch tokens of the high sub-images, prefix tokens left out.
         mean_embedding: the running mean of all embeddings (`centred`).
         question: what the question looks for, in the space of the embeddings (`question`).
-        positions: (row, column) of the high sub-images in their grid (`uniform`).
+        positions: (row, column) of the high sub-images in their grid (`uniform`, and `question` with context).
         residual: what of each high sub-image the enlarged mid level lacks, from `tiling.residual` (`residual`).
         boxes: source boxes of the high sub-images, one list per image (`oracle`).
         evidence: boxes that hold the answers, one list per image (`oracle`).
@@ -88,17 +88,34 @@ def _question(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> 
         )
     if inputs.high is None:
         raise ValueError("policy 'question' needs the embeddings of high sub-images (high)")
-    return question_scores(inputs.question, inputs.high)
+    if spec.context == "row" and inputs.positions is None:
+        raise ValueError("selection.context 'row' needs each high sub-image's row and column (positions); the layout has them")
+    return question_scores(inputs.question, in_context(inputs.high, inputs.positions if spec.context == "row" else None))
 
 
-def question_scores(question: Float[Tensor, "images hidden"], high: Float[Tensor, "images high hidden"]) -> Scores:
-    """Dot product of a question with each high sub-image embedding, over the root of their length.
+def question_scores(question: Float[Tensor, "images seen"], high: Float[Tensor, "images high seen"]) -> Scores:
+    """Dot product of a question with what is seen of each high sub-image (`in_context`), over the root of its length."""
+    return (high * question.float().unsqueeze(1)).sum(dim=-1) / high.shape[-1] ** 0.5
 
-    The mean of the image's embeddings is taken away first. It changes no ranking and keeps the numbers small, so that rounding
-    decides less.
+
+def in_context(
+    high: Float[Tensor, "images high hidden"], positions: Int[Tensor, "images high 2"] | None
+) -> Float[Tensor, "images high seen"]:
+    """What policy `question` sees of high sub-images: embeddings; with positions also the mean of each one's row, and its place.
+
+    The image's mean is taken away. It changes no ranking and keeps the numbers small, so that rounding decides less. A place is
+    how far down and how far right: the shares themselves, and their cosines of one to `HALF_TURNS` half turns.
     """
-    centred = high.float() - high.float().mean(dim=1, keepdim=True)
-    return (centred * question.float().unsqueeze(1)).sum(dim=-1) / high.shape[-1] ** 0.5
+    seen = high.float() - high.float().mean(dim=1, keepdim=True)
+    if positions is None:
+        return seen
+    rows = positions[..., 0]
+    same = (rows.unsqueeze(1) == rows.unsqueeze(2)).unsqueeze(3)
+    row = (seen.unsqueeze(1) * same).sum(dim=2) / same.sum(dim=2)  # no matrix product: autocast and TF32 lower its precision
+    sizes = positions.amax(dim=1, keepdim=True) + 1
+    shares = (positions + 0.5) / sizes
+    place = torch.cat([shares, *(torch.cos(torch.pi * turns * shares) for turns in range(1, HALF_TURNS + 1))], dim=-1)
+    return torch.cat([seen, row, place - place.mean(dim=1, keepdim=True)], dim=-1)
 
 
 def _uniform(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:

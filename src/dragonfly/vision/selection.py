@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dragonfly.vision.layout import Box, SubImageLayout
 from dragonfly.vision.scoring import SCORES, Scores, SelectionInputs
-from dragonfly.vision.spec import SelectionSpec
+from dragonfly.vision.selection_spec import SelectionSpec
 
 Regions = Int[Tensor, "images high"]
 Indices = Int[Tensor, "images kept"]

@@ -7,7 +7,7 @@ import pytest
 
 from dragonfly.inference import Engine, load
 from dragonfly.research.lab import evidence_recall as lab
-from dragonfly.vision.spec import NEEDS
+from dragonfly.vision.selection_spec import NEEDS
 from tests import tiny
 from tests.research.lab import small
 

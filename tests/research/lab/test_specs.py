@@ -13,7 +13,7 @@ from dragonfly.research.lab.measures import check_metrics, metrics_of
 from dragonfly.research.lab.study import Study, Variant
 from dragonfly.research.lab.variants import encoders
 from dragonfly.vision.presets import PRESETS
-from dragonfly.vision.spec import NEEDS
+from dragonfly.vision.selection_spec import NEEDS
 from tests.conftest import ROOT
 
 NAMES = study.shipped_studies()

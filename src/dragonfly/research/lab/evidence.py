@@ -17,7 +17,7 @@ from dragonfly.data import Manifest
 from dragonfly.evaluation.question import image_name
 from dragonfly.vision.layout import Box, SubImageLayout
 from dragonfly.vision.scoring import evidence_areas, evidence_indices
-from dragonfly.vision.spec import Scope
+from dragonfly.vision.selection_spec import Scope
 
 
 @dataclass(frozen=True)

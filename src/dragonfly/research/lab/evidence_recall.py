@@ -29,7 +29,8 @@ from dragonfly.inference import Engine
 from dragonfly.training.calibration import mean_embedding_of
 from dragonfly.vision.layout import SubImageLayout
 from dragonfly.vision.selection import choose
-from dragonfly.vision.spec import NEEDS, EncoderSpec, Policy, Scope
+from dragonfly.vision.selection_spec import NEEDS, Policy, Scope
+from dragonfly.vision.spec import EncoderSpec
 from dragonfly.vision.trimming import image_layout
 
 from .evidence import Located, area_share, covered, random_area, random_covered, read_located

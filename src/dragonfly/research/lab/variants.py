@@ -15,7 +15,8 @@ from dragonfly.models import DragonflyConfig
 from dragonfly.planning import Cost, plan
 from dragonfly.vision.layout import Size
 from dragonfly.vision.presets import get_preset
-from dragonfly.vision.spec import GEOMETRY, LEVELS, EncoderSpec, SelectionSpec
+from dragonfly.vision.selection_spec import SelectionSpec
+from dragonfly.vision.spec import GEOMETRY, LEVELS, EncoderSpec
 
 from .study import Study, Subset, agrees
 

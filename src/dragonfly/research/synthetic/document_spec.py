@@ -112,7 +112,7 @@ _ALL = (
     ),
     SynthSpec(
         "documents-receipts",
-        "receipts of documents alone, to pre-train a tower",
+        "receipts of documents alone",
         language="natural",
         documents=True,
         kinds=("receipt",),
