@@ -106,10 +106,12 @@ def test_windows_bound_the_cache() -> None:
     assert gemma.cache_elements(1000) == 2 * 4 * 256 * (10 * 100 + 2 * 1000)
 
 
-@pytest.mark.parametrize("policy", ["similarity", "question"])
-def test_a_models_parts_are_the_models(tmp_path: Path, policy: str) -> None:
+@pytest.mark.parametrize(
+    "selection", [{"policy": "similarity"}, {"policy": "question"}, {"policy": "question", "context": "row"}]
+)
+def test_a_models_parts_are_the_models(tmp_path: Path, selection: dict[str, Any]) -> None:
     config = tiny.config()
-    config.encoder = config.spec.with_selection(policy=policy).with_changes(position="learned").to_dict()
+    config.encoder = config.spec.with_selection(**selection).with_changes(position="learned").to_dict()
     config.save_pretrained(tmp_path)
     with torch.device("meta"):
         built = DragonflyForConditionalGeneration(DragonflyConfig.from_pretrained(tmp_path))

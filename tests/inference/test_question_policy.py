@@ -13,10 +13,10 @@ from dragonfly.inference import Answer, Engine, load
 from tests import tiny
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["none", "row"])
+def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     folder = tmp_path_factory.mktemp("question")
-    spec = tiny.config().spec.with_selection(policy="question", scope="image", keep=5)
+    spec = tiny.config().spec.with_selection(policy="question", scope="image", keep=5, context=request.param)
     settings = tiny.config(encoder=spec.to_dict())
     tiny.model(settings).save_pretrained(folder)
     tiny.processor(settings).save_pretrained(folder)

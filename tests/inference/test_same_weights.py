@@ -48,6 +48,14 @@ def test_it_answers_as_the_model_that_was_loaded_so() -> None:
         assert (one.token_ids, one.selections) == (two.token_ids, two.selections)
 
 
+def test_a_choice_learned_in_context_is_not_made_without() -> None:
+    settings = tiny.config(encoder=tiny.config().spec.with_selection(policy="question", context="row").to_dict())
+    engine = Engine(tiny.model(settings), tiny.processor(settings), name="tiny")
+    with pytest.raises(ValueError, match=r"selection.context=none sees sub-images otherwise than 'tiny' has learned"):
+        with_same_weights(engine, ["model.selection.context=none"])
+    assert with_same_weights(engine, ["model.selection.policy=detail"]).processor.image_processor.spec.selection.context == "none"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -253,8 +253,12 @@ def test_what_the_checkpoints_own_configuration_asks_for_may_not_be_missing(tmp_
     assert any(f"{name}." in key for key in kind.from_pretrained(tmp_path, strict=False).state_dict())
 
 
-def test_positions_must_be_given() -> None:
-    model, processor = make(position="learned")
+@pytest.mark.parametrize(
+    ("options", "user"),
+    [({"position": "learned"}, "position 'learned'"), ({"policy": "question", "context": "row"}, "selection.context 'row'")],
+)
+def test_positions_must_be_given(options: dict[str, str], user: str) -> None:
+    model, processor = make(**options)
     inputs = encode(processor)
-    with pytest.raises(ValueError, match="position 'learned' needs sub_image_positions, which the image processor makes"):
+    with pytest.raises(ValueError, match=f"{user} needs sub_image_positions, which the image processor makes"):
         model(**{key: value for key, value in inputs.items() if key != "sub_image_positions"})

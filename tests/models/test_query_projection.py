@@ -101,8 +101,9 @@ def test_the_loss_by_hand() -> None:
     assert known.tolist() == [True, True, False]
 
 
-def test_the_map_learns_to_find_the_evidence() -> None:
-    model, processor = make(scope="image", keep=2)
+@pytest.mark.parametrize("context", ["none", "row"])
+def test_the_map_learns_to_find_the_evidence(context: str) -> None:
+    model, processor = make(scope="image", keep=2, context=context)
     boxes = processor.image_processor.layout((64, 96)).level_boxes("high")
     wanted = [3, 17]
     text = ["<image>where is the cat?", "<image>0123456789"]

@@ -14,6 +14,7 @@ from dragonfly.cli import run
 from dragonfly.inference import load
 from dragonfly.models.query_projection import QueryProjection
 from dragonfly.training.query_calibration import Asked, _fit, _recall, learn_query_projection, read_located
+from dragonfly.vision.scoring import in_context
 from tests.training import small
 
 HIGH, HIDDEN = 12, 16
@@ -32,7 +33,9 @@ def hidden_relation(images: int, loud: float = 30.0) -> tuple[torch.Tensor, Aske
     asked = torch.randint(10, (images, 6), generator=generator)
     places = shown[:, None, :] == asked[:, :, None]
     image = torch.arange(images).repeat_interleave(6)
-    return high, Asked(words[asked].flatten(0, 1), image, places.flatten(0, 1).float() * 7.0, places.flatten(0, 1))
+    return in_context(high, None), Asked(
+        words[asked].flatten(0, 1), image, places.flatten(0, 1).float() * 7.0, places.flatten(0, 1)
+    )
 
 
 def test_it_finds_what_a_question_asks_for_under_a_loud_common_component() -> None:
@@ -45,6 +48,27 @@ def test_it_finds_what_a_question_asks_for_under_a_loud_common_component() -> No
     assert before < 0.3  # chance is one of twelve
     assert _recall(query_projection, high, asked, ~chosen, keep=1) > 0.95
     assert torch.equal(weight, _fit(high, asked, chosen, steps=400, batch=128, seed=0))
+
+
+def test_in_context_it_finds_what_stands_beside_what_a_question_names() -> None:
+    """Values look alike: only the key in the other sub-image of its row tells which one is asked for."""
+    generator = torch.Generator().manual_seed(0)
+    images, rows = 300, HIGH // 2
+    positions = torch.tensor([[row, column] for row in range(rows) for column in (0, 1)]).expand(images, HIGH, 2)
+    words = torch.randn(rows, HIDDEN, generator=generator)
+    order = torch.stack([torch.randperm(rows, generator=generator) for _ in range(images)])
+    high = torch.stack([words[order], torch.randn(HIDDEN, generator=generator).expand(images, rows, HIDDEN)], dim=2).flatten(1, 2)
+    image = torch.arange(images).repeat_interleave(rows)
+    value = (order.argsort(dim=1) * 2 + 1).flatten()  # of every word in turn, the sub-image to its right
+    places = torch.nn.functional.one_hot(value, HIGH).bool()
+    asked = Asked(words.repeat(images, 1), image, places.float(), places)
+    learned = asked.image < 200
+    recalls = []
+    for seen in (in_context(high, None), in_context(high, positions)):
+        query_projection = QueryProjection(HIDDEN, seen.shape[-1])
+        query_projection.weight.data.copy_(_fit(seen, asked, learned, steps=300, batch=128, seed=0))
+        recalls.append(_recall(query_projection, seen, asked, ~learned, keep=1))
+    assert recalls[0] < 0.35 and recalls[1] > 0.95  # one of six values by chance
 
 
 def test_recall_wants_all_of_the_evidence() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dragonfly.vision.layout import make_layout
-from dragonfly.vision.scoring import SCORES, SelectionInputs
+from dragonfly.vision.scoring import SCORES, SelectionInputs, in_context
 from dragonfly.vision.selection import select, select_before_tower
 from dragonfly.vision.selection_spec import NEEDS, SelectionSpec
 from dragonfly.vision.spec import Grid
@@ -31,6 +31,25 @@ def uniform(grid: Grid, keep: int, regions: Tensor | None = None) -> list[int]:
 
 def test_every_policy_has_a_score() -> None:
     assert set(SCORES) == set(NEEDS)
+
+
+def test_in_context_a_sub_image_is_seen_with_its_row_and_its_place() -> None:
+    high = torch.tensor([[[5.0], [1.0], [2.0], [0.0]]])
+    positions = torch.tensor([[[0, 0], [0, 1], [1, 0], [1, 1]]])
+    seen = in_context(high, positions)
+    torch.testing.assert_close(in_context(high, None), torch.tensor([[[3.0], [-1.0], [0.0], [-2.0]]]))  # without their mean, 2
+    torch.testing.assert_close(seen[0, :, :2], torch.tensor([[3.0, 1.0], [-1.0, 1.0], [0.0, -1.0], [-2.0, -1.0]]))
+    assert seen.shape[2] == SelectionSpec(policy="question", keep=1, context="row").seen_size(1)
+    place = seen[0, :, 2:]
+    torch.testing.assert_close(place[:, :2], torch.tensor([[-0.25, -0.25], [-0.25, 0.25], [0.25, -0.25], [0.25, 0.25]]))
+    torch.testing.assert_close(place[:, 2], torch.tensor([1.0, 1.0, -1.0, -1.0]) * 0.5**0.5)  # half a turn's quarter: 45 degrees
+    torch.testing.assert_close(place[:, 5], torch.zeros(4), atol=1e-6, rtol=0.0)  # two half turns: the same in both columns
+
+
+def test_context_wants_places() -> None:
+    inputs = SelectionInputs(high=torch.zeros(1, 2, 3), question=torch.zeros(1, 16))
+    with pytest.raises(ValueError, match=r"selection\.context 'row' needs each high sub-image's row and column"):
+        SCORES["question"](inputs, torch.zeros(1, 2, dtype=torch.long), SelectionSpec(policy="question", keep=1, context="row"))
 
 
 @pytest.mark.parametrize(

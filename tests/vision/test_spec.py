@@ -101,6 +101,14 @@ def test_levels_can_be_left_out() -> None:
         ({"selection": {"policy": "detail", "keep": 1, "order": "best"}}, r"order 'best' is not one of: place, score"),
         ({"selection": {"policy": "residual", "keep": 1, "order": "score"}}, r"after the vision tower, and 'residual' does not"),
         ({"selection": {"order": "score"}}, r"after the vision tower, and 'all' does not; use order=place, or one of similarity"),
+        (
+            {"selection": {"policy": "detail", "keep": 1, "context": "row"}},
+            r"context 'row' belongs to policy 'question', got 'detail'",
+        ),
+        (
+            {"selection": {"policy": "question", "keep": 1, "context": "rows"}},
+            r"selection\.context 'rows' is not one of: none, row",
+        ),
         ({"grid_rule": "aspects"}, r"grid_rule 'aspects' is not one of: aspect, released, resolution; did you mean 'aspect'\?"),
         ({"regions": "spacial"}, r"regions 'spacial' is not one of: spatial, raster; did you mean 'spatial'\?"),
         ({"fit": "padding"}, r"fit 'padding' is not one of: stretch, pad; did you mean 'pad'\?"),
@@ -320,3 +328,10 @@ def test_a_policy_without_scores_takes_places_instead() -> None:
     assert spec.changed({"selection": {"keep": 3}}).selection.order == "score"
     with pytest.raises(ValueError, match="'random' does not; use order=place"):
         spec.changed({"selection": {"policy": "random", "order": "score"}})
+
+
+def test_another_policy_gives_up_a_questions_context() -> None:
+    spec = get_preset("v1").spec.with_selection(policy="question", scope="image", keep=2, context="row")
+    assert spec.changed({"selection": {"policy": "detail"}}).selection.context == "none"
+    assert spec.changed({"selection": {"keep": 3}}).selection.context == "row"
+    assert (spec.selection.seen_size(16), V1.selection.seen_size(16)) == (42, 16)

@@ -28,7 +28,7 @@ class SelectionInputs:
         high: embeddings of the high sub-images.
         high_patches: projected patch tokens of the high sub-images, prefix tokens left out.
         mean_embedding: the running mean of all embeddings (`centred`).
-        question: what the question looks for, in the space of the embeddings (`question`).
+        question: what the question looks for, in the space of what is seen of a sub-image (`question`).
         positions: (row, column) of the high sub-images in their grid (`uniform`, and `question` with context).
         residual: what of each high sub-image the enlarged mid level lacks, from `tiling.residual` (`residual`).
         boxes: source boxes of the high sub-images, one list per image (`oracle`).
@@ -40,7 +40,7 @@ class SelectionInputs:
     high: Float[Tensor, "images high hidden"] | None = None
     high_patches: Float[Tensor, "images high patches hidden"] | None = None
     mean_embedding: Float[Tensor, " hidden"] | None = None
-    question: Float[Tensor, "images hidden"] | None = None
+    question: Float[Tensor, "images seen"] | None = None
     positions: Int[Tensor, "images high 2"] | None = None
     residual: Float[Tensor, "images high"] | None = None
     boxes: Sequence[Sequence[Box]] | None = None
