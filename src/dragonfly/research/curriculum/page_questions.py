@@ -158,7 +158,9 @@ def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
     with torch.no_grad():
         features = base.run_tower(pixels.flatten(0, 1)).last_hidden_state.unflatten(0, pixels.shape[:2])
         question = embed_questions(base.get_input_embeddings(), segments.ids, segments.asked)
-        shown = base.connect(Views(features[segments.page], codes[segments.page], question=question), counts).tokens
+        places = batch.get("sub_image_positions")
+        places = None if places is None else places[segments.page]
+        shown = base.connect(Views(features[segments.page], codes[segments.page], places, question=question), counts).tokens
     whole = shown.shape[1] - counts.kept * spec.tokens("high")  # features of low and mid
     common = batch["input_ids"][:, :shared]
     first_of_page = torch.searchsorted(segments.page, torch.arange(len(common), device=segments.page.device))
