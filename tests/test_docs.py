@@ -128,13 +128,17 @@ def test_what_is_said_of_the_model_for_scans_is_in_its_result_files() -> None:
     rules = json.loads((results / "nano_reading.json").read_text(encoding="utf-8"))["receipts_dev"]["by_rules"]
     receipts, documents = asked["receipts_dev"], asked["documents"]["all"]
     total, date, company = (receipts[name] for name in ("total", "date", "company"))
+    config = json.loads((ROOT / "checkpoints" / "nano" / "scan-choose" / "config.json").read_text(encoding="utf-8"))
+    kept, numbers = config["encoder"]["selection"]["keep"], {9: "nine", 12: "twelve"}
     text = " ".join((ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8").split())
     for expected in (
         f"Asked about {date['asked']} real receipts, it gives {total['image']} % of the totals, {date['image']} % of the dates "
         f"and {company['image']} % of the companies",
         f"give {rules['total']['exact']}, {rules['date']['exact']} and {rules['company']['exact']} %",
-        f"answers {documents['image']} % (another image: {documents['another_image']} %)",
-        f"keeps in {date['line_kept']} % of the receipts, and among the four of the greatest score in {date['line_in_four']} %; "
+        f"answers {documents['image']} % (another image: {documents['another_image']} %; the commonest answers: "
+        f"{documents['commonest_answer']} %)",
+        f"the {numbers[kept]} sub-images that it keeps in {date['line_kept']} % of the receipts, and in the four of the greatest "
+        f"score in {date['line_in_four']} %; a total's in {total['line_kept']} and {total['line_in_four']} %, "
         f"a company's in {company['line_kept']} and {company['line_in_four']} %",
     ):
         assert expected in text, expected
