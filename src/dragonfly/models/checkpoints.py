@@ -22,6 +22,7 @@ from dragonfly.models import released
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import OPTIONAL, optional_modules
 from dragonfly.models.origin import write_origin
+from dragonfly.vision.spec import EncoderSpec
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # In the order in which transformers looks for weights; only the first kind that is there is read.
@@ -44,14 +45,29 @@ def held_to_its_config(name: str, options: Mapping[str, Any]) -> Generator[None]
     """While the checkpoint `name` is read: the optional modules that its own config.json asks for may not be missing.
 
     Those that only a configuration given at load asks for may; they are new. A released checkpoint has none.
+
+    Raises:
+        ValueError: where a configuration given at load chooses sub-images in another context than the checkpoint has learned.
     """
     own = released.read_config(name, **{key: options[key] for key in HUB if key in options})
     ours = own.get("model_type") == DragonflyConfig.model_type and not released.is_released(own)
-    token = _promised.set(optional_modules(DragonflyConfig.from_dict(own).spec, 1) if ours else ())
+    spec, given = DragonflyConfig.from_dict(own).spec if ours else None, options.get("config")
+    if spec is not None and isinstance(given, DragonflyConfig):
+        _refuse_another_context(name, spec, given.spec)
+    token = _promised.set(() if spec is None else optional_modules(spec, 1))
     try:
         yield
     finally:
         _promised.reset(token)
+
+
+def _refuse_another_context(name: str, own: EncoderSpec, wanted: EncoderSpec) -> None:
+    both = all(spec.selects and spec.selection.policy == "question" for spec in (own, wanted))
+    if both and own.selection.context != wanted.selection.context:
+        raise ValueError(
+            f"checkpoint '{name}' has learned to choose with selection.context '{own.selection.context}', and its query "
+            f"projection does not fit '{wanted.selection.context}'; leave selection.context out"
+        )
 
 
 def keys_that_may_be_new() -> list[str]:
