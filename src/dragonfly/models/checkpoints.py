@@ -22,6 +22,7 @@ from dragonfly.models import released
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import OPTIONAL, optional_modules
 from dragonfly.models.origin import write_origin
+from dragonfly.vision.inputs import reads_question
 from dragonfly.vision.spec import EncoderSpec
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -62,8 +63,7 @@ def held_to_its_config(name: str, options: Mapping[str, Any]) -> Generator[None]
 
 
 def _refuse_another_context(name: str, own: EncoderSpec, wanted: EncoderSpec) -> None:
-    both = all(spec.selects and spec.selection.policy == "question" for spec in (own, wanted))
-    if both and own.selection.context != wanted.selection.context:
+    if reads_question(own) and reads_question(wanted) and own.selection.context != wanted.selection.context:
         raise ValueError(
             f"checkpoint '{name}' has learned to choose with selection.context '{own.selection.context}', and its query "
             f"projection does not fit '{wanted.selection.context}'; leave selection.context out"

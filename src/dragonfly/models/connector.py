@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyImageFeatures
 from dragonfly.models.query_projection import QueryProjection, evidence_losses
+from dragonfly.vision.inputs import reads_question
 from dragonfly.vision.layout import LOW, MID, level_counts
 from dragonfly.vision.pooling import mean_pool
 from dragonfly.vision.scoring import in_context, question_scores
@@ -148,7 +149,7 @@ def optional_modules(spec: EncoderSpec, hidden: int) -> dict[str, nn.Module]:
         modules["mean_embedding"] = MeanEmbedding(hidden)
     if spec.position == "learned":
         modules["sub_image_position"] = PositionEmbedding(hidden, spec.largest_grid)
-    if spec.selects and spec.selection.policy == "question":
+    if reads_question(spec):
         modules["query_projection"] = QueryProjection(hidden, spec.selection.seen_size(hidden))
     return modules
 

@@ -11,6 +11,7 @@ from dragonfly.planning.configs import read_config
 from dragonfly.planning.cost import tower_parameters
 from dragonfly.planning.language_models import LanguageModelSize
 from dragonfly.planning.towers import TowerSize, tower_values
+from dragonfly.vision.inputs import reads_question
 from dragonfly.vision.presets import get_preset
 from dragonfly.vision.spec import EncoderSpec, spec_of
 from dragonfly.vision.towers import PREFIX_TOKENS
@@ -108,12 +109,12 @@ class ModelSize:
     def elements(self) -> dict[str, int]:
         """Parameters of each of `PARTS`. Tied embeddings are the language model's."""
         size, hidden = self.language_model, self.language_model.hidden_size
-        choice, (rows, cols) = self.spec.selection, self.spec.largest_grid
+        rows, cols = self.spec.largest_grid
         return {
             "vision_tower": self.tower_parameters,
             "multi_modal_projector": (self.tower.hidden_size + 1) * hidden,
             "sub_image_position": (3 + rows + cols) * hidden if self.spec.position == "learned" else 0,
-            "query_projection": hidden * choice.seen_size(hidden) if self.spec.selects and choice.policy == "question" else 0,
+            "query_projection": hidden * self.spec.selection.seen_size(hidden) if reads_question(self.spec) else 0,
             "language_model": size.parameters - size.head,
             "lm_head": size.head,
         }

@@ -97,39 +97,37 @@ def learn_query_projection(
     groups: dict[str | bytes, list[Located]] = {}
     for question in questions:
         groups.setdefault(question.image, []).append(question)
-    rule = engine.processor.image_processor.spec.selection
     views, areas, places, texts, owner = [], [], [], [], []
     for number, (image, about) in enumerate(groups.items()):
-        high, layout = _embeddings(engine, image)
-        views.append(
-            in_context(high[None], torch.tensor(layout.positions)[None, -len(high) :, 1:] if rule.context == "row" else None)[0]
-        )
+        seen, layout = _seen(engine, image)
+        views.append(seen)
         for question in about:
             cells = evidence_indices(layout.level_boxes("high"), question.evidence)
             if 0 < len(cells) <= FEW:
                 areas.append(evidence_areas(layout.level_boxes("high"), question.evidence))
-                places.append([index in cells for index in range(len(high))])
+                places.append([index in cells for index in range(len(seen))])
                 texts.append(question.text)
                 owner.append(number)
-    if len({len(seen) for seen in views}) != 1 or len(groups) < HELD_OUT or not texts:
-        sizes = sorted({len(seen) for seen in views})
+    if len({len(one) for one in views}) != 1 or len(groups) < HELD_OUT or not texts:
+        sizes = sorted({len(one) for one in views})
         raise ValueError(
             f"a query projection takes questions with evidence on at least {HELD_OUT} images of one number of high sub-images; "
             f"got {len(texts)} on {len(groups)} images with {sizes} of them"
         )
     asked = Asked(_words(engine, texts), torch.tensor(owner), torch.tensor(areas), torch.tensor(places))
-    seen = torch.stack(views)
+    every = torch.stack(views)
     kept_back = asked.image % HELD_OUT == HELD_OUT - 1
-    before = _recall(model.query_projection, seen, asked, kept_back, rule.keep)
-    weight = _fit(seen, asked, ~kept_back, steps, batch, seed)
+    keep = engine.processor.image_processor.spec.selection.keep
+    before = _recall(model.query_projection, every, asked, kept_back, keep)
+    weight = _fit(every, asked, ~kept_back, steps, batch, seed)
     with torch.no_grad():
         model.query_projection.weight.copy_(weight)
-    after = _recall(model.query_projection, seen, asked, kept_back, rule.keep)
-    return Learned(len(groups), int((~kept_back).sum()), int(kept_back.sum()), rule.keep, after, before)
+    after = _recall(model.query_projection, every, asked, kept_back, keep)
+    return Learned(len(groups), int((~kept_back).sum()), int(kept_back.sum()), keep, after, before)
 
 
-def _embeddings(engine: Engine, loaded: str | bytes) -> tuple[Tensor, Any]:
-    """(high, hidden) embeddings of an image's high sub-images, and its layout."""
+def _seen(engine: Engine, loaded: str | bytes) -> tuple[Tensor, Any]:
+    """(high, seen) what the policy sees of an image's high sub-images, and its layout."""
     images = engine.processor.image_processor
     image = load_image(loaded, images.image_policy).image
     everything = {**images.encoder, "selection": {"policy": "all"}}  # pyright: ignore[reportGeneralTypeIssues]
@@ -138,7 +136,9 @@ def _embeddings(engine: Engine, loaded: str | bytes) -> tuple[Tensor, Any]:
     first = len(pixels) - layout.count("high")
     model: Any = engine.model.model
     with torch.inference_mode():
-        return model.embed_sub_images(pixels[first:].to(engine.device)).float().cpu(), layout
+        high = model.embed_sub_images(pixels[first:].to(engine.device)).float().cpu()
+    places = torch.tensor(layout.positions)[first:, 1:] if images.spec.selection.context == "row" else None
+    return in_context(high[None], None if places is None else places[None])[0], layout
 
 
 def _words(engine: Engine, texts: Sequence[str]) -> Tensor:
