@@ -119,6 +119,15 @@ _ALL = (
         typefaces="installed",
     ),
     SynthSpec(
+        "documents-receipts-strips",
+        "strips of receipts alone, of four high sub-images in a row",
+        language="natural",
+        documents=True,
+        close=4,
+        kinds=("receipt",),
+        typefaces="installed",
+    ),
+    SynthSpec(
         "documents-strips",
         "strips of documents, of four high sub-images in a row, around what a question is about",
         language="natural",

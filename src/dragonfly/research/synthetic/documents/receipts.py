@@ -258,7 +258,7 @@ def _totals(flow: Flow, bought: list[Bought]) -> int:
 
 
 def _amount(flow: Flow, concept: str, cents: int, face: Typeface) -> None:
-    sign = flow.rng.choice(("", "", "", "", "RM ", "$", "USD ")) if concept == "total" else ""
+    sign = flow.rng.choice((*("",) * 18, "RM ", "$", "USD ")) if concept == "total" else ""
     style = "right" if flow.order.template["totals"] == "right" else "row"
     value = sign + content.money(cents, flow.order.amounts)
     flow.pair(flow.rng.choice(MONEY[concept].printed), value, concept, MONEY[concept], style, face, number=cents)
