@@ -54,6 +54,8 @@ synth scans-dev documents dev 60 102 --text-annotations
 synth scan-strips-2 documents-strips-2 train 6000 113 # pages; each gives up to four strips
 synth scan-strips-2-dev documents-strips-2 dev 60 114
 synth scan-strips documents-strips train 6000 111
+synth scan-strips-3 documents-strips train 9000 117
+synth scan-receipts-strips documents-receipts-strips train 5000 331
 synth scan-strips-dev documents-strips dev 60 112
 synth scan-pages documents train 6000 121
 synth scan-pages-dev documents dev 60 122
