@@ -15,6 +15,7 @@ synth() { # folder, spec, split, images, seed
 }
 
 synth data/lab/train nano train 2500 11
+synth data/lab/train-captions nano-captions train 2500 11
 synth data/lab/test nano test 150 12
 synth data/lab/test-crowded nano-crowded test 150 12
 synth data/lab/train-fine fine train 1000 13

@@ -101,6 +101,7 @@ def test_the_record_lies_beside_the_weights(finished: Path) -> None:
     speed = record["speed"]
     assert record["steps"] == 6 and speed["samples_per_second"] > 0 and speed["tokens_per_second"] > 0
     assert speed["flops_utilisation"] == pytest.approx(speed["flops_per_second"] / 1e12)
+    assert record["flops"] == pytest.approx(speed["flops_per_second"] * speed["seconds"], rel=1e-2)
     assert 0 < speed["waiting_for_data"] < 1
     assert (finished / "loss.png").read_bytes().startswith(b"\x89PNG") and len(small.losses(finished)) == 6
     assert Recipe.load(finished / "recipe.yaml").name == "small"

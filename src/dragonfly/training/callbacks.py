@@ -92,7 +92,8 @@ class Record(TrainerCallback):
         if state.is_world_process_zero:
             output = Path(args.output_dir)
             speed = self._speed(state)
-            write_json(output / RUN, {**self.about, "steps": state.global_step, "speed": speed})
+            done = {"steps": state.global_step, "flops": state.total_flos or None}  # of all sessions
+            write_json(output / RUN, {**self.about, **done, "speed": speed})
             if speed["seconds"] > 60 and speed["waiting_for_data"] > LONG_WAIT:
                 logger.warning("training waited for data %.0f%% of its time; raise data.workers", 100 * speed["waiting_for_data"])
             draw_curve(output / LOSS, output / CURVE, self.recipe.name)

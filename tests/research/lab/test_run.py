@@ -182,6 +182,52 @@ def test_same_flops_gives_the_cheap_variant_more_steps(place: Path):
     assert steps["mid"] is not None and steps["mid"] > 6  # 5 sub-images against 29 encoded and 17 kept
 
 
+TWO_STAGES = {
+    "reference": "all at once",
+    "random": None,
+    "conclusions": [],
+    "same": "flops",
+    "variants": {
+        "all at once": {},
+        "first": {"share": 0.5, "recipe": {"trainable": ["vision_tower", "multi_modal_projector", "language_model"]}},
+        "second": {"after": "first", "share": 0.5, "encoder": {"preset": "baseline-1"}},
+    },
+}
+
+
+def test_a_variant_begins_with_the_model_that_another_one_trained(place: Path):
+    out = place / "stages" / "two"
+    result = run.run_study(study(place, **TWO_STAGES), out, variant="second")
+    assert list(result["variants"]) == ["first", "second"]
+    began = json.loads((out / "variants" / "second-seed0" / "model" / "run.json").read_text())["init_from"]["checkpoint"]
+    assert began == str(out / "variants" / "first-seed0" / "model")
+    spent = {
+        name: json.loads((out / "variants" / f"{name}-seed0" / "job.json").read_text())["training"]["flops"]
+        for name in ("first", "second")
+    }
+    assert result["variants"]["first"]["training_flops"] == spent["first"]
+    assert result["variants"]["second"]["training_flops"] == pytest.approx(spent["first"] + spent["second"])
+    assert "| training TFLOP |" in (out / "report.md").read_text()
+
+
+def test_what_others_begin_with_is_trained_and_not_copied_without_its_model(place: Path):
+    """A study in a folder beside this one may have trained the same; its copy would come without the model."""
+    first = run.run_study(study(place, **TWO_STAGES), place / "twins" / "one", variant="second")
+    said: list[str] = []
+    again = run.run_study(study(place, **TWO_STAGES), place / "twins" / "other", variant="second", say=said.append)
+    assert said[0] == "first, seed 0: training" and "second, seed 0: copied from one/variants/second-seed0" in said
+    assert again["variants"]["second"]["scores"] == first["variants"]["second"]["scores"]
+
+
+def test_a_variant_waits_for_what_it_is_after(place: Path):
+    known = trials.prepare(study(place, **TWO_STAGES), place / "waits")
+    assert trials.do(known, "second", 0, Deadline(None)) is False
+    lock = known.folder("first", 0).with_name("first-seed0.lock")
+    lock.parent.mkdir(parents=True)
+    lock.write_text("12\nelsewhere\n")
+    assert trials.holder(known, "second", 0).startswith("process 12 on elsewhere")
+
+
 def test_a_sweep_asks_the_checkpoint_itself(place: Path):
     first = "policy=random keep=1"
     changes = {"recipe": None, "data": [], "conclusions": [], "reference": first, "random": None, "variants": {}, "limit": 2}

@@ -40,6 +40,16 @@ def values(**changes: Any) -> dict[str, Any]:
         ),
         ({"data": [{"path": "d"}]}, "data is for training, and the study has no recipe"),
         ({"recipe": {}, "data": [{"path": "d"}], "vary": {"low": [None]}}, "vary is for studies without a recipe"),
+        ({"variants": {"a": {"after": "b"}, "b": {}}}, "variant 'a' is after 'b', which is not a variant named before it"),
+        (
+            {"variants": {"a": {"seeds": [0]}, "b": {"after": "a", "seeds": [0, 2]}}},
+            r"variant 'b' is after 'a', which lacks its seeds \[2\]",
+        ),
+        ({"variants": {"a": {}, "b": {"after": "a"}}}, "variant 'b' changes its training, and the study has no recipe"),
+        (
+            {"recipe": {}, "data": [{"path": "d"}], "variants": {"a": {"share": 0.5}}},
+            "variant 'a' has share or row_tokens, which divide FLOPs; they go with same: flops",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(changes: dict[str, Any], message: str):
@@ -70,6 +80,8 @@ def test_work_goes_seed_by_seed_so_that_an_early_report_has_all_variants():
     study = Study.model_validate(values(seeds=[0, 1], variants={"a": {}, "b": {"seeds": [0]}}))
     assert study.jobs() == [("a", 0), ("b", 0), ("a", 1)]
     assert study.jobs("a") == [("a", 0), ("a", 1)]
+    chained = Study.model_validate(values(recipe={}, data=[{"path": "d"}], variants={"a": {}, "b": {}, "c": {"after": "b"}}))
+    assert chained.jobs("c") == [("b", 0), ("c", 0)]
     with pytest.raises(ValueError, match="variant 'c' is not one of: a, b"):
         study.jobs("c")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dragonfly.data import Manifest
 from dragonfly.planning import plan
 from dragonfly.research.lab.study import Study, Subset
-from dragonfly.research.lab.variants import difference, encoders, per_question, sources, steps_for, variant_encoder
+from dragonfly.research.lab.variants import Training, difference, encoders, per_question, sources, steps_for, variant_encoder
 from dragonfly.vision.presets import PRESETS
 from dragonfly.vision.spec import EncoderSpec
 from tests import tiny
@@ -88,17 +90,23 @@ def test_costs_are_the_plans_means():
 
 def test_equal_flops_follow_from_what_is_trained():
     v1, cheap = tiny.config("v1"), tiny.config("baseline-1")
-    everything = {"steps": 100, "trainable": ["vision_tower", "multi_modal_projector", "language_model"]}
+    trainable = ["vision_tower", "multi_modal_projector", "language_model"]
+    everything: dict[str, Any] = {"steps": 100, "trainable": trainable, "batch": {"global_size": 4}}
     costs = []
     for settings in (v1, cheap):
         one = plan(settings.spec, (768, 1024), settings.vision_config, settings, 32)
         costs.append((one.tower_flops or 0) + (one.projector_flops or 0) + (one.prefill_flops or 0))
-    assert steps_for(v1, v1.spec, v1.spec, everything, 32) == 100
-    assert steps_for(v1, v1.spec, cheap.spec, everything, 32) == round(100 * costs[0] / costs[1])
-    frozen = steps_for(v1, v1.spec, cheap.spec, {"steps": 100, "trainable": ["language_model"]}, 32)
-    assert frozen != steps_for(v1, v1.spec, cheap.spec, everything, 32)
+    dear, small_one = Training(v1.spec, everything, 32), Training(cheap.spec, everything, 32)
+    assert steps_for(v1, dear, dear) == 100
+    assert steps_for(v1, dear, small_one) == round(100 * costs[0] / costs[1])
+    assert steps_for(v1, dear, small_one, share=0.25) == round(25 * costs[0] / costs[1])
+    assert steps_for(v1, dear, replace(dear, recipe={**everything, "batch": {"global_size": 8}})) == 50
+    frozen = {**everything, "trainable": ["language_model"]}
+    assert steps_for(v1, dear, replace(dear, recipe=frozen)) > 100
+    assert steps_for(v1, replace(dear, recipe=frozen), dear) < 100
+    assert steps_for(v1, dear, replace(dear, row_tokens=400)) < 100
     with pytest.raises(ValueError, match=r"same: flops scales recipe\.steps, and the recipe has none"):
-        steps_for(v1, v1.spec, cheap.spec, {"epochs": 1}, 32)
+        steps_for(v1, replace(dear, recipe={"epochs": 1}), dear)
 
 
 @pytest.mark.parametrize("layer", [-1, -2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,20 @@ def test_records_to_train_on_are_said_once_for_all_questions(tmp_path: Path) -> 
     rows = list(Manifest.open(tmp_path / "text"))
     assert len(rows) == 5 and all(len(row.messages) > 20 for row in rows)
     assert all("\n" not in message.text for row in rows for message in row.messages[1:])
+
+
+def test_captions_say_what_the_questions_of_a_page_ask_for(tmp_path: Path) -> None:
+    """One row a page: what it is, then its lines from top to bottom; evidence in their order."""
+    write_dataset(DatasetOptions("nano-captions", "train", 8, 3), tmp_path / "captions")
+    rows = list(Manifest.open(tmp_path / "captions"))
+    assert len(rows) == 8 and all(len(row.messages) == 2 and row.images for row in rows)
+    for row in rows:
+        head, *lines = row.messages[1].text.split("\n")
+        assert f" with {len(lines)} " in head and len(row.evidence[0]) == len(lines)
+        tops = [box[1] for box in row.evidence[0]]
+        tallest = max(box[3] - box[1] for box in row.evidence[0])
+        assert all(below > above - tallest for above, below in pairwise(tops))
+        assert max(tops) > min(tops) + tallest or len(lines) < 4
 
 
 def test_images_are_jpeg_files_that_open(nano: Path) -> None:

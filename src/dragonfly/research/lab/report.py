@@ -78,12 +78,15 @@ def score_rows(result: dict[str, Any]) -> list[list[str]]:
 
 
 def cost_rows(result: dict[str, Any]) -> list[list[str]]:
-    """A row per variant: training steps, and the cost of one question."""
-    table = [["variant", "steps", "sub-images encoded", "image tokens", "GFLOP", "ms"]]
+    """A row per variant: training steps, with `same: flops` the training FLOPs in all, and the cost of one question."""
+    by_flops = result["same"] == "flops"
+    trained = ["training TFLOP"] if by_flops else []
+    table = [["variant", "steps", *trained, "sub-images encoded", "image tokens", "GFLOP", "ms"]]
     for name, variant in result["variants"].items():
-        cost, timing = variant["cost"], result["timing"][name]
+        cost, timing, flops = variant["cost"], result["timing"][name], variant.get("training_flops")
+        spent = ["-" if flops is None else f"{flops / 1e12:.3g}"] if by_flops else []
         numbers = [f"{cost['encoded']:g}", f"{cost['image_tokens']:g}", f"{cost['gflops']:.3g}", f"{timing['ms_per_question']:g}"]
-        table.append([name, str(variant["steps"] or "-"), *numbers])
+        table.append([name, str(variant["steps"] or "-"), *spent, *numbers])
     return table
 
 

@@ -73,9 +73,17 @@ def _variant(setup: StudyRun, variant: str, seeds: Seeds, sizes: Sequence[tuple[
         "seeds": list(seeds),
         "exploratory": len(study.seeds_of(variant)) < 2,
         "steps": steps,
+        "training_flops": _training_flops(setup, variant, list(seeds)),
         "cost": per_question(setup.config, spec, sizes, study.text_tokens),
         "scores": {name: _score(measure, seeds) for name, measure in study.measures.items()},
     }
+
+
+def _training_flops(setup: StudyRun, variant: str, seeds: Sequence[int]) -> float | None:
+    """FLOPs as training counted them, of a variant and all that it is after; the mean over seeds."""
+    jobs = [_job(setup, name, seed)["training"] for name in setup.study.leading_to(variant) for seed in seeds]
+    counted = [job["flops"] for job in jobs if job and job.get("flops") is not None]
+    return sum(counted) / len(seeds) if len(counted) == len(jobs) else None
 
 
 def _score(measure: Measure, seeds: Seeds) -> dict[str, Any]:

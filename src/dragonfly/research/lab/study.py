@@ -49,6 +49,9 @@ class Variant(Config):
         encoder: changes of the checkpoint's `vision.EncoderSpec` (`variants.variant_encoder`).
         recipe: changes of the study's recipe.
         data: replaces the study's training rows.
+        after: a variant named before this one; its trained model of the same seed takes the checkpoint's place.
+        share: with `same: flops`, the part of the reference's training FLOPs that this variant spends itself.
+        row_tokens: with `same: flops`, tokens of a training row besides the image; None for the study's `text_tokens`.
         seeds: replace the study's.
         paper: the row of the paper's table that the variant repeats, in the words of `evaluation.report.reported`.
     """
@@ -56,6 +59,9 @@ class Variant(Config):
     encoder: dict[str, Any] = Field(default_factory=dict)
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: list[Subset] | None = None
+    after: str | None = None
+    share: float = Field(default=1.0, gt=0.0, le=1.0)
+    row_tokens: int | None = Field(default=None, gt=0)
     seeds: list[int] | None = None
     paper: str | None = None
 
@@ -151,8 +157,21 @@ class Study(Config):
             seeds = self.seeds_of(name)
             if not seeds or len(set(seeds)) < len(seeds):
                 faults.append(f"variant {name!r} has the seeds {seeds}; give one or more, each once")
-            if self.recipe is None and (variant.recipe or variant.data):
+            if self.recipe is None and (variant.recipe or variant.data or variant.after):
                 faults.append(f"variant {name!r} changes its training, and the study has no recipe")
+            if self.same == "steps" and (variant.share < 1 or variant.row_tokens is not None):
+                faults.append(f"variant {name!r} has share or row_tokens, which divide FLOPs; they go with same: flops")
+        return [*faults, *self._order_faults()]
+
+    def _order_faults(self) -> list[str]:
+        faults: list[str] = []
+        earlier: list[str] = []
+        for name, variant in self.variants.items():
+            if variant.after is not None and variant.after not in earlier:
+                faults.append(f"variant {name!r} is after {variant.after!r}, which is not a variant named before it")
+            elif variant.after is not None and (left := set(self.seeds_of(name)) - set(self.seeds_of(variant.after))):
+                faults.append(f"variant {name!r} is after {variant.after!r}, which lacks its seeds {sorted(left)}")
+            earlier.append(name)
         return faults
 
     def _name_faults(self) -> list[str]:
@@ -184,11 +203,18 @@ class Study(Config):
         own = self.variants[variant].seeds
         return self.seeds if own is None else own
 
+    def leading_to(self, variant: str) -> list[str]:
+        """What a variant is after, from the first, and the variant itself."""
+        before = self.variants[variant].after
+        return [*(self.leading_to(before) if before else []), variant]
+
     def jobs(self, variant: str | None = None) -> list[tuple[str, int]]:
-        """(variant, seed) in the order of work: every variant's first seed, then the second ones; or those of one variant."""
+        """(variant, seed) in the order of work: every variant's first seed, then the second ones; or those of one variant and of
+        what it is after.
+        """
         if variant is not None and variant not in self.variants:
             raise ValueError(f"variant {nearest(variant, self.variants)}")
-        names = [variant] if variant else list(self.variants)
+        names = self.leading_to(variant) if variant else list(self.variants)
         most = max(len(self.seeds_of(name)) for name in names)
         return [(name, self.seeds_of(name)[turn]) for turn in range(most) for name in names if turn < len(self.seeds_of(name))]
 

@@ -36,7 +36,7 @@ from .evidence_recall import encoder
 from .measures import check_metrics, check_questions
 from .recipes import JOB, job_folder, stage_recipe, subsets_of
 from .study import Study
-from .variants import encoders, sources, steps_for
+from .variants import Training, encoders, sources, steps_for
 
 OF_A_CLONE = ("checkpoints/nano/", "data/lab/")  # paths in shipped studies that the repository holds or scripts/lab.sh makes
 Say = Callable[[str], None]
@@ -128,13 +128,22 @@ def recipe_of(setup: StudyRun, variant: str, seed: int, *, write: bool = True) -
     """The training recipe of a job. Without `write` its training rows are not written, and it serves for checking only."""
     study, spec, subsets = setup.study, setup.specs[variant], subsets_of(setup.study, variant)
     rows = sources(subsets, setup.out / "data") if write else [{"name": "rows", "path": one.path} for one in subsets[:1]]
-    where: dict[str, Any] = {"checkpoint": str(setup.checkpoint), "output": setup.folder(variant, seed) / "model"}
+    before = study.variants[variant].after
+    start = setup.checkpoint if before is None else setup.folder(before, seed) / "model"
+    where: dict[str, Any] = {"checkpoint": str(start), "output": setup.folder(variant, seed) / "model"}
     recipe = stage_recipe(study, variant, seed, spec=spec, rows=rows, **where)
     if study.same == "steps":
         return recipe
-    values = recipe.model_dump(mode="json")
-    steps = steps_for(setup.config, setup.specs[study.reference], spec, values, study.text_tokens)
-    return recipe.model_copy(update={"steps": steps})
+    reference = (
+        recipe if variant == study.reference else stage_recipe(study, study.reference, seed, spec=spec, rows=rows, **where)
+    )
+    sides = (_training_of(setup, study.reference, reference), _training_of(setup, variant, recipe))
+    return recipe.model_copy(update={"steps": steps_for(setup.config, *sides, study.variants[variant].share)})
+
+
+def _training_of(setup: StudyRun, variant: str, recipe: Recipe) -> Training:
+    row_tokens = setup.study.variants[variant].row_tokens or setup.study.text_tokens
+    return Training(setup.specs[variant], recipe.model_dump(mode="json"), row_tokens)
 
 
 def do(setup: StudyRun, variant: str, seed: int, deadline: Deadline, say: Say = lambda _: None) -> bool:
@@ -144,12 +153,15 @@ def do(setup: StudyRun, variant: str, seed: int, deadline: Deadline, say: Say = 
     machine is taken over; one from another machine is respected, because from here its process cannot be seen to have died.
 
     Returns:
-        True once the job is finished; False, at once, where another worker holds it.
+        True once the job is finished; False, at once, where another worker holds it, or the job that it is after.
 
     Raises:
         ValueError: if the folder holds a job of another study.
         OutOfTime: at the deadline.
     """
+    before = setup.study.variants[variant].after
+    if before is not None and not setup.finished(before, seed):
+        return False
     lock = _lock_of(setup, variant, seed)
     try:
         lock.acquire(blocking=False)
@@ -169,7 +181,10 @@ def _lock_of(setup: StudyRun, variant: str, seed: int) -> SoftFileLock:
 
 
 def holder(setup: StudyRun, variant: str, seed: int) -> str:
-    """The worker that holds a job's lock, for a message: `process 12 on host, file`."""
+    """The worker that holds a job's lock, or that of the job that it is after, for a message: `process 12 on host, file`."""
+    before = setup.study.variants[variant].after
+    if before is not None and not setup.finished(before, seed):
+        return holder(setup, before, seed)
     path = Path(_lock_of(setup, variant, seed).lock_file)
     try:
         pid, host, *_ = path.read_text(encoding="utf-8").split()
@@ -187,7 +202,8 @@ def _run(setup: StudyRun, variant: str, seed: int, deadline: Deadline, say: Say)
         return
     deadline.check()
     trained = (folder / "model" / ORIGIN).is_file()
-    if not trained and (twin := _twin(setup, key)):
+    begins_others = variant in [one.after for one in setup.study.variants.values()]  # a copy would come without its model
+    if not trained and not begins_others and (twin := _twin(setup, key)):
         say(f"{variant}, seed {seed}: copied from {twin.relative_to(setup.out.parent)}")
         _copy(twin, folder)
         return
@@ -241,8 +257,11 @@ def _key(setup: StudyRun, variant: str, seed: int, recipe: Recipe | None) -> dic
             {"rows": hash_of_rows, "group_questions": source["group_questions"]}
             for hash_of_rows, source in zip(rows, values["data"]["train"], strict=True)
         ]
+    before = setup.study.variants[variant].after
+    begun = None if before is None else _key(setup, before, seed, recipe_of(setup, before, seed))
     return {
         "checkpoint": setup.fingerprint,
+        **({} if begun is None else {"after": begun}),
         "encoder": setup.specs[variant].to_dict(),
         "recipe": values,
         "seed": seed,
@@ -290,11 +309,11 @@ def _as_variant(engine: Engine, spec: EncoderSpec, images: list[str | bytes]) ->
 
 
 def _training(model: Path) -> dict[str, Any]:
-    """A finished training's steps, last loss and seconds."""
+    """A finished training's steps, last loss, seconds, and FLOPs where `planning` can count them."""
     about = json.loads((model / "run.json").read_text(encoding="utf-8"))
     losses = [json.loads(line) for line in (model / "loss.jsonl").read_text(encoding="utf-8").splitlines()]
     last = next((entry["loss"] for entry in reversed(losses) if "loss" in entry), None)
-    return {"steps": about["steps"], "last_loss": last, "seconds": about["speed"]["seconds"]}
+    return {"steps": about["steps"], "last_loss": last, "seconds": about["speed"]["seconds"], "flops": about.get("flops")}
 
 
 def records(setup: StudyRun, variant: str, seed: int) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,12 +137,25 @@ def per_question(config: DragonflyConfig, spec: EncoderSpec, sizes: Collection[S
     }
 
 
-def steps_for(config: DragonflyConfig, reference: EncoderSpec, own: EncoderSpec, recipe: dict[str, Any], text_tokens: int) -> int:
-    """Optimiser steps, at least 1, in which a variant spends the training FLOPs of the reference in the recipe's steps."""
-    if not recipe.get("steps"):
+@dataclass(frozen=True)
+class Training:
+    """What a variant's training FLOPs follow from: its encoder, the values of its recipe, a row's tokens besides the image."""
+
+    spec: EncoderSpec
+    recipe: dict[str, Any]
+    row_tokens: int
+
+    def flops_of_a_step(self, config: DragonflyConfig) -> float:
+        """Forward and backward, of a batch of typical images."""
+        return self.recipe["batch"]["global_size"] * _training_flops(config, self.spec, self.recipe, self.row_tokens)
+
+
+def steps_for(config: DragonflyConfig, reference: Training, own: Training, share: float = 1.0) -> int:
+    """Optimiser steps, at least 1, in which a variant spends this share of the reference's training FLOPs."""
+    if not reference.recipe.get("steps"):
         raise ValueError("same: flops scales recipe.steps, and the recipe has none; give steps, not epochs")
-    costs = [_training_flops(config, spec, recipe, text_tokens) for spec in (reference, own)]
-    return max(1, round(int(recipe["steps"]) * costs[0] / costs[1]))
+    budget = share * int(reference.recipe["steps"]) * reference.flops_of_a_step(config)
+    return max(1, round(budget / own.flops_of_a_step(config)))
 
 
 def _training_flops(config: DragonflyConfig, spec: EncoderSpec, recipe: dict[str, Any], text_tokens: int) -> float:

@@ -15,7 +15,7 @@ from dragonfly.vision.layout import Box
 
 from .backgrounds import Ground, decorate, draw_look, make_paper
 from .charts import draw_chart, draw_panel, draw_plot
-from .document_questions import Question, ask
+from .document_questions import Question, ask, caption
 from .document_spec import SPLITS, SynthSpec
 from .draw_context import DrawContext, Look, Page, TextAnnotation
 from .facts import FAMILIES, Fact, draw_family, with_values
@@ -84,7 +84,10 @@ def make_image(spec: SynthSpec, split: str, seed: int, index: int) -> Drawn:
         replace(annotation, box=moved(annotation.box), around=moved(annotation.around) if annotation.around else None)
         for annotation in page.text_annotations
     )
-    questions = ask(rng, facts, layout.absent, with_values(family, spec.values), split, language=spec.language)
+    if spec.caption:
+        questions: tuple[Question, ...] = (caption(facts, family),)
+    else:
+        questions = ask(rng, facts, layout.absent, with_values(family, spec.values), split, language=spec.language)
     return Drawn(
         image, facts, text_annotations, questions, name, style.name, rng.randint(*spec.quality), layout.cells, layout.absent
     )

@@ -242,6 +242,15 @@ def _description(asker: Asker) -> Iterator[Question]:
     yield asker.question("describe", "describe", describe(asker.family, count), asker.facts)
 
 
+def caption(facts: Sequence[Fact], family: Family) -> Question:
+    """What an image is, and a line "key value" for each of its facts, from left to right within bands of their height."""
+    height = min((fact.box[3] - fact.box[1] for fact in facts if fact.box), default=1.0)
+    in_order = sorted(facts, key=lambda fact: (fact.box[1] // height, fact.box[0]) if fact.box else (0.0, 0.0))
+    text = "\n".join([describe(family, len(facts)), *(f"{fact.key} {fact.value}" for fact in in_order)])
+    evidence = tuple(fact.box for fact in in_order if fact.box)
+    return Question("describe", "caption", "Write down all of it.", text, evidence, min(fact.detail_px for fact in facts))
+
+
 def describe(family: Family, count: int) -> str:
     """One short sentence: "a receipt with 5 fields"."""
     return f"a {family.thing} with {count} {plural(family.noun, count)}"

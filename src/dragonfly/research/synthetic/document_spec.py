@@ -36,6 +36,7 @@ class SynthSpec:
         close: cells of a page, a square number, that make a close-up image; of documents the sub-images
             of a row that make a strip; 0 keeps whole pages.
         text: write the facts as lines of text, without an image.
+        caption: instead of questions, ask once what a page is and says.
         language: `plain` asks in the few wordings of `phrases.py`, `natural` in those of the grammar, `varied` in these and
             with other names for what is asked about.
         documents: draw pages as they look, with all that `documents/` knows, instead of cards.
@@ -63,6 +64,7 @@ class SynthSpec:
     quality: tuple[int, int] = (80, 95)
     close: int = 0
     text: bool = False
+    caption: bool = False
     language: Language = "plain"
     documents: bool = False
     kinds: tuple[str, ...] = ()
@@ -154,6 +156,7 @@ _ALL = (
         )
         for side in (1024, 2048, 4096, 8192)
     ),
+    SynthSpec("nano-captions", "pages of nano, each with what it is and all that it says, to pre-train a model", caption=True),
     SynthSpec("nano-text", "the records of nano as lines of text, without images", text=True),
 )
 SPECS: dict[str, SynthSpec] = {spec.name: spec for spec in _ALL}
