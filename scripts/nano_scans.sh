@@ -59,7 +59,7 @@ synth scan-receipts-strips documents-receipts-strips train 5000 331
 synth scan-strips-dev documents-strips dev 60 112
 synth scan-pages documents train 6000 121
 synth scan-pages-dev documents dev 60 122
-synth scan-receipts documents-receipts train 1800 321
+synth scan-receipts documents-receipts train 3000 321
 
 if ! stored scan-spell; then
     stage scan-read scan-read "$(steps scan-read)" "${reading[@]}" "$@"
