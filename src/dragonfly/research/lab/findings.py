@@ -35,8 +35,7 @@ Some questions of the paper need data under an agreement, a paid model or a seco
 
 - Tables 3 and 4, and the open questions 1 and 2 for biomedical images: MIMIC-CXR is credentialed. `dragonfly eval` reads the
   other data sets (`dragonfly tasks`).
-- MM-Vet is scored by a paid model.
-- Selection within pretraining (open question 3): the paper itself has no setting for it."""
+- MM-Vet is scored by a paid model."""
 
 
 def answers(results: Path) -> str:
