@@ -207,7 +207,10 @@ def test_a_variant_begins_with_the_model_that_another_one_trained(place: Path):
     }
     assert result["variants"]["first"]["training_flops"] == spent["first"]
     assert result["variants"]["second"]["training_flops"] == pytest.approx(spent["first"] + spent["second"])
-    assert "| training TFLOP |" in (out / "report.md").read_text()
+    page = (out / "report.md").read_text()
+    assert (
+        "| training TFLOP |" in page and "first spends 50 % of these FLOPs. second spends 50 % of these FLOPs, beginning" in page
+    )
 
 
 def test_what_others_begin_with_is_trained_and_not_copied_without_its_model(place: Path):

@@ -54,6 +54,7 @@ def _about(result: dict[str, Any]) -> str:
         if result["trained"]
         else "No variant is trained: the checkpoint itself is evaluated."
     )
+    how = " ".join([how, *_exceptions(result["variants"])])
     hardware, date = result["hardware"], result["date"].partition("T")[0]
     machine = hardware["gpu"] or f"{hardware['cores']} cores of {hardware['cpu']}"
     commit = f"commit {result['commit'][:12]}{'+' if result['dirty'] else ''}" if result["commit"] else "no commit known"
@@ -61,6 +62,17 @@ def _about(result: dict[str, Any]) -> str:
         f"Checkpoint `{result['checkpoint']['name']}` ({result['checkpoint']['sha256'][:12]}). {how} "
         f"{result['test']['images']} test images. {date}, {machine}, {commit}."
     )
+
+
+def _exceptions(variants: dict[str, Any]) -> list[str]:
+    """A sentence for each variant that begins with another one's model or spends a part of the FLOPs."""
+    sentences: list[str] = []
+    for name, variant in variants.items():
+        share, after = variant.get("share", 1.0), variant.get("after")
+        if share < 1 or after:
+            spends = f"spends {100 * share:g} % of these FLOPs" if share < 1 else "is trained"
+            sentences.append(f"{name} {spends}{f', beginning with the model of {after}' if after else ''}.")
+    return sentences
 
 
 def score_rows(result: dict[str, Any]) -> list[list[str]]:

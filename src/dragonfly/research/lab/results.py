@@ -73,6 +73,8 @@ def _variant(setup: StudyRun, variant: str, seeds: Seeds, sizes: Sequence[tuple[
         "seeds": list(seeds),
         "exploratory": len(study.seeds_of(variant)) < 2,
         "steps": steps,
+        "after": study.variants[variant].after,
+        "share": study.variants[variant].share,
         "training_flops": _training_flops(setup, variant, list(seeds)),
         "cost": per_question(setup.config, spec, sizes, study.text_tokens),
         "scores": {name: _score(measure, seeds) for name, measure in study.measures.items()},
