@@ -18,7 +18,7 @@ from dragonfly.research.synthetic.documents.page import KINDS, Document, draw_ki
 from dragonfly.research.synthetic.documents.questions import CELLS, Asker
 from dragonfly.research.synthetic.documents.receipts import draw_receipt
 from dragonfly.research.synthetic.documents.scan import Scan, scan
-from dragonfly.research.synthetic.documents.sheet import Sheet
+from dragonfly.research.synthetic.documents.sheet import Sheet, runs_box
 from dragonfly.research.synthetic.documents.typefaces import typefaces, typefaces_note
 from dragonfly.research.synthetic.draw_context import TextAnnotation
 from dragonfly.research.synthetic.facts import split_of
@@ -164,11 +164,13 @@ def test_comparisons_follow_from_the_numbers(kind: str) -> None:
             for question in document.questions:
                 if question.form in forms:
                     shown = [values[box] for box in question.evidence if box in values]
-                    numbers = {
-                        value.other: float(re.sub(r"[^\d.]", "", value.label.replace(",", "."))[-12:] or 0) for value in shown
-                    }
-                    if len(numbers) == 2 and all(value.label.count(".") + value.label.count(",") <= 1 for value in shown):
-                        signed = {value.other: numbers[value.other] * (-1 if "-" in value.label else 1) for value in shown}
+                    one_mark = all(value.label.count(".") + value.label.count(",") <= 1 for value in shown)
+                    if one_mark and len({value.other for value in shown}) == 2:
+                        numbers = [float(re.sub(r"[^\d.]", "", value.label.replace(",", "."))[-12:] or 0) for value in shown]
+                        signed = {
+                            value.other: number * (-1 if "-" in value.label else 1)
+                            for value, number in zip(shown, numbers, strict=True)
+                        }
                         pick = max if question.form == "larger" else min
                         assert question.answer == pick(signed, key=lambda key: signed[key]), (question, signed)
                         found += 1
@@ -188,6 +190,19 @@ def test_the_sums_of_a_receipt_are_right() -> None:
         assert amounts.get("cash", amounts["total"]) - amounts["total"] == amounts.get("change", 0)
         counted = [(entry.number, entry.value) for entry in sheet.entries if entry.form == "money"]
         assert all(f"{abs(number or 0) / 100:.2f}" in value for number, value in counted)
+
+
+def test_a_shop_s_name_has_any_width_and_stands_below_other_lines_at_times() -> None:
+    """Real receipts have owners, stamps and emblems above it: who answers the first line is wrong there."""
+    first, widths = [], []
+    for seed in range(60):
+        sheet = sheet_of("receipt", seed)
+        (name,) = [entry for entry in sheet.entries if entry.form == "company"]
+        left, top, right, _ = runs_box(sheet.boxes, name.runs)
+        first.append(min(box[1] for box in sheet.boxes) >= top - 1)
+        widths.append((right - left) / sheet.size[0])
+    assert 0.25 < sum(first) / len(first) < 0.6
+    assert min(widths) < 0.45 and sum(width > 0.6 for width in widths) > 9
 
 
 def test_the_kinds_of_question_are_balanced() -> None:

@@ -96,6 +96,10 @@ def _header(flow: Flow) -> None:
         (flow.other_face(rng.uniform(1.15, 1.8)), flow.face.sized(rng.choice((1.0, 1.2, 1.4))), flow.face.tall()),
         (0.5, 0.35, 0.15),
     )[0]
+    if rng.random() < 0.35:  # across the paper
+        large = large.sized(min(2.0, max(1.0, rng.uniform(0.6, 1.0) * flow.width / large.width(name))))
+    if rng.random() < 0.4:
+        _above(flow)
     if style == "logo":
         height, middle = flow.face.cap * rng.uniform(3, 5), (flow.left + flow.right) / 2
         half = flow.width * rng.uniform(0.15, 0.35)
@@ -114,6 +118,23 @@ def _header(flow: Flow) -> None:
     for concept in ("phone", "fax", "taxid"):
         if rng.random() < (0.7, 0.25, 0.3)[("phone", "fax", "taxid").index(concept)]:
             _line(flow, concept, align)
+
+
+def _above(flow: Flow) -> None:
+    """What stands above the name of the shop: an emblem, a word about the copy, or whose receipt it is, put there later."""
+    rng = flow.rng
+    if rng.random() < 0.35:
+        size = flow.face.cap * rng.uniform(2, 6)
+        x = flow.left + (flow.width - size) * rng.choice((0.0, 0.5, 0.5, rng.random()))
+        shape = rng.choice((flow.sheet.draw.ellipse, flow.sheet.draw.rectangle))
+        shape((x, flow.y, x + size, flow.y + size), outline=flow.ink, fill=rng.choice((None, flow.ink)), width=rng.randint(1, 6))
+        flow.y += size + flow.face.cap
+    if rng.random() < 0.35:
+        flow.print(rng.choice(content.WORDS["receipt head"]), rng.choice(("left", "centre", "right")))
+    if rng.random() < 0.5:
+        owner = content.person(rng, flow.order.split).lower()
+        flow.print(owner, rng.choice(("left", "centre", "right")), flow.other_face(rng.uniform(0.9, 1.6)))
+    flow.gap(rng.choice((0.0, 0.5, 2.0)))
 
 
 def _line(flow: Flow, concept: str, align: str) -> None:
