@@ -101,14 +101,7 @@ def _header(flow: Flow) -> None:
     if rng.random() < 0.4:
         _above(flow)
     if style == "logo":
-        height, middle = flow.face.cap * rng.uniform(3, 5), (flow.left + flow.right) / 2
-        half = flow.width * rng.uniform(0.15, 0.35)
-        flow.sheet.draw.rounded_rectangle(
-            (middle - half, flow.y, middle + half, flow.y + height), radius=rng.choice((0, 6, 20)), fill=flow.ink
-        )
-        face = flow.fitted(name.split()[0], flow.other_face(2.0, ("sans", "serif")), half * 1.8)
-        flow.sheet.text(middle, flow.y + height / 2 + face.cap / 2, name.split()[0], face, 255, "centre")
-        flow.y += height + flow.face.cap
+        _logo(flow, name.split()[0])
     run = flow.print(name, align, large)
     flow.sheet.enter(Entry("company", "", name, (), (run,), ("name of the shop",), "", "company", None, large.cap))
     if rng.random() < 0.4:
@@ -135,6 +128,19 @@ def _above(flow: Flow) -> None:
         owner = content.person(rng, flow.order.split).lower()
         flow.print(owner, rng.choice(("left", "centre", "right")), flow.other_face(rng.uniform(0.9, 1.6)))
     flow.gap(rng.choice((0.0, 0.5, 2.0)))
+
+
+def _logo(flow: Flow, word: str) -> None:
+    """A dark plate that says a word."""
+    rng = flow.rng
+    height, middle = flow.face.cap * rng.uniform(3, 5), (flow.left + flow.right) / 2
+    half = flow.width * rng.uniform(0.15, 0.35)
+    flow.sheet.draw.rounded_rectangle(
+        (middle - half, flow.y, middle + half, flow.y + height), radius=rng.choice((0, 6, 20)), fill=flow.ink
+    )
+    face = flow.fitted(word, flow.other_face(2.0, ("sans", "serif")), half * 1.8)
+    flow.sheet.text(middle, flow.y + height / 2 + face.cap / 2, word, face, 255, "centre")
+    flow.y += height + flow.face.cap
 
 
 def _line(flow: Flow, concept: str, align: str) -> None:
