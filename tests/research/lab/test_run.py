@@ -12,6 +12,7 @@ import pytest
 
 from dragonfly.research.lab import run, trials
 from dragonfly.research.lab.deadline import Deadline
+from dragonfly.research.lab.report import _exceptions
 from dragonfly.research.lab.study import Study
 from dragonfly.training.callbacks import Record
 from tests.research.lab import small
@@ -211,6 +212,11 @@ def test_a_variant_begins_with_the_model_that_another_one_trained(place: Path):
     assert (
         "| training TFLOP |" in page and "first spends 50 % of these FLOPs. second spends 50 % of these FLOPs, beginning" in page
     )
+
+
+def test_a_report_names_variants_with_data_of_their_own():
+    variants = {"own": {"own_data": True}, "shared": {"own_data": False}, "of an older file": {}}
+    assert _exceptions(variants) == ["own has data of its own."]
 
 
 def test_what_others_begin_with_is_trained_and_not_copied_without_its_model(place: Path):

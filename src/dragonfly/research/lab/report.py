@@ -65,9 +65,11 @@ def _about(result: dict[str, Any]) -> str:
 
 
 def _exceptions(variants: dict[str, Any]) -> list[str]:
-    """A sentence for each variant that begins with another one's model or spends a part of the FLOPs."""
+    """A sentence for each variant that has data of its own, begins with another one's model or spends a part of the FLOPs."""
     sentences: list[str] = []
     for name, variant in variants.items():
+        if variant.get("own_data"):
+            sentences.append(f"{name} has data of its own.")
         share, after = variant.get("share", 1.0), variant.get("after")
         if share < 1 or after:
             spends = f"spends {100 * share:g} % of these FLOPs" if share < 1 else "is trained"

@@ -75,6 +75,7 @@ def _variant(setup: StudyRun, variant: str, seeds: Seeds, sizes: Sequence[tuple[
         "steps": steps,
         "after": study.variants[variant].after,
         "share": study.variants[variant].share,
+        "own_data": study.variants[variant].data is not None,
         "training_flops": _training_flops(setup, variant, list(seeds)),
         "cost": per_question(setup.config, spec, sizes, study.text_tokens),
         "scores": {name: _score(measure, seeds) for name, measure in study.measures.items()},
