@@ -12,15 +12,26 @@ import torch
 
 from dragonfly.cli import run
 from dragonfly.inference import load
-from dragonfly.models.query_projection import QueryProjection
-from dragonfly.training.query_calibration import Asked, _fit, _recall, learn_query_projection, read_located
-from dragonfly.vision.scoring import in_context
+from dragonfly.models.query_projection import PatchQuery, QueryProjection
+from dragonfly.training.query_calibration import Asked, _recall, learn_query_projection, read_located
+from dragonfly.training.query_fitting import PatchViews, WholeViews
+from dragonfly.vision.scoring import patch_scores
+from dragonfly.vision.selection_spec import HEADS, PLACE
 from tests.training import small
 
 HIGH, HIDDEN = 12, 16
+POSITIONS = torch.tensor([[row, column] for row in range(HIGH // 2) for column in (0, 1)])
 
 
-def hidden_relation(images: int, loud: float = 30.0) -> tuple[torch.Tensor, Asked]:
+def views_of(images: torch.Tensor, *, in_rows: bool = False) -> WholeViews:
+    """Images of sub-images with one token each."""
+    views = WholeViews(in_rows)
+    for high in images:
+        views.add(high.unsqueeze(1), POSITIONS)
+    return views
+
+
+def hidden_relation(images: int, loud: float = 30.0) -> tuple[WholeViews, Asked]:
     """Each sub-image shows one of ten things, turned and under a component that all share; a question asks for one thing."""
     generator = torch.Generator().manual_seed(0)
     words = torch.randn(10, HIDDEN, generator=generator)
@@ -33,28 +44,22 @@ def hidden_relation(images: int, loud: float = 30.0) -> tuple[torch.Tensor, Aske
     asked = torch.randint(10, (images, 6), generator=generator)
     places = shown[:, None, :] == asked[:, :, None]
     image = torch.arange(images).repeat_interleave(6)
-    return in_context(high, None), Asked(
-        words[asked].flatten(0, 1), image, places.flatten(0, 1).float() * 7.0, places.flatten(0, 1)
-    )
+    return views_of(high), Asked(words[asked].flatten(0, 1), image, places.flatten(0, 1).float() * 7.0, places.flatten(0, 1))
 
 
 def test_it_finds_what_a_question_asks_for_under_a_loud_common_component() -> None:
-    high, asked = hidden_relation(400)
+    views, asked = hidden_relation(400)
     chosen = asked.image < 300
-    query_projection = QueryProjection(HIDDEN)
-    before = _recall(query_projection, high, asked, ~chosen, keep=1)
-    weight = _fit(high, asked, chosen, steps=400, batch=128, seed=0)
-    query_projection.weight.data.copy_(weight)
-    assert before < 0.3  # chance is one of twelve
-    assert _recall(query_projection, high, asked, ~chosen, keep=1) > 0.95
-    assert torch.equal(weight, _fit(high, asked, chosen, steps=400, batch=128, seed=0))
+    assert _recall(QueryProjection(HIDDEN), views, asked, ~chosen, keep=1) < 0.3  # chance is one of twelve
+    learned, again = (views.fit(asked.words, asked.image, asked.areas, chosen, steps=400, batch=128, seed=0) for _ in range(2))
+    assert _recall(learned, views, asked, ~chosen, keep=1) > 0.95
+    assert torch.equal(learned.weight, again.weight)
 
 
 def test_in_context_it_finds_what_stands_beside_what_a_question_names() -> None:
     """Values look alike: only the key in the other sub-image of its row tells which one is asked for."""
     generator = torch.Generator().manual_seed(0)
     images, rows = 300, HIGH // 2
-    positions = torch.tensor([[row, column] for row in range(rows) for column in (0, 1)]).expand(images, HIGH, 2)
     words = torch.randn(rows, HIDDEN, generator=generator)
     order = torch.stack([torch.randperm(rows, generator=generator) for _ in range(images)])
     high = torch.stack([words[order], torch.randn(HIDDEN, generator=generator).expand(images, rows, HIDDEN)], dim=2).flatten(1, 2)
@@ -64,21 +69,71 @@ def test_in_context_it_finds_what_stands_beside_what_a_question_names() -> None:
     asked = Asked(words.repeat(images, 1), image, places.float(), places)
     learned = asked.image < 200
     recalls = []
-    for seen in (in_context(high, None), in_context(high, positions)):
-        query_projection = QueryProjection(HIDDEN, seen.shape[-1])
-        query_projection.weight.data.copy_(_fit(seen, asked, learned, steps=300, batch=128, seed=0))
-        recalls.append(_recall(query_projection, seen, asked, ~learned, keep=1))
+    for views in (views_of(high), views_of(high, in_rows=True)):
+        query_projection = views.fit(asked.words, asked.image, asked.areas, learned, steps=300, batch=128, seed=0)
+        recalls.append(_recall(query_projection, views, asked, ~learned, keep=1))
     assert recalls[0] < 0.35 and recalls[1] > 0.95  # one of six values by chance
 
 
+def crowded(images: int, patches: int = 12) -> tuple[PatchViews, list[torch.Tensor], Asked]:
+    """Each sub-image shows a crowd of things, each turned and in one patch, so that their mean says little; one is asked for."""
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randn(HIGH * patches, HIDDEN, generator=generator)
+    turn = torch.linalg.qr(torch.randn(HIDDEN, HIDDEN, generator=generator))[0]
+    shown = torch.stack([torch.randperm(HIGH * patches, generator=generator) for _ in range(images)])
+    views, drawn = PatchViews(), [2 * (words @ turn)[one].unflatten(0, (HIGH, patches)) + 5 for one in shown]
+    for high in drawn:
+        views.add(high, POSITIONS)
+    asked = torch.randint(HIGH * patches, (images, 20), generator=generator)
+    where = shown.argsort(dim=1).gather(1, asked) // patches
+    places = torch.nn.functional.one_hot(where, HIGH).bool().flatten(0, 1)
+    image = torch.arange(images).repeat_interleave(20)
+    return views, drawn, Asked(words[asked].flatten(0, 1), image, places.float(), places)
+
+
+def test_among_patches_it_finds_one_of_many_things_that_a_sub_image_shows() -> None:
+    views, drawn, asked = crowded(120)
+    chosen = asked.image < 100
+    whole = WholeViews(in_rows=False)
+    for high in drawn:
+        whole.add(high, POSITIONS)
+    network = views.fit(asked.words, asked.image, asked.areas, chosen, steps=300, seed=0)
+    found = _recall(network, views, asked, ~chosen, keep=1)
+    blind = _recall(whole.fit(asked.words, asked.image, asked.areas, chosen), whole, asked, ~chosen, keep=1)
+    assert found > 0.9 and blind < 0.7
+    again = views.fit(asked.words, asked.image, asked.areas, chosen, steps=300, seed=0)
+    assert all(torch.equal(one, other) for one, other in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_what_is_learned_between_whitened_patches_holds_for_patches_as_they_are() -> None:
+    views, drawn, asked = crowded(40)
+    network = views.fit(asked.words, asked.image, asked.areas, asked.image >= 0, steps=30)
+    index = (asked.image == 7).nonzero()[:, 0]
+    with torch.no_grad():
+        wanted = network(asked.words[index])
+        own = patch_scores(wanted, drawn[7].expand(len(index), -1, -1, -1), POSITIONS.expand(len(index), -1, -1))
+        held = views.scores(wanted, asked.image[index])
+    shift = (own - held).mean(dim=1, keepdim=True)  # what all patches share changes no ranking
+    torch.testing.assert_close(own, held + shift, atol=0.02, rtol=0.0)  # patches are held in half precision
+    assert (own - own.mean(dim=1, keepdim=True)).abs().max() > 0.5
+
+
+def test_a_new_patch_query_is_the_same_at_every_start_and_says_that_it_is_new() -> None:
+    one, other = PatchQuery(HIDDEN, HEADS * (HIDDEN + 2) + PLACE), PatchQuery(HIDDEN, HEADS * (HIDDEN + 2) + PLACE)
+    assert not one.learned() and not one.bfloat16().learned()
+    assert torch.equal(one.float().weights[2].bfloat16(), other.weights[2].bfloat16())
+    other.biases[0].data += 1
+    assert other.learned()
+
+
 def test_recall_wants_all_of_the_evidence() -> None:
-    high, asked = hidden_relation(40, loud=0.0)
+    views, asked = hidden_relation(40, loud=0.0)
     asked.places[:, 0] = True  # a second place, which the score does not know of
     every = asked.image >= 0
     query_projection = QueryProjection(HIDDEN)
-    assert _recall(query_projection, high, asked, every, keep=HIGH) == 1.0
+    assert _recall(query_projection, views, asked, every, keep=HIGH) == 1.0
     both = asked.places.sum(dim=1) == 2
-    assert _recall(query_projection, high, asked, every & both, keep=1) == 0.0
+    assert _recall(query_projection, views, asked, every & both, keep=1) == 0.0
 
 
 @pytest.fixture(scope="module")

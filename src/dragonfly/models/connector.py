@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.outputs import DragonflyImageFeatures
-from dragonfly.models.query_projection import QueryProjection, evidence_losses
+from dragonfly.models.query_projection import PatchQuery, QueryProjection, evidence_losses, query_module
 from dragonfly.vision.inputs import reads_question
 from dragonfly.vision.layout import LOW, MID, level_counts
 from dragonfly.vision.pooling import mean_pool
-from dragonfly.vision.scoring import in_context, question_scores
+from dragonfly.vision.scoring import asked_scores
 from dragonfly.vision.selection import Selection, SelectionInputs, select
 from dragonfly.vision.spec import LEVELS, EncoderSpec, Grid, LevelName
 
@@ -95,7 +95,7 @@ class Modules:
     project: Callable[[Tensor], Tensor]
     mean_embedding: MeanEmbedding | None = None
     sub_image_position: PositionEmbedding | None = None
-    query_projection: QueryProjection | None = None
+    query_projection: QueryProjection | PatchQuery | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Views:
         features: tower output (num_images, sub_images, tokens, vision hidden).
         codes: (num_images, sub_images) from the layout; needed where high sub-images are selected here.
         positions: (num_images, sub_images, 3) level, row and column from the layout; needed for a learned position, and where
-            policy `question` looks at a sub-image in its row.
+            policy `question` looks at a sub-image in its row or at its patches.
         selected: (num_images, kept) a choice that was made elsewhere, although everything was encoded.
         question: (num_images, hidden) of policy `question`.
         evidence: (num_images, high) areas shared with the answer's boxes, for the loss of policy `question`.
@@ -150,7 +150,7 @@ def optional_modules(spec: EncoderSpec, hidden: int) -> dict[str, nn.Module]:
     if spec.position == "learned":
         modules["sub_image_position"] = PositionEmbedding(hidden, spec.largest_grid)
     if reads_question(spec):
-        modules["query_projection"] = QueryProjection(hidden, spec.selection.seen_size(hidden))
+        modules["query_projection"] = query_module(spec.selection, hidden)
     return modules
 
 
@@ -176,10 +176,12 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
         features = keep_high(features, indices, counts)
         positions = keep_high(positions, indices, counts) if positions is not None else None
     elif modules.query_projection is not None and views.question is not None:
+        high = features[:, counts.low + counts.mid :]
         with torch.no_grad():
-            high = modules.project(features[:, counts.low + counts.mid :].mean(dim=2))
-        seen = in_context(high, _high_places(views, counts, spec))
-        scores = question_scores(modules.query_projection(views.question), seen)
+            embeddings, patches = modules.project(high.mean(dim=2)), modules.project(high[:, :, spec.num_prefix_tokens :])
+        places, question = _high_places(views, counts, spec), modules.query_projection(views.question)
+        inputs = SelectionInputs(high=embeddings, high_patches=patches, question=question, positions=places)
+        scores = asked_scores(inputs, spec.selection)
         selection = Selection(torch.arange(counts.high, device=scores.device).expand_as(scores), scores)
         losses = None if views.evidence is None else evidence_losses(scores, views.evidence[:, : counts.high])
     parts: list[Tensor] = []
@@ -293,7 +295,7 @@ def _select(
     question = modules.query_projection(views.question) if modules.query_projection and views.question is not None else None
     patches = embeddings = high = shared = None
     with torch.no_grad():  # no gradient passes through the choice
-        if rule.policy not in ("similarity", "centred", "question"):
+        if rule.policy not in ("similarity", "centred", "question") or rule.context == "patches":
             patches = modules.project(views.features[:, first:, spec.num_prefix_tokens :])
         if rule.policy != "detail" or rule.diversity:
             embeddings = modules.project(views.features[:, counts.low :].mean(dim=2))
@@ -308,9 +310,9 @@ def _select(
             mid=mid, high=high, high_patches=patches, mean_embedding=shared, question=asked, positions=places
         )
         selection = select(inputs, views.codes[:, first:], rule, counts.kept)
-    if views.evidence is None or question is None or high is None:
+    if views.evidence is None or question is None:
         return selection, None
-    return selection, evidence_losses(question_scores(question, in_context(high, places)), views.evidence[:, : counts.high])
+    return selection, evidence_losses(asked_scores(replace(inputs, question=question), rule), views.evidence[:, : counts.high])
 
 
 def _high_places(views: Views, counts: LevelCounts, spec: EncoderSpec) -> Tensor | None:
@@ -318,7 +320,7 @@ def _high_places(views: Views, counts: LevelCounts, spec: EncoderSpec) -> Tensor
     if spec.selection.context == "none":
         return None
     if views.positions is None:
-        raise ValueError(MISSING.format("selection.context 'row'", "sub_image_positions"))
+        raise ValueError(MISSING.format(f"selection.context '{spec.selection.context}'", "sub_image_positions"))
     return views.positions[:, counts.low + counts.mid :, 1:]
 
 

@@ -15,7 +15,7 @@ from dragonfly.models import checkpoints, origin, remote_code
 from dragonfly.models.configuration_dragonfly import DragonflyConfig
 from dragonfly.models.connector import PositionEmbedding
 from dragonfly.models.mean_embedding import MeanEmbedding
-from dragonfly.models.query_projection import QueryProjection
+from dragonfly.models.query_projection import PatchQuery, QueryProjection
 
 
 class DragonflyPreTrainedModel(PreTrainedModel):
@@ -42,6 +42,8 @@ class DragonflyPreTrainedModel(PreTrainedModel):
             module.weight.zero_()
         elif isinstance(module, QueryProjection):
             nn.init.eye_(module.weight)
+        elif isinstance(module, PatchQuery):
+            module.reset()
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, strict: bool = True, **kwargs: Any) -> Any:

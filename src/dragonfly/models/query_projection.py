@@ -1,16 +1,20 @@
 """Policy `question`: what a question looks for, as a vector beside the embeddings of sub-images, and how that is learned.
 
 A question is the mean of its words' input embeddings, sent through one learned linear map to what is seen of a sub-image
-(`scoring.in_context`). It learns from evidence. Gradient reaches the map alone: what it compares and what it learns from are
-detached, so learning to choose disturbs neither tower nor language model.
+(`scoring.in_context`), or through a small network to what is looked for among its patches (`scoring.patch_scores`). It learns
+from evidence. Gradient reaches the map alone: what it compares and what it learns from are detached, so learning to choose
+disturbs neither tower nor language model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from dragonfly.vision.selection_spec import HEADS, PLACE, WIDTH, SelectionSpec
 
 
 class QueryProjection(nn.Module):
@@ -30,6 +34,53 @@ class QueryProjection(nn.Module):
     def learned(self) -> bool:
         """Whether it is anything but new."""
         return not torch.equal(self.weight, torch.eye(*self.weight.shape, dtype=self.weight.dtype, device=self.weight.device))
+
+
+class PatchQuery(nn.Module):
+    """From the space of input embeddings to what is looked for among patches: three layers, the first two `WIDTH` wide.
+
+    When new, it looks for what chance says, the same at every start.
+    """
+
+    def __init__(self, hidden: int, seen: int) -> None:
+        super().__init__()
+        self.widths = (hidden, WIDTH, WIDTH, seen)
+        pairs = list(pairwise(self.widths))
+        self.weights = nn.ParameterList(torch.empty(after, before) for before, after in pairs)
+        self.biases = nn.ParameterList(torch.empty(after) for _, after in pairs)
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        chance = torch.Generator().manual_seed(0)
+        for weight, bias, first in zip(self.weights, self.biases, self._first_biases(), strict=True):
+            weight.copy_(torch.randn(weight.shape, generator=chance) / weight.shape[1] ** 0.5)
+            bias.copy_(first)
+        self.weights[-1][-PLACE - 2 * HEADS :].zero_()
+
+    def forward(self, question: Tensor, left_out: float = 0.0) -> Tensor:
+        """(num_images, hidden) -> (num_images, seen); `left_out` is the share of inner numbers that are, at random."""
+        out = question.to(self.weights[0].dtype)
+        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            out = nn.functional.dropout(nn.functional.gelu(out), left_out) if number else out
+            out = nn.functional.linear(out, weight, bias)
+        return out
+
+    def learned(self) -> bool:
+        """Whether it is anything but new."""
+        return any(not torch.equal(bias.float().cpu(), new) for bias, new in zip(self.biases, self._first_biases(), strict=True))
+
+    def _first_biases(self) -> list[Tensor]:
+        """Zero, but for the weights of what is found: without them no gradient would reach what is looked for."""
+        biases = [torch.zeros(width) for width in self.widths[1:]]
+        biases[-1][-PLACE - 2 * HEADS : -PLACE] = 0.25
+        return biases
+
+
+def query_module(selection: SelectionSpec, hidden: int) -> QueryProjection | PatchQuery:
+    """What policy `question` learns, as new, for embeddings of `hidden` numbers."""
+    kind = PatchQuery if selection.context == "patches" else QueryProjection
+    return kind(hidden, selection.seen_size(hidden))
 
 
 def embed_questions(embed: Callable[[Tensor], Tensor], ids: Tensor, mask: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ class ModelSize:
             "vision_tower": self.tower_parameters,
             "multi_modal_projector": (self.tower.hidden_size + 1) * hidden,
             "sub_image_position": (3 + rows + cols) * hidden if self.spec.position == "learned" else 0,
-            "query_projection": hidden * self.spec.selection.seen_size(hidden) if reads_question(self.spec) else 0,
+            "query_projection": self.spec.selection.query_parameters(hidden) if reads_question(self.spec) else 0,
             "language_model": size.parameters - size.head,
             "lm_head": size.head,
         }

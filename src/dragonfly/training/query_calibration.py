@@ -1,8 +1,8 @@
 """The query projection of policy `question`, learned from evidence with tower, projector and embeddings as they are.
 
-The choice is a bilinear form of two things that do not change meanwhile, the mean embedding of a question and what is seen of
-a sub-image (`scoring.in_context`). So every image is encoded once, and all questions about all images are then a logistic
-regression in memory: minutes for what takes hours where each question brings its image again.
+What is compared does not change meanwhile: the mean embedding of a question, and what is seen of a sub-image. So every image is
+encoded once, and all questions about all images are then learned from in memory (`query_fitting`): minutes for what takes hours
+where each question brings its image again.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ from torch import Tensor, nn
 from dragonfly.data import Manifest
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine
-from dragonfly.models.query_projection import embed_questions, evidence_losses
+from dragonfly.models.query_projection import embed_questions
+from dragonfly.training.query_fitting import PatchViews, WholeViews
 from dragonfly.vision.layout import Box
-from dragonfly.vision.scoring import evidence_areas, evidence_indices, in_context, question_scores
+from dragonfly.vision.scoring import evidence_areas, evidence_indices
 
 FEW = 3
 """Questions whose evidence lies in more high sub-images than this are about the page; they do not say where to look."""
 
 HELD_OUT = 20
 """Every so many-th image is kept back, to tell how often the choice is right."""
-
-FLOOR = 0.05
-"""Directions in which embeddings differ less than this share of the mean are not blown up further by the whitening."""
 
 
 @dataclass(frozen=True)
@@ -80,54 +78,52 @@ class Asked:
     places: Tensor
 
 
-def learn_query_projection(
-    engine: Engine, questions: Sequence[Located], *, steps: int = 2000, batch: int = 512, seed: int = 0
-) -> Learned:
+def learn_query_projection(engine: Engine, questions: Sequence[Located], *, seed: int = 0) -> Learned:
     """Overwrite the loaded model's query projection by what the evidence of these questions says.
 
     Args:
         engine: a model whose selection policy is `question`.
         questions: as `read_located` gives; those on every `HELD_OUT`-th image are not learned from.
-        steps: of AdamW on `batch` drawn questions each, the learning rate falling to zero.
 
     Raises:
         ValueError: if too few questions are about a place, or images differ in their number of high sub-images.
     """
     model: Any = engine.model.model
+    selection = engine.processor.image_processor.spec.selection
     groups: dict[str | bytes, list[Located]] = {}
     for question in questions:
         groups.setdefault(question.image, []).append(question)
-    views, areas, places, texts, owner = [], [], [], [], []
+    views = PatchViews() if selection.context == "patches" else WholeViews(in_rows=selection.context == "row")
+    sizes: set[int] = set()
+    areas, places, texts, owner = [], [], [], []
     for number, (image, about) in enumerate(groups.items()):
-        seen, layout = _seen(engine, image)
-        views.append(seen)
+        high, positions, layout = _encoded(engine, image)
+        boxes = layout.level_boxes("high")
+        sizes.add(len(boxes))
+        views.add(high if selection.context != "patches" else high[:, engine.model.config.spec.num_prefix_tokens :], positions)
         for question in about:
-            cells = evidence_indices(layout.level_boxes("high"), question.evidence)
+            cells = evidence_indices(boxes, question.evidence)
             if 0 < len(cells) <= FEW:
-                areas.append(evidence_areas(layout.level_boxes("high"), question.evidence))
-                places.append([index in cells for index in range(len(seen))])
+                areas.append(evidence_areas(boxes, question.evidence))
+                places.append([index in cells for index in range(len(boxes))])
                 texts.append(question.text)
                 owner.append(number)
-    if len({len(one) for one in views}) != 1 or len(groups) < HELD_OUT or not texts:
-        sizes = sorted({len(one) for one in views})
+    if len(sizes) != 1 or len(groups) < HELD_OUT or not texts:
         raise ValueError(
             f"a query projection takes questions with evidence on at least {HELD_OUT} images of one number of high sub-images; "
-            f"got {len(texts)} on {len(groups)} images with {sizes} of them"
+            f"got {len(texts)} on {len(groups)} images with {sorted(sizes)} of them"
         )
     asked = Asked(_words(engine, texts), torch.tensor(owner), torch.tensor(areas), torch.tensor(places))
-    every = torch.stack(views)
     kept_back = asked.image % HELD_OUT == HELD_OUT - 1
-    keep = engine.processor.image_processor.spec.selection.keep
-    before = _recall(model.query_projection, every, asked, kept_back, keep)
-    weight = _fit(every, asked, ~kept_back, steps, batch, seed)
-    with torch.no_grad():
-        model.query_projection.weight.copy_(weight)
-    after = _recall(model.query_projection, every, asked, kept_back, keep)
-    return Learned(len(groups), int((~kept_back).sum()), int(kept_back.sum()), keep, after, before)
+    before = _recall(model.query_projection, views, asked, kept_back, selection.keep)
+    fitted = views.fit(asked.words, asked.image, asked.areas, ~kept_back, seed=seed)
+    model.query_projection.load_state_dict(fitted.state_dict())
+    after = _recall(model.query_projection, views, asked, kept_back, selection.keep)
+    return Learned(len(groups), int((~kept_back).sum()), int(kept_back.sum()), selection.keep, after, before)
 
 
-def _seen(engine: Engine, loaded: str | bytes) -> tuple[Tensor, Any]:
-    """(high, seen) what the policy sees of an image's high sub-images, and its layout."""
+def _encoded(engine: Engine, loaded: str | bytes) -> tuple[Tensor, Tensor, Any]:
+    """(high, tokens, hidden) projected tokens of an image's high sub-images, their (high, 2) rows and columns, and the layout."""
     images = engine.processor.image_processor
     image = load_image(loaded, images.image_policy).image
     everything = {**images.encoder, "selection": {"policy": "all"}}  # pyright: ignore[reportGeneralTypeIssues]
@@ -136,9 +132,8 @@ def _seen(engine: Engine, loaded: str | bytes) -> tuple[Tensor, Any]:
     first = len(pixels) - layout.count("high")
     model: Any = engine.model.model
     with torch.inference_mode():
-        high = model.embed_sub_images(pixels[first:].to(engine.device)).float().cpu()
-    places = torch.tensor(layout.positions)[first:, 1:] if images.spec.selection.context == "row" else None
-    return in_context(high[None], None if places is None else places[None])[0], layout
+        high = model.multi_modal_projector(model.encode(pixels[first:].to(engine.device))).float().cpu()
+    return high, torch.tensor(layout.positions)[first:, 1:], layout
 
 
 def _words(engine: Engine, texts: Sequence[str]) -> Tensor:
@@ -152,39 +147,11 @@ def _words(engine: Engine, texts: Sequence[str]) -> Tensor:
     return torch.stack(rows)
 
 
-def _fit(seen: Tensor, asked: Asked, chosen: Tensor, steps: int, batch: int, seed: int) -> Tensor:
-    """(seen, hidden): the map that makes `question_scores` say where evidence is, by cross-entropy.
-
-    Found between whitened views and questions of one length, where all directions are learned at one pace, and folded back.
-    """
-    rows = seen.flatten(0, 1)
-    values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
-    values = values.clamp(min=0)
-    whiten = vectors @ torch.diag((values + FLOOR * values.mean()).rsqrt()) @ vectors.T
-    loudness = asked.words.norm(dim=1).mean()
-    white, words = seen @ whiten, asked.words / loudness
-    weight = nn.Parameter(torch.zeros(seen.shape[-1], words.shape[-1]))
-    optimizer = torch.optim.AdamW([weight], lr=3e-3, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
-    generator = torch.Generator().manual_seed(seed)
-    pool = chosen.nonzero()[:, 0]
-    for _ in range(steps):
-        index = pool[torch.randint(len(pool), (batch,), generator=generator)]
-        question = words[index] @ weight.T * 10  # AdamW's step is of one size whatever the numbers': this makes it a larger one
-        scores = (white[asked.image[index]] @ question.unsqueeze(2)).squeeze(2)
-        loss = evidence_losses(scores, asked.areas[index])[0].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return (whiten @ weight.detach()) * (10 / loudness * seen.shape[-1] ** 0.5)
-
-
 @torch.no_grad()
-def _recall(query_projection: nn.Module, seen: Tensor, asked: Asked, chosen: Tensor, keep: int) -> float:
+def _recall(network: nn.Module, views: WholeViews | PatchViews, asked: Asked, chosen: Tensor, keep: int) -> float:
     """The share of the chosen questions whose evidence all lies in the `keep` sub-images of the highest score."""
     index = chosen.nonzero()[:, 0]
-    scores = question_scores(query_projection(asked.words[index]).float().cpu(), seen[asked.image[index]])
+    scores = views.scores(network(asked.words[index].to(next(network.parameters()).device)).float().cpu(), asked.image[index])
     best = scores.topk(min(keep, scores.shape[1]), dim=1).indices
     covered = asked.places[index].gather(1, best).sum(dim=1)
     return float((covered == asked.places[index].sum(dim=1)).float().mean())

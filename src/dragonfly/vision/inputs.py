@@ -56,8 +56,8 @@ IMAGE_INPUTS = (
         "sub_image_positions",
         "(num_images, num_sub_images, 3)",
         0,
-        "under position 'learned' and selection.context 'row'",
-        lambda spec: spec.position == "learned" or spec.selection.context == "row",
+        "under position 'learned' and selection.context 'row' and 'patches'",
+        lambda spec: spec.position == "learned" or spec.selection.context != "none",
     ),
     ImageInput(
         "evidence_high", "(num_images, high)", 0.0, "under policy 'question', where evidence is given", lambda spec: False

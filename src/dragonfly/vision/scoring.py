@@ -6,15 +6,16 @@ are kept, and which of them under a scope, is `selection`'s matter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dragonfly.vision.layout import Box
-from dragonfly.vision.selection_spec import HALF_TURNS, NEEDS, Need, Policy, SelectionSpec
+from dragonfly.vision.selection_spec import HALF_TURNS, HEADS, NEEDS, Need, Policy, SelectionSpec
 
 Scores = Float[Tensor, "images high"]
 
@@ -26,9 +27,10 @@ class SelectionInputs:
     Args:
         mid: embeddings (mean projected token) of the mid sub-images.
         high: embeddings of the high sub-images.
-        high_patches: projected patch tokens of the high sub-images, prefix tokens left out.
+        high_patches: projected patch tokens of the high sub-images, prefix tokens left out (`detail`, and `question` among
+            patches).
         mean_embedding: the running mean of all embeddings (`centred`).
-        question: what the question looks for, in the space of what is seen of a sub-image (`question`).
+        question: what the question looks for: in the space of what is seen of a sub-image, or among its patches (`question`).
         positions: (row, column) of the high sub-images in their grid (`uniform`, and `question` with context).
         residual: what of each high sub-image the enlarged mid level lacks, from `tiling.residual` (`residual`).
         boxes: source boxes of the high sub-images, one list per image (`oracle`).
@@ -80,16 +82,26 @@ def _detail(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Sc
 
 
 def _question(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:
-    """Agreement with the question; see `question_scores`."""
+    return asked_scores(inputs, spec)
+
+
+def asked_scores(inputs: SelectionInputs, spec: SelectionSpec) -> Scores:
+    """Agreement with the question; see `question_scores` and `patch_scores`."""
     if inputs.question is None:
         raise ValueError(
             "policy 'question' needs the question that the image is asked (question_ids, question_mask); the processor makes "
             "them from the user's text"
         )
+    if spec.context != "none" and inputs.positions is None:
+        raise ValueError(
+            f"selection.context '{spec.context}' needs each high sub-image's row and column (positions); the layout has them"
+        )
+    if spec.context == "patches":
+        if inputs.high_patches is None or inputs.positions is None:
+            raise ValueError("selection.context 'patches' needs the projected patch tokens of the high sub-images (high_patches)")
+        return patch_scores(inputs.question, inputs.high_patches, inputs.positions)
     if inputs.high is None:
         raise ValueError("policy 'question' needs the embeddings of high sub-images (high)")
-    if spec.context == "row" and inputs.positions is None:
-        raise ValueError("selection.context 'row' needs each high sub-image's row and column (positions); the layout has them")
     return question_scores(inputs.question, in_context(inputs.high, inputs.positions if spec.context == "row" else None))
 
 
@@ -109,13 +121,55 @@ def in_context(
     seen = high.float() - high.float().mean(dim=1, keepdim=True)
     if positions is None:
         return seen
-    rows = positions[..., 0]
-    same = (rows.unsqueeze(1) == rows.unsqueeze(2)).unsqueeze(3)
+    same = _same_row(positions).unsqueeze(3)
     row = (seen.unsqueeze(1) * same).sum(dim=2) / same.sum(dim=2)  # no matrix product: autocast and TF32 lower its precision
-    sizes = positions.amax(dim=1, keepdim=True) + 1
-    shares = (positions + 0.5) / sizes
+    return torch.cat([seen, row, _places(positions)], dim=-1)
+
+
+def patch_scores(
+    question: Float[Tensor, "images seen"],
+    patches: Float[Tensor, "images high patches hidden"],
+    positions: Int[Tensor, "images high 2"],
+) -> Scores:
+    """Agreement of a question with the patches of each high sub-image; see `found_scores`.
+
+    A question is `HEADS` vectors that patches may agree with, by the dot product over the root of its length, and what follows.
+    """
+    hidden = patches.shape[3]
+    asked, number = question.float(), HEADS * hidden
+    vectors = [asked[:, start : start + hidden] for start in range(0, number, hidden)]
+    agreement = [(patches.float() * one[:, None, None]).sum(dim=-1) / hidden**0.5 for one in vectors]
+    return found_scores(torch.stack(agreement, dim=-1), asked[:, number:], positions)
+
+
+def found_scores(
+    agreement: Float[Tensor, "images high patches heads"],
+    rest: Float[Tensor, "images rest"],
+    positions: Int[Tensor, "images high 2"],
+) -> Scores:
+    """How much of what a question looks for is in a sub-image and in its row, and whether it is where one would look.
+
+    Of each of `HEADS` things a sub-image has as much as its patches say (the logarithm of the mean of their exponentials: nearly
+    the best patch), a row as much as its best sub-image. How much either counts, and where on the image to look, the question
+    says too: `rest` is two weights of each thing, and one of each number of a place.
+    """
+    weights, where = rest[:, : 2 * HEADS], rest[:, 2 * HEADS :]
+    own = agreement.logsumexp(dim=2) - math.log(agreement.shape[2])
+    row = own.unsqueeze(1).masked_fill(~_same_row(positions).unsqueeze(3), -torch.inf).amax(dim=2)
+    found = (torch.cat([own, row], dim=-1) * weights.unsqueeze(1)).sum(dim=-1)
+    return found + (_places(positions) * where.unsqueeze(1)).sum(dim=-1)
+
+
+def _same_row(positions: Int[Tensor, "images high 2"]) -> Bool[Tensor, "images high high"]:
+    rows = positions[..., 0]
+    return rows.unsqueeze(1) == rows.unsqueeze(2)
+
+
+def _places(positions: Int[Tensor, "images high 2"]) -> Float[Tensor, "images high place"]:
+    """How far down and right each sub-image lies, `PLACE` numbers, without their mean: see `in_context`."""
+    shares = (positions + 0.5) / (positions.amax(dim=1, keepdim=True) + 1)
     place = torch.cat([shares, *(torch.cos(torch.pi * turns * shares) for turns in range(1, HALF_TURNS + 1))], dim=-1)
-    return torch.cat([seen, row, place - place.mean(dim=1, keepdim=True)], dim=-1)
+    return place - place.mean(dim=1, keepdim=True)
 
 
 def _uniform(inputs: SelectionInputs, regions: Tensor, spec: SelectionSpec) -> Scores:

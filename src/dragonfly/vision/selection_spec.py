@@ -15,8 +15,11 @@ from dragonfly.vision.spec_part import SpecPart
 Policy = str  # a name of `NEEDS`
 Scope = Literal["region", "image"]
 Order = Literal["place", "score"]
-Context = Literal["none", "row"]
+Context = Literal["none", "row", "patches"]
 HALF_TURNS = 4  # of the cosines that tell how far down and how far right a sub-image lies
+PLACE = 2 * (1 + HALF_TURNS)  # numbers that say it
+WIDTH = 256  # of the layers between a question and what it looks for among patches
+HEADS = 4  # how many things a question looks for at once among patches
 Need = Literal["layout", "pixels", "evidence", "tokens", "question"]
 
 NEEDS: dict[Policy, Need] = {
@@ -51,8 +54,9 @@ class SelectionSpec(SpecPart):
             region or of the image as the scope says.
         order: how the language model meets those that are kept, where others are not: by their `place` on the image, or by their
             `score`, the best last and so next to the question. Of policies that run after the tower.
-        context: what policy `question` sees of a sub-image besides itself: `none`, or the mean of its `row` and its place on
-            the image, so that a value is found by the key beside it, and a heading at the top.
+        context: what policy `question` sees of a sub-image: its embedding alone (`none`); besides it the mean of its `row` and
+            its place on the image, so that a value is found by the key beside it, and a heading at the top; or each of its
+            `patches`, with the best of its row and its place, so that a word is found among many others.
     """
 
     policy: Policy = "all"
@@ -113,8 +117,15 @@ class SelectionSpec(SpecPart):
         return super().with_changes(**(order | context if "policy" in changes else {}) | changes)
 
     def seen_size(self, hidden: int) -> int:
-        """How many numbers policy `question` sees of a sub-image: `scoring.in_context`."""
-        return hidden if self.context == "none" else 2 * hidden + 2 * (1 + HALF_TURNS)
+        """How many numbers policy `question` makes of a question: `scoring.question_scores`, or `scoring.patch_scores`."""
+        if self.context == "patches":
+            return HEADS * (hidden + 2) + PLACE
+        return hidden if self.context == "none" else 2 * hidden + PLACE
+
+    def query_parameters(self, hidden: int) -> int:
+        """Parameters of what policy `question` learns (`models.query_projection`)."""
+        seen = self.seen_size(hidden)
+        return seen * hidden if self.context != "patches" else WIDTH * (hidden + 1 + WIDTH + 1) + seen * (WIDTH + 1)
 
     @property
     def early(self) -> bool:
