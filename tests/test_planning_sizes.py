@@ -107,7 +107,13 @@ def test_windows_bound_the_cache() -> None:
 
 
 @pytest.mark.parametrize(
-    "selection", [{"policy": "similarity"}, {"policy": "question"}, {"policy": "question", "context": "row"}]
+    "selection",
+    [
+        {"policy": "similarity"},
+        {"policy": "question"},
+        {"policy": "question", "context": "row"},
+        {"policy": "question", "context": "patches"},
+    ],
 )
 def test_a_models_parts_are_the_models(tmp_path: Path, selection: dict[str, Any]) -> None:
     config = tiny.config()

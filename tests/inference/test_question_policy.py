@@ -10,10 +10,11 @@ import torch
 
 from dragonfly.cli import run
 from dragonfly.inference import Answer, Engine, load
+from dragonfly.models.query_projection import query_module
 from tests import tiny
 
 
-@pytest.fixture(scope="module", params=["none", "row"])
+@pytest.fixture(scope="module", params=["none", "row", "patches"])
 def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     folder = tmp_path_factory.mktemp("question")
     spec = tiny.config().spec.with_selection(policy="question", scope="image", keep=5, context=request.param)
@@ -37,7 +38,7 @@ def test_loading_says_that_a_model_never_learned_to_choose(
 ) -> None:
     model: Any = load(folder, device="cpu").model
     assert not caplog.text  # this one's map is drawn, not new
-    torch.nn.init.eye_(model.model.query_projection.weight)
+    model.model.query_projection.load_state_dict(query_module(model.config.spec.selection, 32).state_dict())
     model.save_pretrained(tmp_path)
     tiny.processor(model.config).save_pretrained(tmp_path)
     load(tmp_path, device="cpu")

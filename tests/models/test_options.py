@@ -253,18 +253,26 @@ def test_what_the_checkpoints_own_configuration_asks_for_may_not_be_missing(tmp_
     assert any(f"{name}." in key for key in kind.from_pretrained(tmp_path, strict=False).state_dict())
 
 
-def test_a_choice_learned_in_one_context_is_not_made_in_another(tmp_path: Path) -> None:
-    model, _ = make(policy="question", context="row")
+@pytest.mark.parametrize("context", ["row", "patches"])
+def test_a_choice_learned_in_one_context_is_not_made_in_another(tmp_path: Path, context: str) -> None:
+    model, _ = make(policy="question", context=context)
     model.save_pretrained(tmp_path)
-    assert Model.from_pretrained(tmp_path).model.query_projection.weight.shape == model.model.query_projection.weight.shape
-    with pytest.raises(ValueError, match=r"has learned to choose with selection\.context 'row', .* does not fit 'none'; leave"):
+    saved, loaded = (one.model.query_projection.state_dict() for one in (model, Model.from_pretrained(tmp_path)))
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in saved.items())
+    with pytest.raises(
+        ValueError, match=rf"learned to choose with selection\.context '{context}', .* does not fit 'none'; leave"
+    ):
         Model.from_pretrained(tmp_path, config=tiny.config(encoder=encoder(policy="question")))
     assert not hasattr(Model.from_pretrained(tmp_path, config=tiny.config(encoder=encoder())).model, "query_projection")
 
 
 @pytest.mark.parametrize(
     ("options", "user"),
-    [({"position": "learned"}, "position 'learned'"), ({"policy": "question", "context": "row"}, "selection.context 'row'")],
+    [
+        ({"position": "learned"}, "position 'learned'"),
+        ({"policy": "question", "context": "row"}, "selection.context 'row'"),
+        ({"policy": "question", "context": "patches"}, "selection.context 'patches'"),
+    ],
 )
 def test_positions_must_be_given(options: dict[str, str], user: str) -> None:
     model, processor = make(**options)

@@ -66,6 +66,15 @@ def test_a_folder_without_a_record_gets_none_by_a_mere_save(tmp_path: Path) -> N
     assert read_origin(tmp_path / "new") is None
 
 
+def test_a_record_that_lost_its_table_of_files_is_refused_in_words(copy: Path) -> None:
+    write_origin(copy, {})
+    told = record(copy)
+    del told["files"]
+    (copy / "dragonfly.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=r"dragonfly.json' has files that are no table; copy the model again"):
+        read_origin(copy)
+
+
 def test_changed_files_are_named(copy: Path) -> None:
     write_origin(copy, {})
     weights = copy / "model.safetensors"

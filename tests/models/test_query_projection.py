@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dragonfly.models import DragonflyProcessor
-from dragonfly.models.query_projection import QueryProjection, embed_questions, evidence_losses
+from dragonfly.models.query_projection import QueryProjection, embed_questions, evidence_losses, query_module
 from dragonfly.vision.selection import SelectionInputs, select
 from dragonfly.vision.selection_spec import SelectionSpec
 from tests import tiny
@@ -18,7 +18,7 @@ def make(**selection: Any) -> tuple[Any, DragonflyProcessor]:
     spec = tiny.config().spec.with_selection(**{"policy": "question", **selection})
     settings = tiny.config(encoder=spec.to_dict())
     model = tiny.model(settings)
-    torch.nn.init.eye_(model.model.query_projection.weight)
+    model.model.query_projection.load_state_dict(query_module(spec.selection, 32).state_dict())
     return model, tiny.processor(settings)
 
 
@@ -52,8 +52,9 @@ def test_a_question_is_the_mean_of_its_words() -> None:
     assert not out.requires_grad and torch.equal(QueryProjection(3)(out), out)
 
 
-def test_another_question_is_another_choice_and_mates_do_not_matter() -> None:
-    model, processor = make(scope="image", keep=4)
+@pytest.mark.parametrize("context", ["none", "patches"])
+def test_another_question_is_another_choice_and_mates_do_not_matter(context: str) -> None:
+    model, processor = make(scope="image", keep=4, context=context)
     image = tiny.image()
     text = ["<image>where is the cat?", "<image>0123456789"]
     together = encode(processor, text, [image, image], padding=True)
@@ -101,7 +102,7 @@ def test_the_loss_by_hand() -> None:
     assert known.tolist() == [True, True, False]
 
 
-@pytest.mark.parametrize("context", ["none", "row"])
+@pytest.mark.parametrize("context", ["none", "row", "patches"])
 def test_the_map_learns_to_find_the_evidence(context: str) -> None:
     model, processor = make(scope="image", keep=2, context=context)
     boxes = processor.image_processor.layout((64, 96)).level_boxes("high")
@@ -111,11 +112,10 @@ def test_the_map_learns_to_find_the_evidence(context: str) -> None:
     assert inputs["evidence_high"].argmax(dim=1).tolist() == wanted
     images = {key: value for key, value in inputs.items() if key not in ("input_ids", "attention_mask")}
     model.get_image_features(**images).selection_loss.backward()
-    assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == {
-        "model.query_projection.weight"
-    }
+    moved = [name for name, parameter in model.named_parameters() if parameter.grad is not None]
+    assert moved == [f"model.query_projection.{name}" for name, _ in model.model.query_projection.named_parameters()]
     model.model.vision_tower.requires_grad_(False)  # it has shown that it gets none; without, the test is faster
-    optimizer = torch.optim.Adam([model.model.query_projection.weight], lr=0.05)
+    optimizer = torch.optim.Adam(model.model.query_projection.parameters(), lr=0.05 if context != "patches" else 0.01)
     for _ in range(25):
         loss = model.get_image_features(**images).selection_loss
         optimizer.zero_grad()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,9 +12,9 @@ import torch
 from torch import Tensor
 
 from dragonfly.vision.layout import make_layout
-from dragonfly.vision.scoring import SCORES, SelectionInputs, in_context
+from dragonfly.vision.scoring import SCORES, SelectionInputs, in_context, patch_scores
 from dragonfly.vision.selection import select, select_before_tower
-from dragonfly.vision.selection_spec import NEEDS, SelectionSpec
+from dragonfly.vision.selection_spec import HEADS, NEEDS, PLACE, SelectionSpec
 from dragonfly.vision.spec import Grid
 from tests.vision.cases import V1
 
@@ -44,6 +46,32 @@ def test_in_context_a_sub_image_is_seen_with_its_row_and_its_place() -> None:
     torch.testing.assert_close(place[:, :2], torch.tensor([[-0.25, -0.25], [-0.25, 0.25], [0.25, -0.25], [0.25, 0.25]]))
     torch.testing.assert_close(place[:, 2], torch.tensor([1.0, 1.0, -1.0, -1.0]) * 0.5**0.5)  # half a turn's quarter: 45 degrees
     torch.testing.assert_close(place[:, 5], torch.zeros(4), atol=1e-6, rtol=0.0)  # two half turns: the same in both columns
+
+
+def test_among_patches_by_hand() -> None:
+    """Two columns, two rows, two patches of two numbers: what is asked for is in one patch of the sub-image at the top left."""
+    patches = torch.zeros(1, 4, 2, 2)
+    patches[0, 0, 1] = torch.tensor([3.0, 0.0])
+    patches[0, 3, 0] = torch.tensor([0.0, 5.0])  # something else
+    positions = torch.tensor([[[0, 0], [0, 1], [1, 0], [1, 1]]])
+    vectors = torch.zeros(1, HEADS, 2)
+    vectors[0, 2, 0] = 2**0.5
+    weights = torch.zeros(1, 2 * HEADS)
+    weights[0, 2], weights[0, HEADS + 2] = 2.0, 0.5  # of the sub-image itself, of its row
+    found = math.log((math.e**3 + 1) / 2)
+    nowhere = torch.cat([vectors.flatten(1), weights, torch.zeros(1, PLACE)], dim=1)
+    torch.testing.assert_close(
+        patch_scores(nowhere, patches, positions), torch.tensor([[2.5 * found, 0.5 * found, 0.0, 0.0]]), atol=1e-6, rtol=0.0
+    )
+    low = torch.cat([vectors.flatten(1) * 0, weights * 0, torch.nn.functional.one_hot(torch.tensor([0]), PLACE).float()], dim=1)
+    torch.testing.assert_close(patch_scores(low, patches, positions), torch.tensor([[-0.25, -0.25, 0.25, 0.25]]))  # further down
+    inputs = SelectionInputs(high_patches=patches, question=nowhere, positions=positions)
+    spec = SelectionSpec(policy="question", keep=1, context="patches")
+    assert nowhere.shape[1] == spec.seen_size(2)
+    regions = torch.zeros(1, 4, dtype=torch.long)
+    torch.testing.assert_close(SCORES["question"](inputs, regions, spec), patch_scores(nowhere, patches, positions))
+    with pytest.raises(ValueError, match=r"'patches' needs the projected patch tokens of the high sub-images"):
+        SCORES["question"](replace(inputs, high_patches=None), regions, spec)
 
 
 def test_context_wants_places() -> None:

@@ -107,7 +107,7 @@ def test_levels_can_be_left_out() -> None:
         ),
         (
             {"selection": {"policy": "question", "keep": 1, "context": "rows"}},
-            r"selection\.context 'rows' is not one of: none, row",
+            r"selection\.context 'rows' is not one of: none, row, patches",
         ),
         ({"grid_rule": "aspects"}, r"grid_rule 'aspects' is not one of: aspect, released, resolution; did you mean 'aspect'\?"),
         ({"regions": "spacial"}, r"regions 'spacial' is not one of: spatial, raster; did you mean 'spatial'\?"),
@@ -335,3 +335,4 @@ def test_another_policy_gives_up_a_questions_context() -> None:
     assert spec.changed({"selection": {"policy": "detail"}}).selection.context == "none"
     assert spec.changed({"selection": {"keep": 3}}).selection.context == "row"
     assert (spec.selection.seen_size(16), V1.selection.seen_size(16)) == (42, 16)
+    assert spec.with_selection(context="patches").selection.seen_size(16) == 4 * (16 + 2) + 10

@@ -64,7 +64,7 @@ def read_origin(folder: Path) -> Record | None:
         )
     for upgrade in UPGRADES[schema - 1 :]:
         record = upgrade(record)
-    if not isinstance(record["files"], dict):
+    if not isinstance(record.get("files"), dict):
         raise ValueError(f"'{path}' has files that are no table; copy the model again")
     return record
 

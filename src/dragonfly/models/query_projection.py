@@ -53,10 +53,11 @@ class PatchQuery(nn.Module):
     @torch.no_grad()
     def reset(self) -> None:
         chance = torch.Generator().manual_seed(0)
-        for weight, bias, first in zip(self.weights, self.biases, self._first_biases(), strict=True):
+        for weight, bias in zip(self.weights, self.biases, strict=True):
             weight.copy_(torch.randn(weight.shape, generator=chance) / weight.shape[1] ** 0.5)
-            bias.copy_(first)
+            bias.zero_()
         self.weights[-1][-PLACE - 2 * HEADS :].zero_()
+        self.biases[-1][-PLACE - 2 * HEADS : -PLACE] = 0.25  # without it no gradient would reach what is looked for
 
     def forward(self, question: Tensor, left_out: float = 0.0) -> Tensor:
         """(num_images, hidden) -> (num_images, seen); `left_out` is the share of inner numbers that are, at random."""
@@ -68,13 +69,8 @@ class PatchQuery(nn.Module):
 
     def learned(self) -> bool:
         """Whether it is anything but new."""
-        return any(not torch.equal(bias.float().cpu(), new) for bias, new in zip(self.biases, self._first_biases(), strict=True))
-
-    def _first_biases(self) -> list[Tensor]:
-        """Zero, but for the weights of what is found: without them no gradient would reach what is looked for."""
-        biases = [torch.zeros(width) for width in self.widths[1:]]
-        biases[-1][-PLACE - 2 * HEADS : -PLACE] = 0.25
-        return biases
+        new = PatchQuery(self.widths[0], self.widths[-1]).parameters()
+        return any(not torch.equal(own.cpu(), one.to(own.dtype)) for own, one in zip(self.parameters(), new, strict=True))
 
 
 def query_module(selection: SelectionSpec, hidden: int) -> QueryProjection | PatchQuery:

@@ -6,6 +6,7 @@ means. It could as well learn the pages by heart, so parts of questions, network
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -140,8 +141,8 @@ class PatchViews:
         agreement = (patches @ wanted.T).unflatten(2, (len(asked), HEADS)).permute(2, 0, 1, 3) / size**0.5
         return found_scores(agreement, asked[:, HEADS * size :], self.positions[image].expand(len(asked), -1, -1))
 
-    def fit(self, words: Tensor, image: Tensor, areas: Tensor, chosen: Tensor, *, steps: int = 4000, seed: int = 0) -> PatchQuery:
-        """The network that makes `patch_scores` say where evidence is; arguments as for `WholeViews.fit`.
+    def fit(self, words: Tensor, image: Tensor, areas: Tensor, chosen: Tensor, *, passes: int = 20, seed: int = 0) -> PatchQuery:
+        """The network that makes `patch_scores` say where evidence is; arguments as for `WholeViews.fit`, but passes over images.
 
         It learns between whitened patches and questions of one spread, and both are folded into its outer layers.
         """
@@ -151,6 +152,7 @@ class PatchViews:
         with torch.no_grad():
             network.weights[-1][: HEADS * size] *= SHARPNESS
         about = {number: (chosen & (image == number)).nonzero()[:, 0] for number in image[chosen].unique().tolist()}
+        steps = math.ceil(passes * len(about) / IMAGES)
         optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
         with torch.random.fork_rng(devices=[]):
