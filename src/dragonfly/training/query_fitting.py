@@ -1,7 +1,8 @@
 """How policy `question` learns where evidence is, from images in memory: by cross-entropy, as a whole or by patches.
 
 What is seen of a sub-image as a whole makes it a logistic regression. Among patches a network learns which print a question
-means. It could as well learn the pages by heart, so parts of questions, network and patches are left out at random meanwhile.
+means. It could as well learn the pages by heart, so parts of questions, network and patches are left out at random meanwhile,
+and patches are blurred by noise.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ IMAGES = 8
 
 LEFT_OUT, LEFT_OUT_PATCHES = 0.2, 0.3
 """Shares of a question's and the network's numbers, and of an image's patches, that are left out of a step."""
+
+NOISE = 0.7
+"""Added to patches, beside their spread of one: real print is read less surely than what it was learned from."""
 
 SHARPNESS = 3.0
 """Of agreement among patches at first, when vectors are as long as chance makes them."""
@@ -131,17 +135,18 @@ class PatchViews:
             scores[image == number] = self._scores(asked[image == number], number)
         return scores
 
-    def _scores(self, asked: Tensor, image: int, left_out: float = 0.0) -> Tensor:
+    def _scores(self, asked: Tensor, image: int, learning: bool = False) -> Tensor:
         """`scoring.patch_scores` of questions about one image, in whitened directions."""
         patches = self.patches[image].float()
-        if left_out:
-            patches = patches * (torch.rand(patches.shape[:2]) >= left_out).unsqueeze(2)
+        if learning:
+            patches = patches + torch.randn(patches.shape) * NOISE
+            patches = patches * (torch.rand(patches.shape[:2]) >= LEFT_OUT_PATCHES).unsqueeze(2)
         size = patches.shape[2]
         wanted = asked[:, : HEADS * size].reshape(-1, size)
         agreement = (patches @ wanted.T).unflatten(2, (len(asked), HEADS)).permute(2, 0, 1, 3) / size**0.5
         return found_scores(agreement, asked[:, HEADS * size :], self.positions[image].expand(len(asked), -1, -1))
 
-    def fit(self, words: Tensor, image: Tensor, areas: Tensor, chosen: Tensor, *, passes: int = 20, seed: int = 0) -> PatchQuery:
+    def fit(self, words: Tensor, image: Tensor, areas: Tensor, chosen: Tensor, *, passes: int = 8, seed: int = 0) -> PatchQuery:
         """The network that makes `patch_scores` say where evidence is; arguments as for `WholeViews.fit`, but passes over images.
 
         It learns between whitened patches and questions of one spread, and both are folded into its outer layers.
@@ -162,7 +167,7 @@ class PatchViews:
                 for number in [[*about][at] for at in torch.randperm(len(about))[:IMAGES].tolist()]:
                     index = about[number]
                     looked_for = network(nn.functional.dropout(asked[index], LEFT_OUT), LEFT_OUT)
-                    losses.append(evidence_losses(self._scores(looked_for, number, LEFT_OUT_PATCHES), areas[index])[0])
+                    losses.append(evidence_losses(self._scores(looked_for, number, learning=True), areas[index])[0])
                 optimizer.zero_grad()
                 torch.cat(losses).mean().backward()
                 nn.utils.clip_grad_norm_(network.parameters(), 1.0)
