@@ -81,8 +81,8 @@ if ! stored scan-choose; then
     stage scan-rows scan-rows "$(steps scan-rows)" "${rows[@]}" "init_from={scratch: null, checkpoint: $ROOT/scan-rows-2}" "$@"
     stage scan-full scan-full "$(steps scan-full)" "${answering[@]}" "init_from.checkpoint=$ROOT/scan-rows" "$@"
     if [ ! -e "$ROOT/scan-choose" ]; then # where to look, learned from evidence with all else as it is
-        "$DRAGONFLY" lab calibrate "$ROOT/scan-full" "$ROOT/data/scan-pages" "$ROOT/data/scan-receipts" --limit "$(count 600)" \
-            --set model.selection.policy=question --set model.selection.context=patches --set model.selection.keep=5 -o "$ROOT/scan-choose"
+        "$DRAGONFLY" lab calibrate "$ROOT/scan-full" "$ROOT/data/scan-pages" "$ROOT/data/scan-receipts" --limit "$(count 700)" \
+            --set model.selection.policy=question --set model.selection.context=row --set model.selection.keep=7 -o "$ROOT/scan-choose"
     fi
     keep scan-choose
 fi

@@ -144,6 +144,20 @@ def test_what_is_said_of_the_model_for_scans_is_in_its_result_files() -> None:
         assert expected in text, expected
 
 
+def test_what_is_said_of_a_choice_among_patches_is_in_its_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "nano_scans_patches.json").read_text(encoding="utf-8"))
+    date, total, company = (result["receipts_dev"][name] for name in ("date", "total", "company"))
+    text = " ".join((ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8").split())
+    for expected in (
+        f"the line of the date in {date['line_kept']} % of these receipts, of the total in {total['line_kept']} and of the company "
+        f"in {company['line_kept']} %; in the four of the greatest score {date['line_in_four']}, {total['line_in_four']} and "
+        f"{company['line_in_four']} %",
+        f"gives {total['image']} % of the totals, {date['image']} % of the dates and {company['image']} % of the companies "
+        "([result](../benchmarks/results/nano_scans_patches.json))",
+    ):
+        assert expected in text, expected
+
+
 def test_the_compatibility_page_is_what_its_result_file_says() -> None:
     script = runpy.run_path(str(ROOT / "benchmarks" / "compatibility.py"))
     result = json.loads((ROOT / "benchmarks" / "results" / "compatibility.json").read_text(encoding="utf-8"))

@@ -147,9 +147,10 @@ QUESTION = ["model.selection.policy=question", "model.selection.scope=image", "m
 
 
 @pytest.mark.slow
-def test_the_command_changes_the_map_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sets = [word for override in QUESTION for word in ("--set", override)]
-    target = folder / "asked"
+@pytest.mark.parametrize("context", ["none", "patches"])
+def test_the_command_changes_the_map_alone(folder: Path, capsys: pytest.CaptureFixture[str], context: str) -> None:
+    sets = [word for override in (*QUESTION, f"model.selection.context={context}") for word in ("--set", override)]
+    target = folder / f"asked-{context}"
     assert run(["lab", "calibrate", str(folder / "base"), str(folder / "data"), *sets, "-o", str(target)]) == 0
     assert "on 20 images" in capsys.readouterr().out
     model: Any = load(target, device="cpu").model

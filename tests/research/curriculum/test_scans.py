@@ -41,7 +41,7 @@ def test_every_stage_goes_on_from_the_one_before_and_the_last_one_answers(tmp_pa
     second = stage(tmp_path, "scan-spell", read, f"init_from.checkpoint={first}")
     third = stage(tmp_path, "scan-rows", strips, f"init_from.scratch.projector={second}", *SMALL_TOWER, group=16)
     fourth = stage(tmp_path, "scan-full", pages, f"init_from.checkpoint={third}")
-    chosen = ["model.selection.policy=question", "model.selection.context=patches"]
+    chosen = ["model.selection.policy=question", "model.selection.context=row"]
     calibrate_model(str(fourth), pages, tmp_path / "choose", limit=24, overrides=chosen)
 
     weights = [load_file(one / "model.safetensors") for one in (first, second, third, fourth)]
