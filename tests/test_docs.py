@@ -150,8 +150,8 @@ def test_what_is_said_of_a_choice_among_patches_is_in_its_result_file() -> None:
     text = " ".join((ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8").split())
     for expected in (
         f"the line of the date in {date['line_kept']} % of these receipts, of the total in {total['line_kept']} and of the "
-        f"company in {company['line_kept']} %; in the four of the greatest score {date['line_in_four']}, {total['line_in_four']} and "
-        f"{company['line_in_four']} %",
+        f"company in {company['line_kept']} %; in the four of the greatest score {date['line_in_four']}, {total['line_in_four']} "
+        f"and {company['line_in_four']} %",
         f"gives {total['image']} % of the totals, {date['image']} % of the dates and {company['image']} % of the companies "
         "([result](../benchmarks/results/nano_scans_patches.json))",
     ):
