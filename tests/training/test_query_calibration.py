@@ -16,7 +16,7 @@ from dragonfly.models.query_projection import PatchQuery, QueryProjection
 from dragonfly.training.query_calibration import Asked, _recall, learn_query_projection, read_located
 from dragonfly.training.query_fitting import PatchViews, WholeViews
 from dragonfly.vision.scoring import patch_scores
-from dragonfly.vision.selection_spec import HEADS, PLACE
+from dragonfly.vision.selection_spec import patch_query_size
 from tests.training import small
 
 HIGH, HIDDEN = 12, 16
@@ -118,7 +118,7 @@ def test_what_is_learned_between_whitened_patches_holds_for_patches_as_they_are(
 
 
 def test_a_new_patch_query_is_the_same_at_every_start_and_says_that_it_is_new() -> None:
-    one, other = PatchQuery(HIDDEN, HEADS * (HIDDEN + 2) + PLACE), PatchQuery(HIDDEN, HEADS * (HIDDEN + 2) + PLACE)
+    one, other = (PatchQuery(HIDDEN, patch_query_size(HIDDEN)) for _ in range(2))
     assert not one.learned() and not one.bfloat16().learned()
     assert torch.equal(one.float().weights[2].bfloat16(), other.weights[2].bfloat16())
     other.biases[0].data += 1

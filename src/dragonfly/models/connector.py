@@ -176,9 +176,11 @@ def connect(views: Views, counts: LevelCounts, spec: EncoderSpec, modules: Modul
         features = keep_high(features, indices, counts)
         positions = keep_high(positions, indices, counts) if positions is not None else None
     elif modules.query_projection is not None and views.question is not None:
-        high = features[:, counts.low + counts.mid :]
+        high, patches = features[:, counts.low + counts.mid :], None
         with torch.no_grad():
-            embeddings, patches = modules.project(high.mean(dim=2)), modules.project(high[:, :, spec.num_prefix_tokens :])
+            embeddings = modules.project(high.mean(dim=2))
+            if spec.selection.context == "patches":
+                patches = modules.project(high[:, :, spec.num_prefix_tokens :])
         places, question = _high_places(views, counts, spec), modules.query_projection(views.question)
         inputs = SelectionInputs(high=embeddings, high_patches=patches, question=question, positions=places)
         scores = asked_scores(inputs, spec.selection)

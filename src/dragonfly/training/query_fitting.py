@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dragonfly.models.query_projection import PatchQuery, QueryProjection, evidence_losses
 from dragonfly.vision.scoring import found_scores, in_context, question_scores
-from dragonfly.vision.selection_spec import HEADS, PLACE
+from dragonfly.vision.selection_spec import HEADS, patch_query_size
 
 FLOOR = 0.05
 """Directions in which embeddings differ less than this share of the mean are not blown up further by the whitening."""
@@ -153,7 +153,7 @@ class PatchViews:
         """
         mean, spread = words[chosen].mean(dim=0), words[chosen].std(dim=0) + 1e-3
         asked, size = (words - mean) / spread, self._settled().shape[1]
-        network = PatchQuery(words.shape[1], HEADS * (size + 2) + PLACE)
+        network = PatchQuery(words.shape[1], patch_query_size(size))
         with torch.no_grad():
             network.weights[-1][: HEADS * size] *= SHARPNESS
         about = {number: (chosen & (image == number)).nonzero()[:, 0] for number in image[chosen].unique().tolist()}
@@ -180,7 +180,7 @@ class PatchViews:
         """The same for patches and questions as they are."""
         turn = _turn(self._settled())
         hidden, size = turn.shape
-        whole = PatchQuery(len(mean), HEADS * (hidden + 2) + PLACE)
+        whole = PatchQuery(len(mean), patch_query_size(hidden))
         first = network.weights[0] / spread
         whole.weights[0].copy_(first)
         whole.biases[0].copy_(network.biases[0] - first @ mean)

@@ -56,7 +56,7 @@ IMAGE_INPUTS = (
         "sub_image_positions",
         "(num_images, num_sub_images, 3)",
         0,
-        "under position 'learned' and selection.context 'row' and 'patches'",
+        "under position 'learned' and selection.context 'row' or 'patches'",
         lambda spec: spec.position == "learned" or spec.selection.context != "none",
     ),
     ImageInput(

@@ -38,6 +38,11 @@ LATE: tuple[Need, ...] = ("tokens", "question")  # what is there only after the 
 POOLED_REMAINDERS = (0, 1, 4, 9)  # squares: a pooled remainder is a small image
 
 
+def patch_query_size(hidden: int) -> int:
+    """Numbers of what a question looks for among patches of `hidden` numbers: `HEADS` vectors, two weights of each, a place."""
+    return HEADS * (hidden + 2) + PLACE
+
+
 class SelectionSpec(SpecPart):
     """Which high sub-images are kept; policy `all` keeps every one and ignores the rest.
 
@@ -119,7 +124,7 @@ class SelectionSpec(SpecPart):
     def seen_size(self, hidden: int) -> int:
         """How many numbers policy `question` makes of a question: `scoring.question_scores`, or `scoring.patch_scores`."""
         if self.context == "patches":
-            return HEADS * (hidden + 2) + PLACE
+            return patch_query_size(hidden)
         return hidden if self.context == "none" else 2 * hidden + PLACE
 
     def query_parameters(self, hidden: int) -> int:
