@@ -79,7 +79,7 @@ def attention_targets(processor: Any, example: Mapping[str, Any], sample: Sample
         marked = _named(processor.tokenizer, ids, own, processor.as_written(question), _about(sample, number))
         if places is not None and sample.evidence:
             finest, of_token = places
-            shown = torch.tensor(_shown(finest, sample.evidence[number]), dtype=torch.bool)
+            shown = torch.tensor(shown_places(finest, sample.evidence[number]), dtype=torch.bool)
             block = image.nonzero()[: len(of_token), 0]
             marked[block[(of_token >= 0) & shown[of_token]]] = True
         targets |= marked.long() << number
@@ -160,7 +160,7 @@ def _places(processor: Any, example: Mapping[str, Any], image: Any) -> tuple[lis
     return boxes, (torch.arange(len(counts)) - (len(counts) - len(boxes))).clamp(min=-1).repeat_interleave(counts)
 
 
-def _shown(finest: Sequence[Box], evidence: Sequence[Box]) -> list[bool]:
+def shown_places(finest: Sequence[Box], evidence: Sequence[Box]) -> list[bool]:
     """For each of these sub-images whether it shows enough of a box, if the boxes are a place at all."""
     shown = [False] * len(finest)
     for left, top, right, bottom in evidence if len(evidence) <= PLACES else ():

@@ -24,22 +24,34 @@ from dragonfly.models.outputs import CACHE
 from dragonfly.models.query_projection import embed_questions
 from dragonfly.training import Objective, Recipe, TrainingSetup
 from dragonfly.training.objective import answer_setup, encoded
-from dragonfly.vision.layout import level_counts
+from dragonfly.vision.layout import Box, level_counts
+from dragonfly.vision.selection import choose
+from dragonfly.vision.trimming import image_layout
 
+from .attention_supervision import shown_places
 from .shared_prefix import one_turn_each, rendered
 
-PER_TOKEN = {"segment_ids": 0, "asked": 0}
+PER_TOKEN = {"segment_ids": 0, "asked": 0, "evidence": 0}
 """What examples hold beside `encode`'s, one value per token, and its padding."""
+
+MAX_HIGH = 63
+"""High sub-images that fit in the bits of an int64 without its sign."""
+
+FIRST = 1e6
+"""Added to a score, it comes before all that have not got it."""
 
 
 class PageQuestions(Config):
     """Questions grouped on an image (`group_questions`), each with the high sub-images that it chooses.
 
     `longest`: questions of more tokens are left out, because all of a batch are padded to its longest; a page's shortest stays.
+    `evidence`: a question is shown the sub-images that hold its evidence, and as many more as are kept of those it chooses.
+    It learns to tell them from others that look alike, and never to say what it cannot see.
     """
 
     name: Literal["page_questions"] = "page_questions"
     longest: int | None = Field(default=None, gt=0)
+    evidence: bool = False
 
 
 def encode_page_questions(
@@ -49,11 +61,14 @@ def encode_page_questions(
     *,
     max_length: int | None = None,
     longest: int | None = None,
+    evidence: Sequence[Sequence[Box]] = (),
 ) -> dict[str, Any]:
     """As `encode` with `train_on="assistant"`, every turn a conversation of its own that begins with the same image.
 
     Returns what `encode` does for the first turn, then the other turns' text; `segment_ids` (tokens,), 0 up to the end of the
-    image and the number of the question, from 1, after it; and `asked` (tokens,), 1 where the question's own words stand.
+    image and the number of the question, from 1, after it; and `asked` (tokens,), 1 where the question's own words stand. With
+    the `evidence` of each turn (source pixels) also `evidence` (tokens,) int64, the high sub-images that hold it as bits, in a
+    question's tokens.
     ValueError for a model that does not choose by the question, or a conversation that is not about one image.
     """
     if not processor.asks or len(images) != 1:
@@ -67,11 +82,12 @@ def encode_page_questions(
     block = (first["input_ids"] == processor.image_token_id) | (first["input_ids"] == processor.separator_token_id)
     shared = int(block.nonzero()[-1]) + 1
     ids, labels = first["input_ids"][:shared].tolist(), [IGNORE_INDEX] * shared
-    segment_ids, asked = [0] * shared, [0] * shared
+    segment_ids, asked, held = [0] * shared, [0] * shared, [0] * shared
+    bits = _held(processor, images[0], evidence) if evidence else [0] * len(turns)
     asking = [processor.question_inputs([turn_text(turn)])["question_ids"][0].tolist() for turn in turns]
     bound = None if longest is None else max(longest, min(map(len, asking)))  # the shortest always stays
     left_out = 0
-    for turn, words in zip(turns, asking, strict=True):
+    for turn, words, own_bits in zip(turns, asking, bits, strict=True):
         tokens, answers = rendered(processor, turn)
         start = tokens.index(processor.image_token_id) + 1
         tail, trained = tokens[start:], answers[start:]
@@ -85,11 +101,21 @@ def encode_page_questions(
         labels += [token if own else IGNORE_INDEX for token, own in zip(tail, trained, strict=True)]
         segment_ids += [max(segment_ids) + 1] * len(tail)
         asked += [1] * len(words) + [0] * (len(tail) - len(words))
+        held += [own_bits] * len(tail)
     if left_out == len(turns):
         raise BadSample("too-long", f"no question fits beside the image's {shared} tokens, max_length is {max_length}; raise it")
     rows = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels, "segment_ids": segment_ids, "asked": asked}
+    rows |= {"evidence": held} if evidence else {}
     others = {name: value for name, value in first.items() if not name.startswith("question_")}
     return {**others, **{name: torch.tensor(values) for name, values in rows.items()}, "num_truncated": left_out}
+
+
+def _held(processor: Any, image: Any, evidence: Sequence[Sequence[Box]]) -> list[int]:
+    """Of each question the high sub-images that hold its evidence, as bits."""
+    boxes = image_layout(image, processor.image_processor.spec).level_boxes("high")
+    if len(boxes) > MAX_HIGH:
+        raise ValueError(f"objective 'page_questions' shows evidence among at most {MAX_HIGH} high sub-images, not {len(boxes)}")
+    return [sum(1 << at for at, shown in enumerate(shown_places(boxes, places)) if shown) for places in evidence]
 
 
 def turn_text(turn: Sequence[Mapping[str, Any]]) -> str:
@@ -102,7 +128,8 @@ def turn_text(turn: Sequence[Mapping[str, Any]]) -> str:
 class Segments:
     """The questions of a batch of pages as rows, each with the placeholders of its own sub-images, padded on the left.
 
-    `ids`, `labels`, `asked` and `mask` are (questions, length); `page` (questions,) is the row of the batch that each belongs to.
+    `ids`, `labels`, `asked` and `mask` are (questions, length); `page` (questions,) is the row of the batch that each belongs to;
+    `evidence` (questions,) has a bit for each high sub-image that is shown whatever its score.
     """
 
     ids: Tensor
@@ -110,6 +137,7 @@ class Segments:
     asked: Tensor
     mask: Tensor
     page: Tensor
+    evidence: Tensor | None
 
     @classmethod
     def of(cls, batch: Mapping[str, Tensor], own: slice) -> Segments:
@@ -136,7 +164,8 @@ class Segments:
             padded(batch[name], padding) for name, padding in (("input_ids", 0), ("labels", IGNORE_INDEX), ("asked", 0))
         )
         mask = (torch.arange(width, device=ends.device) >= first).to(ids.dtype)
-        return cls(ids, labels, asked, mask, page)
+        evidence = batch["evidence"][tokens][ends - 1] if "evidence" in batch else None
+        return cls(ids, labels, asked, mask, page, evidence)
 
     @property
     def longest_answer(self) -> int:
@@ -160,7 +189,13 @@ def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         question = embed_questions(base.get_input_embeddings(), segments.ids, segments.asked)
         places = batch.get("sub_image_positions")
         places = None if places is None else places[segments.page]
-        shown = base.connect(Views(features[segments.page], codes[segments.page], places, question=question), counts).tokens
+        views = Views(features[segments.page], codes[segments.page], places, question=question)
+        connected = base.connect(views, counts)
+        if segments.evidence is not None:
+            regions = codes[segments.page][:, -counts.high :]
+            scores = connected.selection.scores + FIRST * _bits(segments.evidence, counts.high)
+            connected = base.connect(replace(views, selected=choose(scores, regions, spec.selection, counts.kept)), counts)
+        shown = connected.tokens
     whole = shown.shape[1] - counts.kept * spec.tokens("high")  # features of low and mid
     common = batch["input_ids"][:, :shared]
     first_of_page = torch.searchsorted(segments.page, torch.arange(len(common), device=segments.page.device))
@@ -181,6 +216,11 @@ def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
+def _bits(numbers: Tensor, count: int) -> Tensor:
+    """(n, count), the lowest bits of (n,) numbers."""
+    return numbers[:, None] >> torch.arange(count, device=numbers.device) & 1
+
+
 def page_faults(recipe: Recipe) -> list[str]:
     """What does not go together with the objective, a sentence each."""
     faults = []
@@ -198,13 +238,20 @@ def page_faults(recipe: Recipe) -> list[str]:
     return faults
 
 
-def _encode(longest: int | None, max_length: int | None, processor: Any, sample: Sample, images: Sequence[Any]) -> dict[str, Any]:
-    return encode_page_questions(processor, to_messages(sample), images, max_length=max_length, longest=longest)
+def _encode(
+    options: PageQuestions, max_length: int | None, processor: Any, sample: Sample, images: Sequence[Any]
+) -> dict[str, Any]:
+    evidence: Sequence[Any] = ()
+    if options.evidence:
+        evidence = sample.evidence or [()] * sum(message.role == "user" for message in sample.messages)
+    return encode_page_questions(
+        processor, to_messages(sample), images, max_length=max_length, longest=options.longest, evidence=evidence
+    )
 
 
 def _examples(recipe: Recipe, rows: Sequence[Sample] | Mixture, processor: Any) -> EncodedDataset:
     options = cast(PageQuestions, recipe.objective)
-    return encoded(recipe, rows, processor, partial(_encode, options.longest, recipe.data.max_length))
+    return encoded(recipe, rows, processor, partial(_encode, options, recipe.data.max_length))
 
 
 def _collator(processor: Any) -> Collator:
