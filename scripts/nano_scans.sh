@@ -74,7 +74,7 @@ if ! stored scan-spell; then
     keep scan-spell
 fi
 measure scan-spell
-if ! stored scan-choose; then
+if ! stored scan-ask; then
     stage scan-rows-2 scan-rows 3000 "${rows[@]}" "init_from.scratch.projector=$(weights scan-spell)" "model.encoder.high={grids: [[1, 2]]}" \
         "data.train=[{name: strips, path: $ROOT/data/scan-strips-2, group_questions: 16}]" optim.schedule=constant \
         "data.eval={name: held-out, path: $ROOT/data/scan-strips-2-dev, group_questions: 16}" "$@"
@@ -82,8 +82,9 @@ if ! stored scan-choose; then
     stage scan-full scan-full "$(steps scan-full)" "${answering[@]}" "init_from.checkpoint=$ROOT/scan-rows" "$@"
     if [ ! -e "$ROOT/scan-choose" ]; then # where to look, learned from evidence with all else as it is
         "$DRAGONFLY" lab calibrate "$ROOT/scan-full" "$ROOT/data/scan-pages" "$ROOT/data/scan-receipts" --limit "$(count 700)" \
-            --set model.selection.policy=question --set model.selection.context=row --set model.selection.keep=7 -o "$ROOT/scan-choose"
+            --set model.selection.policy=question --set model.selection.context=patches --set model.selection.keep=7 -o "$ROOT/scan-choose"
     fi
-    keep scan-choose
+    stage scan-ask scan-ask "$(steps scan-ask)" "${answering[@]}" "init_from.checkpoint=$ROOT/scan-choose" "$@"
+    keep scan-ask
 fi
-echo "the model: $(weights scan-choose); it takes the place of src/dragonfly/assets/nano once it is better on every measure of its card"
+echo "the model: $(weights scan-ask); it takes the place of src/dragonfly/assets/nano once it is better on every measure of its card"

@@ -323,6 +323,8 @@ def _in_our_words(message: str) -> str:
 
 def _hint(key: str, legal: list[str]) -> str:
     """The nearest name in the same section, else anywhere, else everything that the nearest real section knows."""
+    if key in legal:  # of another member of a union
+        return f"; it goes with another {key.partition('.')[0]!r} than this; leave it out of a copy of the file"
     section, _, last = key.rpartition(".")
     here = {name.rpartition(".")[2]: name for name in legal if name.rpartition(".")[0] == section}
     if close := get_close_matches(last, here, n=1, cutoff=0.5):

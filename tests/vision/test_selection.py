@@ -64,6 +64,17 @@ def test_similarity_over_the_image_takes_the_best_of_all_mids(keep: int, expecte
     assert chosen.indices.tolist() == [expected]
 
 
+def test_what_is_held_comes_first_and_keeps_its_score() -> None:
+    """The least of the image, then the best of the others; quotas count it, and scores stay as they are."""
+    held = torch.tensor([[False, True, False, False, False, False]])
+    inputs = SelectionInputs(MID, HIGH)
+    chosen = select(inputs, REGIONS, rule("similarity", "image", 3), 3, held=held)
+    assert chosen.indices.tolist() == [[0, 1, 2]] and chosen.scores.tolist() == [[18, 9, 18, 8, 6, 7]]
+    assert select(inputs, REGIONS, rule("similarity"), 2, held=held).indices.tolist() == [[1, 5]]  # in place of its region's best
+    last = select(inputs, REGIONS, rule("similarity", "image", 3).model_copy(update={"order": "score"}), 3, held=held)
+    assert last.indices.tolist() == [[0, 2, 1]]
+
+
 def test_similarity_is_a_plain_dot_product() -> None:
     """No norm: a long vector that points elsewhere beats a short one that points the same way."""
     inputs = SelectionInputs(rows((1.0, 0.0)), rows((1.0, 0.0), (2.0, 50.0)))

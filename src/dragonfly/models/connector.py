@@ -110,6 +110,7 @@ class Views:
         selected: (num_images, kept) a choice that was made elsewhere, although everything was encoded.
         question: (num_images, hidden) of policy `question`.
         evidence: (num_images, high) areas shared with the answer's boxes, for the loss of policy `question`.
+        held: (num_images, high) bool, high sub-images that are kept whatever their score.
     """
 
     features: Tensor
@@ -118,6 +119,7 @@ class Views:
     selected: Tensor | None = None
     question: Tensor | None = None
     evidence: Tensor | None = None
+    held: Tensor | None = None
 
     def image(self, index: int, number: int) -> Views:
         """The row of one image that has `number` sub-images."""
@@ -127,7 +129,8 @@ class Views:
 
         features = self.features[index : index + 1, :number]
         codes, positions = row(self.codes, number), row(self.positions, number)
-        return Views(features, codes, positions, row(self.selected), row(self.question), row(self.evidence))
+        rows = (row(one) for one in (self.selected, self.question, self.evidence, self.held))
+        return Views(features, codes, positions, *rows)
 
 
 @dataclass(frozen=True)
@@ -311,7 +314,7 @@ def _select(
         inputs = SelectionInputs(
             mid=mid, high=high, high_patches=patches, mean_embedding=shared, question=asked, positions=places
         )
-        selection = select(inputs, views.codes[:, first:], rule, counts.kept)
+        selection = select(inputs, views.codes[:, first:], rule, counts.kept, held=views.held)
     if views.evidence is None or question is None:
         return selection, None
     return selection, evidence_losses(asked_scores(replace(inputs, question=question), rule), views.evidence[:, : counts.high])

@@ -23,6 +23,9 @@ from dragonfly.vision.selection_spec import SelectionSpec
 Regions = Int[Tensor, "images high"]
 Indices = Int[Tensor, "images kept"]
 
+AHEAD = 1e4
+"""What a score gains that is to come before all others."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -38,6 +41,7 @@ def select(
     spec: SelectionSpec,
     num_kept: int,
     empty: Bool[Tensor, "images high"] | None = None,
+    held: Bool[Tensor, "images high"] | None = None,
 ) -> Selection:
     """Score all high sub-images and keep the best.
 
@@ -47,6 +51,7 @@ def select(
         spec: policy, scope, number kept per region or image, least number per region, diversity and order.
         num_kept: number kept of each image, from the layout (`num_kept_high`); no tensor is read to find it.
         empty: sub-images that show nothing, which are kept only where there are too few others.
+        held: sub-images that come before all others, whatever their score.
 
     Raises:
         ValueError: if an input that the policy needs is missing; the message names it and says what provides it.
@@ -54,14 +59,15 @@ def select(
     scores = SCORES[spec.policy](inputs, regions, spec).float()
     if empty is not None:
         scores = scores.masked_fill(empty, -torch.inf)
+    worth = scores if held is None else scores + AHEAD * held
     if spec.diversity:
         if inputs.high is None:
             raise ValueError("selection.diversity compares the embeddings of high sub-images (high), and there are none")
-        kept = choose_diverse(scores, inputs.high, regions, spec, num_kept)
+        kept = choose_diverse(worth, inputs.high, regions, spec, num_kept)
     else:
-        kept = choose(scores, regions, spec, num_kept)
+        kept = choose(worth, regions, spec, num_kept)
     if spec.order == "score":
-        kept = kept.gather(1, scores.gather(1, kept).argsort(dim=1, stable=True))
+        kept = kept.gather(1, worth.gather(1, kept).argsort(dim=1, stable=True))
     return Selection(kept, scores)
 
 

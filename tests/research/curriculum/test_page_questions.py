@@ -61,6 +61,27 @@ def test_each_question_is_shown_what_it_chooses(nano: Any) -> None:
     assert len(shown) == len(TURNS) and any(not torch.equal(shown[0], one) for one in shown[1:])
 
 
+def test_a_question_is_shown_its_evidence_and_the_best_of_its_choice(nano: Any) -> None:
+    """As if it had been handed that choice: the evidence first, however little it looks like it, then what scores best."""
+    base, processor, image = nano.model.model, nano.processor, tiny.image(200, 300)
+    batch = Collator(0, more=PER_TOKEN)([encode_page_questions(processor, conversation(TURNS), [image])])
+    inputs = {name: batch[name] for name in ("pixel_values", "sub_image_regions", "sub_image_positions") if name in batch}
+    asked = processor.question_inputs([TURNS[0][0]])
+    scores = base.get_image_features(**inputs, **asked).selection.scores[0]
+    kept, worst, best = processor.image_processor.spec.selection.keep, int(scores.argmin()), scores.argsort(descending=True)
+    chosen = [*best[: kept - 1].flip(0).tolist(), worst]  # nano's order: what scores best comes last
+    box = processor.image_processor([image], return_tensors="pt")["layouts"][0].level_boxes("high")[worst]
+    example = encode_page_questions(processor, conversation(TURNS), [image], evidence=[[box], [], []])
+    assert example["evidence"].unique().tolist() == [0, 1 << worst]
+    assert set(example["segment_ids"][example["evidence"] > 0].tolist()) == {1}
+    shown = page_inputs(nano.model, Collator(0, more=PER_TOKEN)([example]))["mm_encoder_outputs"]["image"].pooler_output
+    before = page_inputs(nano.model, batch)["mm_encoder_outputs"]["image"].pooler_output
+    handed = base.get_image_features(**inputs, selected_high=torch.tensor([chosen])).pooler_output[0]
+    torch.testing.assert_close(shown[0], handed[-len(shown[0]) :])
+    assert not torch.equal(shown[0], before[0])
+    torch.testing.assert_close(list(shown[1:]), list(before[1:]))  # without evidence a question has its own choice
+
+
 def test_what_does_not_fit_is_left_out(nano: Any) -> None:
     image = tiny.image(200, 300)
     whole = encode_page_questions(nano.processor, conversation(TURNS), [image])
@@ -82,6 +103,13 @@ def test_a_model_that_does_not_choose_is_refused() -> None:
 def test_what_it_cannot_train_is_said_before_anything_is_read(change: str) -> None:
     with pytest.raises(ValueError, match="page_questions"):
         Recipe.load("nano/natural", [change], hooks=HOOKS)
+
+
+def test_the_options_of_another_objective_are_not_taken_for_typing_errors() -> None:
+    with pytest.raises(
+        ValueError, match=r"attention_supervision\.words'; it goes with another 'objective' than this; leave it out"
+    ):
+        Recipe.load("nano/scan-full", ["objective={name: page_questions}"], hooks=HOOKS)
 
 
 def test_the_recipe_trains_the_bundled_model(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ RECORDED = sorted((Path(__file__).parents[3] / "checkpoints" / "nano").glob("*/r
 OBJECTIVES = {"bind": "patch_ocr", "close": "shared_prefix", "find": "shared_prefix", "full": "answer", "low": "shared_prefix"}
 OBJECTIVES |= {"pages": "shared_prefix", "read": "patch_ocr", "again": "answer", "third": "answer", "words": "answer"}
 OBJECTIVES |= {"scan-read": "patch_ocr", "scan-spell": "patch_ocr", "scan-rows": "shared_prefix", "scan-full": "shared_prefix"}
+OBJECTIVES |= {"scan-ask": "page_questions"}
 OBJECTIVES |= {"scan-rows-2": "shared_prefix", "scan-full-2": "answer", "read-on": "patch_ocr", "natural": "page_questions"}
 OBJECTIVES |= {f"natural-{number}": "page_questions" for number in range(2, 12)}
 SCRATCH = ("nano/read", "nano/close", "nano/find", "nano/scan-read", "nano/scan-rows")

@@ -25,7 +25,6 @@ from dragonfly.models.query_projection import embed_questions
 from dragonfly.training import Objective, Recipe, TrainingSetup
 from dragonfly.training.objective import answer_setup, encoded
 from dragonfly.vision.layout import Box, level_counts
-from dragonfly.vision.selection import choose
 from dragonfly.vision.trimming import image_layout
 
 from .attention_supervision import shown_places
@@ -36,9 +35,6 @@ PER_TOKEN = {"segment_ids": 0, "asked": 0, "evidence": 0}
 
 MAX_HIGH = 63
 """High sub-images that fit in the bits of an int64 without its sign."""
-
-FIRST = 1e6
-"""Added to a score, it comes before all that have not got it."""
 
 
 class PageQuestions(Config):
@@ -189,13 +185,10 @@ def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         question = embed_questions(base.get_input_embeddings(), segments.ids, segments.asked)
         places = batch.get("sub_image_positions")
         places = None if places is None else places[segments.page]
-        views = Views(features[segments.page], codes[segments.page], places, question=question)
-        connected = base.connect(views, counts)
-        if segments.evidence is not None:
-            regions = codes[segments.page][:, -counts.high :]
-            scores = connected.selection.scores + FIRST * _bits(segments.evidence, counts.high)
-            connected = base.connect(replace(views, selected=choose(scores, regions, spec.selection, counts.kept)), counts)
-        shown = connected.tokens
+        held = None if segments.evidence is None else _bits(segments.evidence, counts.high)
+        shown = base.connect(
+            Views(features[segments.page], codes[segments.page], places, question=question, held=held), counts
+        ).tokens
     whole = shown.shape[1] - counts.kept * spec.tokens("high")  # features of low and mid
     common = batch["input_ids"][:, :shared]
     first_of_page = torch.searchsorted(segments.page, torch.arange(len(common), device=segments.page.device))
@@ -217,8 +210,8 @@ def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _bits(numbers: Tensor, count: int) -> Tensor:
-    """(n, count), the lowest bits of (n,) numbers."""
-    return numbers[:, None] >> torch.arange(count, device=numbers.device) & 1
+    """(n, count) bool, the lowest bits of (n,) numbers."""
+    return (numbers[:, None] >> torch.arange(count, device=numbers.device) & 1).bool()
 
 
 def page_faults(recipe: Recipe) -> list[str]:
