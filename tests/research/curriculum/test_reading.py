@@ -40,24 +40,27 @@ def test_of_each_sub_image_one_row_is_read() -> None:
 
 
 def test_neighbours_spell_one_word_together_and_an_edge_of_a_sub_image_joins_its_parts(tmp_path: Path) -> None:
-    reader = reader_with(tmp_path, {"names": [], "characters": "aBb ", "near": 1, "slots": 3, "bound": False}, 1 + 4 * 5)
+    reader = reader_with(tmp_path, {"names": [], "characters": "aBb ", "near": 2, "slots": 3, "bound": False}, 1 + 5 * 5)
 
     def row(*patches: tuple[str, str, float]) -> torch.Tensor:
-        """Patches that say a character near them and a word, so surely."""
+        """Patches that say the characters in them and a word, so surely."""
         patches += (("", "", 3.0),) * (-len(patches) % 4)
-        said = torch.zeros(len(patches), 4, 5)
+        said = torch.zeros(len(patches), 5, 5)
         for at, (near, word, sure) in enumerate(patches):
-            for column, letter in enumerate([near, *word.ljust(3, "-")]):
-                said[at, column, 1 + "aBb ".index(letter) if letter in "aBb " and letter else 0] = sure
+            for column, letter in enumerate(near.ljust(2, "-") + word.ljust(3, "-")):
+                said[at, column, 1 + "aBb ".index(letter) if letter in "aBb " else 0] = sure
         return said.log_softmax(dim=-1)
 
     def text(*patches: tuple[str, str, float]) -> list[str]:
         return [word.text for word in reader._words(row(*patches), 4)]  # pyright: ignore[reportPrivateUsage]
 
     assert text(("a", "aba", 1.0), ("b", "aBa", 1.0), ("a", "aba", 3.0), ("", "", 3.0)) == ["aba "]  # the surest decides
-    assert text(("", "", 3.0), ("", "", 3.0), ("b", "b", 3.0), ("a", "ab", 3.0), ("b", "b", 3.0)) == [" b ", " ab", "b "]
-    assert text(("", "", 3.0), ("", "", 3.0), ("", "", 3.0), (" ", "ab", 3.0), (" ", "b", 3.0)) == [" ab ", " b "]
+    assert text(("", "", 3.0), ("", "", 3.0), ("b", "b", 3.0), ("a", "a", 3.0), ("b", "b", 3.0)) == [" b ", " a", "b "]
+    assert text(("", "", 3.0), ("", "", 3.0), ("", "", 3.0), ("a ", "a", 3.0), (" b", "b", 3.0)) == [" a ", " b "]
     assert text(("a", "", 3.0), ("b", "", 3.0)) == []  # nothing is spelled
+    # What the word leaves open, the patch decides that shows the letter.
+    assert text(("a", "aba", 2.0), ("B", "aBa", 2.0), ("a", "a-a", 2.0), ("", "", 3.0)) == ["aBa "]
+    assert text(("a", "aba", 2.0), ("b", "aBa", 2.0), ("a", "a-a", 2.0), ("", "", 3.0)) == ["aba "]
 
 
 def test_edits_and_folding() -> None:

@@ -28,7 +28,15 @@ SMALL_TOWER = [
 
 def stage(folder: Path, name: str, data: Path, *changes: str, group: int = 1) -> Path:
     source = f"{{name: pages, path: {data}, group_questions: {group}}}"
-    every = ["steps=2", "batch.global_size=2", "batch.per_device=2", "save.every=null", "log.every=1", "log.eval_every=null", "data.eval=null"]
+    every = [
+        "steps=2",
+        "batch.global_size=2",
+        "batch.per_device=2",
+        "save.every=null",
+        "log.every=1",
+        "log.eval_every=null",
+        "data.eval=null",
+    ]
     values = [f"data.train=[{source}]", *every, f"output={folder / name}", *changes]
     return run(Recipe.load(f"nano/{name}", values, hooks=HOOKS))
 

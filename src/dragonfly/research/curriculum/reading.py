@@ -5,6 +5,7 @@ A measure of the tower by itself, before any language model is there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -134,12 +135,43 @@ class Reader:
         for start in range(0, len(row), side):
             for first, last, said in _divided(row[start : start + side, self.classes.near :]):
                 if text := self._text(said):
+                    if self.classes.near:
+                        text = self._placed(row[start + first : start + last + 1, : self.classes.near], said)
                     certain = said.amax(dim=-1)[: len(text) + 1].sum() / (last - first + 1)
                     # A word that an edge cuts goes on behind it, unless a blank is seen there.
                     before = "" if first == 0 and not near[start].startswith(" ") else " "
                     after = "" if last == side - 1 and not near[start + last].endswith(" ") else " "
                     words.append(ReadWord(start + first, start + last, before + text + after, float(certain.exp())))
         return words
+
+    def _placed(self, near: torch.Tensor, said: torch.Tensor) -> str:
+        """The likeliest word of neighbours that spell it together, (slots, classes), and each show some of it, (patches, near,
+        classes): every letter lies in one of them.
+        """
+        if " " in self.classes.characters:
+            near = _without_blanks(near, 1 + self.classes.characters.index(" "))
+        letters, which = (near[:, :, None] + said)[..., NOTHING + 1 :].max(dim=-1)  # (patches, near, slots)
+        (count, room), slots = near.shape[:2], len(said)
+        values, ends = letters.tolist(), near[:, :, NOTHING].tolist()
+        best, shown = [0.0, *[-math.inf] * slots], list[list[int]]()  # by letters so far; of each patch how many it shows
+        for patch in range(count):
+            before, best, own = best, [-math.inf] * (slots + 1), [0] * (slots + 1)
+            for done, earlier in enumerate(before):
+                score = earlier
+                for number in range(min(room, slots - done) + 1):
+                    score += values[patch][number - 1][done + number - 1] if number else 0.0
+                    whole = score + (ends[patch][number] if number < room else 0.0)
+                    if whole > best[done + number]:
+                        best[done + number], own[done + number] = whole, number
+            shown.append(own)
+        stops = [*said[:, NOTHING].tolist(), 0.0]
+        length = max(range(slots + 1), key=lambda number: best[number] + stops[number])
+        text = ""
+        for patch in range(count - 1, -1, -1):
+            for at in range(shown[patch][length] - 1, -1, -1):
+                length -= 1
+                text = self.classes.characters[int(which[patch, at, length])] + text
+        return text
 
     def _text(self, classes: torch.Tensor) -> str:
         """The characters up to the first that is nothing, of (columns, classes)."""
@@ -149,6 +181,17 @@ class Reader:
                 break
             text += self.classes.characters[number - 1]
         return text
+
+
+def _without_blanks(near: torch.Tensor, blank: int) -> torch.Tensor:
+    """Logarithms of characters in patches, (patches, near, classes), without a blank before a word; one after it is nothing."""
+    nothing = torch.full_like(near[:, :1], -math.inf)
+    nothing[..., NOTHING] = 0.0
+    led = near[:, 0].argmax(dim=-1) == blank
+    near = torch.where(led[:, None, None], torch.cat([near[:, 1:], nothing], dim=1), near)
+    near[..., NOTHING] = torch.logaddexp(near[..., NOTHING], near[..., blank])
+    near[..., blank] = -math.inf
+    return near
 
 
 def _divided(patches: torch.Tensor) -> list[tuple[int, int, torch.Tensor]]:
