@@ -65,9 +65,15 @@ def _word(rng: random.Random, split: str, _: int) -> str:
 
 MONEY = {
     "subtotal": concept(
-        "Subtotal|Sub-Total|Sub Total|SUBTOTAL|Net Sales|Total Excl. Tax", "subtotal|sub-total|sub total", "money"
+        "Subtotal|Sub-Total|Sub Total|SUBTOTAL|Net Sales|Total Excl. Tax|Total Excl GST|Total Sales (Excl. GST)|Total Before Tax",
+        "subtotal|sub-total|sub total",
+        "money",
     ),
-    "tax": concept("Tax|GST|VAT|Sales Tax|GST 6%|VAT 20%|Tax 8%|Total GST|GST @6%", "tax|tax amount|sales tax", "money"),
+    "tax": concept(
+        "Tax|GST|VAT|Sales Tax|GST 6%|VAT 20%|Tax 8%|Total GST|GST @6%|Total Tax|TOTAL GST 6%",
+        "tax|tax amount|sales tax",
+        "money",
+    ),
     "service": concept("Service Charge|Service Chg 10%|Svc Chrg|SERVICE", "service charge|service fee", "money"),
     "discount": concept("Discount|DISC|Less Discount|Member Discount|Savings", "discount|money off|reduction", "money"),
     "rounding": concept("Rounding|Rounding Adj|Round Adj.|Rounding Adjustment", "rounding|rounding adjustment", "money"),
@@ -75,7 +81,8 @@ MONEY = {
     "deposit": concept("Deposit|Bottle Deposit|Less Deposit", "deposit", "money"),
     "tip": concept("Tip|Gratuity|TIP", "tip|gratuity", "money"),
     "total": concept(
-        "Total|TOTAL|Grand Total|Total Amount|Amount Due|Total Due|NET TOTAL|Total Payable|Total Sales|Balance Due|Nett Total",
+        "Total|TOTAL|Grand Total|Total Amount|Amount Due|Total Due|NET TOTAL|Total Payable|Total Sales|Balance Due|Nett Total"
+        "|Total Incl. Tax|Total Incl GST|Total Sales (Incl. GST)|Total (RM)|TOTAL RM|Total Rounded",
         "total|total amount|grand total|amount due|final total|total to pay|total price",
         "money",
     ),

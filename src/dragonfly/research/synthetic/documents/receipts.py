@@ -67,7 +67,7 @@ def draw_receipt(order: Order) -> Sheet:
     flow.rule(rule)
     due = _totals(flow, bought)
     _payment(flow, due)
-    if rng.random() < 0.35:
+    if rng.random() < 0.5:
         _summary(flow, sum(line.amount for line in bought))
     _farewell(flow)
     sheet.crop(min(3000, round(max(sheet.bottom, flow.y) + rng.uniform(0.02, 0.12) * width)))
@@ -270,7 +270,12 @@ def _totals(flow: Flow, bought: list[Bought]) -> int:
     if style in ("indented", "boxed"):
         flow.left += flow.width * rng.uniform(0.12, 0.35)
     if rng.random() < 0.3:
-        flow.sheet.text(left, flow.step(), f"{rng.choice(('Items', 'No. of items', 'Item Count'))}: {len(bought)}", flow.face)
+        flow.sheet.text(
+            left,
+            flow.step(),
+            f"{rng.choice(('Items', 'No. of items', 'Item Count', 'Total Qty', 'TOTAL ITEMS'))}: {len(bought)}",
+            flow.face,
+        )
         top = flow.y
     usual = flow.face.tall() if rng.random() < 0.1 else flow.face
     for concept, amount in lines:
@@ -302,22 +307,33 @@ def _payment(flow: Flow, due: int) -> None:
 
 
 def _summary(flow: Flow, sold: int) -> None:
-    """A small table of tax codes: amounts that no question is about."""
+    """A small table of tax codes: amounts that no question is about, on many receipts with totals of its own."""
     flow.gap(0.6)
     top, rng = flow.y, flow.rng
-    flow.print(rng.choice(("GST Summary", "TAX SUMMARY", "VAT ANALYSIS")))
-    columns = [flow.left + share * flow.width for share in (0.0, 0.35, 0.7, 0.98)]
+    title = rng.choice(("GST Summary", "TAX SUMMARY", "VAT ANALYSIS", "GST ANALYSIS"))
     rate = rng.choice((5, 6, 8, 20))
-    rows = [
-        ("Code", "%", "Net", "Tax"),
-        ("S", str(rate), content.money(sold * 100 // (100 + rate), "."), content.money(sold * rate // (100 + rate), ".")),
-    ]
+    net, tax = (content.money(sold * part // (100 + rate), ".") for part in (100, rate))
+    code = rng.choice(("S", "SR", "T", "A"))
+    if rng.random() < 0.5:
+        shares = (0.0, 0.35, 0.7, 0.98)
+        rows = [("Code", "%", "Net", "Tax"), (code, str(rate), net, tax), ("Z", "0", "0.00", "0.00"), ("Total", "", net, tax)]
+        flow.print(title)
+    else:
+        shares = (0.0, 0.65, 0.98)
+        heads = rng.choice((("Amount", "Tax"), ("Amount(RM)", "Tax(RM)"), ("AMOUNT", "GST"), ("Excl.", "GST")))
+        named = rng.choice((f"{code} @ {rate}%", f"{code} = {rate}%", f"GST {rate}%"))
+        rows = [(title, *heads), (named, net, tax), (rng.choice(("ZRL @ 0%", "Z = 0%")), "0.00", "0.00"), ("Total", net, tax)]
+    if rng.random() < 0.5:
+        rows.pop()
+    if rng.random() < 0.7:
+        rows.pop(2)
+    columns = [flow.left + share * flow.width for share in shares]
     for row in rows:
         base = flow.step()
         for column, (text, x) in enumerate(zip(row, columns, strict=True)):
-            flow.sheet.text(
-                x, base, text, flow.fitted("000000.00", flow.face, 0.27 * flow.width), align="left" if column == 0 else "right"
-            )
+            if text:
+                face = flow.fitted(text if column == 0 else "000000.00", flow.face, (0.4 if len(row) == 3 else 0.27) * flow.width)
+                flow.sheet.text(x, base, text, face, align="left" if column == 0 else "right")
     if rng.random() < 0.5:
         flow.sheet.draw.rectangle((flow.left - 5, top, flow.right + 5, flow.y + 3), outline=flow.ink)
 
