@@ -76,7 +76,7 @@ def attention_targets(processor: Any, example: Mapping[str, Any], sample: Sample
     places = _places(processor, example, images[0]) if images else None
     for number, question in enumerate(questions):
         own = (segment_ids == number + 1) if len(questions) > 1 else ~image
-        marked = _named(processor.tokenizer, ids, own, processor.as_written(question), _about(sample, number))
+        marked = named_words(processor.tokenizer, ids, own, processor.as_written(question), about(sample, number))
         if places is not None and sample.evidence:
             finest, of_token = places
             shown = torch.tensor(shown_places(finest, sample.evidence[number]), dtype=torch.bool)
@@ -112,12 +112,12 @@ def answer_targets(processor: Any, example: Mapping[str, Any], sample: Sample, i
     return targets
 
 
-def _about(sample: Sample, number: int) -> Sequence[str]:
+def about(sample: Sample, number: int) -> Sequence[str]:
     named = sample.meta.get(ABOUT, ())
     return named[number] if number < len(named) else ()
 
 
-def _named(tokenizer: Any, ids: Tensor, own: Tensor, question: str, words: Sequence[str]) -> Tensor:
+def named_words(tokenizer: Any, ids: Tensor, own: Tensor, question: str, words: Sequence[str]) -> Tensor:
     """(tokens,) bool: tokens of `question`, found whole among those that are `own`, which spell one of the words."""
     marked = torch.zeros_like(own)
     encoded = tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)

@@ -9,7 +9,7 @@ each question goes on from there with its own high sub-images, exactly as if it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dragonfly.config import Config
 from dragonfly.data import IGNORE_INDEX, BadSample, Collator, EncodedDataset, Mixture, Sample, encode, to_messages
+from dragonfly.data.grouping import PLACES
 from dragonfly.models.connector import LevelCounts, Views, image_features
 from dragonfly.models.outputs import CACHE
 from dragonfly.models.query_projection import embed_questions
@@ -27,14 +28,27 @@ from dragonfly.training.objective import answer_setup, encoded
 from dragonfly.vision.layout import Box, level_counts
 from dragonfly.vision.trimming import image_layout
 
-from .attention_supervision import shown_places
+from .attention_supervision import (
+    AttentionSupervision,
+    about,
+    attention_faults,
+    attention_supervision_loss,
+    named_words,
+    shown_places,
+    supervise,
+)
+from .patch_labels import LEAST_COVER
 from .shared_prefix import one_turn_each, rendered
 
-PER_TOKEN = {"segment_ids": 0, "asked": 0, "evidence": 0}
+PER_TOKEN = {"segment_ids": 0, "asked": 0, "evidence": 0, "named": 0, "answer": 0}
 """What examples hold beside `encode`'s, one value per token, and its padding."""
 
 MAX_HIGH = 63
 """High sub-images that fit in the bits of an int64 without its sign."""
+
+
+SIDES = 15
+"""Bits of each side of a rectangle of patches."""
 
 
 class PageQuestions(Config):
@@ -43,11 +57,13 @@ class PageQuestions(Config):
     `longest`: questions of more tokens are left out, because all of a batch are padded to its longest; a page's shortest stays.
     `evidence`: a question is shown the sub-images that hold its evidence, and as many more as are kept of those it chooses.
     It learns to tell them from others that look alike, and never to say what it cannot see.
+    `attention_supervision`: where attention is told to look among them.
     """
 
     name: Literal["page_questions"] = "page_questions"
     longest: int | None = Field(default=None, gt=0)
     evidence: bool = False
+    attention_supervision: AttentionSupervision | None = None
 
 
 def encode_page_questions(
@@ -58,13 +74,15 @@ def encode_page_questions(
     max_length: int | None = None,
     longest: int | None = None,
     evidence: Sequence[Sequence[Box]] = (),
+    named: Sequence[Sequence[str]] = (),
 ) -> dict[str, Any]:
     """As `encode` with `train_on="assistant"`, every turn a conversation of its own that begins with the same image.
 
     Returns what `encode` does for the first turn, then the other turns' text; `segment_ids` (tokens,), 0 up to the end of the
     image and the number of the question, from 1, after it; and `asked` (tokens,), 1 where the question's own words stand. With
-    the `evidence` of each turn (source pixels) also `evidence` (tokens,) int64, the high sub-images that hold it as bits, in a
-    question's tokens.
+    the `evidence` of each turn (source pixels) also, in a question's tokens, `evidence` (tokens,) int64, the high sub-images that
+    hold it as bits, and `answer` (tokens,) int64, the patches of its last box (`_rectangle`); with the words that name what is
+    asked about, `named` for each turn, also `named` (tokens,), 1 at these.
     ValueError for a model that does not choose by the question, or a conversation that is not about one image.
     """
     if not processor.asks or len(images) != 1:
@@ -78,12 +96,14 @@ def encode_page_questions(
     block = (first["input_ids"] == processor.image_token_id) | (first["input_ids"] == processor.separator_token_id)
     shared = int(block.nonzero()[-1]) + 1
     ids, labels = first["input_ids"][:shared].tolist(), [IGNORE_INDEX] * shared
-    segment_ids, asked, held = [0] * shared, [0] * shared, [0] * shared
-    bits = _held(processor, images[0], evidence) if evidence else [0] * len(turns)
+    segment_ids, asked = [0] * shared, [0] * shared
+    told: dict[str, list[int]] = {"evidence": [0] * shared, "answer": [0] * shared} if evidence else {}
+    told |= {"named": [0] * shared} if named else {}
+    places = _places(processor, images[0], evidence) if evidence else []
     asking = [processor.question_inputs([turn_text(turn)])["question_ids"][0].tolist() for turn in turns]
     bound = None if longest is None else max(longest, min(map(len, asking)))  # the shortest always stays
     left_out = 0
-    for turn, words, own_bits in zip(turns, asking, bits, strict=True):
+    for number, (turn, words) in enumerate(zip(turns, asking, strict=True)):
         tokens, answers = rendered(processor, turn)
         start = tokens.index(processor.image_token_id) + 1
         tail, trained = tokens[start:], answers[start:]
@@ -97,21 +117,41 @@ def encode_page_questions(
         labels += [token if own else IGNORE_INDEX for token, own in zip(tail, trained, strict=True)]
         segment_ids += [max(segment_ids) + 1] * len(tail)
         asked += [1] * len(words) + [0] * (len(tail) - len(words))
-        held += [own_bits] * len(tail)
+        if places:
+            told["evidence"] += [places[number][0]] * len(tail)
+            told["answer"] += [places[number][1]] * len(tail)
+        if named:
+            own, text = torch.ones(len(tail), dtype=torch.bool), processor.as_written(turn_text(turn))
+            told["named"] += named_words(processor.tokenizer, torch.tensor(tail), own, text, named[number]).int().tolist()
     if left_out == len(turns):
         raise BadSample("too-long", f"no question fits beside the image's {shared} tokens, max_length is {max_length}; raise it")
     rows = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels, "segment_ids": segment_ids, "asked": asked}
-    rows |= {"evidence": held} if evidence else {}
+    rows |= told
     others = {name: value for name, value in first.items() if not name.startswith("question_")}
     return {**others, **{name: torch.tensor(values) for name, values in rows.items()}, "num_truncated": left_out}
 
 
-def _held(processor: Any, image: Any, evidence: Sequence[Sequence[Box]]) -> list[int]:
-    """Of each question the high sub-images that hold its evidence, as bits."""
-    boxes = image_layout(image, processor.image_processor.spec).level_boxes("high")
+def _places(processor: Any, image: Any, evidence: Sequence[Sequence[Box]]) -> list[tuple[int, int]]:
+    """Of each question the high sub-images that hold its evidence, as bits, and the patches of its last box, 0 for none."""
+    spec = processor.image_processor.spec
+    boxes = image_layout(image, spec).level_boxes("high")
     if len(boxes) > MAX_HIGH:
         raise ValueError(f"objective 'page_questions' shows evidence among at most {MAX_HIGH} high sub-images, not {len(boxes)}")
-    return [sum(1 << at for at, shown in enumerate(shown_places(boxes, places)) if shown) for places in evidence]
+    bits = [sum(1 << at for at, shown in enumerate(shown_places(boxes, places)) if shown) for places in evidence]
+    patches = [_rectangle(boxes, places[-1], spec.patch_side) if 0 < len(places) <= PLACES else 0 for places in evidence]
+    return list(zip(bits, patches, strict=True))
+
+
+def _rectangle(boxes: Sequence[Box], area: Box, side: int) -> int:
+    """First row, row after the last, and columns likewise, of the patches that show an area, in `SIDES` bits each."""
+    (left, top, right, bottom), number = boxes[0], 0
+    for at, (start, size, low, high) in enumerate(
+        ((top, (bottom - top) / side, area[1], area[3]), (left, (right - left) / side, area[0], area[2]))
+    ):
+        first = max(0, int((low - start) / size + LEAST_COVER))
+        last = max(first, int((high - start) / size - LEAST_COVER))
+        number |= first << 2 * at * SIDES | (last + 1) << (2 * at + 1) * SIDES
+    return number
 
 
 def turn_text(turn: Sequence[Mapping[str, Any]]) -> str:
@@ -125,7 +165,8 @@ class Segments:
     """The questions of a batch of pages as rows, each with the placeholders of its own sub-images, padded on the left.
 
     `ids`, `labels`, `asked` and `mask` are (questions, length); `page` (questions,) is the row of the batch that each belongs to;
-    `evidence` (questions,) has a bit for each high sub-image that is shown whatever its score.
+    `evidence` (questions,) has a bit for each high sub-image that is shown whatever its score, `answer` (questions,) the patches
+    of its answer, and `named` (questions, length) is 1 at the words for what is asked about.
     """
 
     ids: Tensor
@@ -134,6 +175,8 @@ class Segments:
     mask: Tensor
     page: Tensor
     evidence: Tensor | None
+    answer: Tensor | None
+    named: Tensor | None
 
     @classmethod
     def of(cls, batch: Mapping[str, Tensor], own: slice) -> Segments:
@@ -160,13 +203,23 @@ class Segments:
             padded(batch[name], padding) for name, padding in (("input_ids", 0), ("labels", IGNORE_INDEX), ("asked", 0))
         )
         mask = (torch.arange(width, device=ends.device) >= first).to(ids.dtype)
-        evidence = batch["evidence"][tokens][ends - 1] if "evidence" in batch else None
-        return cls(ids, labels, asked, mask, page, evidence)
+        evidence, answer = (batch[name][tokens][ends - 1] if name in batch else None for name in ("evidence", "answer"))
+        named = padded(batch["named"], 0) if "named" in batch else None
+        return cls(ids, labels, asked, mask, page, evidence, answer, named)
 
     @property
     def longest_answer(self) -> int:
         """Tokens of the longest answer, which all stand at the end of their rows."""
         return int((self.labels != IGNORE_INDEX).sum(dim=1).max())
+
+
+def _segments(model: Any, batch: Mapping[str, Tensor]) -> tuple[Segments, LevelCounts, int]:
+    """The questions of a batch, the sub-images of its pages, and how many tokens a page's questions share."""
+    spec = model.model.spec
+    counts = LevelCounts.of_number(batch["pixel_values"].shape[1], spec)
+    end = int((batch["segment_ids"][0] == 1).nonzero()[0])  # where the first question begins
+    shared = end - counts.kept * (spec.tokens("high") + 1)
+    return Segments.of(batch, slice(shared, end)), counts, shared
 
 
 def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -176,19 +229,16 @@ def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
     """
     base: Any = model.model
     spec, pixels, codes = base.spec, batch["pixel_values"], batch["sub_image_regions"]
-    counts = LevelCounts.of_number(pixels.shape[1], spec)
-    end = int((batch["segment_ids"][0] == 1).nonzero()[0])  # where the first question begins
-    shared = end - counts.kept * (spec.tokens("high") + 1)
-    segments = Segments.of(batch, slice(shared, end))
+    segments, counts, shared = _segments(model, batch)
     with torch.no_grad():
         features = base.run_tower(pixels.flatten(0, 1)).last_hidden_state.unflatten(0, pixels.shape[:2])
         question = embed_questions(base.get_input_embeddings(), segments.ids, segments.asked)
         places = batch.get("sub_image_positions")
         places = None if places is None else places[segments.page]
         held = None if segments.evidence is None else _bits(segments.evidence, counts.high)
-        shown = base.connect(
-            Views(features[segments.page], codes[segments.page], places, question=question, held=held), counts
-        ).tokens
+        views = Views(features[segments.page], codes[segments.page], places, question=question, held=held)
+        connected = base.connect(views, counts)
+    shown = connected.tokens
     whole = shown.shape[1] - counts.kept * spec.tokens("high")  # features of low and mid
     common = batch["input_ids"][:, :shared]
     first_of_page = torch.searchsorted(segments.page, torch.arange(len(common), device=segments.page.device))
@@ -204,9 +254,59 @@ def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         "logits_to_keep": kept,
         "attention_mask": torch.cat([segments.mask.new_ones(len(segments.mask), shared), segments.mask], dim=1),
         "position_ids": shared + (segments.mask.cumsum(dim=1) - 1).clamp(min=0),
-        "mm_encoder_outputs": {"image": image_features([], list(shown[:, whole:].unbind()), None)},
+        "mm_encoder_outputs": {"image": image_features([], list(shown[:, whole:].unbind()), connected.selection)},
         CACHE: cache,
     }
+
+
+@dataclass
+class Supervised:
+    """Tells attention where to look; between its two steps it holds what the last batch is told."""
+
+    options: AttentionSupervision
+    told: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+    def inputs(self, model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+        """`page_inputs`, with attention given."""
+        given = page_inputs(model, batch)
+        segments, counts, _ = _segments(model, batch)
+        chosen = given["mm_encoder_outputs"]["image"].selection
+        places = batch["sub_image_positions"][segments.page, -counts.high :, 1:]
+        shown = segments.ids == model.config.image_token_id
+        evidence, answer = told_patches(segments, chosen.indices, places, model.model.spec.patch_side)
+        targets = segments.named.masked_scatter(shown, evidence.flatten()) if segments.named is not None else evidence
+        self.told = {
+            "attention_targets": targets,
+            "answer_targets": torch.zeros_like(targets).masked_scatter(shown, answer.flatten()),
+            "labels": segments.labels,
+            "placeholders": shown,
+        }
+        return {**given, "output_attentions": True}
+
+    def loss(self, outputs: Any, batch: Mapping[str, Any]) -> Tensor:
+        """`attention_supervision_loss`: all that questions are told about comes after what they share."""
+        own = self.told["labels"].shape[1]
+        attentions = [one[..., -own:] if one.numel() else one for one in outputs.attentions]
+        segment_ids = torch.zeros_like(self.told["labels"])
+        return self.options.weight * attention_supervision_loss(self.options, attentions, segment_ids=segment_ids, **self.told)
+
+
+def told_patches(segments: Segments, indices: Tensor, places: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """(questions, kept, patches) int64, 1 for those of a sub-image that holds the evidence, and for those of the answer.
+
+    `indices` (questions, kept) of the sub-images shown, `places` (questions, high, 2) their rows and columns, `side` patches of
+    a sub-image's side.
+    """
+    assert segments.evidence is not None and segments.answer is not None
+    evidence = (segments.evidence[:, None] >> indices & 1)[..., None].expand(-1, -1, side * side)
+    corner = places.gather(1, indices[..., None].expand(-1, -1, 2)) * side
+    steps = torch.arange(side, device=indices.device)
+    inside = []
+    for axis in (0, 1):
+        first, end = (segments.answer >> (2 * axis + part) * SIDES & ((1 << SIDES) - 1) for part in (0, 1))
+        at = corner[..., axis, None] + steps
+        inside.append((at >= first[:, None, None]) & (at < end[:, None, None]))
+    return evidence, (inside[0][..., :, None] & inside[1][..., None, :]).flatten(2).long()
 
 
 def _bits(numbers: Tensor, count: int) -> Tensor:
@@ -228,18 +328,23 @@ def page_faults(recipe: Recipe) -> list[str]:
         )
     if recipe.data.eval is not None:
         faults.append("objective 'page_questions' does not evaluate; leave data.eval out and measure the finished model")
+    options = cast(PageQuestions, recipe.objective)
+    if options.attention_supervision is not None:
+        faults += attention_faults(recipe, "attention_supervision", ("sdpa",))
+        if not options.evidence:
+            faults.append("attention_supervision is told by the evidence; set objective.evidence to true")
     return faults
 
 
 def _encode(
     options: PageQuestions, max_length: int | None, processor: Any, sample: Sample, images: Sequence[Any]
 ) -> dict[str, Any]:
-    evidence: Sequence[Any] = ()
+    messages, told, asked = to_messages(sample), dict[str, Any](), sum(message.role == "user" for message in sample.messages)
     if options.evidence:
-        evidence = sample.evidence or [()] * sum(message.role == "user" for message in sample.messages)
-    return encode_page_questions(
-        processor, to_messages(sample), images, max_length=max_length, longest=options.longest, evidence=evidence
-    )
+        told["evidence"] = sample.evidence or [()] * asked
+    if options.attention_supervision is not None:
+        told["named"] = [about(sample, number) for number in range(asked)]
+    return encode_page_questions(processor, messages, images, max_length=max_length, longest=options.longest, **told)
 
 
 def _examples(recipe: Recipe, rows: Sequence[Sample] | Mixture, processor: Any) -> EncodedDataset:
@@ -254,7 +359,15 @@ def _collator(processor: Any) -> Collator:
 def _build(recipe: Recipe, model: Any, processor: Any, rows: Any) -> TrainingSetup:
     if level_counts(processor.image_processor.spec) is None:
         raise ValueError("objective 'page_questions' needs an encoder under which all images have as many sub-images")
-    return replace(answer_setup(recipe, model, processor, rows), inputs=page_inputs)
+    setup, supervision = answer_setup(recipe, model, processor, rows), cast(PageQuestions, recipe.objective).attention_supervision
+    if supervision is None:
+        return replace(setup, inputs=page_inputs)
+    spec = model.model.spec
+    if spec.tokens("high") != spec.patch_side**2:
+        raise ValueError("attention_supervision tells patches of the high level; this encoder pools them or adds prefix tokens")
+    supervise(supervision, model)
+    supervised = Supervised(supervision)
+    return replace(setup, inputs=supervised.inputs, extra_loss=supervised.loss)
 
 
 PAGE_QUESTIONS = Objective(
