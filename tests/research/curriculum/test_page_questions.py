@@ -11,7 +11,9 @@ import torch
 import dragonfly
 from dragonfly.data import BadSample, Collator, encode
 from dragonfly.research.curriculum import HOOKS
-from dragonfly.research.curriculum.page_questions import PER_TOKEN, encode_page_questions, page_inputs
+from dragonfly.research.curriculum.attention_supervision import AttentionSupervision, supervise
+from dragonfly.research.curriculum.page_questions import PER_TOKEN, Supervised, encode_page_questions, page_inputs
+from dragonfly.research.curriculum.patch_labels import LEAST_COVER, cover
 from dragonfly.research.curriculum.shared_prefix import one_turn_each
 from dragonfly.research.synthetic import DatasetOptions, write_dataset
 from dragonfly.training import Recipe, run
@@ -124,3 +126,82 @@ def test_the_recipe_trains_the_bundled_model(tmp_path: Path) -> None:
     before = dragonfly.load(device="cpu").model.float().state_dict()
     changed = {name for name in before if not torch.equal(before[name].float(), after[name].float())}
     assert changed and all(name.startswith(("model.language_model.layers", "model.language_model.norm")) for name in changed)
+
+
+def question_model() -> tuple[Any, Any]:
+    """A small model that chooses four of 24 high sub-images by the question, at full density, each met in its place."""
+    choice = {"policy": "question", "scope": "image", "keep": 4, "context": "row"}
+    encoder = {**(tiny.config("v1", tower="siglip").encoder or {}), "selection": choice}
+    settings = tiny.config("v1", tower="siglip", encoder=encoder)
+    return tiny.model(settings), tiny.processor(settings)
+
+
+def test_questions_are_told_their_words_places_and_patches() -> None:
+    model, processor = question_model()
+    image, spec = tiny.image(96, 64, seed=3), processor.image_processor.spec
+    layout = processor.image_processor([image], return_tensors="pt")["layouts"][0]
+    boxes = layout.level_boxes("high")
+    (left, top, right, bottom), side = boxes[7], spec.patch_side
+    across = (right - left) / side
+    answer = (right - 1.6 * across, top, right + 0.7 * across, bottom)  # two columns of patches, one of the next sub-image
+    evidence = [[boxes[0], answer], [], [boxes[20]]]
+    named = [["total"], ["tax"], []]
+    example = encode_page_questions(processor, conversation(TURNS), [image], evidence=evidence, named=named)
+    batch = Collator(0, more=PER_TOKEN)([example])
+    supervised = Supervised(AttentionSupervision(words=0, places=1, answer=1, heads=1, weight=2.0))
+    given = supervised.inputs(model, batch)
+    told, ids = supervised.told, given["input_ids"]
+    own_words = told["attention_targets"].bool() & ~told["placeholders"]
+    words = [processor.tokenizer.decode(row[own]) for row, own in zip(ids, own_words, strict=True)]
+    assert [word.strip() for word in words] == ["total", "tax", ""]
+    chosen = given["mm_encoder_outputs"]["image"].selection.indices
+    patches = [torch.zeros(len(ids), chosen.shape[1], side * side, dtype=torch.long) for _ in range(2)]
+    truth = cover(torch.tensor(boxes, dtype=torch.float64), torch.tensor([answer], dtype=torch.float64), spec)[0].flatten(1)
+    last = cover(torch.tensor(boxes, dtype=torch.float64), torch.tensor([boxes[20]], dtype=torch.float64), spec)[0].flatten(1)
+    for question, places, shown in ((0, {0, 7, 8}, truth), (2, {20}, last)):
+        assert places <= set(chosen[question].tolist())
+        for at, sub_image in enumerate(chosen[question].tolist()):
+            patches[0][question, at] = sub_image in places
+            patches[1][question, at] = (shown[sub_image] > LEAST_COVER).long()
+    for name, expected in zip(("attention_targets", "answer_targets"), patches, strict=True):
+        assert told[name][told["placeholders"]].tolist() == expected.flatten().tolist(), name
+
+
+def test_what_they_are_told_is_learned_from_the_attention_they_pay() -> None:
+    """The loss is the mean of what each answer's positions miss, layer by layer, of attention over all that they see."""
+    model, processor = question_model()
+    options = AttentionSupervision(words=0, places=1, answer=1, heads=1, weight=2.0)
+    supervise(options, model)
+    boxes = processor.image_processor([tiny.image()], return_tensors="pt")["layouts"][0].level_boxes("high")
+    evidence, named = [[boxes[0]], [], [boxes[20]]], [["total"], ["tax"], []]
+    example = encode_page_questions(processor, conversation(TURNS), [tiny.image()], evidence=evidence, named=named)
+    supervised = Supervised(options)
+    model.train()
+    given = supervised.inputs(model, Collator(0, more=PER_TOKEN)([example]))
+    outputs = model(**given)
+    told, width = supervised.told, given["input_ids"].shape[1]
+    says = torch.nn.functional.pad(told["labels"][:, 1:] != -100, (0, 1))
+    terms = []
+    for layer, targets in (
+        (0, (told["attention_targets"] > 0) & ~told["placeholders"]),
+        (1, (told["attention_targets"] > 0) & told["placeholders"]),
+        (1, told["answer_targets"] > 0),
+    ):
+        weights = outputs.attentions[layer][:, 0]
+        assert weights.shape[2] > width and torch.allclose(
+            weights[says].sum(dim=-1), torch.ones(1)
+        )  # what they share is seen too
+        missed = [
+            -weights[row, at, -width:][targets[row]].sum().log() for row, at in says.nonzero().tolist() if targets[row].any()
+        ]
+        terms.append(torch.stack(missed).mean())
+    torch.testing.assert_close(supervised.loss(outputs, {}), 2.0 * torch.stack(terms).mean())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("objective.evidence=false", "told by the evidence"), ("attention={text_config: eager}", "set attention=")],
+)
+def test_without_evidence_or_sdpa_nobody_can_be_told(change: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Recipe.load("nano/scan-ask", [change], hooks=HOOKS)
