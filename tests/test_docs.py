@@ -158,6 +158,25 @@ def test_what_is_said_of_a_choice_among_patches_is_in_its_result_file() -> None:
         assert expected in text, expected
 
 
+def test_what_is_said_of_learning_among_lookalikes_is_in_its_result_file() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "nano_scans_ask.json").read_text(encoding="utf-8"))
+    date, total, company = (result["receipts_dev"][name] for name in ("date", "total", "company"))
+    documents = result["documents"]["all"]
+    folder = ROOT / "checkpoints" / "nano" / "scan-ask"
+    kept = json.loads((folder / "config.json").read_text(encoding="utf-8"))["encoder"]["selection"]["keep"]
+    stages = json.loads((folder / "dragonfly.json").read_text(encoding="utf-8"))["stages"]
+    steps = [stage["steps"] for stage in stages if stage["recipe"] == "nano/scan-ask"]
+    number = {5: "five", 7: "seven"}[kept]
+    text = " ".join((ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8").split())
+    for expected in (
+        f"{sum(steps)} steps of stage 6, the last {steps[-1]} of them told where to look",
+        f"Keeping {number}, it gives {total['image']} % of the totals, {date['image']} % of the dates and "
+        f"{company['image']} % of the companies, and answers {documents['image']} % about documents (another image: "
+        f"{documents['another_image']} %; the commonest answers: {documents['commonest_answer']} %)",
+    ):
+        assert expected in text, expected
+
+
 def test_the_compatibility_page_is_what_its_result_file_says() -> None:
     script = runpy.run_path(str(ROOT / "benchmarks" / "compatibility.py"))
     result = json.loads((ROOT / "benchmarks" / "results" / "compatibility.json").read_text(encoding="utf-8"))

@@ -111,7 +111,7 @@ def test_the_options_of_another_objective_are_not_taken_for_typing_errors() -> N
     with pytest.raises(
         ValueError, match=r"attention_supervision\.words'; it goes with another 'objective' than this; leave it out"
     ):
-        Recipe.load("nano/scan-full", ["objective={name: page_questions}"], hooks=HOOKS)
+        Recipe.load("nano/scan-full", ["objective={name: answer}"], hooks=HOOKS)
 
 
 def test_the_recipe_trains_the_bundled_model(tmp_path: Path) -> None:
