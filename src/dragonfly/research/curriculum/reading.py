@@ -135,9 +135,9 @@ class Reader:
         for start in range(0, len(row), side):
             for first, last, said in _divided(row[start : start + side, self.classes.near :]):
                 if text := self._text(said):
+                    certain = said.amax(dim=-1)[: len(text) + 1].sum() / (last - first + 1)
                     if self.classes.near:
                         text = self._placed(row[start + first : start + last + 1, : self.classes.near], said)
-                    certain = said.amax(dim=-1)[: len(text) + 1].sum() / (last - first + 1)
                     # A word that an edge cuts goes on behind it, unless a blank is seen there.
                     before = "" if first == 0 and not near[start].startswith(" ") else " "
                     after = "" if last == side - 1 and not near[start + last].endswith(" ") else " "
