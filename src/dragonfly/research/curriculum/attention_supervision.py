@@ -113,6 +113,7 @@ def answer_targets(processor: Any, example: Mapping[str, Any], sample: Sample, i
 
 
 def about(sample: Sample, number: int) -> Sequence[str]:
+    """What names, in the words of question `number`, that which it is about; nothing where the row does not say."""
     named = sample.meta.get(ABOUT, ())
     return named[number] if number < len(named) else ()
 

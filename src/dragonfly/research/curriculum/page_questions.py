@@ -37,7 +37,7 @@ from .attention_supervision import (
     shown_places,
     supervise,
 )
-from .patch_labels import LEAST_COVER
+from .patch_labels import LEAST_COVER, cover
 from .shared_prefix import one_turn_each, rendered
 
 PER_TOKEN = {"segment_ids": 0, "asked": 0, "evidence": 0, "named": 0, "answer": 0}
@@ -134,24 +134,33 @@ def encode_page_questions(
 def _places(processor: Any, image: Any, evidence: Sequence[Sequence[Box]]) -> list[tuple[int, int]]:
     """Of each question the high sub-images that hold its evidence, as bits, and the patches of its last box, 0 for none."""
     spec = processor.image_processor.spec
-    boxes = image_layout(image, spec).level_boxes("high")
+    layout = image_layout(image, spec)
+    boxes = layout.level_boxes("high")
     if len(boxes) > MAX_HIGH:
         raise ValueError(f"objective 'page_questions' shows evidence among at most {MAX_HIGH} high sub-images, not {len(boxes)}")
-    bits = [sum(1 << at for at, shown in enumerate(shown_places(boxes, places)) if shown) for places in evidence]
-    patches = [_rectangle(boxes, places[-1], spec.patch_side) if 0 < len(places) <= PLACES else 0 for places in evidence]
-    return list(zip(bits, patches, strict=True))
+    corners, areas = (
+        torch.tensor(layout.positions[-len(boxes) :])[:, 1:] * spec.patch_side,
+        torch.tensor(boxes, dtype=torch.float64),
+    )
+    told: list[tuple[int, int]] = []
+    for places in evidence:
+        bits = sum(1 << at for at, shown in enumerate(shown_places(boxes, places)) if shown)
+        last = torch.tensor(places[-1:], dtype=torch.float64) if len(places) <= PLACES else torch.zeros(0, 4)
+        told.append((bits, _rectangle(cover(areas, last, spec)[0], corners) if len(last) else 0))
+    return told
 
 
-def _rectangle(boxes: Sequence[Box], area: Box, side: int) -> int:
-    """First row, row after the last, and columns likewise, of the patches that show an area, in `SIDES` bits each."""
-    (left, top, right, bottom), number = boxes[0], 0
-    for at, (start, size, low, high) in enumerate(
-        ((top, (bottom - top) / side, area[1], area[3]), (left, (right - left) / side, area[0], area[2]))
-    ):
-        first = max(0, int((low - start) / size + LEAST_COVER))
-        last = max(first, int((high - start) / size - LEAST_COVER))
-        number |= first << 2 * at * SIDES | (last + 1) << (2 * at + 1) * SIDES
-    return number
+def _rectangle(share: Tensor, corners: Tensor) -> int:
+    """First row, row after the last, and columns likewise, of the patches that an area covers, in `SIDES` bits each; 0 for none.
+
+    `share` (high, side, side) of each patch that it covers, `corners` (high, 2) row and column of each sub-image's first patch.
+    """
+    sub_image, *inside = (share > LEAST_COVER).nonzero().unbind(1)
+    if not len(sub_image):
+        return 0
+    at = corners[sub_image] + torch.stack(inside, dim=1)
+    (top, left), (bottom, right) = at.amin(dim=0).tolist(), at.amax(dim=0).tolist()
+    return sum(value << number * SIDES for number, value in enumerate((top, bottom + 1, left, right + 1)))
 
 
 def turn_text(turn: Sequence[Mapping[str, Any]]) -> str:
@@ -223,13 +232,17 @@ def _segments(model: Any, batch: Mapping[str, Tensor]) -> tuple[Segments, LevelC
 
 
 def page_inputs(model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What the model's forward is given: of each question its high sub-images and its words, after the page's low and mid.
+    """What the model's forward is given; see `_inputs`."""
+    return _inputs(model, batch, *_segments(model, batch))
+
+
+def _inputs(model: Any, batch: Mapping[str, Tensor], segments: Segments, counts: LevelCounts, shared: int) -> dict[str, Any]:
+    """Of each question its high sub-images and its words, after the page's low and mid.
 
     Tower, projector and embeddings get no gradient: they are frozen (`page_faults`). Logits are those of answers alone.
     """
     base: Any = model.model
     spec, pixels, codes = base.spec, batch["pixel_values"], batch["sub_image_regions"]
-    segments, counts, shared = _segments(model, batch)
     with torch.no_grad():
         features = base.run_tower(pixels.flatten(0, 1)).last_hidden_state.unflatten(0, pixels.shape[:2])
         question = embed_questions(base.get_input_embeddings(), segments.ids, segments.asked)
@@ -268,8 +281,8 @@ class Supervised:
 
     def inputs(self, model: Any, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """`page_inputs`, with attention given."""
-        given = page_inputs(model, batch)
-        segments, counts, _ = _segments(model, batch)
+        segments, counts, shared = _segments(model, batch)
+        given = _inputs(model, batch, segments, counts, shared)
         chosen = given["mm_encoder_outputs"]["image"].selection
         places = batch["sub_image_positions"][segments.page, -counts.high :, 1:]
         shown = segments.ids == model.config.image_token_id
