@@ -162,8 +162,8 @@ def observed(model: Any, trace: Trace) -> Iterator[None]:
     """Note what the language model is given and what the selection looked at, without changing either."""
     select = connector.select
 
-    def noted(inputs: SelectionInputs, *rest: Any) -> Selection:
-        trace.embeddings, trace.selection = inputs, select(inputs, *rest)
+    def noted(inputs: SelectionInputs, *rest: Any, **more: Any) -> Selection:
+        trace.embeddings, trace.selection = inputs, select(inputs, *rest, **more)
         return trace.selection
 
     def embeddings(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:

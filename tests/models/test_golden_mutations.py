@@ -31,8 +31,8 @@ def last_layer(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor:
 def unsorted_top_k(patch: pytest.MonkeyPatch, golden: Golden, model: Any, processor: Any) -> None:
     select = connector.select
 
-    def best_first(inputs: SelectionInputs, regions: Tensor, *rest: Any) -> Selection:
-        chosen = select(inputs, regions, *rest)
+    def best_first(inputs: SelectionInputs, regions: Tensor, *rest: Any, **more: Any) -> Selection:
+        chosen = select(inputs, regions, *rest, **more)
         order = chosen.scores.gather(1, chosen.indices) - 1e6 * regions.gather(1, chosen.indices)
         return Selection(chosen.indices.gather(1, order.argsort(dim=1, descending=True)), chosen.scores)
 

@@ -114,9 +114,9 @@ def test_no_gradient_passes_through_the_choice(monkeypatch: pytest.MonkeyPatch) 
     """Item 10: scores carry no gradient, whatever the rest of the step needs."""
     seen: list[torch.Tensor] = []
 
-    def noted(inputs: SelectionInputs, *rest: Any) -> Any:
+    def noted(inputs: SelectionInputs, *rest: Any, **more: Any) -> Any:
         seen.append(inputs.high)  # pyright: ignore[reportArgumentType]
-        return select(inputs, *rest)
+        return select(inputs, *rest, **more)
 
     monkeypatch.setattr(connector, "select", noted)
     model, processor = tiny.model(), tiny.processor()
