@@ -99,7 +99,7 @@ def test_the_papers_numbers() -> None:
 
 def test_every_shipped_recipe_is_complete_short_and_says_how_to_start_it() -> None:
     names = shipped_recipes()
-    assert len(names) == 25
+    assert len(names) == 26
     for name in names:
         recipe = Recipe.load(name, hooks=HOOKS)
         text = (Path(__file__).parents[2] / "src/dragonfly/recipes" / f"{name}.yaml").read_text()
