@@ -122,6 +122,14 @@ def calibration(right: np.ndarray, confidence: np.ndarray) -> dict[str, Any]:
     return {"bins": bins, "expected_error": round(float(gap), 4)}
 
 
+def error_by_chance(bins: Sequence[dict[str, Any]], draws: int = 10_000) -> float:
+    """The mean `expected_error` of as many answers, as sure, whose confidence is exact: what few answers show of chance alone."""
+    answers = np.array([own["answers"] for own in bins])
+    sure = np.array([own["confidence"] for own in bins])
+    right = np.random.default_rng(0).binomial(answers, sure, size=(draws, len(bins)))
+    return float(np.abs(right - answers * sure).sum(axis=1).mean() / answers.sum())
+
+
 def answered(model: Path | None, rows: Sequence[Row]) -> tuple[list[tuple[str, float]], float]:
     """Text and confidence of a model's answers, and the processor seconds that they took."""
     torch.set_num_threads(1)
@@ -205,7 +213,7 @@ def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any], la
         sizes=_lines("glyph height", result["by_size"]),
         families=_lines("page", result["by_family"]),
         real=_real(real),
-        calibration=f"{result['calibration']['expected_error']:.1%}",
+        calibration=_calibration(result["calibration"]),
         failures="\n".join(f"- {f['question']} It said “{f['answer']}”; right is “{f['gold']}”." for f in result["failures"]),
         stages="\n".join(map(_stage, about.get("stages", []))),
         cpu=result["hardware"]["cpu"],
@@ -238,9 +246,13 @@ def _language(document: dict[str, Any]) -> dict[str, Any]:
         "forms": _lines("form of the grammar", natural["by_form"]) + "\n\n" + _lines("kind, written freely", written["by_form"]),
         "precision": f"{natural['absent']['precision']:.1%}",
         "recall": f"{natural['absent']['recall']:.1%}",
-        "natural_calibration": f"{natural['calibration']['expected_error']:.1%}",
-        "written_calibration": f"{written['calibration']['expected_error']:.1%}",
+        "natural_calibration": _calibration(natural["calibration"]),
+        "written_calibration": _calibration(written["calibration"]),
     }
+
+
+def _calibration(found: dict[str, Any]) -> str:
+    return f"{found['expected_error']:.1%} (by chance {error_by_chance(found['bins']):.1%})"
 
 
 def _lines(title: str, scores: dict[str, Any]) -> str:

@@ -40,6 +40,13 @@ def test_the_card_says_what_the_result_files_say() -> None:
     assert card == (bundled_model() / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
+def test_few_answers_show_an_error_of_confidence_by_chance_alone() -> None:
+    four = [{"answers": 4, "confidence": 0.5}]  # |k - 2| / 4 over the binomial's 1, 4, 6, 4, 1 of 16
+    assert measure_pages.error_by_chance(four) == pytest.approx(0.1875, abs=0.005)
+    certain = [{"answers": 4, "confidence": 1.0}]
+    assert measure_pages.error_by_chance(four + certain) == pytest.approx(0.1875 / 2, abs=0.005)
+
+
 def test_the_image_adds_what_the_model_card_says(engine: Engine) -> None:
     rows = measure_pages.held_out(12, seed=SEED)
     asked = measure_pages.conditions(rows)
