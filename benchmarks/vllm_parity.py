@@ -232,7 +232,7 @@ def models(folder: Path) -> list[tuple[str, Path, Path, Path | None]]:
 
 def measure(python: Path, folder: Path, only: str) -> tuple[list[dict[str, Any]], str]:
     """One entry per model, and what vLLM says of the bundled one, which reads the question."""
-    from dragonfly.inference.loading import bundled_model
+    from dragonfly.installation import bundled_model
 
     rows = [row for row in models(folder) if re.search(only, row[0])]
     asked = {name: (served, lora) for name, served, _, lora in rows} | {"bundled": (bundled_model(), None)}

@@ -28,7 +28,7 @@ import dragonfly
 from dragonfly.evaluation.statistics import interval
 from dragonfly.files import result_header, write_json, write_text
 from dragonfly.inference import Row
-from dragonfly.inference.loading import bundled_model
+from dragonfly.installation import bundled_model
 from dragonfly.research.synthetic import SPECS, Question, make_image
 from dragonfly.research.synthetic.document_spec import Language
 

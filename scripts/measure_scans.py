@@ -1,17 +1,18 @@
 """What a model for scanned pages answers: synthetic documents of held-out templates and wordings, and real receipts.
 
-Run: python scripts/measure_scans.py MODEL [--pages MANIFEST] [--receipts FOLDER] [--half H] [--limit N] [--output FILE]
+Run: python scripts/measure_scans.py MODEL [--pages MANIFEST] [--receipts FOLDER] [--half H] [--limit N] [--output FILE] [--card]
 
 Of documents, exact match by kind of question. Of receipts (the folder is that of `measure_reading.py`, and nothing of it is ever
 trained on) total, date and company as they are asked there, letters folded to capitals and blanks left out, as for the rules of
 `receipt_rules`, which such a model has to beat. Beside each the same questions with another image, and the commonest answer. Of
 receipts also how often the sub-images that it chose, and the four of the greatest score, show the line with the answer, where one
-line alone has it.
+line alone has it. Of all answers, whether they are as often right as the model is sure. `--card` writes the card of the model.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 from collections import Counter, defaultdict
@@ -24,10 +25,12 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src")]
 
+import numpy as np  # noqa: E402
+from measure_pages import calibration, error_by_chance  # noqa: E402
 from measure_reading import Page, receipts  # noqa: E402
 
 from dragonfly.data import Manifest  # noqa: E402
-from dragonfly.files import result_header, write_json  # noqa: E402
+from dragonfly.files import result_header, write_json, write_text  # noqa: E402
 from dragonfly.inference import Answer, load  # noqa: E402
 from dragonfly.research.curriculum.reading import folded  # noqa: E402
 from dragonfly.vision.layout import Box  # noqa: E402
@@ -36,6 +39,8 @@ from dragonfly.vision.scoring import evidence_areas  # noqa: E402
 ASKED = ("total", "date", "company")
 SHOWN = 0.9  # share of a line that must be in what was kept
 FEW = 4
+SURE = 0.8
+CARD = Path(__file__).with_name("nano_scans_card.md")
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,15 @@ def measure(engine: Any, rows: Sequence[Row]) -> dict[str, Any]:
     asked, right, other = Counter[str](), Counter[str](), Counter[str]()
     placed, found, first = Counter[str](), Counter[str](), Counter[str]()
     answers: dict[str, Counter[str]] = defaultdict(Counter)
+    sure: list[tuple[bool, float]] = []
     for at, row in enumerate(rows):
         said = engine.ask(row.image, row.question, max_new_tokens=32)
         elsewhere = engine.ask(rows[(at + len(rows) // 2) % len(rows)].image, row.question, max_new_tokens=32)
+        is_right = folded(said.text) == folded(row.answer)
+        sure.append((is_right, said.confidence))
         for kind in (row.kind, "all"):
             asked[kind] += 1
-            right[kind] += folded(said.text) == folded(row.answer)
+            right[kind] += is_right
             other[kind] += folded(elsewhere.text) == folded(row.answer)
             if row.evidence is not None:
                 placed[kind] += 1
@@ -98,7 +106,7 @@ def measure(engine: Any, rows: Sequence[Row]) -> dict[str, Any]:
     common = {kind: count.most_common(1)[0][1] for kind, count in answers.items()}
     common["all"] = sum(common.values())
     percent = {"image": right, "another_image": other, "commonest_answer": common}
-    return {
+    measured: dict[str, Any] = {
         kind: {
             "asked": number,
             **{name: round(100 * counts[kind] / number, 1) for name, counts in percent.items()},
@@ -106,10 +114,44 @@ def measure(engine: Any, rows: Sequence[Row]) -> dict[str, Any]:
         }
         for kind, number in asked.items()
     }
+    hits, confidence = (np.array(column, dtype=float) for column in zip(*sure, strict=True))
+    measured["all"]["calibration"] = calibration(hits, confidence)
+    return measured
 
 
 def _places(found: int, first: int, placed: int) -> dict[str, Any]:
     return {"line_kept": round(100 * found / placed, 1), "line_in_four": round(100 * first / placed, 1), "of": placed}
+
+
+def card(result: dict[str, Any]) -> str:
+    """The model card, from the result file alone."""
+    documents, asked = result["documents"], result["receipts_dev"]
+    tables = {
+        name: "\n".join(
+            f"| {kind} | {one['asked']} | {one['image']:.1f} % | {one['another_image']:.1f} % | {one['commonest_answer']:.1f} % |"
+            for kind, one in sorted(found.items())
+        )
+        for name, found in (("documents", documents), ("receipts", asked))
+    }
+    return CARD.read_text(encoding="utf-8").format(
+        date=result["date"][:10],
+        asked=documents["all"]["asked"],
+        pages=asked["total"]["asked"],
+        **tables,
+        sure_documents=_sure(documents["all"]["calibration"]),
+        sure_receipts=_sure(asked["all"]["calibration"]),
+    )
+
+
+def _sure(found: dict[str, Any]) -> str:
+    """How far confidence is off, and how often the answers that the model is sure of are right."""
+    bins = [one for one in found["bins"] if one["confidence"] >= SURE]
+    number = sum(one["answers"] for one in bins)
+    right = sum(one["answers"] * one["exact"] for one in bins) / max(number, 1)
+    return (
+        f"off by {found['expected_error']:.1%} (by chance {error_by_chance(found['bins']):.1%}); of the {number} answers of "
+        f"confidence {SURE} or more, {right:.0%} are right"
+    )
 
 
 def main() -> None:
@@ -120,6 +162,7 @@ def main() -> None:
     parser.add_argument("--half", choices=("dev", "kept", "both"), default="dev")
     parser.add_argument("--limit", type=int, default=300, help="questions about documents, and receipts, at most")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--card", action="store_true", help="write MODEL_CARD.md into the model's folder; needs all three before")
     chosen = parser.parse_args()
     engine, measured = load(chosen.model), dict[str, Any]()
     if chosen.pages:
@@ -130,6 +173,8 @@ def main() -> None:
     print(measured)
     if chosen.output:
         write_json(chosen.output, {**result_header(), "model": Path(chosen.model).name, **measured})
+    if chosen.card:
+        write_text(Path(chosen.model) / "MODEL_CARD.md", card(json.loads(chosen.output.read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":

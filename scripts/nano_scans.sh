@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 DRAGONFLY=${DRAGONFLY:-.venv/bin/dragonfly}
 PYTHON=${PYTHON:-.venv/bin/python}
 ROOT=build/nano
+MODEL=src/dragonfly/assets/nano-scans
 SHARE=${SHARE:-1}
 ROUNDS=${ROUNDS:-4}
 GPU=${GPU:-$("$PYTHON" -c "import torch; print(int(torch.cuda.is_available()))")}
@@ -74,7 +75,7 @@ if ! stored scan-spell; then
     keep scan-spell
 fi
 measure scan-spell
-if ! stored scan-ask; then
+if [ "$SHARE" != 1 ] || [ ! -e "$MODEL/model.safetensors" ]; then
     stage scan-rows-2 scan-rows 3000 "${rows[@]}" "init_from.scratch.projector=$(weights scan-spell)" "model.encoder.high={grids: [[1, 2]]}" \
         "data.train=[{name: strips, path: $ROOT/data/scan-strips-2, group_questions: 16}]" optim.schedule=constant \
         "data.eval={name: held-out, path: $ROOT/data/scan-strips-2-dev, group_questions: 16}" "$@"
@@ -85,6 +86,6 @@ if ! stored scan-ask; then
             --set model.selection.policy=question --set model.selection.context=patches --set model.selection.keep=7 -o "$ROOT/scan-choose"
     fi
     stage scan-ask scan-ask "$(steps scan-ask)" "${answering[@]}" "init_from.checkpoint=$ROOT/scan-choose" "$@"
-    keep scan-ask
+    [ "$SHARE" != 1 ] || "$PYTHON" scripts/export_nano.py "$ROOT/scan-ask" "$MODEL"
 fi
-echo "the model: $(weights scan-ask); it takes the place of src/dragonfly/assets/nano once it is better on every measure of its card"
+echo "the model: $([ "$SHARE" = 1 ] && echo "$MODEL" || echo "$ROOT/scan-ask"); measure it with scripts/measure_scans.py --card"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dragonfly import installation
-from dragonfly.installation import install_advice
+from dragonfly.installation import BUNDLED, bundled_model, bundled_name, install_advice
 
 SOURCE = Path(__file__).parents[1] / "src" / "dragonfly"
 REQUIRES = [
@@ -23,6 +23,17 @@ REQUIRES = [
     'dragonfly-vlm[train]; extra == "cluster"',
     'deepspeed>=0.18; extra == "cluster"',
 ]
+
+
+def test_a_model_in_the_package_is_meant_by_its_name_unless_something_here_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [bundled_name(model) for model in (None, *BUNDLED)] == ["nano", "nano", "nano-scans"]
+    assert bundled_name("owner/nano") is None and bundled_name("x" * 5000) is None
+    assert all((bundled_model(name) / "model.safetensors").is_file() for name in BUNDLED)
+    (tmp_path / "nano").mkdir()
+    assert bundled_name("nano") is None and bundled_name(None) == "nano"
 
 
 def from_where(monkeypatch: pytest.MonkeyPatch, record: dict[str, Any] | None) -> list[str]:

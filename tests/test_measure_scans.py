@@ -24,7 +24,7 @@ class Knows:
             SimpleNamespace(box=(0.0, 0.0, 50.0, 100.0), score=1.0, kept=True),
             SimpleNamespace(box=(50.0, 0.0, 100.0, 100.0), score=0.5, kept=False),
         ]
-        return SimpleNamespace(text=self.said.get((image, question), "nothing"), selections=[halves])
+        return SimpleNamespace(text=self.said.get((image, question), "nothing"), selections=[halves], confidence=0.9)
 
 
 def test_kinds_are_counted_beside_another_image_and_the_commonest_answer() -> None:
@@ -48,6 +48,7 @@ def test_kinds_are_counted_beside_another_image_and_the_commonest_answer() -> No
     assert (found["date"]["image"], found["date"]["another_image"]) == (50.0, 50.0)
     assert (found["date"]["line_kept"], found["date"]["of"]) == (0.0, 1)  # two thirds of that line lie in what was left out
     assert (found["all"]["asked"], found["all"]["image"], found["all"]["commonest_answer"]) == (4, 50.0, 50.0)
+    assert found["all"]["calibration"] == {"bins": [{"answers": 4, "confidence": 0.9, "exact": 0.5}], "expected_error": 0.4}
 
 
 def test_a_line_is_among_those_of_the_greatest_score() -> None:

@@ -10,11 +10,12 @@ import pytest
 
 import dragonfly
 from dragonfly.inference import Engine
-from dragonfly.inference.loading import bundled_model
+from dragonfly.installation import BUNDLED, bundled_model
 from dragonfly.research.curriculum.scratch import TEMPLATE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import measure_pages  # pyright: ignore[reportMissingImports]
+import measure_scans  # pyright: ignore[reportMissingImports]
 
 SEED = 11_000_000  # neither trained on nor part of the published measurement
 MARGIN = 0.3  # what the image must add at least; measured on 150 pages: benchmarks/results/nano.json
@@ -25,8 +26,9 @@ def engine() -> Engine:
     return dragonfly.load(device="cpu")
 
 
-def test_it_is_small() -> None:
-    assert sum(file.stat().st_size for file in bundled_model().iterdir()) <= 20 * 2**20
+@pytest.mark.parametrize("name", BUNDLED)
+def test_it_is_small(name: str) -> None:
+    assert sum(file.stat().st_size for file in bundled_model(name).iterdir()) <= 20 * 2**20
 
 
 def test_the_card_says_what_the_result_files_say() -> None:
@@ -38,6 +40,11 @@ def test_the_card_says_what_the_result_files_say() -> None:
     )
     card = measure_pages.card(*(json.loads(file.read_text(encoding="utf-8")) for file in files))
     assert card == (bundled_model() / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_card_of_the_model_for_scans_says_what_its_result_file_says() -> None:
+    result = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / "nano_scans.json").read_text(encoding="utf-8"))
+    assert measure_scans.card(result) == (bundled_model("nano-scans") / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
 def test_few_answers_show_an_error_of_confidence_by_chance_alone() -> None:

@@ -15,10 +15,12 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from dragonfly.installation import BUNDLED
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "dragonfly"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-MODEL, REST = 8_000_000, 1_600_000  # bytes of the wheel: the bundled weights, compressed, and all else
+MODELS, REST = 19_000_000, 1_600_000  # bytes of the wheel: weights of the models in the package, compressed, and all else
 TORCH = ("torch", "torchvision", "torchaudio")
 
 
@@ -55,11 +57,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-        weights = archive.getinfo("dragonfly/assets/nano/model.safetensors").compress_size
+        held = [f"dragonfly/assets/{name}/model.safetensors" for name in BUNDLED]
+        weights = sum(archive.getinfo(name).compress_size for name in held)
     files = {file for file in SOURCE.rglob("*") if file.is_file() and "__pycache__" not in file.parts}
     assert names == {file.relative_to(SOURCE.parent).as_posix() for file in files}
-    assert {"dragonfly/py.typed", "dragonfly/assets/nano/model.safetensors"} <= names
-    assert weights < MODEL and wheel.stat().st_size - weights < REST
+    assert {"dragonfly/py.typed", *held} <= names
+    assert weights < MODELS and wheel.stat().st_size - weights < REST
 
 
 @pytest.mark.slow

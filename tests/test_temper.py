@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import dragonfly
 from dragonfly.data import Manifest
 from dragonfly.inference import Row
-from dragonfly.inference.loading import bundled_model
+from dragonfly.installation import bundled_model
 from dragonfly.research.synthetic import DatasetOptions, write_dataset
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))

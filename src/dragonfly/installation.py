@@ -1,18 +1,37 @@
-"""How to add an extra to this very installation: the command that works here, not the one that works elsewhere."""
+"""What this very installation holds: the models in the package, and the command that adds an extra here."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 NAME = "dragonfly-vlm"
+BUNDLED = ("nano", "nano-scans")
+"""The models in the package: the one that answers where none is named, and one for scanned pages."""
+
+
+def bundled_model(name: str = BUNDLED[0]) -> Path:
+    """The directory of a model in the package."""
+    return Path(str(files("dragonfly") / "assets" / name))
+
+
+def bundled_name(model: str | Path | None) -> str | None:
+    """The model in the package that is meant: the first where none is named; None for every other model.
+
+    What lies here under such a name is meant before it.
+    """
+    name = BUNDLED[0] if model is None else str(model)
+    is_other = name not in BUNDLED or (model is not None and os.path.exists(name))  # noqa: PTH110 - Path.exists raises on long names
+    return None if is_other else name
 
 
 def install_advice(extra: str) -> str:

@@ -21,6 +21,7 @@ from tests.imaging.images import animated, encoded, exif
 from tests.inference.test_images import ODD
 from tests.inference.test_loading import FAULTS, copy  # noqa: F401 - a fixture
 
+ROOT = Path(__file__).parents[2]
 KEYS = ["text", "token_ids", "confidence", "prompt_tokens", "layouts", "selections", "timings", "notes", "finish"]
 
 
@@ -193,6 +194,14 @@ def test_the_bundled_model_says_what_it_knows(run: Run, saved_model: Path, image
     assert note in run("ask", image, "A?", "--model", "nano", "--max-new-tokens", 2).err
     assert note not in run("ask", "What is 1?", "--no-image", "--max-new-tokens", 2).err  # no image that could be mistaken
     assert note not in run("ask", image, "A?", "--model", saved_model, "--max-new-tokens", 2).err
+
+
+def test_the_bundled_model_for_scans_says_how_often_it_errs(run: Run, image: Path) -> None:
+    asked = run("ask", image, image, "A?", "--model", "nano-scans", "--max-new-tokens", 2)
+    assert asked.code == 0 and "errs about as often as not" in asked.err
+    assert "note: nano-scans has learned from one image a question" in asked.err
+    receipts = json.loads((ROOT / "benchmarks" / "results" / "nano_scans.json").read_text(encoding="utf-8"))["receipts_dev"]
+    assert all(40 <= receipts[name]["image"] <= 60 for name in ("total", "date"))
 
 
 def test_the_bundled_model_says_that_it_knows_questions_about_one_image(run: Run, saved_model: Path, image: Path) -> None:

@@ -200,6 +200,14 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     )
     assert said.endswith("download it elsewhere and name its directory")
     assert "File name too long" not in refusal("x" * 5000)
+    assert refusal("nanno").endswith("or a model in the package: nano, nano-scans")
+
+
+def test_models_in_the_package_are_loaded_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [describe(name)["model"] for name in (None, "nano", "nano-scans")] == ["nano (bundled)"] * 2 + ["nano-scans (bundled)"]
+    (tmp_path / "nano-scans").mkdir()
+    assert "'nano-scans' is no model directory: it has no config.json" in refusal("nano-scans")
 
 
 def _first(engine: Engine, size: tuple[int, int] = (96, 64)) -> Any:

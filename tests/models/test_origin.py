@@ -12,7 +12,7 @@ import pytest
 
 import dragonfly
 from dragonfly.files import sha256
-from dragonfly.inference.loading import bundled_model
+from dragonfly.installation import bundled_model
 from dragonfly.models import DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.origin import SCHEMA, file_faults, model_files, read_origin, write_origin
 from tests import tiny

@@ -82,12 +82,22 @@ def show(text: str) -> None:
 
 
 def say_what_answers(model: str | None, images: int) -> None:
-    """The bundled model answers about anything and knows one thing: whoever shows it a scan, or several images of a question,
-    must hear that."""
-    if model in (None, "nano") and images and not os.path.exists("nano"):  # noqa: PTH110
-        say("note: nano, the bundled model, knows synthetic documents alone; about photographs, documents or scans give --model")
-        if images > 1:
-            say("note: nano has learned from one image a question; ask about each by itself (ask --each), or give --model")
+    """The models in the package answer about anything, and know little: whoever shows them a scan, or several images of a
+    question, must hear that."""
+    from dragonfly.installation import BUNDLED, bundled_name
+
+    name = bundled_name(model)
+    if name is None or not images:
+        return
+    if name == BUNDLED[0]:
+        say(
+            "note: nano, the bundled model, knows synthetic documents alone; about scanned pages try --model nano-scans, about "
+            "photographs and all else give a --model"
+        )
+    else:
+        say(f"note: {name} is small and made for scanned pages: it errs about as often as not, so check what it says")
+    if images > 1:
+        say(f"note: {name} has learned from one image a question; ask about each by itself (ask --each), or give --model")
 
 
 def print_json(value: Any) -> None:

@@ -315,6 +315,6 @@ def calibrate(
     from dragonfly.training.calibration import calibrate_model
 
     _errors_only()
-    done = calibrate_model(None if model == "nano" else model, data, output, limit=limit, overrides=set or (), device=device)
+    done = calibrate_model(model, data, output, limit=limit, overrides=set or (), device=device)
     typer.echo(f"{output}: {done.summary()}")
     return 0

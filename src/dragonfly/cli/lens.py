@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,9 +85,10 @@ class Wanted:
 def _is_other(model: str | None) -> bool:
     """Whether a model is of another family than ours; says nothing of what cannot be found, which loading does."""
     from dragonfly.inference.integrity import read_json
-    from dragonfly.inference.loading import NANO, find_directory
+    from dragonfly.inference.loading import find_directory
+    from dragonfly.installation import bundled_name
 
-    if model is None or (model == NANO and not os.path.exists(NANO)):  # noqa: PTH110
+    if bundled_name(model):
         return False
     config = find_directory(model, weights=False) / "config.json"
     if not config.is_file():

@@ -122,6 +122,7 @@ def _read_recipe(name: str) -> Any:
 
 def _model(model: str | None, preset: str | None, tower: str | None, language_model: str | None) -> Any:
     """What the options name: a Dragonfly model, or a tower and a language model under a preset."""
+    from dragonfly.installation import bundled_model, bundled_name
     from dragonfly.planning import ModelSize
     from dragonfly.planning.configs import read_config
     from dragonfly.planning.language_models import KNOWN_LANGUAGE_MODELS
@@ -131,7 +132,8 @@ def _model(model: str | None, preset: str | None, tower: str | None, language_mo
     if model is not None and (tower or language_model):
         raise ValueError("MODEL has its own tower and language model; leave --tower and --language-model out, or MODEL")
     if model is not None:
-        found = ModelSize.of_checkpoint(_bundled() if model == "nano" else model)
+        bundled = bundled_name(model)
+        found = ModelSize.of_checkpoint(bundled_model(bundled) if bundled else model)
         return found.with_preset(preset) if preset else found
     name = preset or "v1"
     own = read_tower(tower or get_preset(name).tower)
@@ -172,12 +174,6 @@ def plan_of_recipe(recipe: Any, devices: int, text_tokens: int, rows: float, dev
 def memory_and_hours(planned: Any) -> dict[str, str]:
     """A plan in a few lines, by what they are of."""
     return {f"memory of one device, {planned.memory.peak_moment}": f"{_gigabytes(planned.needed)} GB", **_verdict(planned)}
-
-
-def _bundled() -> str:
-    from importlib.resources import files
-
-    return str(files("dragonfly") / "assets" / "nano")
 
 
 def show(planned: Any, fitting: Any = None) -> None:

@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
@@ -30,6 +29,7 @@ from dragonfly.inference.integrity import (
     weight_files,
 )
 from dragonfly.inference.quantization import check_device_map, leave_misfits, quantization_config
+from dragonfly.installation import BUNDLED, bundled_model, bundled_name
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.origin import DESCRIPTIONS, ORIGIN, WEIGHTS, read_origin
 from dragonfly.models.remote_code import SHIM
@@ -40,7 +40,6 @@ from dragonfly.vision.spec import EncoderChanges
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-NANO = "nano"  # the bundled model, wherever a model is named
 LONG = 600  # letters of a message that is passed on
 FLOAT32_BELOW = 4 * 2**30  # bytes of weights; on a CPU bfloat16 is slow, and a larger model may not fit in float32
 
@@ -63,7 +62,7 @@ def load(
 
     Args:
         model: a directory (ours, in the released format, or a LoRA adapter that `dragonfly train` wrote) or a name on the
-            Hugging Face hub; None or `nano` for the bundled model.
+            Hugging Face hub; None or `nano` for the bundled model, `nano-scans` for the one that reads scanned pages.
         device: `auto` (CUDA, then MPS, then CPU) or a torch device.
         dtype: `auto`, `float32`, `bfloat16` or `float16`. `auto` is the checkpoint's own on an accelerator; on a CPU float32
             for checkpoints below 4 GiB, the checkpoint's own above; bfloat16 under int4, whose kernel is slow in float32.
@@ -114,7 +113,7 @@ def load(
         built.generation_config = bounded_generation(built.generation_config)
         if device_map is None and quantization is None:
             built.to(target)
-        engine = Engine(built.eval(), processor, name=str(model or NANO))
+        engine = Engine(built.eval(), processor, name=str(model or BUNDLED[0]))
     if processor.asks and not built.model.query_projection.learned():
         logger.warning(
             "this model never learned to choose by questions (its query_projection is new), so what it keeps means little"
@@ -213,12 +212,17 @@ def describe(model: str | Path | None = None, setting: str = "--model") -> dict[
     with one_line_errors(path):
         config = DragonflyConfig.from_pretrained(path)
     return {
-        "model": f"{adapter} (an adapter of {path})" if adapter else "nano (bundled)" if path == bundled_model() else str(model),
+        "model": f"{adapter} (an adapter of {path})" if adapter else _named(path, model),
         **describe_config(config),
         "weights_mib": round(sum(file.stat().st_size for file in weight_files(path)) / 2**20, 1),
         "dtype": str(config.dtype or "float32").removeprefix("torch."),
         "origin": read_origin(adapter or path),
     }
+
+
+def _named(path: Path, model: str | Path | None) -> str:
+    own = next((name for name in BUNDLED if path == bundled_model(name)), None)
+    return f"{own} (bundled)" if own else str(model)
 
 
 def describe_config(config: DragonflyConfig) -> dict[str, Any]:
@@ -245,11 +249,6 @@ def describe_config(config: DragonflyConfig) -> dict[str, Any]:
 
 def _count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def bundled_model() -> Path:
-    """The directory of the model that is part of the package."""
-    return Path(str(files("dragonfly") / "assets" / "nano"))
 
 
 def locate(model: str | Path | None, *, weights: bool = True) -> Path:
@@ -295,20 +294,19 @@ def find_directory(model: str | Path | None, *, weights: bool = True, setting: s
     """The directory of a model or an adapter, whatever else it holds.
 
     Args:
-        model: a directory, `nano`, or a hub name; None for the bundled model.
+        model: a directory, a model in the package (`nano`, `nano-scans`), or a hub name; None for `nano`.
         weights: whether the tensors are wanted too.
         setting: what named it, for messages.
 
     Raises:
         ValueError: one line that says what was looked for, and what named it.
     """
-    path = bundled_model() if model is None else Path(model)
+    name = bundled_name(model)
+    path = bundled_model(name) if name is not None else Path(str(model))
     if any(os.path.isfile(path / name) for name in ("config.json", ADAPTER)):  # noqa: PTH113 - Path.is_file raises on long names
         return path
-    if str(model) == NANO and not os.path.exists(path):  # noqa: PTH110
-        return find_directory(None)
-    if model is None:
-        raise ValueError("this installation has no bundled model; name one: --model DIRECTORY")
+    if name is not None:
+        raise ValueError(f"this installation has no bundled model '{name}'; name another: --model DIRECTORY")
     if os.path.exists(path):  # noqa: PTH110
         raise ValueError(f"'{model}' is no model directory: it has no config.json ({setting} names it)")
     return _download(str(model), weights, setting)
@@ -321,7 +319,7 @@ def _download(name: str, weights: bool, setting: str) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ValueError(
             f"no model directory '{name}' ({setting} names it); give a directory with a config.json, a hub name such as "
-            f"'owner/model', or '{NANO}' for the bundled model"
+            f"'owner/model', or a model in the package: {', '.join(BUNDLED)}"
         )
     try:
         return Path(

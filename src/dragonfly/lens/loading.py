@@ -17,6 +17,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 import dragonfly.models  # noqa: F401 - registers our own classes with the Auto classes
 from dragonfly.inference.loading import auto_dtype, find_directory, model_device, model_dtype, no_progress_bars, one_line_errors
+from dragonfly.installation import BUNDLED
 
 Pair = tuple[Any, Any]
 _NO_VIDEOS = SimpleNamespace(num_frames=None, fps=None)  # what some processors read of theirs, images or not
@@ -41,7 +42,7 @@ def load_pair(model: str | Path | Pair | None, device: str = "auto", dtype: str 
             )
         processor = _processor(path, config)
         built: Any = AutoModelForImageTextToText.from_pretrained(path, config=config, dtype=number)
-    return built.to(target).eval(), processor, str(model or "nano")
+    return built.to(target).eval(), processor, str(model or BUNDLED[0])
 
 
 def _processor(path: Path, config: Any) -> Any:

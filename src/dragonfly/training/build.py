@@ -16,8 +16,8 @@ from transformers import MODEL_MAPPING, AutoProcessor, PreTrainedConfig
 
 from dragonfly.config import Config
 from dragonfly.inference.integrity import check_record
-from dragonfly.inference.loading import bundled_model, find_directory
-from dragonfly.installation import install_advice
+from dragonfly.inference.loading import find_directory
+from dragonfly.installation import bundled_model, bundled_name, install_advice
 from dragonfly.models import DragonflyConfig, DragonflyForConditionalGeneration, DragonflyProcessor
 from dragonfly.models.joining import Parts, joined_model, joined_processor, located, read_config, read_tower_config, stop_at_turns
 from dragonfly.vision.presets import get_preset
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BUNDLED = "nano"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -205,5 +204,6 @@ def _directory(checkpoint: str) -> str:
 
 
 def existing(name: str) -> str:
-    """The name itself, or the bundled model's directory for `nano`; ValueError when it names a path and there is nothing."""
-    return str(bundled_model()) if name == BUNDLED else located(name)
+    """The name itself, or the directory of a model in the package; ValueError when it names a path and there is nothing."""
+    own = bundled_name(name)
+    return str(bundled_model(own)) if own else located(name)

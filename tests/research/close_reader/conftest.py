@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from dragonfly.inference.loading import bundled_model
+from dragonfly.installation import bundled_model
 from dragonfly.research.close_reader.model import close_reader
 from dragonfly.research.close_reader.pages import Page, pages
 from dragonfly.research.close_reader.prompts import Prompts

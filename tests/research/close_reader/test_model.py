@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from dragonfly.inference.loading import bundled_model
+from dragonfly.installation import bundled_model
 from dragonfly.lens import Lens
 from dragonfly.models import DragonflyForConditionalGeneration
 from dragonfly.research.close_reader.model import begun, close_reader, save

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dragonfly.data import IGNORE_INDEX
-from dragonfly.inference.loading import bundled_model
+from dragonfly.installation import bundled_model
 from dragonfly.lens.grid import Block, Grid
 from dragonfly.research.close_reader.examples import Example, Target, examples
 from dragonfly.research.close_reader.model import close_reader

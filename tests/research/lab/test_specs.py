@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dragonfly.inference.loading import bundled_model
+from dragonfly.installation import bundled_model
 from dragonfly.models import DragonflyConfig
 from dragonfly.research.lab import conclusions, study, trials
 from dragonfly.research.lab.measures import check_metrics, metrics_of

@@ -8,6 +8,7 @@ from typing import Any
 from dragonfly.config import dump
 from dragonfly.files import ORIGIN, write_text
 from dragonfly.inference.loading import locate
+from dragonfly.installation import bundled_name
 from dragonfly.models import DragonflyConfig
 from dragonfly.research.curriculum import HOOKS
 from dragonfly.training import Recipe
@@ -88,8 +89,8 @@ def write_recipes(study: Study, out: Path) -> list[tuple[Path, Recipe]]:
     """
     if study.recipe is None:
         raise ValueError(f"study '{study.name}' trains nothing, so there is no recipe to write")
-    here = study.checkpoint == "nano" or Path(study.checkpoint).exists()
-    checkpoint = str(locate(None if study.checkpoint == "nano" else study.checkpoint)) if here else study.checkpoint
+    here = bundled_name(study.checkpoint) is not None or Path(study.checkpoint).exists()
+    checkpoint = str(locate(study.checkpoint)) if here else study.checkpoint
     if study.same == "flops":
         raise ValueError(
             "same=flops counts steps from the checkpoint's sizes and the test images; run the study without --recipes"

@@ -98,7 +98,7 @@ def prepare(study: Study, out: Path, judge: Judge | None = None) -> StudyRun:
             "`scripts/lab.sh data` makes its data, or name your own: checkpoint=DIR data='[{path: DIR}]' test=DIR"
         )
     judge = _judge_of(study, judge)
-    checkpoint = locate(None if study.checkpoint == "nano" else study.checkpoint)
+    checkpoint = locate(study.checkpoint)
     config = DragonflyConfig.from_pretrained(checkpoint)
     known = StudyRun(study, out, checkpoint, config, base_hash(checkpoint), encoders(study, config.spec), judge)
     check_questions(study, [one.questions for one in load_questions(known.settings())])
