@@ -1,8 +1,11 @@
-"""Draw `examples/`: eight pages of the split `test`, which no training sees, and what a newcomer would ask about them.
+"""Draw `examples/`: eight pages of the split `test`, which no training sees, and what a newcomer would ask about them; and three
+pages that look scanned.
 
-    python scripts/example_images.py [FOLDER]
+    python scripts/example_pictures.py [FOLDER]
 
-Promises the same files every time. The answers are the drawing's own, not a model's.
+Promises the same files every time, those of `scans` where the same typefaces are installed. The answers are the drawing's own,
+not a model's. Those three were chosen by their looks, and what is asked about them (`scans/questions.json`) was written down
+before any model was asked.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ from pathlib import Path
 
 from dragonfly.files import write_json, write_text
 from dragonfly.research.synthetic import SPECS, make_image
+from dragonfly.research.synthetic.dataset import make_views
 
 SPEC, SPLIT, SEED = "nano", "test", 2406_00977
 FAMILIES = ("receipt", "label", "form", "table", "chart", "panel", "shapes", "specks")
 READ, THEN = ("read", "next to", "count"), ("absent", "compare", "count", "next to")
 """Each image is asked something to read, a yes or no, and one of the others in turn."""
 FACTS = 6
+SCANS = {"receipt": 8, "chart": 1, "form": 11}  # of spec `documents`
 
 
 def draw_examples(folder: Path) -> None:
@@ -44,5 +49,15 @@ def draw_examples(folder: Path) -> None:
     write_text(folder / "questions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
+def draw_scans(folder: Path) -> None:
+    """Write `scans/NAME.jpg` under `folder`."""
+    (folder / "scans").mkdir(parents=True, exist_ok=True)
+    for name, index in SCANS.items():
+        (page,) = make_views(SPECS["documents"], SPLIT, SEED, index)
+        page.images[0].save(folder / "scans" / f"{name}.jpg", quality=page.quality)
+
+
 if __name__ == "__main__":
-    draw_examples(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[1] / "examples")
+    examples = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[1] / "examples"
+    draw_examples(examples)
+    draw_scans(examples)
