@@ -161,6 +161,17 @@ def test_the_command_changes_the_map_alone(folder: Path, capsys: pytest.CaptureF
     assert now.keys() == first.keys() and all(torch.equal(tensor, first[name]) for name, tensor in now.items())
 
 
+@pytest.mark.slow
+def test_a_model_learns_to_choose_in_another_context_than_before(folder: Path) -> None:
+    base, data = str(folder / "base"), str(folder / "data")
+    for source, context in ((base, "row"), (str(folder / "in-row"), "patches")):
+        sets = [word for override in (*QUESTION, f"model.selection.context={context}") for word in ("--set", override)]
+        assert run(["lab", "calibrate", source, data, *sets, "-o", str(folder / f"in-{context}")]) == 0
+    model: Any = load(folder / "in-patches", device="cpu").model
+    assert model.config.spec.selection.context == "patches"
+    assert isinstance(model.model.query_projection, PatchQuery) and model.model.query_projection.learned()
+
+
 def test_too_few_images_are_refused(folder: Path) -> None:
     engine = load(folder / "base", device="cpu", overrides=QUESTION)
     with pytest.raises(ValueError, match="at least 20 images of one number of high sub-images; got"):

@@ -7,6 +7,7 @@ lends a mean to a model that has none, while a study asks it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,9 +21,10 @@ from dragonfly.data import ImageRef, Sample, read
 from dragonfly.files import atomic_directory, result_header
 from dragonfly.imaging import load_image
 from dragonfly.inference import Engine, load
-from dragonfly.inference.loading import locate
+from dragonfly.inference.loading import apply_overrides, locate, read_overrides
 from dragonfly.models.mean_embedding import MeanEmbedding
 from dragonfly.models.origin import read_origin, write_origin
+from dragonfly.models.query_projection import query_module
 
 from .query_calibration import Learned, learn_query_projection, read_located
 
@@ -115,7 +117,8 @@ def calibrate_model(
 ) -> Calibration | Learned:
     """A model directory with policy `centred` and its mean embedding, from the first `limit` images of each of `data`.
 
-    With the override `model.selection.policy=question`, one with that policy and a map learned from the evidence of `data`.
+    With the override `model.selection.policy=question`, one with that policy and a map learned from the evidence of `data`; it
+    may be in another `model.selection.context` than the model's, whose own map is then left behind.
 
     Args:
         model: directory or hub name; None for the bundled model.
@@ -136,7 +139,7 @@ def calibrate_model(
     with atomic_directory(output) as folder:
         named = any(override.startswith("model.selection.policy=") for override in overrides)
         policy = [] if named else ["model.selection.policy=centred"]
-        engine = load(model, device=device, overrides=[*policy, *overrides])
+        engine = _loaded(model, device, [*policy, *overrides])
         if hasattr(engine.model.model, "query_projection"):
             located = (question for one in places for question in read_located(one))
             done = learn_query_projection(engine, [question for question in located if question.image in wanted])
@@ -146,6 +149,21 @@ def calibrate_model(
         engine.processor.save_pretrained(folder)
         write_origin(folder, _origin(model, done))
     return done
+
+
+def _loaded(model: str | None, device: str, overrides: Sequence[str]) -> Engine:
+    """The model with a new map where it is to see sub-images otherwise than its own has learned to."""
+    changes = read_overrides(overrides)
+    context = changes.get("selection", {}).pop("context", None)
+    engine = load(model, device=device, overrides=[f"model.{key}={json.dumps(value)}" for key, value in changes.items()])
+    if context is not None:
+        config: Any = engine.model.config
+        before = config.spec.selection
+        apply_overrides(config, engine.processor, {"selection": {"context": context}})
+        if config.spec.selection != before and hasattr(engine.model.model, "query_projection"):
+            new = query_module(config.spec.selection, config.get_text_config().hidden_size)
+            engine.model.model.query_projection = new.to(engine.device, engine.model.dtype)
+    return engine
 
 
 def distinct_images(rows: Iterable[Any]) -> Iterator[ImageRef]:
