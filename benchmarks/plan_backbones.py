@@ -66,6 +66,7 @@ MACHINES = {  # name -> options of all its plans, and those of its second stage
 }
 RELEASED = {  # what README.md's table says of memory
     "nano": ("dragonfly plan nano --dtype float32", None),
+    "nano-scans": ("dragonfly plan nano-scans --dtype float32", None),
     "v1": ("dragonfly plan --preset v1-released", "dragonfly plan --preset v1-released --quantize int4"),
     "v2": (
         "dragonfly plan --preset v2-released --language-model meta-llama/Llama-3.1-8B-Instruct",

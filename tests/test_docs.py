@@ -6,10 +6,12 @@ import json
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from dragonfly.installation import bundled_model
 from dragonfly.vision import make_layout
 from dragonfly.vision.presets import PRESETS
 from dragonfly.vision.selection_spec import NEEDS, SelectionSpec
@@ -122,57 +124,58 @@ def test_the_fine_tunes_numbers_are_those_of_its_result_file() -> None:
     assert rows == expected
 
 
+def said_of_scans(name: str) -> tuple[dict[str, Any], str]:
+    """A result file of `scripts/measure_scans.py`, and what docs/synthetic.md says."""
+    result = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return result, " ".join((ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8").split())
+
+
+def of_receipts(result: dict[str, Any]) -> str:
+    """What a model gives of totals, dates and companies, as it is said there."""
+    total, date, company = (result["receipts_dev"][name]["image"] for name in ("total", "date", "company"))
+    return f"{total} % of the totals, {date} % of the dates and {company} % of the companies"
+
+
 def test_what_is_said_of_the_model_for_scans_is_in_its_result_files() -> None:
-    results = ROOT / "benchmarks" / "results"
-    asked = json.loads((results / "nano_scans.json").read_text(encoding="utf-8"))
-    rules = json.loads((results / "nano_reading.json").read_text(encoding="utf-8"))["receipts_dev"]["by_rules"]
+    asked, text = said_of_scans("nano_scans")
+    rules = said_of_scans("nano_reading")[0]["receipts_dev"]["by_rules"]
     receipts, documents = asked["receipts_dev"], asked["documents"]["all"]
     total, date, company = (receipts[name] for name in ("total", "date", "company"))
-    config = json.loads((ROOT / "checkpoints" / "nano" / "scan-choose" / "config.json").read_text(encoding="utf-8"))
-    kept, numbers = config["encoder"]["selection"]["keep"], {7: "seven", 9: "nine"}
-    text = " ".join((ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8").split())
+    folder = bundled_model("nano-scans")
+    kept = json.loads((folder / "config.json").read_text(encoding="utf-8"))["encoder"]["selection"]["keep"]
+    stages = json.loads((folder / "dragonfly.json").read_text(encoding="utf-8"))["stages"]
+    steps = [stage["steps"] for stage in stages if stage["recipe"] == "nano/scan-ask"]
+    numbers = {5: "five", 7: "seven", 9: "nine"}
     for expected in (
-        f"Asked about {date['asked']} real receipts, it gives {total['image']} % of the totals, {date['image']} % of the dates "
-        f"and {company['image']} % of the companies",
+        f"Asked about {date['asked']} real receipts, it gives {of_receipts(asked)}",
         f"give {rules['total']['exact']}, {rules['date']['exact']} and {rules['company']['exact']} %",
         f"answers {documents['image']} % (another image: {documents['another_image']} %; the commonest answers: "
         f"{documents['commonest_answer']} %)",
         f"the {numbers[kept]} sub-images that it keeps in {date['line_kept']} % of the receipts, and in the four of the greatest "
         f"score in {date['line_in_four']} %; a total's in {total['line_kept']} and {total['line_in_four']} %, "
         f"a company's in {company['line_kept']} and {company['line_in_four']} %",
+        f"{sum(steps):,} steps, the last {sum(steps[-2:])} of them told where to look",
     ):
         assert expected in text, expected
 
 
-def test_what_is_said_of_a_choice_among_patches_is_in_its_result_file() -> None:
-    result = json.loads((ROOT / "benchmarks" / "results" / "nano_scans_patches.json").read_text(encoding="utf-8"))
-    date, total, company = (result["receipts_dev"][name] for name in ("date", "total", "company"))
-    text = " ".join((ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8").split())
+def test_what_is_said_of_scans_without_the_high_level_is_in_its_result_file() -> None:
+    result, text = said_of_scans("nano_scans_without_high")
+    documents = result["documents"]["all"]
+    expected = f"gives {of_receipts(result)}, and {documents['image']} % of documents (another image: "
+    assert f"{expected}{documents['another_image']} %; the commonest answers: {documents['commonest_answer']} %)" in text
+
+
+def test_what_is_said_of_choices_before_is_in_their_result_files() -> None:
+    rows, text = said_of_scans("nano_scans_rows")
+    assert f"it was {of_receipts(rows)} ([result](../benchmarks/results/nano_scans_rows.json))" in text
+    patches, _ = said_of_scans("nano_scans_patches")
+    date, total, company = (patches["receipts_dev"][name] for name in ("date", "total", "company"))
     for expected in (
         f"the line of the date in {date['line_kept']} % of these receipts, of the total in {total['line_kept']} and of the "
         f"company in {company['line_kept']} %; in the four of the greatest score {date['line_in_four']}, {total['line_in_four']} "
         f"and {company['line_in_four']} %",
-        f"gives {total['image']} % of the totals, {date['image']} % of the dates and {company['image']} % of the companies "
-        "([result](../benchmarks/results/nano_scans_patches.json))",
-    ):
-        assert expected in text, expected
-
-
-def test_what_is_said_of_learning_among_lookalikes_is_in_its_result_file() -> None:
-    result = json.loads((ROOT / "benchmarks" / "results" / "nano_scans_ask.json").read_text(encoding="utf-8"))
-    date, total, company = (result["receipts_dev"][name] for name in ("date", "total", "company"))
-    documents = result["documents"]["all"]
-    folder = ROOT / "checkpoints" / "nano" / "scan-ask"
-    kept = json.loads((folder / "config.json").read_text(encoding="utf-8"))["encoder"]["selection"]["keep"]
-    stages = json.loads((folder / "dragonfly.json").read_text(encoding="utf-8"))["stages"]
-    steps = [stage["steps"] for stage in stages if stage["recipe"] == "nano/scan-ask"]
-    number = {5: "five", 7: "seven"}[kept]
-    text = " ".join((ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8").split())
-    for expected in (
-        f"{sum(steps)} steps of stage 6, the last {steps[-1]} of them told where to look",
-        f"Keeping {number}, it gives {total['image']} % of the totals, {date['image']} % of the dates and "
-        f"{company['image']} % of the companies, and answers {documents['image']} % about documents (another image: "
-        f"{documents['another_image']} %; the commonest answers: {documents['commonest_answer']} %)",
+        f"gives {of_receipts(patches)} ([result](../benchmarks/results/nano_scans_patches.json))",
     ):
         assert expected in text, expected
 

@@ -109,9 +109,9 @@ def test_the_table_of_models_is_what_was_planned():
     planned = result("plan_backbones")["released"]
     cells = re.findall(r"\| ([\d.]+) [BM] \| ([\d.]+) GB(?:, ([\d.]+) GB with `--quantize int4`)? \|", README)
     expected = []
-    for name, unit in (("nano", 1e6), ("v1", 1e9), ("v2", 1e9)):
+    for name, unit in (("nano", 1e6), ("nano-scans", 1e6), ("v1", 1e9), ("v2", 1e9)):
         one = planned[name]
-        memory = [f"{one['gb']:.2f}"] if name == "nano" else [f"{one['gb']:.1f}"]
+        memory = [f"{one['gb']:.2f}"] if unit == 1e6 else [f"{one['gb']:.1f}"]
         expected.append((f"{one['parameters'] / unit:.1f}", *memory, f"{one['gb_int4']:.1f}" if one["gb_int4"] else ""))
     assert cells == expected
     assert re.findall(r"([\d,]+) tokens each", README) == [f"{planned[name]['image_tokens']:,}" for name in ("v1", "v2")]
