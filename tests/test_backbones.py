@@ -109,7 +109,9 @@ def test_the_plan_still_says_what_the_table_says(tmp_path: Path):
 def test_the_hardware_page_has_the_planned_numbers():
     text = (ROOT / "docs" / "hardware.md").read_text(encoding="utf-8")
     planned = json.loads((ROOT / "benchmarks" / "results" / "plan_backbones.json").read_text(encoding="utf-8"))["released"]
-    rows = re.findall(r"^\| (nano-scans|nano|v1|v2)\b.*? \| ([\d.]+) [MB] \| ([\d,]+) \| ([\d.]+) GB.*? \| (?:([\d.]+) GB )?\|$", text, re.M)
+    rows = re.findall(
+        r"^\| (nano-scans|nano|v1|v2)\b.*? \| ([\d.]+) [MB] \| ([\d,]+) \| ([\d.]+) GB.*? \| (?:([\d.]+) GB )?\|$", text, re.M
+    )
     for name, parameters, tokens, memory, four_bits in rows:
         one = planned[name]
         assert parameters == f"{one['parameters'] / (1e6 if name.startswith('nano') else 1e9):.1f}"

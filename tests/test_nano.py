@@ -42,9 +42,19 @@ def test_the_card_says_what_the_result_files_say() -> None:
     assert card == (bundled_model() / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_the_card_of_the_model_for_scans_says_what_its_result_file_says() -> None:
-    result = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / "nano_scans.json").read_text(encoding="utf-8"))
-    assert measure_scans.card(result) == (bundled_model("nano-scans") / "MODEL_CARD.md").read_text(encoding="utf-8")
+def test_the_card_of_the_model_for_scans_says_what_its_result_files_say() -> None:
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in measure_scans.RESULTS]
+    assert measure_scans.card(*results) == (bundled_model("nano-scans") / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_of_what_was_asked_about_scanned_pages_beforehand_two_answers_are_right() -> None:
+    """As docs/quickstart.md says, where the first of them is shown."""
+    engine, folder = dragonfly.load("nano-scans", device="cpu"), Path(__file__).parents[1] / "examples" / "scans"
+    rows = json.loads((folder / "questions.json").read_text(encoding="utf-8"))
+    asked = [(folder / row["image"], one["question"], one["answer"]) for row in rows for one in row["questions"]]
+    said = [engine.ask(image, question, max_new_tokens=16).text for image, question, _ in asked]
+    right = [answer for (_, _, answer), own in zip(asked, said, strict=True) if own == answer]
+    assert len(asked) == 6 and right == ["04/11/08", "AB-"]
 
 
 def test_few_answers_show_an_error_of_confidence_by_chance_alone() -> None:

@@ -95,7 +95,10 @@ def say_what_answers(model: str | None, images: int) -> None:
             "photographs and all else give a --model"
         )
     else:
-        say(f"note: {name} is small and made for scanned pages: it errs about as often as not, so check what it says")
+        say(
+            f"note: {name} is small: of real receipts about half of the dates, fewer totals and no names of shops are right; "
+            "--json says how sure it is"
+        )
     if images > 1:
         say(f"note: {name} has learned from one image a question; ask about each by itself (ask --each), or give --model")
 
