@@ -7,7 +7,8 @@ trained on) total, date and company as they are asked there, letters folded to c
 `receipt_rules`, which such a model has to beat. Beside each the same questions with another image, and the commonest answer. Of
 receipts also how often the sub-images that it chose, and the four of the greatest score, show the line with the answer, where one
 line alone has it. Of all answers, whether they are as often right as the model is sure. `--card` writes the card of the model in
-the package from its two result files: that of documents and half `dev` of the receipts, and that of half `kept`.
+the package from its result files: of documents and half `dev` of the receipts, of half `kept`, and of ChartQA
+(`benchmarks/realdata.py`).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SHOWN = 0.9  # share of a line that must be in what was kept
 FEW = 4
 SURE = 0.8
 CARD = Path(__file__).with_name("nano_scans_card.md")
-RESULTS = [ROOT / "benchmarks" / "results" / f"{name}.json" for name in ("nano_scans", "nano_scans_kept")]
+RESULTS = [ROOT / "benchmarks" / "results" / f"{name}.json" for name in ("nano_scans", "nano_scans_kept", "nano_scans_chartqa")]
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,16 @@ def _places(found: int, first: int, placed: int) -> dict[str, Any]:
     return {"line_kept": round(100 * found / placed, 1), "line_in_four": round(100 * first / placed, 1), "of": placed}
 
 
-def card(dev: dict[str, Any], kept: dict[str, Any]) -> str:
+def card(dev: dict[str, Any], kept: dict[str, Any], charts: dict[str, Any]) -> str:
     """The model card, from its result files alone."""
     asked = {"documents": dev["documents"], "receipts": kept["receipts_kept"], "receipts_dev": dev["receipts_dev"]}
+    chartqa = charts["models"]["nano-scans"]["tasks"]["chartqa"]
+    relaxed = [one["scores"]["relaxed_accuracy"]["value"] for one in (chartqa, chartqa["baselines"]["majority"])]
     return CARD.read_text(encoding="utf-8").format(
         date=kept["date"][:10],
+        charts=chartqa["questions"],
+        relaxed=f"{relaxed[0]:.1%}",
+        usual=f"{relaxed[1]:.1%}",
         number=dev["documents"]["all"]["asked"],
         pages=kept["receipts_kept"]["date"]["asked"],
         pages_dev=dev["receipts_dev"]["date"]["asked"],
