@@ -140,8 +140,8 @@ def card(dev: dict[str, Any], kept: dict[str, Any], charts: dict[str, Any]) -> s
         pages=kept["receipts_kept"]["date"]["asked"],
         pages_dev=dev["receipts_dev"]["date"]["asked"],
         **{name: _table(found) for name, found in asked.items()},
-        sure_receipts=_sure(kept["receipts_kept"]["all"]["calibration"]),
-        sure_documents=_sure(dev["documents"]["all"]["calibration"]),
+        sure_receipts=how_sure(kept["receipts_kept"]["all"]["calibration"]),
+        sure_documents=how_sure(dev["documents"]["all"]["calibration"]),
     )
 
 
@@ -153,7 +153,7 @@ def _table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _sure(found: dict[str, Any]) -> str:
+def how_sure(found: dict[str, Any]) -> str:
     """How far confidence is off, and how often the answers that the model is sure of are right."""
     bins = [one for one in found["bins"] if one["confidence"] >= SURE]
     number = sum(one["answers"] for one in bins)

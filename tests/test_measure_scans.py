@@ -10,7 +10,7 @@ from PIL import Image
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 
 from measure_reading import Page  # pyright: ignore[reportMissingImports]
-from measure_scans import Row, measure, receipt_rows, shown  # pyright: ignore[reportMissingImports]
+from measure_scans import Row, how_sure, measure, receipt_rows, shown  # pyright: ignore[reportMissingImports]
 
 
 class Knows:
@@ -65,3 +65,12 @@ def test_an_answer_that_stands_in_two_lines_has_no_evidence() -> None:
     rows = {row.kind: row for row in receipt_rows(iter([page]))}
     assert {row.question for row in rows.values()} == {"the total?", "the date?"} and rows.keys() == {"total", "date"}
     assert rows["total"].evidence is None and rows["date"].evidence == lines[2][0]
+
+
+def test_what_it_is_sure_of_is_told_apart() -> None:
+    shares = ((10, 0.9, 0.8), (30, 0.85, 1.0), (40, 0.5, 0.1))
+    bins = [{"answers": answers, "confidence": sure, "exact": exact} for answers, sure, exact in shares]
+    said = how_sure({"bins": bins, "expected_error": 0.25})
+    assert said.startswith("off by 25.0% (by chance ") and said.endswith(
+        "of the 40 answers of confidence 0.8 or more, 95% are right"
+    )
