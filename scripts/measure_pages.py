@@ -213,7 +213,7 @@ def card(result: dict[str, Any], about: dict[str, Any], real: dict[str, Any], la
         sizes=_lines("glyph height", result["by_size"]),
         families=_lines("page", result["by_family"]),
         real=_real(real),
-        calibration=_calibration(result["calibration"]),
+        calibration=error_and_chance(result["calibration"]),
         failures="\n".join(f"- {f['question']} It said “{f['answer']}”; right is “{f['gold']}”." for f in result["failures"]),
         stages="\n".join(map(_stage, about.get("stages", []))),
         cpu=result["hardware"]["cpu"],
@@ -246,12 +246,13 @@ def _language(document: dict[str, Any]) -> dict[str, Any]:
         "forms": _lines("form of the grammar", natural["by_form"]) + "\n\n" + _lines("kind, written freely", written["by_form"]),
         "precision": f"{natural['absent']['precision']:.1%}",
         "recall": f"{natural['absent']['recall']:.1%}",
-        "natural_calibration": _calibration(natural["calibration"]),
-        "written_calibration": _calibration(written["calibration"]),
+        "natural_calibration": error_and_chance(natural["calibration"]),
+        "written_calibration": error_and_chance(written["calibration"]),
     }
 
 
-def _calibration(found: dict[str, Any]) -> str:
+def error_and_chance(found: dict[str, Any]) -> str:
+    """How far confidence is off, and how far it would seem off by chance."""
     return f"{found['expected_error']:.1%} (by chance {error_by_chance(found['bins']):.1%})"
 
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src")]
 
 import numpy as np  # noqa: E402
-from measure_pages import calibration, error_by_chance  # noqa: E402
+from measure_pages import calibration, error_and_chance  # noqa: E402
 from measure_reading import Page, receipts  # noqa: E402
 
 from dragonfly.data import Manifest  # noqa: E402
@@ -158,10 +158,7 @@ def how_sure(found: dict[str, Any]) -> str:
     bins = [one for one in found["bins"] if one["confidence"] >= SURE]
     number = sum(one["answers"] for one in bins)
     right = sum(one["answers"] * one["exact"] for one in bins) / max(number, 1)
-    return (
-        f"off by {found['expected_error']:.1%} (by chance {error_by_chance(found['bins']):.1%}); of the {number} answers of "
-        f"confidence {SURE} or more, {right:.0%} are right"
-    )
+    return f"off by {error_and_chance(found)}; of the {number} answers of confidence {SURE} or more, {right:.0%} are right"
 
 
 def main() -> None:

@@ -86,6 +86,10 @@ if [ "$SHARE" != 1 ] || [ ! -e "$MODEL/model.safetensors" ]; then
             --set model.selection.policy=question --set model.selection.context=patches --set model.selection.keep=7 -o "$ROOT/scan-choose"
     fi
     stage scan-ask scan-ask "$(steps scan-ask)" "${answering[@]}" "init_from.checkpoint=$ROOT/scan-choose" "$@"
-    [ "$SHARE" != 1 ] || "$PYTHON" scripts/export_nano.py "$ROOT/scan-ask" "$MODEL"
+    if [ "$SHARE" = 1 ]; then # the package holds the model; how it was trained lies beside the other stages
+        "$PYTHON" scripts/export_nano.py "$ROOT/scan-ask" "$MODEL"
+        mkdir -p checkpoints/nano/scan-ask
+        mv "$MODEL"/{loss.jsonl,recipe.yaml,run.json} checkpoints/nano/scan-ask/
+    fi
 fi
 echo "the model: $([ "$SHARE" = 1 ] && echo "$MODEL" || echo "$ROOT/scan-ask"); measure it with scripts/measure_scans.py --card"
